@@ -1,0 +1,272 @@
+//! What the layer costs a request, beside what people use today.
+//!
+//! `cargo bench --bench layer`; add a name such as `-- in_place` to run a
+//! part. Every benchmark passes a request to a service and drives the
+//! response to its end. Making the request is part of each time, so subtract `bare` (or
+//! `no_layer`) of the same group and run to get what a layer adds.
+
+use axum::{Router, body::Body, extract::State, middleware, routing::get};
+use bytes::Bytes;
+use divan::{AllocProfiler, Bencher, black_box};
+use futures_util::FutureExt;
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::{Ready, poll_fn, ready},
+    sync::{Arc, RwLock},
+    task::{Context, Poll},
+};
+use tower::{Layer, Service, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, gate::ReadinessService};
+
+#[global_allocator]
+static ALLOC: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    // Fixed sizes, for what divan picks by a first look is often a sample of
+    // one, which says more about the clock than about the code.
+    divan::Divan::from_args()
+        .sample_size(2_000)
+        .sample_count(200)
+        .main();
+}
+
+/// A service that does nothing: what is left is the layer.
+#[derive(Clone)]
+struct Bare;
+
+impl<B> Service<Request<B>> for Bare {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        black_box(&request);
+        ready(Ok(Response::new(Full::from("ok"))))
+    }
+}
+
+/// The least that a layer with shared state can cost when it is cloned.
+#[derive(Clone)]
+struct OneArc<S> {
+    inner: S,
+    _shared: Arc<u64>,
+}
+
+impl<S: Service<R>, R> Service<R> for OneArc<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.inner.call(request)
+    }
+}
+
+fn one_arc<S>(inner: S) -> OneArc<S> {
+    OneArc {
+        inner,
+        _shared: Arc::new(0),
+    }
+}
+
+fn readiness(ready: bool) -> (Readiness, Reporter) {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    if ready {
+        storage.ready();
+    }
+    (readiness, storage)
+}
+
+fn gated(ready: bool) -> (ReadinessService<Bare>, Reporter) {
+    let (readiness, storage) = readiness(ready);
+    (ReadinessLayer::new(&readiness).layer(Bare), storage)
+}
+
+/// The cheapest request there is, to hide as little as possible.
+fn request(path: &Uri) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = path.clone();
+    request
+}
+
+/// Asks for room, calls, and drives the response to its end: all of it is
+/// ready at once.
+fn serve<S: Service<R>, R>(service: &mut S, request: R) -> bool {
+    let room = poll_fn(|cx| service.poll_ready(cx)).now_or_never();
+    assert!(matches!(room, Some(Ok(()))));
+    let response = service.call(request).now_or_never();
+    black_box(&response);
+    matches!(response, Some(Ok(_)))
+}
+
+fn in_place<S>(bencher: Bencher<'_, '_>, path: &'static str, mut service: S)
+where
+    S: Service<Request<Body>>,
+{
+    let path = Uri::from_static(path);
+    bencher.bench_local(|| assert!(serve(&mut service, request(&path))));
+}
+
+fn cloned<S>(bencher: Bencher<'_, '_>, path: &'static str, service: S)
+where
+    S: Service<Request<Body>> + Clone + Sync,
+{
+    let path = Uri::from_static(path);
+    bencher.bench(|| assert!(serve(&mut service.clone(), request(&path))));
+}
+
+/// The service is called where it is.
+mod a_in_place {
+    use super::*;
+
+    #[divan::bench]
+    fn bare(bencher: Bencher<'_, '_>) {
+        in_place(bencher, "/", Bare);
+    }
+
+    #[divan::bench]
+    fn load_shed(bencher: Bencher<'_, '_>) {
+        in_place(bencher, "/", LoadShedLayer::new().layer(Bare));
+    }
+
+    #[divan::bench]
+    fn concurrency_limit(bencher: Bencher<'_, '_>) {
+        in_place(bencher, "/", ConcurrencyLimitLayer::new(1_024).layer(Bare));
+    }
+
+    #[divan::bench]
+    fn readiness_admit(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = gated(true);
+        in_place(bencher, "/", service);
+    }
+
+    #[divan::bench]
+    fn readiness_refuse(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = gated(false);
+        in_place(bencher, "/", service);
+    }
+
+    #[divan::bench]
+    fn readiness_probe(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = gated(true);
+        in_place(bencher, "/readyz", service);
+    }
+}
+
+/// The service is cloned for each request, as axum and hyper-util do.
+mod b_cloned {
+    use super::*;
+
+    #[divan::bench(threads = [1, 2])]
+    fn bare(bencher: Bencher<'_, '_>) {
+        cloned(bencher, "/", Bare);
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn one_arc(bencher: Bencher<'_, '_>) {
+        cloned(bencher, "/", super::one_arc(Bare));
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn load_shed(bencher: Bencher<'_, '_>) {
+        cloned(bencher, "/", LoadShedLayer::new().layer(Bare));
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn concurrency_limit(bencher: Bencher<'_, '_>) {
+        cloned(bencher, "/", ConcurrencyLimitLayer::new(1_024).layer(Bare));
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn readiness_admit(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = gated(true);
+        cloned(bencher, "/", service);
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn readiness_refuse(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = gated(false);
+        cloned(bencher, "/", service);
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn readiness_probe(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = gated(true);
+        cloned(bencher, "/readyz", service);
+    }
+}
+
+/// An axum router with one route.
+mod c_axum {
+    use super::*;
+
+    fn app() -> Router {
+        Router::new().route("/", get(|| async { "ok" }))
+    }
+
+    #[divan::bench]
+    fn no_layer(bencher: Bencher<'_, '_>) {
+        in_place(bencher, "/", app());
+    }
+
+    #[divan::bench]
+    fn one_arc(bencher: Bencher<'_, '_>) {
+        let layer = tower::layer::layer_fn(super::one_arc);
+        in_place(bencher, "/", app().layer(layer));
+    }
+
+    #[divan::bench]
+    fn empty_from_fn(bencher: Bencher<'_, '_>) {
+        async fn empty(
+            request: axum::extract::Request,
+            next: middleware::Next,
+        ) -> axum::response::Response {
+            next.run(request).await
+        }
+        in_place(bencher, "/", app().layer(middleware::from_fn(empty)));
+    }
+
+    /// What people write by hand today.
+    #[divan::bench]
+    fn from_fn_gate(bencher: Bencher<'_, '_>) {
+        type Health = Arc<RwLock<HashMap<&'static str, bool>>>;
+
+        async fn gate(
+            State(health): State<Health>,
+            request: axum::extract::Request,
+            next: middleware::Next,
+        ) -> Result<axum::response::Response, StatusCode> {
+            let ready = health.read().unwrap().values().all(|ready| *ready);
+            if ready {
+                Ok(next.run(request).await)
+            } else {
+                Err(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+        let health = Health::default();
+        health.write().unwrap().insert("storage", true);
+        let gate = middleware::from_fn_with_state(health, gate);
+        in_place(bencher, "/", app().layer(gate));
+    }
+
+    #[divan::bench]
+    fn readiness_admit(bencher: Bencher<'_, '_>) {
+        let (readiness, _storage) = readiness(true);
+        in_place(bencher, "/", app().layer(ReadinessLayer::new(&readiness)));
+    }
+}

@@ -1,0 +1,109 @@
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+pin_project! {
+    /// The body of a response: the inner service's own, or that of a refusal
+    /// or a probe.
+    #[derive(Debug)]
+    pub struct ReadinessBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Inner { #[pin] body: B },
+        Own { #[pin] body: Full<Bytes> },
+    }
+}
+
+impl<B> ReadinessBody<B> {
+    pub(super) fn inner(body: B) -> Self {
+        Self {
+            kind: Kind::Inner { body },
+        }
+    }
+
+    pub(super) fn own(body: Full<Bytes>) -> Self {
+        Self {
+            kind: Kind::Own { body },
+        }
+    }
+}
+
+/// An empty body of the inner kind: middleware outside may need to make one.
+impl<B: Default> Default for ReadinessBody<B> {
+    fn default() -> Self {
+        Self::inner(B::default())
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Own { body } => {
+                let frame = ready!(body.poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Own { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Own { body } => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, Empty};
+
+    #[test]
+    fn length_and_end_are_those_of_the_body_within() {
+        let own = ReadinessBody::<Empty<Bytes>>::own(Full::from("four"));
+        assert_eq!(own.size_hint().exact(), Some(4));
+        assert!(!own.is_end_stream());
+
+        let inner = ReadinessBody::inner(Full::from("seven"));
+        assert_eq!(inner.size_hint().exact(), Some(5));
+        assert!(!inner.is_end_stream());
+
+        let empty = ReadinessBody::<Full<Bytes>>::default();
+        assert_eq!(empty.size_hint().exact(), Some(0));
+        assert!(empty.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn data_comes_through_whole() {
+        let own = ReadinessBody::<Empty<Bytes>>::own(Full::from("own"));
+        assert_eq!(own.collect().await.unwrap().to_bytes(), "own");
+        let inner = ReadinessBody::inner(Full::from("inner"));
+        assert_eq!(inner.collect().await.unwrap().to_bytes(), "inner");
+    }
+}

@@ -1,0 +1,87 @@
+use crate::state::Reason;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+/// What the gates of a layer have refused and held so far; see
+/// [`ReadinessLayer::counts`](crate::ReadinessLayer::counts).
+///
+/// In a [dry run](crate::ReadinessLayer::dry_run), what they would have.
+#[derive(Clone, Default)]
+pub struct GateCounts(Arc<[Count; Reason::ALL.len()]>);
+
+#[derive(Default)]
+struct Count {
+    refused: AtomicU64,
+    held: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+impl GateCounts {
+    /// How many requests were refused for this reason.
+    pub fn refused(&self, reason: Reason) -> u64 {
+        self.of(reason).refused.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were held for this reason, whatever became of them.
+    pub fn held(&self, reason: Reason) -> u64 {
+        self.of(reason).held.load(Ordering::Relaxed)
+    }
+
+    /// How many requests are being held for this reason now.
+    pub fn waiting(&self, reason: Reason) -> usize {
+        self.of(reason).waiting.load(Ordering::Relaxed)
+    }
+
+    fn of(&self, reason: Reason) -> &Count {
+        &self.0[reason as usize]
+    }
+
+    pub(super) fn count_refused(&self, reason: Reason) {
+        self.of(reason).refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_held(&self, reason: Reason) {
+        self.of(reason).held.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one of `room` places to wait in, if one is free.
+    pub(super) fn wait(&self, reason: Reason, room: usize) -> Option<Place> {
+        let place = Place {
+            counts: self.clone(),
+            reason,
+        };
+        let waiting = self.of(reason).waiting.fetch_add(1, Ordering::Relaxed);
+        // A place that is too many gives itself back.
+        (waiting < room).then_some(place)
+    }
+}
+
+impl fmt::Debug for GateCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = Reason::ALL.into_iter().map(|reason| {
+            let counts = (self.refused(reason), self.held(reason));
+            (reason, counts)
+        });
+        f.debug_map().entries(counts).finish()
+    }
+}
+
+/// A place to wait in, given back when dropped.
+pub(super) struct Place {
+    counts: GateCounts,
+    reason: Reason,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts
+            .of(self.reason)
+            .waiting
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,163 @@
+use super::{body::ReadinessBody, gate::Admission, waiting::Waiting};
+use crate::probe::{Answer, ProbeResponse};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+pub(super) const COMPLETED: &str = "`ResponseFuture` polled after completion";
+
+pin_project! {
+    /// The response of a [`ReadinessService`](super::ReadinessService).
+    ///
+    /// At most 16 bytes larger than the inner service's: whatever only a
+    /// refused, held or waiting request needs is boxed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        kind: Kind<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        Admitted { #[pin] response: S::Future, admission: Admission },
+        Other { other: Other<S, B> },
+    }
+}
+
+/// Whatever is not simply passed on.
+enum Other<S, B>
+where
+    S: Service<Request<B>>,
+{
+    Waiting(Pin<Box<Waiting<S, B>>>),
+    Failed(Option<Box<S::Error>>),
+    Answered(Option<Box<ProbeResponse>>),
+    Probe(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
+}
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    #[inline]
+    pub(super) fn admitted(response: S::Future, admission: Admission) -> Self {
+        Self {
+            kind: Kind::Admitted {
+                response,
+                admission,
+            },
+        }
+    }
+
+    pub(super) fn waiting(waiting: Waiting<S, B>) -> Self {
+        Self::other(Other::Waiting(Box::pin(waiting)))
+    }
+
+    pub(super) fn failed(error: S::Error) -> Self {
+        Self::other(Other::Failed(Some(Box::new(error))))
+    }
+
+    pub(super) fn answered(answer: Answer) -> Self {
+        Self::other(match answer {
+            Answer::Now(response) => Other::Answered(Some(Box::new(response))),
+            Answer::Later(response) => Other::Probe(response),
+        })
+    }
+
+    fn other(other: Other<S, B>) -> Self {
+        Self {
+            kind: Kind::Other { other },
+        }
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Output = Result<Response<ReadinessBody<R>>, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::Admitted {
+                response,
+                admission,
+            } => poll_inner(response, *admission, cx),
+            KindProj::Other { other } => other.poll(cx),
+        }
+    }
+}
+
+impl<S, B, R> Other<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    // Out of the way of the admit path.
+    #[cold]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<ReadinessBody<R>>, S::Error>> {
+        let response = match self {
+            Self::Waiting(waiting) => return waiting.as_mut().poll(cx),
+            // As with every future, polling after the end is the caller's bug.
+            Self::Failed(error) => return Poll::Ready(Err(*error.take().expect(COMPLETED))),
+            Self::Answered(response) => *response.take().expect(COMPLETED),
+            Self::Probe(response) => ready!(response.as_mut().poll(cx)),
+        };
+        Poll::Ready(Ok(response.map(ReadinessBody::own)))
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// Polls for the response of the inner service, and sends it off.
+#[inline]
+pub(super) fn poll_inner<F, R, E>(
+    response: Pin<&mut F>,
+    admission: Admission,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ReadinessBody<R>>, E>>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    if !admission.close {
+        return response
+            .poll(cx)
+            .map_ok(|response| response.map(ReadinessBody::inner));
+    }
+    response.poll(cx).map_ok(|mut response| {
+        close_connection(response.status(), response.headers_mut());
+        response.map(ReadinessBody::inner)
+    })
+}
+
+/// Asks the client to open another connection, unless this one is being
+/// upgraded or the application has its own mind about it.
+#[cold]
+fn close_connection(status: StatusCode, headers: &mut HeaderMap) {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        headers
+            .entry(CONNECTION)
+            .or_insert(HeaderValue::from_static("close"));
+    }
+}

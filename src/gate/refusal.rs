@@ -1,0 +1,220 @@
+use super::head::RequestHead;
+use crate::state::Reason;
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+};
+use http_body_util::Full;
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use thiserror::Error;
+
+/// The header that tells a refusal from the application's own 503. Its value
+/// is the [`Reason`].
+pub(super) const MARKER: HeaderName = HeaderName::from_static("x-readiness");
+
+/// A request that a gate refused, in the extensions of the response: for
+/// layers outside of the gate, and for the responder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    reason: Reason,
+    retry_after: Option<Duration>,
+    version: u64,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, retry_after: Option<Duration>, version: u64) -> Self {
+        Self {
+            reason,
+            retry_after,
+            version,
+        }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// When the client is asked to come back, in whole seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The [version](crate::Snapshot::version) of the snapshot behind it.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// When refused clients are asked to come back: after a number of seconds
+/// that differs from one refusal to the next, so that they do not all come
+/// back together.
+///
+/// By default 1 to 5 seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryAfter(Option<RangeInclusive<u32>>);
+
+/// Why clients cannot be asked to come back then.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RetryAfterError {
+    /// `retry-after` takes whole seconds (RFC 9110, section 10.2.3).
+    #[error("`retry-after` takes whole seconds")]
+    Fraction,
+    /// The earliest time is later than the latest.
+    #[error("the earliest time is later than the latest")]
+    Reversed,
+    /// That is longer than a day.
+    #[error("a client that is to come back after more than a day will not")]
+    Long,
+}
+
+impl RetryAfter {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+
+    /// After `earliest` to `latest`, both in whole seconds.
+    ///
+    /// # Errors
+    ///
+    /// When a time is not in whole seconds, `earliest` is later than
+    /// `latest`, or `latest` is more than a day.
+    pub fn between(earliest: Duration, latest: Duration) -> Result<Self, RetryAfterError> {
+        if earliest.subsec_nanos() != 0 || latest.subsec_nanos() != 0 {
+            return Err(RetryAfterError::Fraction);
+        }
+        if earliest > latest {
+            return Err(RetryAfterError::Reversed);
+        }
+        let seconds = |time: Duration| {
+            u32::try_from(time.as_secs())
+                .ok()
+                .filter(|_| time <= Self::LONGEST)
+                .ok_or(RetryAfterError::Long)
+        };
+        Ok(Self(Some(seconds(earliest)?..=seconds(latest)?)))
+    }
+
+    /// Says nothing about it.
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn pick(&self) -> Option<Duration> {
+        let seconds = fastrand::u32(self.0.clone()?);
+        Some(Duration::from_secs(seconds.into()))
+    }
+}
+
+impl Default for RetryAfter {
+    fn default() -> Self {
+        Self(Some(1..=5))
+    }
+}
+
+pub(super) type Responder =
+    Arc<dyn Fn(&Refusal, RequestHead<'_>, Response<Bytes>) -> Response<Bytes> + Send + Sync>;
+
+/// The response that says so.
+pub(super) fn respond(
+    refusal: Refusal,
+    head: RequestHead<'_>,
+    leaving: bool,
+    responder: Option<&Responder>,
+) -> Response<Full<Bytes>> {
+    let mut response = if head.is_grpc() {
+        grpc(refusal, head)
+    } else {
+        http(refusal, head)
+    };
+    let headers = response.headers_mut();
+    headers.insert(MARKER, HeaderValue::from_static(refusal.reason.as_str()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(retry_after) = refusal.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+    }
+    if leaving && head.is_http1() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(responder) = responder {
+        response = responder(&refusal, head, response);
+    }
+    response.extensions_mut().insert(refusal);
+    response.map(Full::new)
+}
+
+fn http(refusal: Refusal, head: RequestHead<'_>) -> Response<Bytes> {
+    let mut response = Response::new(if *head.method() == Method::HEAD {
+        Bytes::new()
+    } else {
+        Bytes::from_static(line(refusal.reason).as_bytes())
+    });
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// A gRPC client reads the status of a call and nothing else, and of HTTP 503
+/// makes what it likes. So: trailers-only, in a single header block, with
+/// `UNAVAILABLE` (gRPC over HTTP/2, "Responses").
+fn grpc(refusal: Refusal, head: RequestHead<'_>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    // The same subtype as the request's (`+proto`, `-web`), for a client that
+    // checks it.
+    if let Some(content_type) = head.headers().get(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, content_type.clone());
+    }
+    headers.insert("grpc-status", HeaderValue::from_static("14"));
+    // Plain ASCII without `%` needs no percent-encoding.
+    let message = line(refusal.reason).trim_end();
+    headers.insert("grpc-message", HeaderValue::from_static(message));
+    response
+}
+
+const fn line(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Closed => "not ready: closed\n",
+        Reason::Starting => "not ready: starting\n",
+        Reason::Failing => "not ready: failing\n",
+        Reason::Closing => "not ready: closing\n",
+        Reason::Draining => "not ready: draining\n",
+        Reason::Paused => "not ready: paused\n",
+        Reason::Saturated => "not ready: saturated\n",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_spread_over_its_range() {
+        let retry_after =
+            RetryAfter::between(Duration::from_secs(2), Duration::from_secs(4)).unwrap();
+        let mut seen = [0; 3];
+        for _ in 0..1_000 {
+            let seconds = retry_after.pick().unwrap().as_secs();
+            seen[usize::try_from(seconds).unwrap() - 2] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 100), "{seen:?}");
+        assert_eq!(RetryAfter::never().pick(), None);
+    }
+
+    #[test]
+    fn absurd_ranges_are_refused() {
+        let between = |earliest, latest| {
+            RetryAfter::between(
+                Duration::from_millis(earliest),
+                Duration::from_millis(latest),
+            )
+        };
+        assert_eq!(between(500, 1_000), Err(RetryAfterError::Fraction));
+        assert_eq!(between(2_000, 1_000), Err(RetryAfterError::Reversed));
+        assert_eq!(between(0, 86_401_000), Err(RetryAfterError::Long));
+        assert!(between(0, 86_400_000).is_ok());
+    }
+}

@@ -1,0 +1,158 @@
+use super::{
+    body::ReadinessBody,
+    future::ResponseFuture,
+    gate::{Admission, Decision, Gate},
+    head::RequestHead,
+    queue::Queue,
+    waiting::Waiting,
+};
+use crate::probe::Answer;
+use http::{Request, Response};
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+use tower_service::Service;
+
+/// Answers probes and gates traffic in front of a service; see
+/// [`ReadinessLayer`](super::ReadinessLayer).
+#[derive(Clone)]
+pub struct ReadinessService<S> {
+    inner: S,
+    gate: Arc<Gate>,
+}
+
+impl<S> ReadinessService<S> {
+    pub(super) fn new(inner: S, gate: Arc<Gate>) -> Self {
+        Self { inner, gate }
+    }
+
+    /// The service behind the gate.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service behind the gate.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service behind the gate.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for ReadinessService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+{
+    type Response = Response<ReadinessBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    /// Always ready: probes are answered and requests are refused whatever
+    /// the inner service is up to.
+    ///
+    /// The inner service is asked in `call`, and only when a request is about
+    /// to be passed to it. So neither a probe nor a refusal ever reserves
+    /// anything (a place in a queue, a permit), and an error of the inner
+    /// `poll_ready` reaches the request that met it and nobody else.
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.gate.waves_through(request.uri().path()) {
+            self.pass(request, Admission { close: false })
+        } else {
+            self.look(request)
+        }
+    }
+}
+
+impl<S> ReadinessService<S> {
+    /// Passes a request on, at once if the inner service has room.
+    #[inline]
+    fn pass<B, R>(&mut self, request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        // No task waits for this answer, so there is nobody to wake: while it
+        // is pending, the future returned here asks again with its own waker.
+        match self
+            .inner
+            .poll_ready(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Ok(())) => ResponseFuture::admitted(self.inner.call(request), admission),
+            Poll::Ready(Err(error)) => {
+                // What failed is not to be used again.
+                self.replace_inner();
+                ResponseFuture::failed(error)
+            }
+            Poll::Pending => self.queue(request, admission),
+        }
+    }
+
+    /// Lets a request wait for room in the inner service.
+    #[cold]
+    fn queue<B, R>(&mut self, request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        // The service that was asked may hold a place in some queue, so it,
+        // and not a clone of it, is the one to wait for.
+        let asked = self.replace_inner();
+        let queue = Queue::admitted(&self.gate, admission);
+        ResponseFuture::waiting(Waiting::new(queue, asked, request))
+    }
+
+    /// Does what is to be done with a probe, or while there is a reason to
+    /// hesitate.
+    #[cold]
+    fn look<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        let probes = self.gate.probes.as_ref();
+        if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
+            return ResponseFuture::answered(answer);
+        }
+        let head = RequestHead::from(&request);
+        let reason = match self.gate.decide(head) {
+            Decision::Admit(admission) => return self.pass(request, admission),
+            Decision::Refuse(reason) => reason,
+            Decision::Hold(reason, hold) => {
+                match Queue::held(&self.gate, reason, hold.max_wait, hold.max_waiting) {
+                    Some(queue) => {
+                        let waiting = Waiting::new(queue, self.inner.clone(), request);
+                        return ResponseFuture::waiting(waiting);
+                    }
+                    None => reason,
+                }
+            }
+        };
+        ResponseFuture::answered(Answer::Now(self.gate.refuse(reason, head)))
+    }
+
+    /// Puts a fresh clone in place of the inner service, and returns that.
+    fn replace_inner(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let fresh = self.inner.clone();
+        mem::replace(&mut self.inner, fresh)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for ReadinessService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadinessService")
+            .field("inner", &self.inner)
+            .field("scope", &self.gate.scope)
+            .finish_non_exhaustive()
+    }
+}

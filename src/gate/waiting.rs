@@ -1,0 +1,101 @@
+use super::{
+    body::ReadinessBody,
+    future::{COMPLETED, poll_inner},
+    gate::Admission,
+    head::RequestHead,
+    queue::{Queue, Turned},
+};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tower_service::Service;
+
+pin_project! {
+    /// A request that could not be passed on at once.
+    ///
+    /// Dropping it, as servers do when the client hangs up, gives back its
+    /// place in the queue and whatever the inner service had reserved for it.
+    #[project = WaitingProj]
+    pub(super) enum Waiting<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        Queued {
+            queue: Queue,
+            // The very service whose readiness is waited for, until it is
+            // called with the request.
+            call: Option<(S, Request<B>)>,
+        },
+        Called {
+            #[pin]
+            response: S::Future,
+            admission: Admission,
+            turn: Option<OwnedSemaphorePermit>,
+        },
+    }
+}
+
+impl<S, B> Waiting<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) fn new(queue: Queue, inner: S, request: Request<B>) -> Self {
+        Self::Queued {
+            queue,
+            call: Some((inner, request)),
+        }
+    }
+}
+
+impl<S, B, R> Future for Waiting<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Output = Result<Response<ReadinessBody<R>>, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let called = match self.as_mut().project() {
+                WaitingProj::Queued { queue, call } => {
+                    // As with every future, polling after the end is the
+                    // caller's bug.
+                    let (inner, request) = call.as_mut().expect(COMPLETED);
+                    match ready!(queue.poll(inner, request, cx)) {
+                        Ok(()) => {}
+                        Err(Turned::Failed(error)) => return Poll::Ready(Err(error)),
+                        Err(Turned::Away(reason)) => {
+                            let head = RequestHead::from(&*request);
+                            let response = queue.gate().refuse(reason, head);
+                            // What was waited for is not needed any more.
+                            *call = None;
+                            return Poll::Ready(Ok(response.map(ReadinessBody::own)));
+                        }
+                    }
+                    let (admission, turn) = (queue.admission(), queue.take_turn());
+                    call.take().map(|(mut inner, request)| Self::Called {
+                        response: inner.call(request),
+                        admission,
+                        turn,
+                    })
+                }
+                WaitingProj::Called {
+                    response,
+                    admission,
+                    turn,
+                } => {
+                    let response = ready!(poll_inner(response, *admission, cx));
+                    *turn = None;
+                    return Poll::Ready(response);
+                }
+            };
+            if let Some(called) = called {
+                self.set(called);
+            }
+        }
+    }
+}

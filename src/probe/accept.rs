@@ -1,0 +1,116 @@
+use http::{HeaderMap, header::ACCEPT};
+
+/// How a probe answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+impl Format {
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Json => "application/json",
+        }
+    }
+
+    /// JSON for a client that prefers it to text, text for everybody else
+    /// (RFC 9110, section 12.5.1: the most specific range counts).
+    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        let mut json = Preference::default();
+        let mut text = Preference::default();
+        for value in headers.get_all(ACCEPT) {
+            for range in value.to_str().unwrap_or_default().split(',') {
+                json.consider(range, "application/*", "application/json");
+                text.consider(range, "text/*", "text/plain");
+            }
+        }
+        if json.quality > text.quality {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+}
+
+#[derive(Default)]
+struct Preference {
+    /// 3 for the very type, down to 0 for not mentioned.
+    specificity: u8,
+    quality: f32,
+}
+
+impl Preference {
+    fn consider(&mut self, range: &str, group: &str, exact: &str) {
+        let mut parts = range.split(';').map(str::trim);
+        let specificity = match parts.next() {
+            Some(media) if media.eq_ignore_ascii_case(exact) => 3,
+            Some(media) if media.eq_ignore_ascii_case(group) => 2,
+            Some("*/*") => 1,
+            _ => 0,
+        };
+        if specificity > self.specificity {
+            let quality = parts
+                .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+                .map_or(Ok(1.0), str::parse);
+            *self = Self {
+                specificity,
+                quality: quality.unwrap_or(0.0),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(accept: &str) -> Format {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, accept.parse().unwrap());
+        Format::accepted(&headers)
+    }
+
+    #[test]
+    fn text_is_the_default() {
+        assert_eq!(Format::accepted(&HeaderMap::new()), Format::Text);
+        for accept in [
+            "*/*",
+            "text/plain",
+            "text/*",
+            "image/png",
+            "",
+            "garbage;;;,,",
+        ] {
+            assert_eq!(accepted(accept), Format::Text, "{accept}");
+        }
+    }
+
+    #[test]
+    fn json_is_for_those_who_prefer_it() {
+        for accept in [
+            "application/json",
+            "APPLICATION/JSON",
+            "application/*",
+            "application/json, text/plain;q=0.9, */*;q=0.1",
+            "text/plain;q=0.5, application/json",
+            "text/html, application/json;q=0.9",
+        ] {
+            assert_eq!(accepted(accept), Format::Json, "{accept}");
+        }
+    }
+
+    #[test]
+    fn quality_and_specificity_count() {
+        for accept in [
+            "application/json;q=0",
+            "application/json;q=0.5, text/plain",
+            "application/json;q=nonsense",
+            "application/json, text/plain",
+            "*/*, application/json;q=0.5",
+        ] {
+            assert_eq!(accepted(accept), Format::Text, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use super::{
+    question::{Detail, Question, Target},
+    route::Probe,
+};
+use crate::state::{Claim, Condition, Data, Phase, Role, ScopeId, State, SubsystemView, Verdict};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    time::{Instant, UNIX_EPOCH},
+};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    probe: Probe,
+    ok: bool,
+    status: &'static str,
+    #[serde(flatten)]
+    names: Option<Names<'a>>,
+}
+
+/// What [`Detail::Names`] adds.
+#[derive(Serialize)]
+struct Names<'a> {
+    version: u64,
+    phase: Phase,
+    condition: Condition,
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause_reason: Option<&'a str>,
+    subsystems: Vec<Subsystem<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<Scope<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    excluded: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Subsystem<'a> {
+    name: &'a str,
+    role: Role,
+    vital: bool,
+    pending: bool,
+    state: State,
+    #[serde(flatten)]
+    full: Option<Full<'a>>,
+}
+
+/// What [`Detail::Full`] adds.
+#[derive(Serialize)]
+struct Full<'a> {
+    reason: Option<&'a str>,
+    attributes: BTreeMap<&'a str, &'a str>,
+    claim: Claim,
+    since_unix_ms: u64,
+    for_ms: u64,
+    transitions: u64,
+}
+
+#[derive(Serialize)]
+struct Scope<'a> {
+    name: &'a str,
+    condition: Condition,
+    ready: bool,
+}
+
+/// The answer as one JSON object on one line.
+pub(super) fn render(
+    question: &Question,
+    data: &Data,
+    verdict: Verdict,
+    detail: Detail,
+    now: Instant,
+) -> String {
+    let answer = Answer {
+        probe: question.probe,
+        ok: question.passes(verdict),
+        status: question.words(verdict),
+        names: (detail >= Detail::Names).then(|| names(question, data, verdict, detail, now)),
+    };
+    // Every key is a string and no value can fail to serialise.
+    let mut json = serde_json::to_string(&answer).unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+fn names<'a>(
+    question: &'a Question,
+    data: &'a Data,
+    verdict: Verdict,
+    detail: Detail,
+    now: Instant,
+) -> Names<'a> {
+    let full = detail >= Detail::Full;
+    let (excluded, unknown) = question
+        .query
+        .exclude
+        .iter()
+        .map(String::as_str)
+        .partition(|name| data.subsystem(name).is_some());
+    let scopes = match question.target {
+        Target::Scope(ScopeId::Process) => data.scopes.as_slice(),
+        _ => &[],
+    };
+    Names {
+        version: data.version,
+        phase: data.phase,
+        condition: verdict.condition(),
+        paused: data.pause.is_some(),
+        pause_reason: data.pause.as_deref().filter(|_| full),
+        subsystems: question
+            .subjects(data)
+            .map(|view| Subsystem {
+                name: view.name(),
+                role: view.role(),
+                vital: view.is_vital(),
+                pending: view.is_pending(),
+                state: view.state(),
+                full: full.then(|| details(view, now)),
+            })
+            .collect(),
+        scopes: scopes
+            .iter()
+            .map(|scope| Scope {
+                name: &scope.name,
+                condition: scope.standing.verdict.condition(),
+                ready: scope.standing.verdict.is_ready(),
+            })
+            .collect(),
+        excluded,
+        unknown,
+    }
+}
+
+fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
+    // A clock set before 1970 is shown as 1970; 64 bits last for 584 million
+    // years.
+    let since = view.since().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Full {
+        reason: view.reason(),
+        attributes: view.attributes().collect(),
+        claim: view.claim(),
+        since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        for_ms: u64::try_from(view.age(now).as_millis()).unwrap_or(u64::MAX),
+        transitions: view.transitions(),
+    }
+}

@@ -1,0 +1,65 @@
+//! The probe routes: `/livez`, `/readyz`, `/startupz`, `/healthz`, `/statusz`.
+//!
+//! A [`ReadinessLayer`](crate::ReadinessLayer) answers them in front of any
+//! service. [`Probes`] is also a service of its own, to be served on a port
+//! that only operators and supervisors reach:
+//!
+//! ```
+//! use tower::ServiceExt;
+//! use tower_readiness::{
+//!     Readiness, Subsystem,
+//!     probe::{Detail, Probes},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("storage"))
+//!     .build()?;
+//! let probes = Probes::new(&readiness).detail(Detail::Full);
+//!
+//! let request = http::Request::get("/readyz").body(())?;
+//! let response = probes.oneshot(request).await?;
+//! assert_eq!(response.status(), 503);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is asked
+//!
+//! Paths match exactly, but for one trailing slash; the query string and the
+//! form of the URI do not matter. `GET` and `HEAD` are answered, anything else
+//! is 405. Green is 200, red is 503; never a redirect. The body is text, or
+//! JSON for a client that asks for it by `accept: application/json`.
+//!
+//! With [`Detail::Names`] or [`Detail::Full`] there are also:
+//!
+//! | | |
+//! |---|---|
+//! | `/readyz/NAME` | the readiness of one scope or subsystem; 404 if there is none |
+//! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down |
+//! | `?exclude=NAME` | the answer as if this subsystem were not there; repeatable; never changes what a gate does |
+//! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is |
+//!
+//! # Where it is safe to ask
+//!
+//! [`Detail::None`] tells a stranger no more than a refused request would, so
+//! it is the default. Reasons hold what errors say: hosts, paths, now and then
+//! a secret. Serve [`Detail::Full`] only where operators alone can reach it.
+
+mod accept;
+mod json;
+mod probes;
+mod query;
+mod question;
+mod route;
+mod service;
+mod text;
+
+pub(crate) use self::probes::{Answer, ProbeResponse};
+pub use self::{
+    probes::Probes,
+    question::Detail,
+    route::{PathError, Probe},
+    service::ProbeFuture,
+};

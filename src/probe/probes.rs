@@ -1,0 +1,352 @@
+use super::{
+    accept::Format,
+    json,
+    query::{Query, QueryError},
+    question::{Detail, Question, Target},
+    route::{PathError, Probe, Routes},
+    text,
+};
+use crate::{
+    report::{Core, Readiness},
+    state::{Condition, Data, Phase, ScopeId, Verdict},
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+};
+use http_body_util::Full;
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::time::Instant;
+
+/// How many `?wait`s are waited for at the same time. The rest is answered at
+/// once.
+const MAX_WAITING: usize = 256;
+
+/// The probe routes; see the [module documentation](crate::probe).
+///
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Probes(Arc<Config>);
+
+#[derive(Clone)]
+struct Config {
+    readiness: Readiness,
+    routes: Routes,
+    detail: Detail,
+    envoy_headers: bool,
+    gone_while_draining: bool,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Probes {
+    /// The probes at their default paths, with [`Detail::None`].
+    pub fn new(readiness: &Readiness) -> Self {
+        Self(Arc::new(Config {
+            readiness: readiness.clone(),
+            routes: Routes::default(),
+            detail: Detail::default(),
+            envoy_headers: false,
+            gone_while_draining: false,
+            waiting: Arc::default(),
+        }))
+    }
+
+    /// How much the probes tell.
+    pub fn detail(mut self, detail: Detail) -> Self {
+        self.config().detail = detail;
+        self
+    }
+
+    /// Lets `probe` answer at `path`, instead of where it did.
+    ///
+    /// ```
+    /// # use tower_readiness::{Readiness, Subsystem, probe::{Probe, Probes}};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+    /// let probes = Probes::new(&readiness)
+    ///     .path(Probe::Readiness, "/internal/ready")?
+    ///     .without(Probe::Status);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When `path` is not a plain absolute path, or another probe answers
+    /// there. Names of subsystems and scopes stand below the readiness probe,
+    /// so nothing else can.
+    pub fn path(mut self, probe: Probe, path: impl Into<String>) -> Result<Self, PathError> {
+        self.config().routes.set(probe, path.into())?;
+        Ok(self)
+    }
+
+    /// Turns `probe` off.
+    pub fn without(mut self, probe: Probe) -> Self {
+        self.config().routes.remove(probe);
+        self
+    }
+
+    /// Adds Envoy's headers to the readiness probe: `x-envoy-degraded` while
+    /// degraded, and `x-envoy-immediate-health-check-fail` once the process
+    /// drains, which takes the host out without waiting for more failures.
+    pub fn envoy_headers(mut self) -> Self {
+        self.config().envoy_headers = true;
+        self
+    }
+
+    /// Answers the readiness probe with 404 instead of 503 once the process
+    /// drains, for HAProxy's `http-check disable-on-404`: the server gets no
+    /// new sessions, but those it has go on.
+    pub fn not_found_while_draining(mut self) -> Self {
+        self.config().gone_while_draining = true;
+        self
+    }
+
+    /// The paths at which probes answer.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, Probe)> {
+        self.0.routes.paths()
+    }
+
+    fn config(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probes")
+            .field("paths", &self.paths().collect::<Vec<_>>())
+            .field("detail", &self.0.detail)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<&Readiness> for Probes {
+    fn from(readiness: &Readiness) -> Self {
+        Self::new(readiness)
+    }
+}
+
+impl From<&Probes> for Probes {
+    fn from(probes: &Probes) -> Self {
+        probes.clone()
+    }
+}
+
+// === answering ===
+
+pub(crate) type ProbeResponse = Response<Full<Bytes>>;
+
+/// An answer, now or when `?wait` is over.
+pub(crate) enum Answer {
+    Now(ProbeResponse),
+    Later(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
+}
+
+impl Probes {
+    /// Whether `path` may be a probe's. Nearly every other path is told from
+    /// one by this.
+    #[inline]
+    pub(crate) fn may_answer(&self, path: &str) -> bool {
+        self.0.routes.may_find(path)
+    }
+
+    /// The answer to `request`, or `None` if it is not for a probe.
+    pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Answer> {
+        let (probe, name) = self.0.routes.find(request.uri().path())?;
+        let query = request.uri().query();
+        Some(self.answer_probe(probe, name, request.method(), query, request.headers()))
+    }
+
+    fn answer_probe(
+        &self,
+        probe: Probe,
+        name: Option<&str>,
+        method: &Method,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Answer {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Answer::Now(response);
+        }
+        let head = *method == Method::HEAD;
+        let answer = match self.question(probe, name, query, headers) {
+            Ok(question) => self.ask(question, head),
+            Err(Unanswerable::NotFound) => Answer::Now(not_found()),
+            Err(Unanswerable::Query(error)) => {
+                Answer::Now(line(StatusCode::BAD_REQUEST, &error.to_string()))
+            }
+        };
+        match answer {
+            Answer::Now(mut response) if head => {
+                *response.body_mut() = Full::default();
+                Answer::Now(response)
+            }
+            answer => answer,
+        }
+    }
+
+    fn question(
+        &self,
+        probe: Probe,
+        name: Option<&str>,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Question, Unanswerable> {
+        let detailed = self.0.detail >= Detail::Names;
+        let target = match name {
+            None => Target::Scope(ScopeId::Process),
+            Some(name) if detailed => self.target(name).ok_or(Unanswerable::NotFound)?,
+            Some(_) => return Err(Unanswerable::NotFound),
+        };
+        let query = match query {
+            Some(query) if detailed => Query::parse(query).map_err(Unanswerable::Query)?,
+            _ => Query::default(),
+        };
+        Ok(Question {
+            probe,
+            target,
+            query,
+            format: Format::accepted(headers),
+        })
+    }
+
+    fn target(&self, name: &str) -> Option<Target> {
+        self.0.readiness.core().look(|data| {
+            let scope = data.scope_id(name).map(Target::Scope);
+            scope.or_else(|| {
+                let view = data.subsystem(name)?;
+                Some(Target::Subsystem(view.name().to_owned()))
+            })
+        })
+    }
+
+    fn ask(&self, question: Question, head: bool) -> Answer {
+        let core = self.0.readiness.core();
+        match question.query.wait {
+            Some(wait)
+                if !wait.is_zero()
+                    && tokio::runtime::Handle::try_current().is_ok()
+                    && !core.look(|data| question.is_settled(data)) =>
+            {
+                let Some(place) = Place::take(&self.0.waiting) else {
+                    return Answer::Now(self.reply(&question));
+                };
+                let probes = self.clone();
+                Answer::Later(Box::pin(async move {
+                    let core: &Arc<Core> = probes.0.readiness.core();
+                    let settled = core.wait_for(|data| question.is_settled(data).then_some(()));
+                    // Whether it settled or time is up, the newest snapshot
+                    // has the answer.
+                    let _ = tokio::time::timeout(wait, settled).await;
+                    drop(place);
+                    let mut response = probes.reply(&question);
+                    if head {
+                        *response.body_mut() = Full::default();
+                    }
+                    response
+                }))
+            }
+            _ => Answer::Now(self.reply(&question)),
+        }
+    }
+
+    /// Answers from the newest snapshot.
+    fn reply(&self, question: &Question) -> ProbeResponse {
+        self.0.readiness.core().look(|data| {
+            let Some(verdict) = question.verdict(data) else {
+                return not_found();
+            };
+            let now = Instant::now().into_std();
+            let detail = self.0.detail;
+            let body = match question.format {
+                Format::Text => text::render(question, data, verdict, detail, now),
+                Format::Json => json::render(question, data, verdict, detail, now),
+            };
+            let mut response = respond(
+                self.status(question, data, verdict),
+                question.format.content_type(),
+                body,
+            );
+            if self.0.envoy_headers && question.probe == Probe::Readiness {
+                let flag = if data.phase >= Phase::Draining {
+                    Some("x-envoy-immediate-health-check-fail")
+                } else {
+                    (verdict.condition() == Condition::Degraded).then_some("x-envoy-degraded")
+                };
+                if let Some(flag) = flag {
+                    response.headers_mut().insert(
+                        HeaderName::from_static(flag),
+                        HeaderValue::from_static("true"),
+                    );
+                }
+            }
+            response
+        })
+    }
+
+    fn status(&self, question: &Question, data: &Data, verdict: Verdict) -> StatusCode {
+        if question.passes(verdict) {
+            StatusCode::OK
+        } else if self.0.gone_while_draining
+            && question.probe == Probe::Readiness
+            && data.phase >= Phase::Draining
+        {
+            StatusCode::NOT_FOUND
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+/// Why a request to a probe is not a question.
+enum Unanswerable {
+    NotFound,
+    Query(QueryError),
+}
+
+pub(super) fn not_found() -> ProbeResponse {
+    line(StatusCode::NOT_FOUND, "not found")
+}
+
+fn line(status: StatusCode, text: &str) -> ProbeResponse {
+    respond(status, Format::Text.content_type(), format!("{text}\n"))
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> ProbeResponse {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// One of the bounded places for those who wait.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
+        let place = Self(Arc::clone(waiting));
+        (waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

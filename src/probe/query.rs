@@ -1,0 +1,101 @@
+use std::time::Duration;
+use thiserror::Error;
+
+/// The longest that `?wait` may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// What the query of a probe asks for. Unknown parameters are ignored.
+///
+/// Nothing is percent-decoded: names hold only unreserved characters, which
+/// are not to be encoded (RFC 3986, section 2.3).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) verbose: bool,
+    pub(super) wait: Option<Duration>,
+    pub(super) exclude: Vec<String>,
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(super) enum QueryError {
+    #[error("wait takes whole seconds, 0 to {}", MAX_WAIT.as_secs())]
+    Wait,
+    #[error("exclude takes the name of a subsystem")]
+    Exclude,
+}
+
+impl Query {
+    pub(super) fn parse(query: &str) -> Result<Self, QueryError> {
+        let mut parsed = Self::default();
+        for parameter in query.split('&') {
+            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match key {
+                "verbose" => parsed.verbose = true,
+                "wait" => parsed.wait = Some(seconds(value).ok_or(QueryError::Wait)?),
+                "exclude" if value.is_empty() => return Err(QueryError::Exclude),
+                "exclude" => parsed.exclude.push(value.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+
+    pub(super) fn excludes(&self, name: &str) -> bool {
+        self.exclude.iter().any(|excluded| excluded == name)
+    }
+}
+
+fn seconds(value: &str) -> Option<Duration> {
+    // `parse` alone would take a sign.
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let wait = Duration::from_secs(value.parse().ok()?);
+    (wait <= MAX_WAIT).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_is_understood() {
+        let query = Query::parse("verbose&exclude=a&foo=bar&wait=5&exclude=b&&").unwrap();
+        assert_eq!(
+            query,
+            Query {
+                verbose: true,
+                wait: Some(Duration::from_secs(5)),
+                exclude: vec!["a".into(), "b".into()],
+            }
+        );
+        assert_eq!(Query::parse(""), Ok(Query::default()));
+    }
+
+    #[test]
+    fn a_wait_that_is_no_bounded_number_is_an_error() {
+        for bad in [
+            "wait",
+            "wait=",
+            "wait=abc",
+            "wait=1e9",
+            "wait=-1",
+            "wait=+1",
+            "wait=61",
+            "wait=1.5",
+            "wait=99999999999999999999999",
+        ] {
+            assert_eq!(Query::parse(bad), Err(QueryError::Wait), "{bad}");
+        }
+        assert_eq!(
+            QueryError::Wait.to_string(),
+            "wait takes whole seconds, 0 to 60"
+        );
+    }
+
+    #[test]
+    fn an_exclude_without_a_name_is_an_error() {
+        for bad in ["exclude", "exclude="] {
+            assert_eq!(Query::parse(bad), Err(QueryError::Exclude), "{bad}");
+        }
+    }
+}

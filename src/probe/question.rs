@@ -1,0 +1,119 @@
+use super::{accept::Format, query::Query, route::Probe};
+use crate::state::{Data, Phase, ScopeId, SubsystemView, Tally, Verdict};
+
+/// How much a probe tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Detail {
+    /// The verdict and nothing else. Queries are ignored, and nothing is
+    /// below `/readyz`. For a port that strangers can reach.
+    #[default]
+    None,
+    /// Adds the names of subsystems and scopes and their states, and with
+    /// them `?verbose`, `?exclude=NAME`, `?wait=SECONDS` and `/readyz/NAME`.
+    Names,
+    /// Adds reasons, attributes and ages. For a port that only operators can
+    /// reach: reasons hold what errors say.
+    Full,
+}
+
+/// Whom a question is about.
+#[derive(Debug)]
+pub(super) enum Target {
+    Scope(ScopeId),
+    /// By name, for it may retire while the question waits.
+    Subsystem(String),
+}
+
+/// A well-formed question, ready to be asked of any snapshot.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) probe: Probe,
+    pub(super) target: Target,
+    pub(super) query: Query,
+    pub(super) format: Format,
+}
+
+impl Question {
+    /// What a snapshot says of the target, or `None` if it is no longer there.
+    pub(super) fn verdict(&self, data: &Data) -> Option<Verdict> {
+        match &self.target {
+            Target::Scope(scope) if self.query.exclude.is_empty() => Some(data.verdict(*scope)),
+            Target::Scope(scope) => {
+                Some(data.verdict_without(*scope, |view| self.query.excludes(view.name())))
+            }
+            Target::Subsystem(name) => {
+                let view = data.subsystem(name)?;
+                Some(data.verdict_of_subsystem(view))
+            }
+        }
+    }
+
+    pub(super) fn passes(&self, verdict: Verdict) -> bool {
+        match self.probe {
+            Probe::Startup => verdict.has_started(),
+            Probe::Readiness => verdict.is_ready(),
+            Probe::Liveness | Probe::Health => verdict.is_live(),
+            Probe::Status => true,
+        }
+    }
+
+    /// Whether there is nothing (more) to wait for.
+    pub(super) fn is_settled(&self, data: &Data) -> bool {
+        let passes = self
+            .verdict(data)
+            .is_none_or(|verdict| self.passes(verdict));
+        let hopeless = match self.probe {
+            Probe::Startup | Probe::Readiness => data.phase >= Phase::Draining,
+            Probe::Liveness | Probe::Health | Probe::Status => false,
+        };
+        passes || hopeless
+    }
+
+    /// The answer in words.
+    pub(super) fn words(&self, verdict: Verdict) -> &'static str {
+        match (self.probe, verdict) {
+            (Probe::Startup, verdict) if verdict.has_started() => "started",
+            (Probe::Startup, _) => "not started",
+            (Probe::Readiness | Probe::Status, verdict) if verdict.is_ready() => "ready",
+            (Probe::Readiness | Probe::Status, _) => "not ready",
+            (Probe::Liveness | Probe::Health, verdict) if verdict.is_live() => "live",
+            (Probe::Liveness | Probe::Health, _) => "not live",
+        }
+    }
+
+    /// The subsystems that the question is about.
+    pub(super) fn subjects<'d>(
+        &self,
+        data: &'d Data,
+    ) -> Box<dyn Iterator<Item = &'d SubsystemView> + 'd> {
+        match &self.target {
+            Target::Scope(scope) => data.members(*scope),
+            Target::Subsystem(name) => Box::new(data.subsystem(name).into_iter()),
+        }
+    }
+
+    /// Whether `view` is why the answer is what it is: why it is red, or why
+    /// green is no better than degraded.
+    pub(super) fn blames(&self, view: &SubsystemView, verdict: Verdict) -> bool {
+        if self.query.excludes(view.name()) {
+            return false;
+        }
+        let on_process = view.effect_on_process();
+        let effect = match self.target {
+            Target::Scope(ScopeId::Process) => on_process,
+            _ => Tally {
+                vital_dead: on_process.vital_dead,
+                ..view.effect_on_scope()
+            },
+        };
+        match self.probe {
+            Probe::Startup => !verdict.has_started() && effect.absent > 0,
+            Probe::Liveness | Probe::Health => effect.vital_dead > 0,
+            Probe::Readiness | Probe::Status if verdict.is_ready() => effect.degraded > 0,
+            Probe::Readiness | Probe::Status => {
+                effect.absent + effect.awaited + effect.failing + effect.vital_dead > 0
+            }
+        }
+    }
+}

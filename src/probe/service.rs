@@ -1,0 +1,62 @@
+use super::probes::{Answer, ProbeResponse, Probes, not_found};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// Serves the probes by themselves, on a port of their own. Whatever is not a
+/// probe is 404.
+impl<B> Service<Request<B>> for Probes {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = ProbeFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ProbeFuture {
+        let answer = self
+            .answer(&request)
+            .unwrap_or_else(|| Answer::Now(not_found()));
+        ProbeFuture(match answer {
+            Answer::Now(response) => State::Now(Some(Box::new(response))),
+            Answer::Later(response) => State::Later(response),
+        })
+    }
+}
+
+/// The answer of a probe; see [`Probes`].
+pub struct ProbeFuture(State);
+
+enum State {
+    Now(Option<Box<ProbeResponse>>),
+    Later(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
+}
+
+impl Future for ProbeFuture {
+    type Output = Result<ProbeResponse, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            // As with every future, polling after the end is the caller's bug.
+            State::Now(response) => Poll::Ready(Ok(*response
+                .take()
+                .expect("`ProbeFuture` polled after completion"))),
+            State::Later(response) => response.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+impl fmt::Debug for ProbeFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProbeFuture").finish_non_exhaustive()
+    }
+}

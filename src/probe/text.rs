@@ -1,0 +1,220 @@
+use super::{
+    question::{Detail, Question, Target},
+    route::Probe,
+};
+use crate::state::{Claim, Data, Phase, ScopeId, State, SubsystemView, Verdict};
+use std::{
+    fmt::{self, Write as _},
+    time::{Duration, Instant},
+};
+
+/// How many culprits the one-line form names.
+const NAMED: usize = 8;
+
+/// The answer as text: one line, or with `?verbose` one line for each
+/// subsystem before it.
+pub(super) fn render(
+    question: &Question,
+    data: &Data,
+    verdict: Verdict,
+    detail: Detail,
+    now: Instant,
+) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, question, data, verdict, detail, now);
+    text
+}
+
+fn write(
+    text: &mut String,
+    question: &Question,
+    data: &Data,
+    verdict: Verdict,
+    detail: Detail,
+    now: Instant,
+) -> fmt::Result {
+    if detail == Detail::None {
+        return writeln!(text, "{}", question.words(verdict));
+    }
+    if question.query.verbose || question.probe == Probe::Status {
+        for view in question.subjects(data) {
+            write_subsystem(text, question, view, detail, now)?;
+        }
+        if let Target::Scope(ScopeId::Process) = question.target {
+            for scope in &data.scopes {
+                let verdict = scope.standing.verdict;
+                let sign = if verdict.is_ready() { '+' } else { '-' };
+                writeln!(
+                    text,
+                    "[{sign}]{} {} (scope)",
+                    scope.name,
+                    verdict.condition()
+                )?;
+            }
+        }
+    }
+    for name in &question.query.exclude {
+        if data.subsystem(name).is_none() {
+            writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
+        }
+    }
+    write_summary(text, question, data, verdict, detail)
+}
+
+fn write_subsystem(
+    text: &mut String,
+    question: &Question,
+    view: &SubsystemView,
+    detail: Detail,
+    now: Instant,
+) -> fmt::Result {
+    let excluded = question.query.excludes(view.name());
+    let sign = if excluded || view.state().is_up() {
+        '+'
+    } else {
+        '-'
+    };
+    write!(
+        text,
+        "[{sign}]{} {} ({}",
+        view.name(),
+        view.state(),
+        view.role()
+    )?;
+    if view.is_vital() {
+        text.write_str(", vital")?;
+    }
+    if view.is_pending() {
+        text.write_str(", pending")?;
+    }
+    if view.claim() == Claim::Unclaimed {
+        text.write_str(", unclaimed")?;
+    }
+    if excluded {
+        text.write_str(", excluded")?;
+    }
+    text.write_char(')')?;
+    if detail >= Detail::Full {
+        write!(text, " for {}", Age(view.age(now)))?;
+        if let Some(reason) = view.reason() {
+            write!(text, ": {}", OneLine(reason))?;
+        }
+        for (key, value) in view.attributes() {
+            write!(text, " {key}={}", OneLine(value))?;
+        }
+    }
+    text.write_char('\n')
+}
+
+fn write_summary(
+    text: &mut String,
+    question: &Question,
+    data: &Data,
+    verdict: Verdict,
+    detail: Detail,
+) -> fmt::Result {
+    text.write_str(question.words(verdict))?;
+    let mut separators = [": "].into_iter().chain(std::iter::repeat(", "));
+    let mut separate = |text: &mut String| text.write_str(separators.next().unwrap_or_default());
+
+    if matches!(question.probe, Probe::Readiness | Probe::Status) {
+        if data.phase >= Phase::Draining {
+            separate(text)?;
+            write!(text, "{}", data.phase)?;
+        }
+        if let Some(reason) = &data.pause {
+            separate(text)?;
+            text.write_str("paused")?;
+            if detail >= Detail::Full && !reason.is_empty() {
+                write!(text, " ({})", OneLine(reason))?;
+            }
+        }
+    }
+    let mut unnamed = 0_usize;
+    for (index, view) in question
+        .subjects(data)
+        .filter(|view| question.blames(view, verdict))
+        .enumerate()
+    {
+        if index >= NAMED {
+            unnamed += 1;
+            continue;
+        }
+        separate(text)?;
+        write!(text, "{} {}", view.name(), view.state())?;
+        if detail >= Detail::Full && view.state() != State::Ready {
+            if let Some(reason) = view.reason() {
+                write!(text, " ({})", OneLine(reason))?;
+            }
+        }
+    }
+    if unnamed > 0 {
+        separate(text)?;
+        write!(text, "{unnamed} more")?;
+    }
+    text.write_char('\n')
+}
+
+/// Shows a text in one line: what a terminal or a log would break or obey
+/// becomes a blank.
+pub(super) struct OneLine<'a>(pub(super) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let harmless = |c: char| match c {
+            // Unicode's own line and paragraph separators, and what changes
+            // the direction of writing.
+            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        self.0
+            .chars()
+            .map(harmless)
+            .try_for_each(|c| f.write_char(c))
+    }
+}
+
+/// Shows a duration in its largest whole unit.
+struct Age(Duration);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match seconds {
+            0..60 => write!(f, "{seconds}s"),
+            60..3_600 => write!(f, "{}m", seconds / 60),
+            3_600..86_400 => write!(f, "{}h", seconds / 3_600),
+            _ => write!(f, "{}d", seconds / 86_400),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_breaks_a_line_becomes_a_blank() {
+        let nasty = "a\nb\r\nc\td\0e\u{1b}[31mf\u{85}g\u{2028}h\u{202e}i";
+        assert_eq!(OneLine(nasty).to_string(), "a b  c d e [31mf g h i");
+        assert_eq!(OneLine("naïve – ✓").to_string(), "naïve – ✓");
+    }
+
+    #[test]
+    fn ages_are_shown_in_their_largest_whole_unit() {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (3_599, "59m"),
+            (3_600, "1h"),
+            (86_399, "23h"),
+            (86_400, "1d"),
+            (864_000, "10d"),
+        ] {
+            assert_eq!(Age(Duration::from_secs(seconds)).to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use super::log;
+use crate::{
+    state::{Cell, Data, Draft, Moment, OpenWord, ScopeId, Sealed, Slot, Snapshot},
+    sync::{AtomicBool, Mutex, Notify, Ordering},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::SystemTime,
+};
+
+/// The cell, the one writer's desk in front of it, and the bell.
+pub(crate) struct Core {
+    cell: Cell,
+    desk: Mutex<Desk>,
+    changed: Notify,
+    /// Nobody is left who could write.
+    ended: AtomicBool,
+}
+
+/// What only writers need to know. Whoever holds it is the writer.
+#[derive(Default)]
+pub(crate) struct Desk {
+    pub(crate) slots: HashMap<Arc<str>, Slot>,
+    /// Slots whose subsystem retired.
+    free: Vec<Slot>,
+    pub(crate) pauses: Vec<(u64, Arc<str>)>,
+    pub(crate) pauses_so_far: u64,
+}
+
+impl Desk {
+    pub(crate) fn take_slot(&mut self, name: Arc<str>) -> Slot {
+        // Every slot ever given out is either free or taken by a name.
+        let slot = self.free.pop().unwrap_or(Slot(self.slots.len()));
+        self.slots.insert(name, slot);
+        slot
+    }
+
+    pub(crate) fn give_back(&mut self, name: &str) {
+        self.free.extend(self.slots.remove(name));
+    }
+}
+
+impl Core {
+    pub(crate) fn new(first: Arc<Data>, desk: Desk) -> Self {
+        Self {
+            cell: Cell::new(first),
+            desk: Mutex::new(desk),
+            changed: Notify::default(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The only way to write. Writers take turns; what `write` sets is
+    /// published, then waiters are woken, then it is logged, the last two
+    /// without holding up the next writer.
+    pub(crate) fn update<R>(&self, write: impl FnOnce(&mut Desk, &mut Draft) -> R) -> R {
+        let (result, sealed) = {
+            // Nothing of a user's runs under this lock, and what is written
+            // here is published whole or not at all.
+            let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut draft = Draft::new(self.cell.load().0);
+            let result = write(&mut desk, &mut draft);
+            let sealed = draft.seal();
+            if let Some(Sealed { after, .. }) = &sealed {
+                self.cell.publish(after);
+            }
+            (result, sealed)
+        };
+        if let Some(sealed) = sealed {
+            self.changed.notify_waiters();
+            log::published(sealed);
+        }
+        result
+    }
+
+    pub(crate) fn load(&self) -> Snapshot {
+        self.cell.load()
+    }
+
+    #[inline]
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Data) -> R) -> R {
+        self.cell.look(look)
+    }
+
+    pub(crate) fn open_word(&self, scope: ScopeId) -> OpenWord {
+        self.cell.open_word(scope)
+    }
+
+    /// Waits until `find` finds something in the newest snapshot.
+    ///
+    /// Cancel safe: nothing is taken until it returns.
+    pub(crate) async fn wait_for<R>(
+        &self,
+        mut find: impl FnMut(&Data) -> Option<R>,
+    ) -> Result<R, super::Ended> {
+        loop {
+            // Listening comes before looking: what is published in between
+            // rings the bell that is already being listened to.
+            let changed = self.changed.notified();
+            if let Some(found) = self.look(&mut find) {
+                return Ok(found);
+            }
+            if self.ended.load(Ordering::Acquire) {
+                return Err(super::Ended {});
+            }
+            changed.await;
+        }
+    }
+
+    /// Tells whoever waits that nothing will change any more.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+}
+
+/// The present moment, on tokio's clock where that one is paused.
+pub(crate) fn now() -> Moment {
+    Moment {
+        wall: SystemTime::now(),
+        monotonic: tokio::time::Instant::now().into_std(),
+    }
+}

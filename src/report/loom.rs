@@ -1,0 +1,120 @@
+//! Models of the protocol between writers, readers and waiters, explored by
+//! loom. Run with
+//! `RUSTFLAGS="--cfg tower_readiness_loom" cargo test --release --lib loom`.
+
+use super::{Readiness, Subsystem};
+use crate::state::{ScopeId, State};
+use loom::{future::block_on, thread};
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // Two preemptions find nearly every bug there is to find (CHESS); more
+    // would take hours.
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+fn two_subsystems() -> Readiness {
+    Readiness::builder()
+        .subsystem(Subsystem::new("a"))
+        .subsystem(Subsystem::new("b"))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_waiter_misses_no_last_state_and_versions_only_grow() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let writers = ["a", "b"].map(|name| {
+            let reporter = readiness.reporter(name).unwrap();
+            thread::spawn(move || {
+                reporter.ready();
+                reporter
+            })
+        });
+        let waiter = {
+            let mut subscription = readiness.subscribe();
+            thread::spawn(move || {
+                let mut version = 0;
+                loop {
+                    let snapshot = block_on(subscription.changed()).unwrap();
+                    assert!(snapshot.version() > version);
+                    version = snapshot.version();
+                    if snapshot.verdict().is_ready() {
+                        break;
+                    }
+                }
+            })
+        };
+        let before = readiness.snapshot();
+        let after = readiness.snapshot();
+        assert!(after.version() >= before.version());
+
+        let reporters = writers.map(|writer| writer.join().unwrap());
+        // Hangs, which loom reports, if a wake-up was lost.
+        waiter.join().unwrap();
+        drop(reporters);
+    });
+}
+
+#[test]
+fn whoever_saw_red_finds_no_open_gate_that_is_older() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
+        a.ready();
+        b.ready();
+        let first = readiness.snapshot().version();
+
+        let writer = thread::spawn(move || {
+            a.failing("down");
+            a.ready();
+            a
+        });
+        let seen = readiness.snapshot();
+        let open = readiness.core().open_word(ScopeId::Process).is_set();
+        let later = readiness.snapshot();
+        if !seen.verdict().is_ready() && open {
+            assert!(later.version() > seen.version());
+        }
+        if open && !later.verdict().is_ready() {
+            assert!(later.version() > first);
+        }
+        drop((writer.join().unwrap(), b));
+    });
+}
+
+#[test]
+fn after_a_setter_returns_every_reader_sees_it() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
+        a.ready();
+        let other = thread::spawn(move || {
+            b.ready();
+            b
+        });
+        a.failing("down");
+        assert!(!readiness.core().open_word(ScopeId::Process).is_set());
+        let snapshot = readiness.snapshot();
+        assert_eq!(snapshot.subsystem("a").unwrap().state(), State::Failing);
+
+        let b = other.join().unwrap();
+        a.ready();
+        assert!(readiness.core().open_word(ScopeId::Process).is_set());
+        assert!(readiness.snapshot().verdict().is_ready());
+        drop((a, b));
+    });
+}
+
+#[test]
+fn a_subscription_ends_when_the_last_handle_goes() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let mut subscription = readiness.subscribe();
+        let waiter = thread::spawn(move || while block_on(subscription.changed()).is_ok() {});
+        drop(readiness);
+        waiter.join().unwrap();
+    });
+}

@@ -1,0 +1,65 @@
+use super::{error::NameError, text};
+
+/// What the crate itself answers for, so that nothing else can be called so.
+const RESERVED: [&str; 5] = ["readiness", "liveness", "startup", "runtime", "traffic"];
+
+const MAX_BYTES: usize = 128;
+
+/// Names of subsystems and scopes stand in paths, headers and queries as they
+/// are, so they hold only what needs no escaping there (a subset of RFC 3986,
+/// section 2.3, unreserved characters).
+pub(crate) fn check(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > MAX_BYTES {
+        return Err(NameError::TooLong { bytes: name.len() });
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some(character) = name.chars().find(|c| !allowed(*c)) {
+        return Err(NameError::Character { character });
+    }
+    if RESERVED.contains(&name) {
+        return Err(NameError::Reserved);
+    }
+    Ok(())
+}
+
+/// A bad name as an error shows it: it may be of any length.
+pub(crate) fn shown(name: &str) -> String {
+    text::cut(name, MAX_BYTES).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_need_no_escaping_are_taken() {
+        for name in ["a", "Policy.v2_east-1", &"x".repeat(128)] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_would_not_fit_are_refused_with_the_cause() {
+        assert_eq!(check(""), Err(NameError::Empty));
+        assert_eq!(
+            check(&"x".repeat(129)),
+            Err(NameError::TooLong { bytes: 129 })
+        );
+        for (name, character) in [
+            ("a/b", '/'),
+            ("a?b", '?'),
+            ("a b", ' '),
+            ("a\n", '\n'),
+            ("a\0", '\0'),
+            ("naïve", 'ï'),
+        ] {
+            assert_eq!(check(name), Err(NameError::Character { character }));
+        }
+        for name in RESERVED {
+            assert_eq!(check(name), Err(NameError::Reserved));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+use super::{core::Core, error::Ended};
+use crate::state::Snapshot;
+use std::{fmt, sync::Arc};
+
+/// Follows the snapshots as they are published; see [`Readiness::subscribe`].
+///
+/// It is level-triggered: it gives the newest snapshot there is, never one
+/// after the other. Whoever is slow skips what has been overtaken, and never
+/// misses the last one. A subscriber cannot hold up a reporter.
+///
+/// It does not keep the registry alive.
+///
+/// ```
+/// # use tower_readiness::{Readiness, Subsystem};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+/// let mut subscription = readiness.subscribe();
+/// # let mirror = async move {
+/// while let Ok(snapshot) = subscription.changed().await {
+///     println!("{}: {}", snapshot.version(), snapshot.verdict().condition());
+/// }
+/// # };
+/// # drop(readiness);
+/// # mirror.await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`Readiness::subscribe`]: crate::Readiness::subscribe
+pub struct Subscription {
+    core: Arc<Core>,
+    seen: u64,
+}
+
+impl Subscription {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core, seen: 0 }
+    }
+
+    /// Waits for a snapshot newer than the one last given here, and gives it.
+    /// The first call gives the present one at once.
+    ///
+    /// Cancel safe: a snapshot counts as seen only when it is given.
+    ///
+    /// # Errors
+    ///
+    /// When the registry is gone and its last snapshot has been given.
+    pub async fn changed(&mut self) -> Result<Snapshot, Ended> {
+        let Self { core, seen } = self;
+        core.wait_for(|data| (data.version > *seen).then_some(()))
+            .await?;
+        // Newer still, perhaps; never older than what was found.
+        let snapshot = core.load();
+        *seen = snapshot.version();
+        Ok(snapshot)
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}

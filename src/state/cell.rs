@@ -1,0 +1,85 @@
+use super::snapshot::{Data, ScopeId, Snapshot};
+use crate::sync::{AtomicBool, Ordering, Swap};
+use std::sync::Arc;
+
+/// Holds the newest snapshot, and beside it one word per scope that lets a
+/// gate admit without loading it.
+///
+/// The snapshot is the truth; a word only ever errs towards closed. It is
+/// cleared before a snapshot that hesitates is published and set after one
+/// that does not, so an open word means that the newest snapshot admits, and
+/// a closed one means: go and look. Every other order lets a reader that has
+/// seen a red snapshot find an open word (there is a loom test).
+pub(crate) struct Cell {
+    newest: Swap<Data>,
+    /// The process first, then the named scopes.
+    open: Box<[Arc<AtomicBool>]>,
+}
+
+/// The word of one scope, as its gates hold it.
+pub(crate) struct OpenWord(Arc<AtomicBool>);
+
+impl OpenWord {
+    /// Whether a gate on the scope admits without a thought. `false` means
+    /// that it has to look at the snapshot.
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        // Acquire: whoever goes on to load the snapshot finds the one that
+        // opened the word, or a newer one.
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Cell {
+    pub(crate) fn new(first: Arc<Data>) -> Self {
+        let open = scopes(&first)
+            .map(|scope| Arc::new(AtomicBool::new(admits(&first, scope))))
+            .collect();
+        Self {
+            newest: Swap::new(first),
+            open,
+        }
+    }
+
+    /// Makes `next` the newest snapshot. Callers take turns: two at the same
+    /// time could leave the words of one beside the snapshot of the other.
+    pub(crate) fn publish(&self, next: &Arc<Data>) {
+        for (word, scope) in self.open.iter().zip(scopes(next)) {
+            if !admits(next, scope) {
+                word.store(false, Ordering::Release);
+            }
+        }
+        self.newest.store(Arc::clone(next));
+        for (word, scope) in self.open.iter().zip(scopes(next)) {
+            if admits(next, scope) {
+                word.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    pub(crate) fn open_word(&self, scope: ScopeId) -> OpenWord {
+        let index = match scope {
+            ScopeId::Process => 0,
+            ScopeId::Named(index) => index + 1,
+        };
+        OpenWord(Arc::clone(&self.open[index]))
+    }
+
+    /// Looks at the newest snapshot without taking a share of it.
+    #[inline]
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Data) -> R) -> R {
+        look(&self.newest.load())
+    }
+
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.newest.load_full())
+    }
+}
+
+fn scopes(data: &Data) -> impl Iterator<Item = ScopeId> + use<> {
+    std::iter::once(ScopeId::Process).chain((0..data.scopes.len()).map(ScopeId::Named))
+}
+
+fn admits(data: &Data, scope: ScopeId) -> bool {
+    data.verdict(scope).reasons().is_empty()
+}

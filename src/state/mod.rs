@@ -1,0 +1,32 @@
+//! What is known, and what it means.
+//!
+//! Subsystems are in a [`State`] and have a [`Role`]; the process is in a
+//! [`Phase`]; a scope of subsystems is in a [`Condition`]. An immutable
+//! [`Snapshot`] holds all of it, with the [`Verdict`] that follows. This part
+//! is pure: it knows no clock, no runtime and no HTTP.
+
+mod cell;
+mod draft;
+mod snapshot;
+mod tally;
+mod verdict;
+mod view;
+mod views;
+mod vocabulary;
+
+pub use self::{
+    snapshot::Snapshot,
+    verdict::{Reasons, Verdict},
+    view::SubsystemView,
+    vocabulary::{Claim, Condition, Phase, Reason, Role, State},
+};
+
+pub(crate) use self::{
+    cell::{Cell, OpenWord},
+    draft::{Draft, Sealed},
+    snapshot::{Data, ScopeId},
+    tally::Tally,
+    view::{Declaration, Moment},
+    views::Slot,
+    vocabulary::vocabulary,
+};

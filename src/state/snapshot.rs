@@ -1,0 +1,210 @@
+use super::{
+    tally::Tally,
+    verdict::{Facts, Verdict},
+    view::SubsystemView,
+    views::{Slot, Views},
+    vocabulary::Phase,
+};
+use std::{fmt, sync::Arc};
+
+/// Which of a snapshot's scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScopeId {
+    /// The default scope: the process as a whole.
+    Process,
+    Named(usize),
+}
+
+/// Where a scope stands: its counts, its start latch and what they mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) tally: Tally,
+    pub(crate) started: bool,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ScopeState {
+    pub(crate) name: Arc<str>,
+    pub(crate) members: Arc<[Slot]>,
+    pub(crate) standing: Standing,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub(crate) version: u64,
+    pub(crate) phase: Phase,
+    pub(crate) pause: Option<Arc<str>>,
+    pub(crate) views: Views,
+    pub(crate) process: Standing,
+    pub(crate) scopes: Vec<ScopeState>,
+}
+
+impl Data {
+    pub(crate) fn standing(&self, scope: ScopeId) -> &Standing {
+        match scope {
+            ScopeId::Process => &self.process,
+            ScopeId::Named(index) => &self.scopes[index].standing,
+        }
+    }
+
+    pub(crate) fn verdict(&self, scope: ScopeId) -> Verdict {
+        self.standing(scope).verdict
+    }
+
+    /// The verdict for a tally that this snapshot does not hold itself.
+    pub(crate) fn judge(&self, tally: Tally, started: bool, vital_dead: bool) -> Verdict {
+        Verdict::of(Facts {
+            condition: tally.condition(started),
+            started,
+            phase: self.phase,
+            paused: self.pause.is_some(),
+            vital_dead,
+        })
+    }
+
+    pub(crate) fn scope_id(&self, name: &str) -> Option<ScopeId> {
+        self.scopes
+            .iter()
+            .position(|scope| *scope.name == *name)
+            .map(ScopeId::Named)
+    }
+
+    /// The members of a scope. Every subsystem is a member of the process.
+    pub(crate) fn members(&self, scope: ScopeId) -> Box<dyn Iterator<Item = &SubsystemView> + '_> {
+        match scope {
+            ScopeId::Process => Box::new(self.views.iter().map(|view| &**view)),
+            ScopeId::Named(index) => {
+                let members = self.scopes[index].members.iter();
+                Box::new(members.filter_map(|slot| self.views.get(*slot).map(|view| &**view)))
+            }
+        }
+    }
+
+    pub(crate) fn subsystem(&self, name: &str) -> Option<&SubsystemView> {
+        self.members(ScopeId::Process)
+            .find(|view| view.name() == name)
+    }
+
+    /// What a subsystem would mean if it were a scope of its own.
+    pub(crate) fn verdict_of_subsystem(&self, view: &SubsystemView) -> Verdict {
+        self.judge(
+            view.effect_on_scope(),
+            view.has_been_up(),
+            self.process.tally.vital_dead > 0,
+        )
+    }
+
+    /// What the verdict of `scope` would be without the subsystems that
+    /// `excluded` picks. It answers a probe's question and nothing else: no
+    /// gate ever sees it.
+    pub(crate) fn verdict_without(
+        &self,
+        scope: ScopeId,
+        excluded: impl Fn(&SubsystemView) -> bool,
+    ) -> Verdict {
+        let mut tally = self.standing(scope).tally;
+        let mut process = self.process.tally;
+        for view in self.members(ScopeId::Process).filter(|view| excluded(view)) {
+            process -= view.effect_on_process();
+        }
+        match scope {
+            ScopeId::Process => tally = process,
+            ScopeId::Named(_) => {
+                for view in self.members(scope).filter(|view| excluded(view)) {
+                    tally -= view.effect_on_scope();
+                }
+            }
+        }
+        // A process that was told to leave before it started stays unstarted.
+        let may_start = scope != ScopeId::Process || self.phase < Phase::Draining;
+        let started = self.standing(scope).started || (may_start && tally.absent == 0);
+        self.judge(tally, started, process.vital_dead > 0)
+    }
+}
+
+/// Everything that is known at one moment. Immutable; cloning shares it.
+///
+/// Traffic, probes and every other surface answer from the newest snapshot,
+/// so answers that carry the same [version](Self::version) agree.
+///
+/// ```
+/// use tower_readiness::{Readiness, State, Subsystem};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let readiness = Readiness::builder()
+///     .subsystem(Subsystem::new("storage"))
+///     .build()?;
+/// let storage = readiness.reporter("storage")?;
+///
+/// let before = readiness.snapshot();
+/// storage.ready();
+/// let after = readiness.snapshot();
+///
+/// assert!(!before.verdict().is_ready(), "a snapshot never changes");
+/// assert!(after.verdict().is_ready());
+/// assert!(after.version() > before.version());
+/// assert_eq!(after.subsystem("storage").unwrap().state(), State::Ready);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Snapshot(pub(crate) Arc<Data>);
+
+impl Snapshot {
+    /// Counts what was published. It only grows, and every snapshot has one
+    /// of its own.
+    pub fn version(&self) -> u64 {
+        self.0.version
+    }
+
+    /// Where the process is in its life.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// Why the process is paused, if it is: the reason given last among the
+    /// pauses that hold.
+    pub fn paused(&self) -> Option<&str> {
+        self.0.pause.as_deref()
+    }
+
+    /// The verdict on the process as a whole.
+    pub fn verdict(&self) -> Verdict {
+        self.0.process.verdict
+    }
+
+    /// The verdict on a named scope, or `None` if there is none of this name.
+    pub fn scope(&self, name: &str) -> Option<Verdict> {
+        self.0.scope_id(name).map(|scope| self.0.verdict(scope))
+    }
+
+    /// The names of the scopes, in the order of their declaration.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.0.scopes.iter().map(|scope| &*scope.name)
+    }
+
+    /// One subsystem, or `None` if there is none of this name. Looks through
+    /// all of them.
+    pub fn subsystem(&self, name: &str) -> Option<&SubsystemView> {
+        self.0.subsystem(name)
+    }
+
+    /// All subsystems, in the order of their declaration (one added while
+    /// running may stand where another retired).
+    pub fn subsystems(&self) -> impl Iterator<Item = &SubsystemView> {
+        self.0.members(ScopeId::Process)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("version", &self.version())
+            .field("phase", &self.phase())
+            .field("paused", &self.paused())
+            .field("condition", &self.verdict().condition())
+            .field("ready", &self.verdict().is_ready())
+            .finish_non_exhaustive()
+    }
+}

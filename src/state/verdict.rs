@@ -1,0 +1,321 @@
+use super::vocabulary::{Condition, Phase, Reason};
+use std::fmt;
+
+/// Everything a verdict depends on, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) condition: Condition,
+    /// The start latch.
+    pub(crate) started: bool,
+    pub(crate) phase: Phase,
+    pub(crate) paused: bool,
+    /// A vital subsystem is dead or stale.
+    pub(crate) vital_dead: bool,
+}
+
+/// What a snapshot means for everybody who acts on it.
+///
+/// The truth table, by [condition](Condition); the rows below the line change
+/// only the cells they name:
+///
+/// | | traffic (default) | startup | liveness | readiness | healthy |
+/// |---|---|---|---|---|---|
+/// | starting | refuse | no | yes | no | no |
+/// | ready, degraded | admit | yes, latched | yes | yes | yes |
+/// | failing, after start | refuse | yes | yes | no | yes |
+/// | *paused, draining, closing* | | | | no | |
+/// | *closed* | refuse | | | no | |
+/// | *a vital subsystem is dead or stale* | | | no | no | no |
+///
+/// Startup and healthy follow the start latch alone: while only a
+/// [shared](crate::Role::Shared) dependency has never been there, they are
+/// green although the condition is `starting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    condition: Condition,
+    phase: Phase,
+    started: bool,
+    live: bool,
+    ready: bool,
+    reasons: Reasons,
+}
+
+impl Verdict {
+    /// The one function that turns facts into answers. Every surface reads
+    /// its result; none works it out again.
+    pub(crate) const fn of(facts: Facts) -> Self {
+        let Facts {
+            condition,
+            started,
+            phase,
+            paused,
+            vital_dead,
+        } = facts;
+
+        let mut reasons = Reasons::NONE;
+        let able = match condition {
+            Condition::Ready | Condition::Degraded => true,
+            Condition::Starting => {
+                reasons = reasons.with(Reason::Starting);
+                false
+            }
+            Condition::Failing => {
+                reasons = reasons.with(Reason::Failing);
+                false
+            }
+        };
+        let leaving = match phase {
+            Phase::Starting | Phase::Started => false,
+            Phase::Draining => {
+                reasons = reasons.with(Reason::Draining);
+                true
+            }
+            Phase::Closing => {
+                reasons = reasons.with(Reason::Closing);
+                true
+            }
+            Phase::Closed => {
+                reasons = reasons.with(Reason::Closed);
+                true
+            }
+        };
+        if paused {
+            reasons = reasons.with(Reason::Paused);
+        }
+
+        Self {
+            condition,
+            phase,
+            started,
+            live: !vital_dead,
+            ready: able && !leaving && !paused && !vital_dead,
+            reasons,
+        }
+    }
+
+    /// What the subsystems add up to.
+    pub const fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// Where the process is in its life.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The startup answer (`/startupz`): whether the start latch has closed.
+    /// Once true it stays true.
+    pub const fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// The liveness answer (`/livez`): false only while a vital subsystem is
+    /// dead or stale.
+    pub const fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// The readiness answer (`/readyz`).
+    pub const fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// The one-bit answer for a runtime that *replaces* what is unhealthy,
+    /// such as a container health check: started, then live. It stays true
+    /// while the process drains or fails, for replacing it would help nobody.
+    pub const fn is_healthy(&self) -> bool {
+        self.started && self.live
+    }
+
+    /// Why a gate would hesitate to let traffic through; none when it admits
+    /// without a thought.
+    pub const fn reasons(&self) -> Reasons {
+        self.reasons
+    }
+}
+
+/// A set of [`Reason`]s, iterated in their order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Reasons(u8);
+
+impl Reasons {
+    const NONE: Self = Self(0);
+
+    const fn with(self, reason: Reason) -> Self {
+        Self(self.0 | 1 << reason as u8)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `reason` is among them.
+    pub const fn contains(self, reason: Reason) -> bool {
+        self.0 & 1 << reason as u8 != 0
+    }
+
+    /// The reasons, in the order in which a gate asks for their actions.
+    pub fn iter(self) -> impl Iterator<Item = Reason> {
+        Reason::ALL
+            .into_iter()
+            .filter(move |reason| self.contains(*reason))
+    }
+}
+
+impl fmt::Debug for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONDITIONS: [Condition; 4] = [
+        Condition::Starting,
+        Condition::Ready,
+        Condition::Degraded,
+        Condition::Failing,
+    ];
+    const PHASES: [Phase; 5] = [
+        Phase::Starting,
+        Phase::Started,
+        Phase::Draining,
+        Phase::Closing,
+        Phase::Closed,
+    ];
+
+    fn every_combination() -> impl Iterator<Item = Facts> {
+        CONDITIONS.into_iter().flat_map(|condition| {
+            PHASES.into_iter().flat_map(move |phase| {
+                (0..8).map(move |bits| Facts {
+                    condition,
+                    started: bits & 1 != 0,
+                    phase,
+                    paused: bits & 2 != 0,
+                    vital_dead: bits & 4 != 0,
+                })
+            })
+        })
+    }
+
+    /// `(traffic refused by default, startup, live, ready, healthy)`
+    fn row(verdict: Verdict) -> (bool, bool, bool, bool, bool) {
+        let refused = [Reason::Closed, Reason::Starting, Reason::Failing]
+            .into_iter()
+            .any(|reason| verdict.reasons().contains(reason));
+        (
+            refused,
+            verdict.has_started(),
+            verdict.is_live(),
+            verdict.is_ready(),
+            verdict.is_healthy(),
+        )
+    }
+
+    fn facts(condition: Condition, started: bool) -> Facts {
+        Facts {
+            condition,
+            started,
+            phase: if started {
+                Phase::Started
+            } else {
+                Phase::Starting
+            },
+            paused: false,
+            vital_dead: false,
+        }
+    }
+
+    #[test]
+    fn the_rows_by_condition() {
+        let of = |condition, started| row(Verdict::of(facts(condition, started)));
+        assert_eq!(
+            of(Condition::Starting, false),
+            (true, false, true, false, false)
+        );
+        assert_eq!(
+            of(Condition::Starting, true),
+            (true, true, true, false, true)
+        );
+        assert_eq!(of(Condition::Ready, true), (false, true, true, true, true));
+        assert_eq!(
+            of(Condition::Degraded, true),
+            (false, true, true, true, true)
+        );
+        assert_eq!(
+            of(Condition::Failing, true),
+            (true, true, true, false, true)
+        );
+    }
+
+    #[test]
+    fn a_pause_reddens_readiness_and_nothing_else() {
+        for facts in every_combination().filter(|facts| !facts.paused) {
+            let (refused, startup, live, _, healthy) = row(Verdict::of(facts));
+            let paused = Verdict::of(Facts {
+                paused: true,
+                ..facts
+            });
+            assert_eq!(row(paused), (refused, startup, live, false, healthy));
+            assert!(paused.reasons().contains(Reason::Paused));
+        }
+    }
+
+    #[test]
+    fn leaving_reddens_readiness_and_only_closed_refuses() {
+        for facts in every_combination().filter(|facts| facts.phase == Phase::Started) {
+            let (refused, startup, live, _, healthy) = row(Verdict::of(facts));
+            for phase in [Phase::Draining, Phase::Closing] {
+                let left = Verdict::of(Facts { phase, ..facts });
+                assert_eq!(row(left), (refused, startup, live, false, healthy));
+            }
+            let closed = Verdict::of(Facts {
+                phase: Phase::Closed,
+                ..facts
+            });
+            assert_eq!(row(closed), (true, startup, live, false, healthy));
+        }
+    }
+
+    #[test]
+    fn a_dead_vital_reddens_liveness_readiness_and_health_but_gates_nothing_itself() {
+        for facts in every_combination().filter(|facts| !facts.vital_dead) {
+            let (refused, startup, ..) = row(Verdict::of(facts));
+            let dead = Verdict::of(Facts {
+                vital_dead: true,
+                ..facts
+            });
+            assert_eq!(row(dead), (refused, startup, false, false, false));
+        }
+    }
+
+    #[test]
+    fn ready_means_that_no_gate_hesitates() {
+        for facts in every_combination() {
+            let verdict = Verdict::of(facts);
+            if verdict.is_ready() {
+                assert!(verdict.reasons().is_empty(), "{facts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reasons_come_in_the_order_of_their_severity() {
+        let verdict = Verdict::of(Facts {
+            condition: Condition::Failing,
+            started: true,
+            phase: Phase::Closed,
+            paused: true,
+            vital_dead: false,
+        });
+        let reasons: Vec<_> = verdict.reasons().iter().collect();
+        assert_eq!(reasons, [Reason::Closed, Reason::Failing, Reason::Paused]);
+        assert_eq!(
+            format!("{:?}", verdict.reasons()),
+            "{Closed, Failing, Paused}"
+        );
+    }
+}
