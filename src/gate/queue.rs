@@ -109,16 +109,15 @@ impl Queue {
         S: Service<Request<B>>,
     {
         let head = RequestHead::from(request);
-        if let Err(reason) = ready!(self.poll_gate(head, cx)) {
-            return Poll::Ready(Err(Turned::Away(reason)));
-        }
-        match inner.poll_ready(cx) {
-            Poll::Ready(room) => Poll::Ready(room.map_err(Turned::Failed)),
-            Poll::Pending => {
-                let reason = ready!(self.poll_saturated(head, cx));
-                Poll::Ready(Err(Turned::Away(reason)))
-            }
-        }
+        let ready = match ready!(self.poll_gate(head, cx)) {
+            Err(reason) => Err(Turned::Away(reason)),
+            Ok(()) => match inner.poll_ready(cx) {
+                Poll::Ready(ready) => ready.map_err(Turned::Failed),
+                Poll::Pending => Err(Turned::Away(ready!(self.poll_saturated(head, cx)))),
+            },
+        };
+        self.place = None;
+        Poll::Ready(ready)
     }
 
     fn poll_gate(

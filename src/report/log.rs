@@ -1,13 +1,7 @@
 use crate::state::Sealed;
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) fn published(sealed: Sealed) {
-    let Sealed {
-        before: _,
-        after: _,
-        touched: _,
-    } = sealed;
-}
+pub(crate) fn published(_: Sealed) {}
 
 /// Logs what is new, most detailed first: the subsystem, the phase, the
 /// process.

@@ -17,6 +17,10 @@ pub(crate) struct Draft {
 }
 
 /// A finished draft: what was, what is next, and the slot set last.
+#[cfg_attr(
+    not(feature = "tracing"),
+    expect(dead_code, reason = "only the log asks what has changed")
+)]
 pub(crate) struct Sealed {
     pub(crate) before: Arc<Data>,
     pub(crate) after: Arc<Data>,

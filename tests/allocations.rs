@@ -1,0 +1,108 @@
+//! Promise: the admit path allocates nothing. A test binary of its own, for it
+//! has a counting allocator.
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Empty;
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use tower::{Layer, Service};
+use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+
+fn allocations(run: impl FnOnce()) -> u64 {
+    allocation_counter::measure(run).count_total
+}
+
+#[derive(Clone)]
+struct Inner;
+
+impl Service<Request<()>> for Inner {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+fn serve<S, B>(service: &mut S, path: &Uri) -> u16
+where
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+{
+    let mut request = Request::new(());
+    *request.uri_mut() = path.clone();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
+        panic!("everything is ready at once");
+    };
+    response.status().as_u16()
+}
+
+#[test]
+fn an_admitted_request_allocates_nothing() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    let mut service = ReadinessLayer::new(&readiness).layer(Inner);
+
+    // Paths that could and that could not be a probe's.
+    for path in ["/", "/index.html", "/reports/2026", "/livez-not"] {
+        let path = Uri::from_static(path);
+        let in_place = allocations(|| assert_eq!(serve(&mut service, &path), 200));
+        assert_eq!(in_place, 0, "{path} in place");
+        let cloned = allocations(|| assert_eq!(serve(&mut service.clone(), &path), 200));
+        assert_eq!(cloned, 0, "{path} cloned");
+    }
+
+    // The allocator counts: a refusal does allocate.
+    storage.failing("gone");
+    let refused = allocations(|| assert_eq!(serve(&mut service, &Uri::from_static("/")), 503));
+    assert!(refused > 0);
+}
+
+#[test]
+fn an_admitted_request_allocates_nothing_while_draining_either() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    readiness.drain();
+    let service = ReadinessLayer::gate(&readiness);
+    let mut service = service.layer(Inner);
+    let path = Uri::from_static("/");
+    // Whatever a thread sets up once for itself.
+    serve(&mut service, &path);
+    let mut request = Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    let admitted = allocations(|| {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pin!(service.call(request)).poll(&mut cx).is_ready());
+    });
+    assert_eq!(admitted, 0);
+}
+
+#[test]
+fn a_repeated_report_allocates_nothing() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.failing("gone");
+    assert_eq!(allocations(|| storage.failing("gone")), 0);
+    assert!(allocations(|| storage.failing("back soon")) > 0);
+}

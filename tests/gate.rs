@@ -1,0 +1,848 @@
+//! Every path through the gate, with the inner service and the clock stepped
+//! by hand.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, Empty, Full};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
+use tower_readiness::{
+    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
+    gate::{Hold, ReadinessService, Refusal, RetryAfter},
+};
+use tower_test::mock;
+
+type Req = Request<Empty<Bytes>>;
+type Res = Response<Full<Bytes>>;
+type Gated = ReadinessService<mock::Mock<Req, Res>>;
+
+fn storage() -> (Readiness, Reporter) {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    (readiness, storage)
+}
+
+fn get(path: &str) -> Req {
+    Request::get(path).body(Empty::new()).unwrap()
+}
+
+fn ok() -> Res {
+    Response::new(Full::from("ok"))
+}
+
+/// A service that answers at once.
+fn echo() -> impl Service<Req, Response = Res, Error = Infallible, Future: Send> + Clone {
+    service_fn(|_| async { Ok(ok()) })
+}
+
+fn refused_for<B>(response: &Response<B>) -> Option<Reason> {
+    response.extensions().get::<Refusal>().map(Refusal::reason)
+}
+
+/// Why the layer refuses a plain request at this moment, if it does.
+fn refusal(layer: &ReadinessLayer) -> Option<Reason> {
+    let response = layer.layer(echo()).oneshot(get("/")).now_or_never();
+    refused_for(&response.unwrap().unwrap())
+}
+
+// === what a refusal looks like ===
+
+#[tokio::test]
+async fn a_refusal_says_what_a_client_a_proxy_and_an_outer_layer_need() {
+    let (readiness, _storage) = storage();
+    let service = ReadinessLayer::new(&readiness).layer(echo());
+    let response = service.oneshot(get("/")).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let headers = response.headers();
+    assert_eq!(headers["x-readiness"], "starting");
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+    assert!(!headers.contains_key(header::CONNECTION));
+    let seconds = headers[header::RETRY_AFTER].to_str().unwrap();
+    let seconds: u64 = seconds.parse().unwrap();
+    assert!((1..=5).contains(&seconds));
+
+    let refusal = *response.extensions().get::<Refusal>().unwrap();
+    assert_eq!(refusal.reason(), Reason::Starting);
+    assert_eq!(refusal.retry_after(), Some(Duration::from_secs(seconds)));
+    assert_eq!(refusal.version(), readiness.snapshot().version());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "not ready: starting\n");
+}
+
+#[tokio::test]
+async fn a_refused_head_has_no_body() {
+    let (readiness, _storage) = storage();
+    let service = ReadinessLayer::new(&readiness).layer(echo());
+    let request = Request::head("/").body(Empty::new()).unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_grpc_call_is_trailers_only_and_unavailable() {
+    let (readiness, _storage) = storage();
+    let service = ReadinessLayer::new(&readiness).layer(echo());
+    for content_type in [
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc-web",
+    ] {
+        let request = Request::post("/pkg.Service/Method")
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Empty::new())
+            .unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["grpc-status"], "14");
+        assert_eq!(response.headers()["grpc-message"], "not ready: starting");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
+        assert!(http_body::Body::is_end_stream(response.body()));
+    }
+}
+
+#[tokio::test]
+async fn a_responder_can_replace_the_response_but_not_hide_the_refusal() {
+    let (readiness, _storage) = storage();
+    let layer = ReadinessLayer::new(&readiness).respond_with(|refusal, head, response| {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        Response::builder()
+            .status(StatusCode::IM_A_TEAPOT)
+            .body(format!("{} {}", head.uri().path(), refusal.reason()).into())
+            .unwrap()
+    });
+    let response = layer.layer(echo()).oneshot(get("/tea")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
+    assert_eq!(refused_for(&response), Some(Reason::Starting));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "/tea starting");
+}
+
+#[tokio::test]
+async fn retry_after_is_as_configured() {
+    let (readiness, _storage) = storage();
+    let minute = Duration::from_secs(60);
+    for (retry_after, expected) in [
+        (RetryAfter::between(minute, minute).unwrap(), Some("60")),
+        (RetryAfter::never(), None),
+    ] {
+        let layer = ReadinessLayer::new(&readiness).retry_after(retry_after);
+        let response = layer.layer(echo()).oneshot(get("/")).await.unwrap();
+        let header = response.headers().get(header::RETRY_AFTER);
+        assert_eq!(header.map(|value| value.to_str().unwrap()), expected);
+    }
+}
+
+// === the inner service's readiness ===
+
+/// A gate around a service that is stepped by hand, and has no room yet.
+fn mocked(layer: &ReadinessLayer) -> (Gated, mock::Handle<Req, Res>) {
+    let (inner, mut handle) = mock::pair();
+    handle.allow(0);
+    (layer.layer(inner), handle)
+}
+
+/// The next request that arrived at the inner service.
+fn arrived(handle: &mut mock::Handle<Req, Res>) -> Option<mock::SendResponse<Res>> {
+    let (_, respond) = pin!(handle.next_request()).now_or_never()??;
+    Some(respond)
+}
+
+#[tokio::test]
+async fn the_gate_is_always_ready_and_asks_inside_only_for_a_request_it_passes_on() {
+    let (readiness, storage) = storage();
+    let (mut service, mut handle) = mocked(&ReadinessLayer::new(&readiness));
+
+    // Pending inside, and yet ready, refusing, and answering probes.
+    let mut ready = task::spawn(());
+    ready.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    let refused = service.call(get("/")).now_or_never().unwrap().unwrap();
+    assert_eq!(refused_for(&refused), Some(Reason::Starting));
+    let probe = service.call(get("/livez")).now_or_never().unwrap().unwrap();
+    assert_eq!(probe.status(), StatusCode::OK);
+
+    storage.ready();
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    let probe = service
+        .call(get("/readyz"))
+        .now_or_never()
+        .unwrap()
+        .unwrap();
+    assert_eq!(probe.status(), StatusCode::OK);
+
+    handle.allow(1);
+    assert!(request.is_woken(), "the request waits with its own waker");
+    assert_pending!(request.poll());
+    arrived(&mut handle).unwrap().send_response(ok());
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_error_of_the_inner_poll_ready_reaches_the_next_admitted_request_and_no_probe() {
+    let (readiness, storage) = storage();
+    let (mut service, mut handle) = mocked(&ReadinessLayer::new(&readiness));
+    handle.send_error("inner is broken");
+
+    let refused = service.call(get("/")).now_or_never().unwrap().unwrap();
+    assert_eq!(refused_for(&refused), Some(Reason::Starting));
+
+    storage.ready();
+    let error = service.call(get("/")).now_or_never().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "inner is broken");
+    let probe = service.call(get("/livez")).now_or_never().unwrap().unwrap();
+    assert_eq!(probe.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_error_while_waiting_for_room_reaches_the_request_that_waits() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let (mut service, mut handle) = mocked(&ReadinessLayer::new(&readiness));
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    handle.send_error("gone");
+    assert_eq!(assert_ready_err!(request.poll()).to_string(), "gone");
+}
+
+#[tokio::test]
+async fn an_error_of_the_inner_response_passes_through() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let (mut service, mut handle) = mocked(&ReadinessLayer::new(&readiness));
+    handle.allow(1);
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    arrived(&mut handle).unwrap().send_error("no luck");
+    assert_eq!(assert_ready_err!(request.poll()).to_string(), "no luck");
+}
+
+/// Panics when called without having been ready itself, as the contract of
+/// `poll_ready` allows, and hands its readiness to no clone.
+#[derive(Default)]
+struct Strict {
+    ready: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Service<Req> for Strict {
+    type Response = Res;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Res, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Only when asked again, so that every request has to wait once.
+        if std::mem::replace(&mut self.ready, true) {
+            return Poll::Ready(Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Req) -> Self::Future {
+        let was_ready = std::mem::take(&mut self.ready);
+        assert!(was_ready, "called without being ready");
+        std::future::ready(Ok(ok()))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_is_called_is_the_one_that_was_ready() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let mut service = ReadinessLayer::new(&readiness).layer(Strict::default());
+    for _ in 0..3 {
+        let first = service.call(get("/"));
+        let clone = service.clone().call(get("/"));
+        let second = service.call(get("/"));
+        for response in [first, clone, second] {
+            assert_eq!(response.await.unwrap().status(), StatusCode::OK);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_and_a_probe_keep_no_permit_and_no_place_in_the_queue() {
+    let (readiness, storage) = storage();
+    let (inner, mut handle) = mock::pair::<Req, Res>();
+    let limited = ConcurrencyLimitLayer::new(1).layer(inner);
+    let mut service = ReadinessLayer::new(&readiness).layer(limited);
+
+    // Were one of these to keep the only permit, the request below would
+    // never get it.
+    let mut ready = task::spawn(());
+    ready.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    let refused = service.call(get("/")).now_or_never().unwrap().unwrap();
+    assert_eq!(refused_for(&refused), Some(Reason::Starting));
+    let mut other = service.clone();
+    ready.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    service
+        .call(get("/readyz"))
+        .now_or_never()
+        .unwrap()
+        .unwrap();
+
+    storage.ready();
+    let mut first = task::spawn(other.call(get("/")));
+    assert_pending!(first.poll());
+    let respond = arrived(&mut handle).unwrap();
+
+    // One that gave up waiting does not keep its place either.
+    let mut second = task::spawn(service.call(get("/")));
+    assert_pending!(second.poll());
+    drop(second);
+    let mut third = task::spawn(service.call(get("/")));
+    assert_pending!(third.poll());
+
+    respond.send_response(ok());
+    assert_ready_ok!(first.poll());
+    drop(first);
+    assert!(third.is_woken());
+    assert_pending!(third.poll());
+    arrived(&mut handle).unwrap().send_response(ok());
+    assert_ready_ok!(third.poll());
+}
+
+// === saturation ===
+
+struct Saturated {
+    service: Gated,
+    layer: ReadinessLayer,
+    handle: mock::Handle<Req, Res>,
+    _storage: Reporter,
+}
+
+fn saturated(configure: impl FnOnce(ReadinessLayer) -> ReadinessLayer) -> Saturated {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let layer = configure(ReadinessLayer::new(&readiness));
+    let (service, handle) = mocked(&layer);
+    Saturated {
+        service,
+        layer,
+        handle,
+        _storage: storage,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saturated_service_is_waited_for_by_default_for_five_seconds() {
+    let mut test = saturated(|layer| layer);
+    let mut request = task::spawn(test.service.call(get("/")));
+    assert_pending!(request.poll());
+    let counts = test.layer.counts();
+    assert_eq!(counts.waiting(Reason::Saturated), 1);
+    tokio::time::advance(Duration::from_millis(4_999)).await;
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_millis(2)).await;
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Saturated));
+    assert_eq!(response.headers()["x-readiness"], "saturated");
+    assert_eq!(counts.waiting(Reason::Saturated), 0);
+    assert_eq!(counts.held(Reason::Saturated), 1);
+    assert_eq!(counts.refused(Reason::Saturated), 1);
+}
+
+#[tokio::test]
+async fn a_saturated_service_can_be_refused_at_once() {
+    let mut test = saturated(|layer| layer.when_saturated(Action::Refuse));
+    let response = test.service.call(get("/")).now_or_never();
+    let response = response.unwrap().unwrap();
+    assert_eq!(refused_for(&response), Some(Reason::Saturated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saturated_service_can_be_waited_for_without_bounds() {
+    let mut test = saturated(|layer| layer.when_saturated(Action::Admit));
+    let mut request = task::spawn(test.service.call(get("/")));
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_secs(86_400)).await;
+    assert_pending!(request.poll());
+    test.handle.allow(1);
+    assert_pending!(request.poll());
+    arrived(&mut test.handle).unwrap().send_response(ok());
+    assert_ready_ok!(request.poll());
+}
+
+#[tokio::test]
+async fn what_is_not_essential_is_shed_while_saturated_and_the_rest_waits() {
+    let essential = Action::shed_unless(|head| head.uri().path() == "/essential");
+    let mut test = saturated(|layer| layer.when_saturated(essential));
+    let response = test.service.call(get("/")).now_or_never();
+    let response = response.unwrap().unwrap();
+    assert_eq!(refused_for(&response), Some(Reason::Saturated));
+    assert_pending!(task::spawn(test.service.call(get("/essential"))).poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saturated_service_has_room_for_so_many_waiters() {
+    let hold = Hold::new(Duration::from_secs(1)).unwrap();
+    let hold = Action::Hold(hold.max_waiting(2).unwrap());
+    let mut test = saturated(|layer| layer.when_saturated(hold));
+    let mut first = task::spawn(test.service.call(get("/")));
+    let mut second = task::spawn(test.service.call(get("/")));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    let third = test.service.call(get("/")).now_or_never();
+    let third = third.unwrap().unwrap();
+    assert_eq!(refused_for(&third), Some(Reason::Saturated));
+    drop(first);
+    assert_eq!(test.layer.counts().waiting(Reason::Saturated), 1);
+    assert_pending!(task::spawn(test.service.call(get("/"))).poll());
+}
+
+#[tokio::test]
+async fn a_task_that_must_give_way_is_not_taken_for_a_saturated_service() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let limited = ConcurrencyLimitLayer::new(1).layer(echo());
+    let layer = ReadinessLayer::new(&readiness).when_saturated(Action::Refuse);
+    let mut service = layer.layer(limited);
+    // More requests in one turn than tokio lets a task make progress (128).
+    let statuses = tokio::spawn(async move {
+        let mut statuses = Vec::new();
+        for _ in 0..500 {
+            statuses.push(service.call(get("/")).await.unwrap().status());
+        }
+        statuses
+    });
+    let statuses = statuses.await.unwrap();
+    assert!(statuses.iter().all(|status| *status == StatusCode::OK));
+}
+
+// === actions ===
+
+#[test]
+fn the_default_actions_are_those_of_the_truth_table() {
+    let (readiness, storage) = storage();
+    let layer = ReadinessLayer::new(&readiness);
+    assert_eq!(refusal(&layer), Some(Reason::Starting));
+    storage.degraded("slow");
+    assert_eq!(refusal(&layer), None);
+    storage.failing("gone");
+    assert_eq!(refusal(&layer), Some(Reason::Failing));
+    storage.ready();
+    let pause = readiness.pause("standby");
+    assert_eq!(refusal(&layer), None);
+    readiness.drain();
+    assert_eq!(refusal(&layer), None);
+    storage.failing("gone");
+    assert_eq!(refusal(&layer), Some(Reason::Failing));
+    storage.ready();
+    readiness.advance(Phase::Closing);
+    assert_eq!(refusal(&layer), None);
+    drop(pause);
+    readiness.advance(Phase::Closed);
+    assert_eq!(refusal(&layer), Some(Reason::Closed));
+}
+
+#[test]
+fn each_reason_has_an_action_of_its_own() {
+    let (readiness, storage) = storage();
+    let layer = || ReadinessLayer::new(&readiness);
+    let refusal = |layer: ReadinessLayer| refusal(&layer);
+    assert_eq!(refusal(layer().starting(Action::Admit)), None);
+
+    storage.ready();
+    storage.failing("gone");
+    assert_eq!(refusal(layer().failing(Action::Admit)), None);
+    let other = layer().starting(Action::Admit);
+    assert_eq!(refusal(other), Some(Reason::Failing));
+
+    storage.ready();
+    let paused = readiness.pause("");
+    let refuses = || layer().paused(Action::Refuse);
+    assert_eq!(refusal(refuses()), Some(Reason::Paused));
+    drop(paused);
+    assert_eq!(refusal(refuses()), None);
+
+    readiness.drain();
+    let refuses = || layer().draining(Action::Refuse);
+    assert_eq!(refusal(refuses()), Some(Reason::Draining));
+    readiness.advance(Phase::Closing);
+    assert_eq!(refusal(refuses()), None);
+    let refuses = layer().closing(Action::Refuse);
+    assert_eq!(refusal(refuses), Some(Reason::Closing));
+    readiness.advance(Phase::Closed);
+    assert_eq!(refusal(layer().closed(Action::Admit)), None);
+}
+
+#[test]
+fn every_reason_that_holds_is_asked_and_the_first_refusal_counts() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    storage.failing("gone");
+    readiness.drain();
+    let layer = ReadinessLayer::new(&readiness)
+        .failing(Action::Admit)
+        .draining(Action::Refuse);
+    assert_eq!(refusal(&layer), Some(Reason::Draining));
+}
+
+#[tokio::test]
+async fn what_is_not_essential_is_shed() {
+    let (readiness, _storage) = storage();
+    let layer = ReadinessLayer::new(&readiness).starting(Action::shed_unless(|head| {
+        head.headers().contains_key("x-essential") && head.method() == http::Method::GET
+    }));
+    assert_eq!(refusal(&layer), Some(Reason::Starting));
+    let mut request = get("/");
+    let value = header::HeaderValue::from_static("1");
+    request.headers_mut().insert("x-essential", value);
+    let response = layer.layer(echo()).oneshot(request).await.unwrap();
+    assert_eq!(refused_for(&response), None);
+}
+
+#[test]
+fn all_or_nothing_can_be_shed() {
+    let (readiness, _storage) = storage();
+    for (fraction, refused) in [(0.0, None), (1.0, Some(Reason::Starting))] {
+        let action = Action::shed(fraction).unwrap();
+        let layer = ReadinessLayer::new(&readiness).starting(action);
+        assert_eq!(refusal(&layer), refused);
+    }
+}
+
+#[tokio::test]
+async fn exempt_requests_are_admitted_whatever_is_wrong() {
+    let (readiness, _storage) = storage();
+    let layer =
+        ReadinessLayer::new(&readiness).exempt(|head| head.uri().path().starts_with("/admin/"));
+    let service = layer.layer(echo());
+    readiness.advance(Phase::Closed);
+    for (path, refused) in [
+        ("/admin/flip", None),
+        ("/grpc.health.v1.Health/Check", None),
+        ("/", Some(Reason::Closed)),
+    ] {
+        let response = service.clone().oneshot(get(path)).await.unwrap();
+        assert_eq!(refused_for(&response), refused, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_refuses_nothing_and_counts_what_it_would_have() {
+    let (readiness, storage) = storage();
+    let layer = ReadinessLayer::new(&readiness)
+        .failing(Action::hold(Duration::from_secs(1)).unwrap())
+        .dry_run();
+    assert_eq!(refusal(&layer), None);
+    assert_eq!(layer.counts().refused(Reason::Starting), 1);
+    storage.ready();
+    storage.failing("gone");
+    assert_eq!(refusal(&layer), None);
+    assert_eq!(layer.counts().held(Reason::Failing), 1);
+    assert_eq!(layer.counts().waiting(Reason::Failing), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_waits_for_a_saturated_service_and_counts_when_it_would_not_have() {
+    let mut test = saturated(ReadinessLayer::dry_run);
+    let mut request = task::spawn(test.service.call(get("/")));
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_pending!(request.poll());
+    assert_eq!(test.layer.counts().refused(Reason::Saturated), 1);
+    assert_eq!(test.layer.counts().waiting(Reason::Saturated), 0);
+}
+
+#[tokio::test]
+async fn a_named_scope_gates_by_its_own_members() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["index"])
+        .build()
+        .unwrap();
+    let [storage, index] = ["storage", "index"].map(|name| readiness.reporter(name).unwrap());
+    let layer = ReadinessLayer::gate(&readiness.scope("search").unwrap());
+
+    storage.ready();
+    assert_eq!(refusal(&layer), Some(Reason::Starting));
+    index.ready();
+    assert_eq!(refusal(&layer), None);
+    storage.failing("gone");
+    assert_eq!(refusal(&layer), None);
+    index.failing("gone");
+    assert_eq!(refusal(&layer), Some(Reason::Failing));
+
+    // A gate alone answers no probes.
+    let response = layer.layer(echo()).oneshot(get("/livez")).await.unwrap();
+    assert_eq!(refused_for(&response), Some(Reason::Failing));
+}
+
+#[tokio::test]
+async fn a_layer_of_probes_alone_gates_nothing() {
+    let (readiness, _storage) = storage();
+    let service = ReadinessLayer::probes(&readiness).layer(echo());
+    readiness.advance(Phase::Closed);
+    let response = service.clone().oneshot(get("/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key(header::CONNECTION));
+    let response = service.oneshot(get("/readyz")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+// === leaving ===
+
+#[tokio::test]
+async fn an_http1_client_is_asked_to_leave_once_the_process_drains() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let service = ReadinessLayer::new(&readiness).layer(echo());
+    let connection = async |version| {
+        let mut request = get("/");
+        *request.version_mut() = version;
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.headers().get(header::CONNECTION).cloned()
+    };
+    assert_eq!(connection(Version::HTTP_11).await, None);
+    for phase in [Phase::Draining, Phase::Closing] {
+        readiness.advance(phase);
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert_eq!(connection(version).await.unwrap(), "close");
+        }
+        assert_eq!(connection(Version::HTTP_2).await, None);
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_and_a_connection_header_of_the_application_are_left_alone() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    readiness.drain();
+    let layer = ReadinessLayer::new(&readiness);
+
+    let upgrade = service_fn(|_: Req| async {
+        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
+    });
+    let response = layer.layer(upgrade).oneshot(get("/")).await.unwrap();
+    assert!(!response.headers().contains_key(header::CONNECTION));
+
+    let own = service_fn(|_: Req| async {
+        let response = Response::builder().header(header::CONNECTION, "keep-alive");
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
+    });
+    let response = layer.layer(own).oneshot(get("/")).await.unwrap();
+    assert_eq!(response.headers()[header::CONNECTION], "keep-alive");
+}
+
+#[tokio::test]
+async fn a_refusal_closes_an_http1_connection_when_leaving() {
+    let (readiness, _storage) = storage();
+    let service = ReadinessLayer::new(&readiness).layer(echo());
+    readiness.drain();
+    let response = service.clone().oneshot(get("/")).await.unwrap();
+    assert_eq!(refused_for(&response), Some(Reason::Starting));
+    assert_eq!(response.headers()[header::CONNECTION], "close");
+    let mut request = get("/");
+    *request.version_mut() = Version::HTTP_2;
+    let response = service.oneshot(request).await.unwrap();
+    assert!(!response.headers().contains_key(header::CONNECTION));
+}
+
+// === hold ===
+
+fn holding(hold: Hold) -> (Readiness, Reporter, ReadinessLayer) {
+    let (readiness, storage) = storage();
+    let layer = ReadinessLayer::new(&readiness)
+        .starting(Action::Hold(hold.clone()))
+        .failing(Action::Hold(hold));
+    (readiness, storage, layer)
+}
+
+fn two_seconds() -> Hold {
+    Hold::new(Duration::from_secs(2)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_request_is_served_when_the_reason_passes() {
+    let (_readiness, storage, layer) = holding(two_seconds());
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    assert_eq!(layer.counts().waiting(Reason::Starting), 1);
+
+    storage.starting("halfway");
+    assert_pending!(request.poll());
+    storage.ready();
+    assert!(request.is_woken());
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(layer.counts().waiting(Reason::Starting), 0);
+    assert_eq!(layer.counts().held(Reason::Starting), 1);
+    assert_eq!(layer.counts().refused(Reason::Starting), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_request_is_refused_when_its_time_is_up() {
+    let (_readiness, _storage, layer) = holding(two_seconds());
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_millis(1_999)).await;
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_millis(2)).await;
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Starting));
+    assert_eq!(layer.counts().waiting(Reason::Starting), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_spent_held_counts_across_reasons() {
+    let (_readiness, storage, layer) = holding(two_seconds());
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_millis(1_500)).await;
+    storage.ready();
+    storage.failing("gone again before anybody looked");
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_millis(400)).await;
+    assert_pending!(request.poll());
+    tokio::time::advance(Duration::from_millis(101)).await;
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Failing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_room_for_so_many_held_requests_and_leaving_makes_room() {
+    let (_readiness, _storage, layer) = holding(two_seconds().max_waiting(1).unwrap());
+    // One service for each route, as axum makes: the bound is the layer's.
+    let mut one = layer.layer(echo());
+    let mut other = layer.layer(echo());
+    let mut first = task::spawn(one.call(get("/")));
+    assert_pending!(first.poll());
+    let second = other.call(get("/")).now_or_never().unwrap().unwrap();
+    assert_eq!(refused_for(&second), Some(Reason::Starting));
+    drop(first);
+    assert_pending!(task::spawn(other.call(get("/"))).poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_requests_are_let_go_a_few_at_a_time() {
+    let (_readiness, storage, layer) = holding(two_seconds().release(2).unwrap());
+    let (mut service, mut handle) = mocked(&layer);
+    let mut requests: Vec<_> = (0..5)
+        .map(|_| task::spawn(service.call(get("/"))))
+        .collect();
+    for request in &mut requests {
+        assert_pending!(request.poll());
+    }
+    storage.ready();
+    handle.allow(5);
+    for request in &mut requests {
+        assert_pending!(request.poll());
+    }
+    let [first, second] = [(); 2].map(|()| arrived(&mut handle).unwrap());
+    assert!(arrived(&mut handle).is_none());
+
+    first.send_response(ok());
+    assert_ready_ok!(requests[0].poll());
+    for request in &mut requests[1..] {
+        assert_pending!(request.poll());
+    }
+    let third = arrived(&mut handle).unwrap();
+    assert!(arrived(&mut handle).is_none());
+
+    // Those whose time is up are let go as well: the gate is open.
+    tokio::time::advance(Duration::from_secs(3)).await;
+    for request in &mut requests[1..] {
+        assert_pending!(request.poll());
+    }
+    let [fourth, fifth] = [(); 2].map(|()| arrived(&mut handle).unwrap());
+    for respond in [second, third, fourth, fifth] {
+        respond.send_response(ok());
+    }
+    for request in &mut requests[1..] {
+        assert_ready_ok!(request.poll());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_pass_is_not_waited_for() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    readiness.drain();
+    let hold = Action::hold(Duration::from_secs(2)).unwrap();
+    let layer = ReadinessLayer::new(&readiness).draining(hold);
+    assert_eq!(refusal(&layer), Some(Reason::Draining));
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_requests_are_refused_as_soon_as_the_process_is_closed() {
+    let (readiness, _storage, layer) = holding(two_seconds());
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    readiness.advance(Phase::Closed);
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Closed));
+}
+
+#[test]
+fn without_a_runtime_there_is_no_time_to_wait() {
+    let (_readiness, _storage, layer) = holding(two_seconds());
+    assert_eq!(refusal(&layer), Some(Reason::Starting));
+}
+
+// === the future ===
+
+#[test]
+fn a_response_future_is_at_most_32_bytes_larger_than_the_inner_one() {
+    fn excess<S>(inner: S) -> usize
+    where
+        S: Service<Req, Response = Res> + Clone,
+    {
+        let (readiness, storage) = storage();
+        storage.ready();
+        let mut service = ReadinessLayer::new(&readiness).layer(inner);
+        size_of_val(&service.call(get("/"))) - size_of::<S::Future>()
+    }
+    let large = service_fn(|request: Req| async {
+        let kept = ([0_u8; 1_024], request);
+        tokio::task::yield_now().await;
+        drop(kept);
+        Ok::<_, Infallible>(ok())
+    });
+    assert!(excess(echo()) <= 32);
+    assert!(excess(large) <= 32);
+    assert!(excess(Strict { ready: false }) <= 32);
+}
+
+#[test]
+fn neither_send_nor_static_is_asked_of_the_inner_service() {
+    use std::{cell::Cell, rc::Rc};
+
+    let (readiness, storage) = storage();
+    storage.ready();
+    let calls = Cell::new(0);
+    let inner = service_fn(|_: Request<Rc<()>>| {
+        calls.set(calls.get() + 1);
+        async { Ok::<_, Infallible>(ok()) }
+    });
+    let mut service = ReadinessLayer::new(&readiness).layer(inner);
+    let response = service.call(Request::new(Rc::new(()))).now_or_never();
+    assert_eq!(response.unwrap().unwrap().status(), StatusCode::OK);
+    assert_eq!(calls.get(), 1);
+}

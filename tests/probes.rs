@@ -1,0 +1,628 @@
+//! What probes answer, word for word.
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::{Service, ServiceExt};
+use tower_readiness::{
+    Phase, Readiness, Reporter, Subsystem,
+    probe::{Detail, PathError, Probe, Probes},
+};
+
+struct Demo {
+    readiness: Readiness,
+    storage: Reporter,
+    database: Reporter,
+    index: Reporter,
+}
+
+fn demo() -> Demo {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage").vital())
+        .subsystem(Subsystem::new("database").shared())
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["index", "database"])
+        .build()
+        .unwrap();
+    let [storage, database, index] =
+        ["storage", "database", "index"].map(|name| readiness.reporter(name).unwrap());
+    Demo {
+        readiness,
+        storage,
+        database,
+        index,
+    }
+}
+
+impl Demo {
+    fn all_ready() -> Self {
+        let demo = demo();
+        for reporter in [&demo.storage, &demo.database, &demo.index] {
+            reporter.ready();
+        }
+        demo
+    }
+
+    fn probes(&self, detail: Detail) -> Probes {
+        Probes::new(&self.readiness).detail(detail)
+    }
+
+    async fn get(&self, detail: Detail, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(()).unwrap();
+        read(self.probes(detail).oneshot(request).await.unwrap()).await
+    }
+
+    async fn json(&self, detail: Detail, path: &str) -> Value {
+        let request = Request::get(path).header(header::ACCEPT, "application/json");
+        let probes = self.probes(detail);
+        let response = probes.oneshot(request.body(()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        serde_json::from_str(&read(response).await.1).unwrap()
+    }
+}
+
+async fn read<B>(response: Response<B>) -> (StatusCode, String)
+where
+    B: http_body::Body<Error: std::fmt::Debug>,
+{
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn green(body: &str) -> (StatusCode, String) {
+    (StatusCode::OK, body.to_owned())
+}
+
+fn red(body: &str) -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, body.to_owned())
+}
+
+// === verdicts ===
+
+#[tokio::test]
+async fn each_probe_follows_its_column_of_the_truth_table() {
+    let demo = demo();
+    let answers = async || {
+        let mut green = Vec::new();
+        for path in ["/startupz", "/livez", "/healthz", "/readyz", "/statusz"] {
+            let (status, body) = demo.get(Detail::None, path).await;
+            assert_eq!(status == StatusCode::OK, status.is_success(), "{body}");
+            green.push(status.is_success());
+        }
+        let [startup, live, health, ready, status] = green[..] else {
+            unreachable!()
+        };
+        assert_eq!(health, live);
+        assert!(status, "the status page is for people");
+        (startup, live, ready)
+    };
+
+    assert_eq!(answers().await, (false, true, false), "starting");
+    demo.storage.ready();
+    assert_eq!(
+        answers().await,
+        (true, true, false),
+        "awaiting the shared one"
+    );
+    demo.database.ready();
+    assert_eq!(answers().await, (true, true, true), "ready");
+    demo.database.dead("gone");
+    demo.index.dead("gone");
+    assert_eq!(answers().await, (true, true, true), "degraded");
+    demo.storage.failing("gone");
+    assert_eq!(answers().await, (true, true, false), "failing");
+    demo.storage.dead("gone");
+    assert_eq!(answers().await, (true, false, false), "vital dead");
+    demo.storage.ready();
+    let pause = demo.readiness.pause("standby");
+    assert_eq!(answers().await, (true, true, false), "paused");
+    drop(pause);
+    for phase in [Phase::Draining, Phase::Closing, Phase::Closed] {
+        demo.readiness.advance(phase);
+        assert_eq!(answers().await, (true, true, false), "{phase}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_told_to_drain_before_it_started_never_starts() {
+    let demo = demo();
+    demo.readiness.drain();
+    demo.storage.ready();
+    demo.database.ready();
+    assert_eq!(
+        demo.get(Detail::None, "/startupz").await,
+        red("not started\n")
+    );
+    assert_eq!(
+        demo.get(Detail::Names, "/startupz?exclude=index").await,
+        red("not started\n")
+    );
+}
+
+// === text ===
+
+#[tokio::test]
+async fn without_detail_there_is_the_verdict_and_nothing_else() {
+    let demo = demo();
+    for (path, answer) in [
+        ("/readyz", red("not ready\n")),
+        (
+            "/readyz?verbose&exclude=storage&wait=abc",
+            red("not ready\n"),
+        ),
+        ("/livez", green("live\n")),
+        ("/healthz", green("live\n")),
+        ("/startupz", red("not started\n")),
+        ("/statusz", green("not ready\n")),
+    ] {
+        assert_eq!(demo.get(Detail::None, path).await, answer, "{path}");
+    }
+    for name in ["storage", "search", "unknown"] {
+        let (status, body) = demo.get(Detail::None, &format!("/readyz/{name}")).await;
+        assert_eq!((status, &*body), (StatusCode::NOT_FOUND, "not found\n"));
+    }
+}
+
+#[tokio::test]
+async fn names_tell_who_and_full_tells_why() {
+    let demo = demo();
+    demo.storage.starting("replaying the log");
+    for (detail, answer) in [
+        (
+            Detail::Names,
+            "not ready: storage starting, database starting\n",
+        ),
+        (
+            Detail::Full,
+            "not ready: storage starting (replaying the log), database starting\n",
+        ),
+    ] {
+        assert_eq!(demo.get(detail, "/readyz").await, red(answer));
+    }
+    assert_eq!(
+        demo.get(Detail::Names, "/startupz").await,
+        red("not started: storage starting\n"),
+        "the startup latch does not wait for the shared one"
+    );
+
+    demo.storage.ready();
+    demo.database.ready();
+    demo.index.degraded("rebuilding");
+    assert_eq!(
+        demo.get(Detail::Full, "/readyz").await,
+        green("ready: index degraded (rebuilding)\n")
+    );
+    demo.storage.dead("disk\ngone");
+    assert_eq!(
+        demo.get(Detail::Full, "/livez").await,
+        red("not live: storage dead (disk gone)\n")
+    );
+    demo.storage.ready();
+    let _pause = demo.readiness.pause("standby");
+    assert_eq!(
+        demo.get(Detail::Names, "/readyz").await,
+        red("not ready: paused\n")
+    );
+    demo.readiness.drain();
+    assert_eq!(
+        demo.get(Detail::Full, "/readyz").await,
+        red("not ready: draining, paused (standby)\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn verbose_has_a_line_for_each_subsystem_and_scope() {
+    let demo = demo();
+    demo.storage.ready();
+    demo.database.failing("connection refused");
+    demo.index.ready();
+    demo.index.attribute("documents", "12").unwrap();
+    let late = demo.readiness.add(Subsystem::new("late")).unwrap();
+    late.starting("");
+    tokio::time::advance(Duration::from_secs(75)).await;
+
+    assert_eq!(
+        demo.get(Detail::Names, "/readyz?verbose").await,
+        red("[+]storage ready (required, vital)\n\
+             [-]database failing (shared)\n\
+             [+]index ready (optional)\n\
+             [-]late starting (required, pending)\n\
+             [-]search starting (scope)\n\
+             not ready: database failing\n")
+    );
+    assert_eq!(
+        demo.get(Detail::Full, "/statusz").await,
+        green(
+            "[+]storage ready (required, vital) for 1m\n\
+             [-]database failing (shared) for 1m: connection refused\n\
+             [+]index ready (optional) for 1m documents=12\n\
+             [-]late starting (required, pending) for 1m\n\
+             [-]search starting (scope)\n\
+             not ready: database failing (connection refused)\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn an_unclaimed_subsystem_shows_as_such_and_so_does_a_dropped_reporter() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let get = async || {
+        let request = Request::get("/readyz?verbose").body(()).unwrap();
+        read(probes.clone().oneshot(request).await.unwrap()).await
+    };
+    assert_eq!(
+        get().await,
+        red("[-]storage starting (required, unclaimed) for 0s\nnot ready: storage starting\n")
+    );
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    drop(storage);
+    assert_eq!(
+        get().await,
+        red("[-]storage failing (required) for 0s: reporter dropped\n\
+             not ready: storage failing (reporter dropped)\n")
+    );
+}
+
+#[tokio::test]
+async fn a_long_list_of_culprits_is_cut() {
+    let builder = (0..20).fold(Readiness::builder(), |builder, index| {
+        builder.subsystem(Subsystem::new(format!("s{index}")))
+    });
+    let readiness = builder.build().unwrap();
+    let request = Request::get("/readyz").body(()).unwrap();
+    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let (_, body) = read(probes.oneshot(request).await.unwrap()).await;
+    assert!(body.ends_with("s7 starting, 12 more\n"), "{body}");
+}
+
+// === scopes and subsystems ===
+
+#[tokio::test]
+async fn a_scope_and_a_subsystem_have_an_answer_of_their_own() {
+    let demo = Demo::all_ready();
+    demo.index.failing("corrupt");
+    for (name, answer) in [
+        ("search", red("not ready: index failing\n")),
+        ("index", red("not ready: index failing\n")),
+        ("index/", red("not ready: index failing\n")),
+        ("database", green("ready\n")),
+    ] {
+        let answered = demo.get(Detail::Names, &format!("/readyz/{name}")).await;
+        assert_eq!(answered, answer, "{name}");
+    }
+    assert_eq!(
+        demo.get(Detail::Names, "/readyz").await,
+        green("ready: index failing\n")
+    );
+    for name in ["unknown", "a/b", "storage/x", "%73torage", "//"] {
+        let (status, body) = demo.get(Detail::Full, &format!("/readyz/{name}")).await;
+        assert_eq!((status, &*body), (StatusCode::NOT_FOUND, "not found\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_vital_death_reddens_every_scope_and_subsystem() {
+    let demo = Demo::all_ready();
+    demo.storage.dead("gone");
+    for name in ["search", "index"] {
+        let (status, _) = demo.get(Detail::Names, &format!("/readyz/{name}")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{name}");
+    }
+}
+
+// === exclude ===
+
+#[tokio::test]
+async fn an_excluded_subsystem_does_not_count_and_an_unknown_one_is_reported() {
+    let demo = demo();
+    demo.storage.dead("gone");
+    demo.database.ready();
+    demo.index.ready();
+    for (path, answer) in [
+        ("/readyz?exclude=storage", green("ready\n")),
+        ("/livez?exclude=storage", green("live\n")),
+        ("/startupz?exclude=storage", green("started\n")),
+        ("/readyz/search?exclude=storage", green("ready\n")),
+        ("/readyz/search?exclude=index", red("not ready\n")),
+        (
+            "/readyz?exclude=index&exclude=nobody",
+            red("no subsystem to exclude: nobody\nnot ready: storage dead\n"),
+        ),
+        (
+            "/readyz?verbose&exclude=storage",
+            green(
+                "[+]storage dead (required, vital, excluded)\n\
+                 [+]database ready (shared)\n\
+                 [+]index ready (optional)\n\
+                 [-]search ready (scope)\n\
+                 ready\n",
+            ),
+        ),
+    ] {
+        assert_eq!(demo.get(Detail::Names, path).await, answer, "{path}");
+    }
+    assert!(!demo.readiness.verdict().is_ready(), "no gate has changed");
+}
+
+// === bad queries ===
+
+#[tokio::test]
+async fn a_malformed_query_is_400_with_the_cause_in_one_line() {
+    let demo = Demo::all_ready();
+    let wait = "wait takes whole seconds, 0 to 60\n";
+    let exclude = "exclude takes the name of a subsystem\n";
+    for (query, cause) in [
+        ("wait=abc", wait),
+        ("wait=1e9", wait),
+        ("wait=61", wait),
+        ("wait", wait),
+        ("exclude", exclude),
+        ("verbose&exclude=", exclude),
+    ] {
+        let answer = demo.get(Detail::Names, &format!("/readyz?{query}")).await;
+        assert_eq!(answer, (StatusCode::BAD_REQUEST, cause.into()), "{query}");
+    }
+    let answer = demo.get(Detail::Names, "/readyz?unheard=of&&=").await;
+    assert_eq!(answer, green("ready\n"));
+}
+
+// === wait ===
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_over_as_soon_as_it_is_green() {
+    let demo = demo();
+    let request = || Request::get("/readyz?wait=5").body(()).unwrap();
+    let mut probes = demo.probes(Detail::Names);
+    let mut waiting = task::spawn(probes.call(request()));
+    assert_pending!(waiting.poll());
+    demo.storage.ready();
+    assert_pending!(waiting.poll());
+    demo.database.ready();
+    assert!(waiting.is_woken());
+    let response = assert_ready_ok!(waiting.poll());
+    assert_eq!(response.status(), StatusCode::OK);
+
+    let mut at_once = task::spawn(probes.call(request()));
+    assert_ready_ok!(at_once.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
+    let demo = demo();
+    let mut probes = demo.probes(Detail::Names);
+    let mut call = |path: &str| {
+        let request = Request::get(path).body(()).unwrap();
+        task::spawn(probes.call(request))
+    };
+    let mut waiting = call("/startupz?wait=5");
+    assert_pending!(waiting.poll());
+    tokio::time::advance(Duration::from_millis(5_001)).await;
+    let response = assert_ready_ok!(waiting.poll());
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let response = assert_ready_ok!(call("/readyz?wait=0").poll());
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let mut waiting = call("/readyz?wait=60");
+    assert_pending!(waiting.poll());
+    demo.readiness.drain();
+    let response = assert_ready_ok!(waiting.poll());
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_subsystem_that_retires_ends() {
+    let demo = demo();
+    let late = demo.readiness.add(Subsystem::new("late")).unwrap();
+    let mut probes = demo.probes(Detail::Names);
+    let request = Request::get("/readyz/late?wait=60").body(()).unwrap();
+    let mut waiting = task::spawn(probes.call(request));
+    assert_pending!(waiting.poll());
+    late.retire();
+    let response = assert_ready_ok!(waiting.poll());
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_waits_are_waited_for() {
+    let demo = demo();
+    let mut probes = demo.probes(Detail::Names);
+    let mut call = || {
+        let request = Request::head("/readyz?wait=60").body(()).unwrap();
+        task::spawn(probes.call(request))
+    };
+    let mut waiting: Vec<_> = (0..256).map(|_| call()).collect();
+    assert!(waiting.iter_mut().all(|wait| wait.poll().is_pending()));
+    assert_ready_ok!(call().poll());
+    waiting.pop();
+    assert_pending!(call().poll());
+}
+
+#[test]
+fn without_a_runtime_a_wait_is_answered_at_once() {
+    let demo = demo();
+    let request = Request::get("/readyz?wait=60").body(()).unwrap();
+    let mut waiting = task::spawn(demo.probes(Detail::Names).call(request));
+    let response = assert_ready_ok!(waiting.poll());
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+// === methods and headers ===
+
+#[tokio::test]
+async fn head_has_no_body_and_other_methods_are_405() {
+    let demo = demo();
+    let call = async |method, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let probes = demo.probes(Detail::Full);
+        probes.oneshot(request.body(()).unwrap()).await.unwrap()
+    };
+    for (path, expected) in [
+        ("/readyz?verbose", StatusCode::SERVICE_UNAVAILABLE),
+        ("/readyz?wait=abc", StatusCode::BAD_REQUEST),
+        ("/livez/", StatusCode::OK),
+    ] {
+        let (status, body) = read(call(Method::HEAD, path).await).await;
+        assert_eq!((status, &*body), (expected, ""), "{path}");
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let response = call(method, "/livez").await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[header::ALLOW], "GET, HEAD");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_cached_or_sniffed_and_what_is_no_probe_is_404() {
+    let demo = demo();
+    for (path, status) in [
+        ("/readyz", StatusCode::SERVICE_UNAVAILABLE),
+        ("/livez", StatusCode::OK),
+        ("/", StatusCode::NOT_FOUND),
+        ("/readyzz", StatusCode::NOT_FOUND),
+    ] {
+        let request = Request::get(path).body(()).unwrap();
+        let response = demo.probes(Detail::None).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let headers = response.headers();
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+        assert!(!headers.contains_key(header::LOCATION));
+    }
+}
+
+#[tokio::test]
+async fn load_balancers_that_understand_more_than_one_bit_get_more() {
+    let demo = Demo::all_ready();
+    let probes = Probes::new(&demo.readiness)
+        .envoy_headers()
+        .not_found_while_draining();
+    let get = async |path: &str| {
+        let request = Request::get(path).body(()).unwrap();
+        probes.clone().oneshot(request).await.unwrap()
+    };
+    assert!(
+        !get("/readyz")
+            .await
+            .headers()
+            .contains_key("x-envoy-degraded")
+    );
+    demo.index.degraded("slow");
+    assert_eq!(get("/readyz").await.headers()["x-envoy-degraded"], "true");
+    assert!(
+        !get("/livez")
+            .await
+            .headers()
+            .contains_key("x-envoy-degraded")
+    );
+
+    demo.storage.failing("gone");
+    let failing = get("/readyz").await;
+    assert_eq!(failing.status(), StatusCode::SERVICE_UNAVAILABLE);
+    demo.readiness.drain();
+    let draining = get("/readyz").await;
+    assert_eq!(draining.status(), StatusCode::NOT_FOUND);
+    let flag = "x-envoy-immediate-health-check-fail";
+    assert_eq!(draining.headers()[flag], "true");
+    assert_eq!(get("/livez").await.status(), StatusCode::OK);
+}
+
+// === json ===
+
+#[tokio::test(start_paused = true)]
+async fn json_tells_the_same_at_each_level() {
+    let demo = demo();
+    demo.storage.ready();
+    demo.database.failing("line one\nline two \u{1b}[0m");
+    demo.index.attribute("documents", "12").unwrap();
+    let _pause = demo.readiness.pause("standby");
+    tokio::time::advance(Duration::from_millis(1_500)).await;
+
+    let none = demo.json(Detail::None, "/readyz").await;
+    assert_eq!(
+        none,
+        json!({"probe": "readiness", "ok": false, "status": "not ready"})
+    );
+
+    let names = demo
+        .json(Detail::Names, "/readyz?exclude=index&exclude=nobody")
+        .await;
+    let version = demo.readiness.snapshot().version();
+    assert_eq!(
+        names,
+        json!({
+            "probe": "readiness", "ok": false, "status": "not ready",
+            "version": version, "phase": "started", "condition": "starting", "paused": true,
+            "subsystems": [
+                {"name": "storage", "role": "required", "vital": true, "pending": false, "state": "ready"},
+                {"name": "database", "role": "shared", "vital": false, "pending": false, "state": "failing"},
+                {"name": "index", "role": "optional", "vital": false, "pending": false, "state": "starting"},
+            ],
+            "scopes": [{"name": "search", "condition": "starting", "ready": false}],
+            "excluded": ["index"],
+            "unknown": ["nobody"],
+        })
+    );
+
+    let full = demo.json(Detail::Full, "/readyz/database").await;
+    assert_eq!(full["pause_reason"], "standby");
+    let [database] = &full["subsystems"].as_array().unwrap()[..] else {
+        panic!("one subsystem was asked for: {full}");
+    };
+    assert_eq!(database["reason"], "line one\nline two \u{1b}[0m");
+    assert_eq!(database["claim"], "held");
+    assert_eq!(database["for_ms"], 1_500);
+    assert_eq!(database["transitions"], 1);
+    assert!(database["since_unix_ms"].as_u64().unwrap() > 1_600_000_000_000);
+    let index = demo.json(Detail::Full, "/readyz/index").await;
+    assert_eq!(
+        index["subsystems"][0]["attributes"],
+        json!({"documents": "12"})
+    );
+}
+
+// === configuration ===
+
+#[tokio::test]
+async fn probes_move_and_go() {
+    let demo = Demo::all_ready();
+    let probes = Probes::new(&demo.readiness)
+        .path(Probe::Readiness, "/internal/ready")
+        .unwrap()
+        .without(Probe::Health);
+    let status = async |path: &str| {
+        let request = Request::get(path).body(()).unwrap();
+        probes.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(status("/internal/ready").await, StatusCode::OK);
+    assert_eq!(status("/readyz").await, StatusCode::NOT_FOUND);
+    assert_eq!(status("/healthz").await, StatusCode::NOT_FOUND);
+    assert_eq!(status("/livez").await, StatusCode::OK);
+}
+
+#[test]
+fn bad_paths_are_errors_that_say_what_is_wrong() {
+    let demo = demo();
+    let error = |path: &str| -> PathError {
+        let probes = Probes::new(&demo.readiness);
+        probes.path(Probe::Liveness, path).unwrap_err()
+    };
+    assert_eq!(
+        error("livez").to_string(),
+        r#""livez" does not begin with `/`"#
+    );
+    assert_eq!(
+        error("/readyz").to_string(),
+        r#""/readyz" is taken by the readiness probe"#
+    );
+    assert!(matches!(error("/a?b"), PathError::Malformed { .. }));
+}

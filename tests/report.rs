@@ -1,0 +1,618 @@
+//! What whoever declares, reports and follows can rely on.
+
+use futures_util::FutureExt;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    thread,
+};
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+use tower_readiness::{
+    AddError, AttributeError, BuildError, Claim, ClaimError, Condition, NameError, Phase,
+    Readiness, Reporter, Scope, Snapshot, State, Subscription, Subsystem, UnknownScope, WaitError,
+};
+
+fn storage() -> (Readiness, Reporter) {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    (readiness, storage)
+}
+
+fn state(readiness: &Readiness, name: &str) -> (State, Option<String>) {
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem(name).unwrap();
+    (view.state(), view.reason().map(str::to_owned))
+}
+
+#[test]
+fn handles_can_go_anywhere() {
+    fn anywhere<T: Send + Sync + std::fmt::Debug + 'static>() {}
+    anywhere::<Readiness>();
+    anywhere::<Reporter>();
+    anywhere::<Scope>();
+    anywhere::<Snapshot>();
+    anywhere::<Subscription>();
+    anywhere::<tower_readiness::PauseGuard>();
+    anywhere::<tower_readiness::ReadinessLayer>();
+    anywhere::<tower_readiness::probe::Probes>();
+}
+
+// === declaring ===
+
+#[test]
+fn a_set_that_makes_no_sense_is_not_built() {
+    let one = || Readiness::builder().subsystem(Subsystem::new("storage"));
+    let no_members: [&str; 0] = [];
+    for (builder, expected) in [
+        (Readiness::builder(), BuildError::NothingRequired),
+        (
+            Readiness::builder().subsystem(Subsystem::new("db").shared()),
+            BuildError::NothingRequired,
+        ),
+        (
+            one().subsystem(Subsystem::new("storage").optional()),
+            BuildError::Duplicate {
+                name: "storage".into(),
+            },
+        ),
+        (
+            one().scope("storage", ["storage"]),
+            BuildError::Duplicate {
+                name: "storage".into(),
+            },
+        ),
+        (
+            one().scope("a", ["storage"]).scope("a", ["storage"]),
+            BuildError::Duplicate { name: "a".into() },
+        ),
+        (
+            one().scope("a", no_members),
+            BuildError::EmptyScope { scope: "a".into() },
+        ),
+        (
+            one().scope("a", ["storage", "index"]),
+            BuildError::UnknownMember {
+                scope: "a".into(),
+                member: "index".into(),
+            },
+        ),
+        (
+            one().subsystem(Subsystem::new("")),
+            BuildError::Name {
+                name: String::new(),
+                source: NameError::Empty,
+            },
+        ),
+        (
+            one().scope("a/b", ["storage"]),
+            BuildError::Name {
+                name: "a/b".into(),
+                source: NameError::Character { character: '/' },
+            },
+        ),
+        (
+            one().subsystem(Subsystem::new("liveness")),
+            BuildError::Name {
+                name: "liveness".into(),
+                source: NameError::Reserved,
+            },
+        ),
+    ] {
+        assert_eq!(builder.build().unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn an_error_does_not_repeat_a_name_of_any_length() {
+    let endless = "é".repeat(1 << 20);
+    let error = Readiness::builder()
+        .subsystem(Subsystem::new(endless.clone()))
+        .build()
+        .unwrap_err();
+    assert!(error.to_string().len() < 200, "{error}");
+    let (readiness, _storage) = storage();
+    let error = readiness.reporter(&endless).unwrap_err();
+    assert!(error.to_string().len() < 200, "{error}");
+    let error = readiness.scope(&endless).unwrap_err();
+    assert!(error.to_string().len() < 200, "{error}");
+}
+
+#[test]
+fn nothing_required_is_started_from_the_outset_if_it_was_said() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let snapshot = readiness.snapshot();
+    assert_eq!(snapshot.phase(), Phase::Started);
+    assert!(snapshot.verdict().is_ready());
+}
+
+#[test]
+fn a_member_named_twice_counts_once() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .scope("twice", ["storage", "storage"])
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    assert!(readiness.scope("twice").unwrap().verdict().is_ready());
+}
+
+#[test]
+fn the_role_chosen_last_holds() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("a").optional().vital())
+        .subsystem(Subsystem::new("b").vital().shared())
+        .build()
+        .unwrap();
+    let snapshot = readiness.snapshot();
+    let [a, b] = ["a", "b"].map(|name| snapshot.subsystem(name).unwrap());
+    assert_eq!((a.role().as_str(), a.is_vital()), ("required", true));
+    assert_eq!((b.role().as_str(), b.is_vital()), ("shared", false));
+}
+
+// === claiming ===
+
+#[test]
+fn a_subsystem_has_one_reporter_at_a_time() {
+    let (readiness, storage) = storage();
+    assert_eq!(
+        readiness.reporter("storage").unwrap_err(),
+        ClaimError::Held {
+            name: "storage".into()
+        }
+    );
+    assert_eq!(
+        readiness.reporter("index").unwrap_err(),
+        ClaimError::Unknown {
+            name: "index".into()
+        }
+    );
+    storage.ready();
+    drop(storage);
+
+    let storage = readiness.reporter("storage").unwrap();
+    let (now, reason) = state(&readiness, "storage");
+    assert_eq!(now, State::Failing, "claiming is not reporting");
+    assert_eq!(reason.unwrap(), "reporter dropped");
+    storage.ready();
+    assert!(readiness.verdict().is_ready());
+
+    storage.leave_ready();
+    assert!(readiness.verdict().is_ready());
+    assert_eq!(
+        readiness.reporter("storage").unwrap_err(),
+        ClaimError::LeftReady {
+            name: "storage".into()
+        }
+    );
+}
+
+#[test]
+fn a_panic_in_a_task_leaves_no_green_behind() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let task = thread::spawn(move || {
+        storage.ready();
+        panic!("this panic is part of the test");
+    });
+    assert!(task.join().is_err());
+    assert_eq!(
+        state(&readiness, "storage"),
+        (State::Failing, Some("reporter dropped".into()))
+    );
+    assert!(!readiness.verdict().is_ready());
+}
+
+#[test]
+fn retiring_is_not_dropping() {
+    let (readiness, storage) = storage();
+    let late = readiness.add(Subsystem::new("late")).unwrap();
+    storage.ready();
+    late.ready();
+    late.failing("gone");
+    assert_eq!(readiness.verdict().condition(), Condition::Failing);
+    late.retire();
+    assert_eq!(readiness.verdict().condition(), Condition::Ready);
+    assert!(readiness.snapshot().subsystem("late").is_none());
+
+    storage.retire();
+    assert!(readiness.verdict().is_ready(), "for it was said");
+    assert!(matches!(
+        readiness.reporter("storage"),
+        Err(ClaimError::Unknown { .. })
+    ));
+}
+
+#[test]
+fn subsystems_come_and_go_and_keep_nobody_elses_place() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let names = |readiness: &Readiness| -> Vec<String> {
+        let snapshot = readiness.snapshot();
+        let names = snapshot.subsystems().map(|view| view.name().to_owned());
+        names.collect()
+    };
+    let reporters: Vec<_> = (0..100)
+        .map(|index| {
+            let name = format!("tenant-{index}");
+            readiness.add(Subsystem::new(name).optional()).unwrap()
+        })
+        .collect();
+    for (index, reporter) in reporters.into_iter().enumerate() {
+        if index % 2 == 0 {
+            reporter.retire();
+        } else {
+            reporter.leave_ready();
+        }
+    }
+    assert_eq!(names(&readiness).len(), 51);
+    let again = readiness.add(Subsystem::new("tenant-0")).unwrap();
+    again.starting("back");
+    assert_eq!(names(&readiness).len(), 52);
+    assert_eq!(
+        state(&readiness, "tenant-0"),
+        (State::Starting, Some("back".into()))
+    );
+    assert_eq!(state(&readiness, "tenant-1"), (State::Ready, None));
+}
+
+#[test]
+fn what_cannot_be_added_is_an_error_and_changes_nothing() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .scope("search", ["storage"])
+        .build()
+        .unwrap();
+    let before = readiness.snapshot().version();
+    for name in ["storage", "search"] {
+        assert_eq!(
+            readiness.add(Subsystem::new(name)).unwrap_err(),
+            AddError::Duplicate { name: name.into() }
+        );
+    }
+    assert!(matches!(
+        readiness.add(Subsystem::new("a b")).unwrap_err(),
+        AddError::Name {
+            source: NameError::Character { character: ' ' },
+            ..
+        }
+    ));
+    assert_eq!(
+        readiness.scope("index").unwrap_err(),
+        UnknownScope {
+            name: "index".into()
+        }
+    );
+    assert_eq!(readiness.snapshot().version(), before);
+}
+
+// === reporting ===
+
+#[test]
+fn saying_the_same_again_publishes_nothing() {
+    let (readiness, storage) = storage();
+    let say: [&dyn Fn(); 6] = [
+        &|| storage.starting("half"),
+        &|| storage.ready(),
+        &|| storage.degraded("slow"),
+        &|| storage.failing("gone"),
+        &|| storage.dead(""),
+        &|| storage.attribute("version", "7").unwrap(),
+    ];
+    for say in say {
+        let before = readiness.snapshot().version();
+        say();
+        let once = readiness.snapshot().version();
+        assert_eq!(once, before + 1);
+        say();
+        assert_eq!(readiness.snapshot().version(), once);
+    }
+    storage.failing("one");
+    let one = readiness.snapshot();
+    storage.failing("two");
+    let two = readiness.snapshot();
+    assert_eq!(two.version(), one.version() + 1, "another reason is news");
+    let transitions = |snapshot: &Snapshot| snapshot.subsystem("storage").unwrap().transitions();
+    assert_eq!(transitions(&two), transitions(&one), "but no transition");
+}
+
+#[test]
+fn the_latest_report_wins_dead_included() {
+    let (readiness, storage) = storage();
+    storage.dead("gone for good");
+    storage.ready();
+    assert!(readiness.verdict().is_ready());
+}
+
+#[test]
+fn a_reason_is_kept_to_one_kibibyte() {
+    let (readiness, storage) = storage();
+    let endless = "é".repeat(1 << 19);
+    storage.failing(&endless);
+    let (_, reason) = state(&readiness, "storage");
+    assert_eq!(reason.unwrap(), "é".repeat(512));
+    let before = readiness.snapshot().version();
+    storage.failing(&endless);
+    assert_eq!(readiness.snapshot().version(), before, "a repeat is one");
+    storage.failing("");
+    assert_eq!(state(&readiness, "storage"), (State::Failing, None));
+}
+
+#[test]
+fn attributes_show_until_removed_and_are_bounded() {
+    let (readiness, storage) = storage();
+    for index in 0..32 {
+        storage.attribute(format!("key-{index}"), "value").unwrap();
+    }
+    assert_eq!(
+        storage.attribute("one-more", ""),
+        Err(AttributeError::TooMany)
+    );
+    storage.attribute("key-0", "y".repeat(5_000)).unwrap();
+    storage.remove_attribute("key-1");
+    storage.remove_attribute("never-set");
+    storage
+        .attribute("runtime", "reserved names are fine as keys")
+        .unwrap();
+    assert_eq!(
+        storage.attribute("a b", ""),
+        Err(AttributeError::Key(NameError::Character { character: ' ' }))
+    );
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem("storage").unwrap();
+    let attributes: Vec<_> = view.attributes().collect();
+    assert_eq!(attributes.len(), 32);
+    assert_eq!(attributes[0], ("key-0", &*"y".repeat(1_024)));
+    storage.ready();
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem("storage").unwrap();
+    assert_eq!(view.attributes().count(), 32, "a report keeps them");
+}
+
+#[test]
+fn an_unclaimed_subsystem_shows_as_such() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let claim = |readiness: &Readiness| readiness.snapshot().subsystem("storage").unwrap().claim();
+    assert_eq!(claim(&readiness), Claim::Unclaimed);
+    let storage = readiness.reporter("storage").unwrap();
+    assert_eq!(claim(&readiness), Claim::Held);
+    drop(storage);
+    assert_eq!(claim(&readiness), Claim::Dropped);
+}
+
+#[test]
+fn pauses_overlap_and_the_last_reason_shows() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let first = readiness.pause("standby");
+    let second = readiness.pause("maintenance");
+    assert_eq!(readiness.snapshot().paused(), Some("maintenance"));
+    drop(second);
+    assert_eq!(readiness.snapshot().paused(), Some("standby"));
+    assert!(!readiness.verdict().is_ready());
+    assert!(readiness.verdict().is_live() && readiness.verdict().is_healthy());
+    drop(first);
+    assert_eq!(readiness.snapshot().paused(), None);
+    assert!(readiness.verdict().is_ready());
+}
+
+#[test]
+fn phases_only_advance_and_started_is_for_the_subsystems_to_say() {
+    let (readiness, storage) = storage();
+    readiness.advance(Phase::Started);
+    assert_eq!(readiness.snapshot().phase(), Phase::Starting);
+    storage.ready();
+    assert_eq!(readiness.snapshot().phase(), Phase::Started);
+    readiness.advance(Phase::Closing);
+    for earlier in [Phase::Starting, Phase::Started, Phase::Draining] {
+        readiness.advance(earlier);
+    }
+    readiness.drain();
+    assert_eq!(readiness.snapshot().phase(), Phase::Closing);
+}
+
+// === following ===
+
+#[test]
+fn a_subscription_gives_the_present_then_the_newest_and_never_misses_the_last() {
+    let (readiness, storage) = storage();
+    let mut subscription = readiness.subscribe();
+    let first = subscription.changed().now_or_never().unwrap().unwrap();
+    assert_eq!(first.version(), readiness.snapshot().version());
+
+    let mut changed = task::spawn(subscription.changed());
+    assert_pending!(changed.poll());
+    storage.starting("half");
+    storage.ready();
+    assert!(changed.is_woken());
+    let newest = assert_ready_ok!(changed.poll());
+    assert!(newest.verdict().is_ready(), "what was overtaken is skipped");
+    drop(changed);
+    assert!(subscription.changed().now_or_never().is_none());
+}
+
+#[test]
+fn a_cancelled_wait_for_a_change_loses_nothing() {
+    let (readiness, storage) = storage();
+    let mut subscription = readiness.subscribe();
+    subscription.changed().now_or_never().unwrap().unwrap();
+    {
+        let mut cancelled = task::spawn(subscription.changed());
+        assert_pending!(cancelled.poll());
+        storage.ready();
+        assert!(cancelled.is_woken());
+    }
+    let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
+    assert!(snapshot.verdict().is_ready());
+}
+
+#[test]
+fn a_subscription_ends_with_the_registry_after_the_last_snapshot() {
+    let (readiness, storage) = storage();
+    let mut subscription = readiness.subscribe();
+    drop(readiness);
+    storage.ready();
+    drop(storage);
+    let last = subscription.changed().now_or_never().unwrap().unwrap();
+    assert_eq!(last.verdict().condition(), Condition::Failing);
+    let mut ended = task::spawn(subscription.changed());
+    assert_ready_err!(ended.poll());
+}
+
+#[test]
+fn waiting_for_readiness_ends_with_it_or_with_the_drain() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["index"])
+        .build()
+        .unwrap();
+    let [storage, index] = ["storage", "index"].map(|name| readiness.reporter(name).unwrap());
+    let search = readiness.scope("search").unwrap();
+    assert_eq!(search.name().as_deref(), Some("search"));
+
+    let mut process = task::spawn(readiness.wait_ready());
+    let mut scope = task::spawn(search.wait_ready());
+    assert_pending!(process.poll());
+    assert_pending!(scope.poll());
+    storage.ready();
+    assert_ready_ok!(process.poll());
+    assert_pending!(scope.poll());
+
+    readiness.drain();
+    assert_eq!(assert_ready_err!(scope.poll()), WaitError::Draining);
+    index.ready();
+    let again = readiness.wait_ready().now_or_never().unwrap();
+    assert_eq!(again, Err(WaitError::Draining));
+}
+
+#[test]
+fn a_long_stream_hears_of_the_drain_wherever_it_runs() {
+    let (readiness, _storage) = storage();
+    let mut draining = task::spawn(readiness.draining());
+    assert_pending!(draining.poll());
+    thread::spawn(move || readiness.drain()).join().unwrap();
+    assert!(draining.is_woken());
+    assert_ready!(draining.poll());
+}
+
+#[test]
+fn many_writers_lose_nothing() {
+    let names: Vec<_> = (0..8).map(|index| format!("s{index}")).collect();
+    let builder = names.iter().fold(Readiness::builder(), |builder, name| {
+        builder.subsystem(Subsystem::new(name))
+    });
+    let readiness = builder.build().unwrap();
+    let before = readiness.snapshot().version();
+    let reporters: Vec<_> = names
+        .iter()
+        .map(|name| readiness.reporter(name).unwrap())
+        .collect();
+    thread::scope(|scope| {
+        for reporter in &reporters {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    reporter.failing("gone");
+                    reporter.ready();
+                }
+            });
+        }
+    });
+    let snapshot = readiness.snapshot();
+    assert_eq!(snapshot.version(), before + 8 + 8 * 500);
+    assert!(snapshot.verdict().is_ready());
+    assert!(snapshot.subsystems().all(|view| view.transitions() == 500));
+}
+
+// === logging ===
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn transitions_are_logged_at_their_level_and_repeats_are_not() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let lines = |step: &dyn Fn()| -> Vec<String> {
+        log.0.lock().unwrap().clear();
+        step();
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let words = text.lines().map(|line| {
+            let line = line.trim_start();
+            let message = line.split_once(" version=").map_or(line, |(head, _)| head);
+            message.split_whitespace().collect::<Vec<_>>().join(" ")
+        });
+        words.collect()
+    };
+    tracing::subscriber::with_default(subscriber, || {
+        let (readiness, storage) = storage();
+        for (step, logged) in [
+            (
+                &|| storage.starting("half") as _,
+                &["DEBUG subsystem starting"][..],
+            ),
+            (
+                &|| storage.ready(),
+                &[
+                    "INFO subsystem ready",
+                    "INFO process phase",
+                    "INFO process readiness",
+                ],
+            ),
+            (&|| storage.ready(), &[]),
+            (
+                &|| storage.degraded("slow"),
+                &["WARN subsystem degraded", "INFO process readiness"],
+            ),
+            (
+                &|| storage.failing("gone"),
+                &["WARN subsystem failing", "INFO process readiness"],
+            ),
+            (&|| storage.dead("gone"), &["ERROR subsystem dead"]),
+            (
+                &|| storage.ready(),
+                &["INFO subsystem ready", "INFO process readiness"],
+            ),
+            (
+                &|| drop(readiness.pause("standby")),
+                &[
+                    "INFO process paused",
+                    "INFO process readiness",
+                    "INFO process resumed",
+                    "INFO process readiness",
+                ],
+            ),
+            (
+                &|| readiness.drain(),
+                &["INFO process phase", "INFO process readiness"],
+            ),
+        ] as [(&dyn Fn(), &[&str]); 9]
+        {
+            assert_eq!(lines(step), logged);
+        }
+    });
+}
