@@ -279,7 +279,7 @@ impl Real {
         reporters.extend(ADDED.map(|_| None));
         Self {
             process: gated(&ReadinessLayer::new(&readiness)),
-            scope: gated(&ReadinessLayer::gate(&readiness.scope("scope").unwrap())),
+            scope: gated(&ReadinessLayer::gate(readiness.scope("scope").unwrap())),
             probes: Probes::new(&readiness).detail(Detail::Full),
             reporters,
             pauses: Vec::new(),

@@ -193,7 +193,7 @@ async fn names_tell_who_and_full_tells_why() {
     demo.index.degraded("rebuilding");
     assert_eq!(
         demo.get(Detail::Full, "/readyz").await,
-        green("ready: index degraded (rebuilding)\n")
+        green("ready (degraded): index degraded (rebuilding)\n")
     );
     demo.storage.dead("disk\ngone");
     assert_eq!(
@@ -300,7 +300,7 @@ async fn a_scope_and_a_subsystem_have_an_answer_of_their_own() {
     }
     assert_eq!(
         demo.get(Detail::Names, "/readyz").await,
-        green("ready: index failing\n")
+        green("ready (degraded): index failing\n")
     );
     for name in ["unknown", "a/b", "storage/x", "%73torage", "//"] {
         let (status, body) = demo.get(Detail::Full, &format!("/readyz/{name}")).await;

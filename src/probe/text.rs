@@ -2,7 +2,7 @@ use super::{
     question::{Detail, Question, Target},
     route::Probe,
 };
-use crate::state::{Claim, Data, Phase, ScopeId, State, SubsystemView, Verdict};
+use crate::state::{Claim, Condition, Data, Phase, ScopeId, State, SubsystemView, Verdict};
 use std::{
     fmt::{self, Write as _},
     time::{Duration, Instant},
@@ -115,10 +115,14 @@ fn write_summary(
     detail: Detail,
 ) -> fmt::Result {
     text.write_str(question.words(verdict))?;
+    let of_readiness = matches!(question.probe, Probe::Readiness | Probe::Status);
+    if of_readiness && verdict.is_ready() && verdict.condition() == Condition::Degraded {
+        text.write_str(" (degraded)")?;
+    }
     let mut separators = [": "].into_iter().chain(std::iter::repeat(", "));
     let mut separate = |text: &mut String| text.write_str(separators.next().unwrap_or_default());
 
-    if matches!(question.probe, Probe::Readiness | Probe::Status) {
+    if of_readiness {
         if data.phase >= Phase::Draining {
             separate(text)?;
             write!(text, "{}", data.phase)?;

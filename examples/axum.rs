@@ -1,0 +1,206 @@
+//! Subsystems report; one layer gates an axum router and answers its probes.
+//!
+//! Run it and follow what it prints, in a second terminal:
+//!
+//! ```sh
+//! cargo run --example axum
+//! PORT=8080 ADMIN_PORT=9090 cargo run --example axum
+//! ```
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use std::{
+    collections::HashMap,
+    env,
+    future::IntoFuture,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::Mutex, time::sleep};
+use tower_readiness::{
+    ClaimError, Readiness, ReadinessLayer, Reporter, Subsystem,
+    probe::{Detail, Probes},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("authenticate"))
+        .subsystem(Subsystem::new("authorize"))
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("listener"))
+        .subsystem(Subsystem::new("database").shared())
+        .subsystem(Subsystem::new("cache").optional())
+        // The process can do without the cache; searching cannot.
+        .scope("search", ["cache"])
+        .build()?;
+    let demo = Demo::claim(&readiness, &COMING_UP)?;
+
+    let search_gate = ReadinessLayer::gate(&readiness.scope("search")?);
+    let layer = ReadinessLayer::new(&readiness)
+        // For the demo only. Reasons hold what errors say, so strangers get
+        // none by default.
+        .with_probes(Probes::new(&readiness).detail(Detail::Full))
+        .exempt(|head| head.uri().path().starts_with("/demo/"));
+    let app = Router::new()
+        .route("/", get(async || "hello\n"))
+        .route("/search", get(async || "found\n").layer(search_gate))
+        .route("/demo/{subsystem}/{state}", post(flip))
+        .with_state(demo.clone())
+        .layer(layer); // Last, so that it wraps all of the above.
+    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let admin = Router::new().fallback_service(probes);
+
+    let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let next_to_it = if port == 0 { 0 } else { port.saturating_add(1) };
+    let admin_port = env::var("ADMIN_PORT").map_or(Ok(next_to_it), |port| port.parse())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let admin_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, admin_port)).await?;
+    // Once bound it cannot fail, so nobody needs to keep its reporter.
+    readiness.reporter("listener")?.leave_ready();
+
+    print_walk_through(listener.local_addr()?, admin_listener.local_addr()?);
+    tokio::spawn(come_up(demo));
+    // In a task of its own, so that it answers until the process ends.
+    tokio::spawn(axum::serve(admin_listener, admin).into_future());
+    axum::serve(listener, app)
+        .with_graceful_shutdown(drain_on_ctrl_c(readiness))
+        .await?;
+    Ok(())
+}
+
+/// In this order, one every [`STEP`].
+const COMING_UP: [&str; 5] = ["authenticate", "authorize", "storage", "cache", "database"];
+const STEP: Duration = Duration::from_millis(600);
+
+/// Stands in for the tasks that would each own a reporter.
+async fn come_up(demo: Demo) {
+    for subsystem in COMING_UP {
+        sleep(STEP).await;
+        // It is not there if you were quick enough to drop it.
+        if let Some(reporter) = demo.reporters.lock().await.get(subsystem) {
+            reporter.ready();
+        }
+    }
+}
+
+/// All reporters in one place, to be flipped by hand.
+#[derive(Clone)]
+struct Demo {
+    readiness: Readiness,
+    reporters: Arc<Mutex<HashMap<String, Reporter>>>,
+}
+
+impl Demo {
+    fn claim(readiness: &Readiness, subsystems: &[&str]) -> Result<Self, ClaimError> {
+        let reporters = subsystems
+            .iter()
+            .map(|name| Ok(((*name).to_owned(), readiness.reporter(name)?)))
+            .collect::<Result<_, ClaimError>>()?;
+        Ok(Self {
+            readiness: readiness.clone(),
+            reporters: Arc::new(Mutex::new(reporters)),
+        })
+    }
+}
+
+/// `POST /demo/{subsystem}/{state}`
+async fn flip(
+    State(demo): State<Demo>,
+    Path((subsystem, state)): Path<(String, String)>,
+) -> Result<String, (StatusCode, String)> {
+    let report: Option<fn(&Reporter)> = match state.as_str() {
+        "ready" => Some(Reporter::ready),
+        "degraded" => Some(|reporter| reporter.degraded("slow today")),
+        "failing" => Some(|reporter| reporter.failing("connection refused")),
+        "dead" => Some(|reporter| reporter.dead("gave up")),
+        "drop" => None,
+        _ => {
+            let message = "the states are ready, degraded, failing, dead and drop\n";
+            return Err((StatusCode::BAD_REQUEST, message.to_owned()));
+        }
+    };
+
+    let mut reporters = demo.reporters.lock().await;
+    let reporter = match reporters.remove(&subsystem) {
+        Some(reporter) => reporter,
+        // Dropped before: claim it again, as a restarted task would.
+        None => demo.readiness.reporter(&subsystem).map_err(|error| {
+            let status = match error {
+                ClaimError::Unknown { .. } => StatusCode::NOT_FOUND,
+                _ => StatusCode::CONFLICT,
+            };
+            (status, format!("{error}\n"))
+        })?,
+    };
+    match report {
+        Some(report) => {
+            report(&reporter);
+            reporters.insert(subsystem, reporter);
+        }
+        // What a panic of its owner would do.
+        None => drop(reporter),
+    }
+    let condition = demo.readiness.verdict().condition();
+    Ok(format!("the process is {condition} now\n"))
+}
+
+async fn drain_on_ctrl_c(readiness: Readiness) {
+    // An error means that there is no ctrl-c to wait for.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    // Load balancers are told first. They take a while to notice: in front of
+    // one, sleep here for as long, and serve meanwhile.
+    readiness.drain();
+}
+
+fn print_walk_through(address: SocketAddr, admin: SocketAddr) {
+    println!(
+        "\
+Serving on http://{address}, probes for operators on http://{admin}.
+
+At once: all of it is 503 for 3 seconds, with retry-after and x-readiness: starting
+  curl -i http://{address}/
+  curl -i http://{address}/readyz
+Wait until it is ready; then everything is 200
+  curl -i 'http://{address}/readyz?wait=10'
+  curl -i http://{address}/
+  curl -i http://{address}/search
+
+Storage is required: its failure closes the gate, but nobody should restart for it
+  curl -i -X POST http://{address}/demo/storage/failing
+  curl -i http://{address}/
+  curl -i http://{address}/readyz
+  curl -i http://{address}/livez
+  curl -i -X POST http://{address}/demo/storage/ready
+
+The database is shared by all replicas: its failure degrades, the gate stays open
+  curl -i -X POST http://{address}/demo/database/failing
+  curl -i http://{address}/
+  curl -i 'http://{address}/readyz?verbose'
+  curl -i -H 'accept: application/json' http://{address}/readyz
+  curl -i -X POST http://{address}/demo/database/ready
+
+The cache is optional, except for /search: that alone is 503
+  curl -i -X POST http://{address}/demo/cache/failing
+  curl -i http://{address}/
+  curl -i http://{address}/search
+  curl -i http://{address}/readyz/search
+  curl -i -X POST http://{address}/demo/cache/ready
+
+A dropped reporter, as after a panic, closes the gate and says why; its successor opens it
+  curl -i -X POST http://{address}/demo/authorize/drop
+  curl -i http://{address}/
+  curl -i 'http://{admin}/readyz?verbose'
+  curl -i -X POST http://{address}/demo/authorize/ready
+
+Any of {COMING_UP:?}
+can be ready, degraded, failing, dead or drop. End with ctrl-c."
+    );
+}

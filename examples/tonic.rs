@@ -1,0 +1,227 @@
+//! A gRPC server behind the layer: a refused call fails with `UNAVAILABLE`,
+//! which gRPC clients know to retry, and the same port answers the probes.
+//!
+//! It is its own client first and shows a few calls, then it goes on serving:
+//!
+//! ```sh
+//! cargo run --example tonic
+//! PORT=8080 cargo run --example tonic
+//! ONCE=1 cargo run --example tonic # ends after the calls
+//! ```
+
+use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
+use http::uri::PathAndQuery;
+use std::{
+    convert::Infallible,
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    task::{Context, Poll},
+};
+use tokio::net::TcpListener;
+use tonic::{
+    Code, Request, Response, Status,
+    body::Body,
+    server::NamedService,
+    transport::{Channel, Server, server::TcpIncoming},
+};
+use tonic_prost::ProstCodec;
+use tower::{Service, service_fn};
+use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+
+type Error = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()?;
+    let storage = readiness.reporter("storage")?;
+
+    let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let address = listener.local_addr()?;
+    let server = Server::builder()
+        .accept_http1(true) // What most probes speak, the kubelet's for one.
+        .layer(ReadinessLayer::new(&readiness))
+        .add_service(Greeter)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), drain_on_ctrl_c(readiness));
+    let server = tokio::spawn(server);
+
+    let channel = Channel::from_shared(format!("http://{address}"))?.connect_lazy();
+    let mut client = Client(tonic::client::Grpc::new(channel));
+
+    println!("storage is starting:");
+    show(Code::Unavailable, client.say("world").await)?;
+    println!("storage is ready:");
+    storage.ready();
+    show(Code::Ok, client.say("world").await)?;
+    show(Code::Ok, client.count(3).await)?;
+    println!("storage fails:");
+    storage.failing("connection refused");
+    show(Code::Unavailable, client.say("world").await)?;
+    show(Code::Unavailable, client.count(3).await)?;
+    println!("storage is back:");
+    storage.ready();
+    show(Code::Ok, client.say("world").await)?;
+
+    if env::var_os("ONCE").is_none() {
+        print_walk_through(address);
+        server.await??;
+    }
+    Ok(())
+}
+
+/// Prints what became of a call. Fails if that is not what was to be shown.
+fn show(expected: Code, outcome: Result<String, Status>) -> Result<(), Error> {
+    let code = match outcome {
+        Ok(text) => {
+            println!("  OK: {text}");
+            Code::Ok
+        }
+        Err(status) => {
+            // An `UNAVAILABLE` of the network's does not have this.
+            let marked = status.metadata().contains_key("x-readiness");
+            let by = if marked { "the layer" } else { "others" };
+            let (code, message) = (status.code(), status.message());
+            println!("  {code:?}, said by {by}: {message}");
+            code
+        }
+    };
+    if code == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {expected:?}, got {code:?}").into())
+    }
+}
+
+async fn drain_on_ctrl_c(readiness: Readiness) {
+    // An error means that there is no ctrl-c to wait for.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    // Load balancers are told first. They take a while to notice: in front of
+    // one, sleep here for as long, and serve meanwhile.
+    readiness.drain();
+}
+
+fn print_walk_through(address: SocketAddr) {
+    println!(
+        "
+Serving on http://{address}.
+
+The probes, over HTTP/2 and HTTP/1.1
+  curl -i --http2-prior-knowledge http://{address}/readyz
+  curl -i http://{address}/readyz
+  curl -i http://{address}/livez
+
+End with ctrl-c."
+    );
+}
+
+// From here on it is what `tonic-prost-build` makes of a .proto file, by hand.
+
+const SAY: &str = "/demo.Greeter/Say";
+const COUNT: &str = "/demo.Greeter/Count";
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SayRequest {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SayReply {
+    #[prost(string, tag = "1")]
+    text: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CountRequest {
+    #[prost(uint32, tag = "1")]
+    up_to: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CountReply {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+}
+
+async fn say(request: Request<SayRequest>) -> Result<Response<SayReply>, Status> {
+    let text = format!("hello, {}", request.into_inner().name);
+    Ok(Response::new(SayReply { text }))
+}
+
+async fn count(
+    request: Request<CountRequest>,
+) -> Result<Response<impl Stream<Item = Result<CountReply, Status>>>, Status> {
+    let numbers = 1..=request.into_inner().up_to;
+    let replies = numbers.map(|number| Ok(CountReply { number }));
+    Ok(Response::new(stream::iter(replies)))
+}
+
+#[derive(Clone)]
+struct Greeter;
+
+impl NamedService for Greeter {
+    const NAME: &'static str = "demo.Greeter";
+}
+
+impl Service<http::Request<Body>> for Greeter {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        async move {
+            Ok(match request.uri().path() {
+                SAY => {
+                    let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
+                    grpc.unary(service_fn(say), request).await
+                }
+                COUNT => {
+                    let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
+                    grpc.server_streaming(service_fn(count), request).await
+                }
+                _ => Status::unimplemented("no such method").into_http(),
+            })
+        }
+        .boxed()
+    }
+}
+
+struct Client(tonic::client::Grpc<Channel>);
+
+impl Client {
+    async fn say(&mut self, name: &str) -> Result<String, Status> {
+        self.ready().await?;
+        let request = Request::new(SayRequest { name: name.into() });
+        let path = PathAndQuery::from_static(SAY);
+        let codec = ProstCodec::<_, SayReply>::default();
+        let reply = self.0.unary(request, path, codec).await?;
+        Ok(reply.into_inner().text)
+    }
+
+    async fn count(&mut self, up_to: u32) -> Result<String, Status> {
+        self.ready().await?;
+        let request = Request::new(CountRequest { up_to });
+        let path = PathAndQuery::from_static(COUNT);
+        let codec = ProstCodec::<_, CountReply>::default();
+        let reply = self.0.server_streaming(request, path, codec).await?;
+        let mut numbers = reply.into_inner();
+        let mut counted = Vec::new();
+        while let Some(reply) = numbers.message().await? {
+            counted.push(reply.number.to_string());
+        }
+        Ok(counted.join(", "))
+    }
+
+    async fn ready(&mut self) -> Result<(), Status> {
+        let ready = self.0.ready().await;
+        ready.map_err(|error| Status::unavailable(error.to_string()))
+    }
+}
