@@ -1,4 +1,90 @@
-//! Readiness for Tower services.
+//! Readiness for Tower services: **subsystems report what they know; one
+//! immutable snapshot says what it means; traffic and probes act on that same
+//! snapshot.**
+//!
+//! A process that is alive is not yet able to serve. Wrap a service in a
+//! [`ReadinessLayer`] and hand each subsystem a [`Reporter`]: from then on
+//! traffic is refused with 503, and `/readyz` is red, exactly while a subsystem
+//! that the process cannot serve without is not up.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # async fn sync_policy() -> Result<(), std::io::Error> { Ok(()) }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("policy"))
+//!     .subsystem(Subsystem::new("listener"))
+//!     .subsystem(Subsystem::new("database").shared())
+//!     .subsystem(Subsystem::new("index").optional())
+//!     .scope("search", ["index"])
+//!     .build()?;
+//!
+//! let policy = readiness.reporter("policy")?;
+//! tokio::spawn(async move {
+//!     loop {
+//!         match sync_policy().await {
+//!             Ok(()) => policy.ready(),
+//!             Err(error) => policy.failing(error.to_string()),
+//!         }
+//!         # tokio::task::yield_now().await;
+//!     }
+//! });
+//! # readiness.reporter("database")?.leave_ready();
+//!
+//! let search = ReadinessLayer::gate(&readiness.scope("search")?);
+//! let app = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .route("/search", get(async || "found").layer(search))
+//!     .layer(ReadinessLayer::new(&readiness)); // last: it wraps all above
+//!
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+//! readiness.reporter("listener")?.leave_ready(); // green only once the port is bound
+//! axum::serve(listener, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The model
+//!
+//! A **subsystem** is a part of the process that reports for itself. Its *role*
+//! says what the process makes of it when it is not up:
+//!
+//! - [required](Subsystem::new): the process cannot serve without it;
+//! - [shared](Subsystem::shared): a dependency of every replica; waited for
+//!   once, then its failure only degrades, so its outage cannot pull the whole
+//!   fleet;
+//! - [optional](Subsystem::optional): shows and degrades;
+//! - [vital](Subsystem::vital): required, and if it dies a restart is the cure.
+//!   Nothing else makes liveness red.
+//!
+//! A **[`Snapshot`]** holds what all of them said, under a version that only
+//! grows. Its **[`Verdict`]** is the one answer to all questions (the truth
+//! table is [there](Verdict)). A **scope** is a subset of subsystems with a
+//! verdict of its own, for routes that need what the rest can do without.
+//!
+//! A **reporter that goes away leaves no green behind**: dropping it, as a
+//! panic does, reports that the subsystem fails.
+//!
+//! **Draining serves first and refuses later**: [`Readiness::drain`] turns
+//! readiness red for good while traffic is still served, because load balancers
+//! learn of it late.
+//!
+//! # Where to look
+//!
+//! - [`Readiness`], [`Subsystem`], [`Reporter`]: declare and report
+//! - [`gate`]: what happens to traffic
+//! - [`probe`]: what probes answer
+//! - [`Snapshot`], [`Subscription`]: read and follow
+//!
+//! # Features
+//!
+//! - `tracing` (default): logs transitions. Recovery, phases and the readiness
+//!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
+//!   starting and refused requests at `debug`.
+//! - `full`: everything there is.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -19,3 +105,8 @@ pub use self::{
         Claim, Condition, Phase, Reason, Reasons, Role, Snapshot, State, SubsystemView, Verdict,
     },
 };
+
+/// Tests the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,11 +1,7 @@
 //! What whoever declares, reports and follows can rely on.
 
 use futures_util::FutureExt;
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::thread;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower_readiness::{
     AddError, AttributeError, BuildError, Claim, ClaimError, Condition, NameError, Phase,
@@ -529,90 +525,96 @@ fn many_writers_lose_nothing() {
     assert!(snapshot.subsystems().all(|view| view.transitions() == 500));
 }
 
-// === logging ===
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(feature = "tracing")]
-#[test]
-fn transitions_are_logged_at_their_level_and_repeats_are_not() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let lines = |step: &dyn Fn()| -> Vec<String> {
-        log.0.lock().unwrap().clear();
-        step();
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let words = text.lines().map(|line| {
-            let line = line.trim_start();
-            let message = line.split_once(" version=").map_or(line, |(head, _)| head);
-            message.split_whitespace().collect::<Vec<_>>().join(" ")
-        });
-        words.collect()
+mod logging {
+    use super::storage;
+    use std::{
+        io,
+        sync::{Arc, Mutex},
     };
-    tracing::subscriber::with_default(subscriber, || {
-        let (readiness, storage) = storage();
-        for (step, logged) in [
-            (
-                &|| storage.starting("half") as _,
-                &["DEBUG subsystem starting"][..],
-            ),
-            (
-                &|| storage.ready(),
-                &[
-                    "INFO subsystem ready",
-                    "INFO process phase",
-                    "INFO process readiness",
-                ],
-            ),
-            (&|| storage.ready(), &[]),
-            (
-                &|| storage.degraded("slow"),
-                &["WARN subsystem degraded", "INFO process readiness"],
-            ),
-            (
-                &|| storage.failing("gone"),
-                &["WARN subsystem failing", "INFO process readiness"],
-            ),
-            (&|| storage.dead("gone"), &["ERROR subsystem dead"]),
-            (
-                &|| storage.ready(),
-                &["INFO subsystem ready", "INFO process readiness"],
-            ),
-            (
-                &|| drop(readiness.pause("standby")),
-                &[
-                    "INFO process paused",
-                    "INFO process readiness",
-                    "INFO process resumed",
-                    "INFO process readiness",
-                ],
-            ),
-            (
-                &|| readiness.drain(),
-                &["INFO process phase", "INFO process readiness"],
-            ),
-        ] as [(&dyn Fn(), &[&str]); 9]
-        {
-            assert_eq!(lines(step), logged);
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
         }
-    });
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn transitions_are_logged_at_their_level_and_repeats_are_not() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let lines = |step: &dyn Fn()| -> Vec<String> {
+            log.0.lock().unwrap().clear();
+            step();
+            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let words = text.lines().map(|line| {
+                let line = line.trim_start();
+                let message = line.split_once(" version=").map_or(line, |(head, _)| head);
+                message.split_whitespace().collect::<Vec<_>>().join(" ")
+            });
+            words.collect()
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            let (readiness, storage) = storage();
+            for (step, logged) in [
+                (
+                    &|| storage.starting("half") as _,
+                    &["DEBUG subsystem starting"][..],
+                ),
+                (
+                    &|| storage.ready(),
+                    &[
+                        "INFO subsystem ready",
+                        "INFO process phase",
+                        "INFO process readiness",
+                    ],
+                ),
+                (&|| storage.ready(), &[]),
+                (
+                    &|| storage.degraded("slow"),
+                    &["WARN subsystem degraded", "INFO process readiness"],
+                ),
+                (
+                    &|| storage.failing("gone"),
+                    &["WARN subsystem failing", "INFO process readiness"],
+                ),
+                (&|| storage.dead("gone"), &["ERROR subsystem dead"]),
+                (
+                    &|| storage.ready(),
+                    &["INFO subsystem ready", "INFO process readiness"],
+                ),
+                (
+                    &|| drop(readiness.pause("standby")),
+                    &[
+                        "INFO process paused",
+                        "INFO process readiness",
+                        "INFO process resumed",
+                        "INFO process readiness",
+                    ],
+                ),
+                (
+                    &|| readiness.drain(),
+                    &["INFO process phase", "INFO process readiness"],
+                ),
+            ] as [(&dyn Fn(), &[&str]); 9]
+            {
+                assert_eq!(lines(step), logged);
+            }
+        });
+    }
 }

@@ -1,6 +1,10 @@
-use super::{body::ReadinessBody, gate::Admission, waiting::Waiting};
+use super::{
+    admission::{Admission, poll_inner},
+    body::ReadinessBody,
+    waiting::Waiting,
+};
 use crate::probe::{Answer, ProbeResponse};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -10,7 +14,7 @@ use std::{
 };
 use tower_service::Service;
 
-pub(super) const COMPLETED: &str = "`ResponseFuture` polled after completion";
+const COMPLETED: &str = "`ResponseFuture` polled after completion";
 
 pin_project! {
     /// The response of a [`ReadinessService`](super::ReadinessService).
@@ -127,37 +131,5 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
-    }
-}
-
-/// Polls for the response of the inner service, and sends it off.
-#[inline]
-pub(super) fn poll_inner<F, R, E>(
-    response: Pin<&mut F>,
-    admission: Admission,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Response<ReadinessBody<R>>, E>>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
-    if !admission.close {
-        return response
-            .poll(cx)
-            .map_ok(|response| response.map(ReadinessBody::inner));
-    }
-    response.poll(cx).map_ok(|mut response| {
-        close_connection(response.status(), response.headers_mut());
-        response.map(ReadinessBody::inner)
-    })
-}
-
-/// Asks the client to open another connection, unless this one is being
-/// upgraded or the application has its own mind about it.
-#[cold]
-fn close_connection(status: StatusCode, headers: &mut HeaderMap) {
-    if status != StatusCode::SWITCHING_PROTOCOLS {
-        headers
-            .entry(CONNECTION)
-            .or_insert(HeaderValue::from_static("close"));
     }
 }

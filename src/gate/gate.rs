@@ -1,5 +1,6 @@
 use super::{
     action::{Action, Hold, Predicate},
+    admission::Admission,
     counts::GateCounts,
     head::RequestHead,
     refusal::{self, Refusal, Responder, RetryAfter},
@@ -70,13 +71,6 @@ pub(super) enum Decision<'g> {
     Admit(Admission),
     Refuse(Reason),
     Hold(Reason, &'g Hold),
-}
-
-/// How a request was let through.
-#[derive(Clone, Copy)]
-pub(super) struct Admission {
-    /// Its response asks the client to open another connection.
-    pub(super) close: bool,
 }
 
 impl Gate {

@@ -1,5 +1,91 @@
-//! The gate in front of a service.
+//! The gate: a Tower layer that refuses traffic while its readiness is false.
+//!
+//! ```
+//! use http::{Request, StatusCode};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # use http_body_util::Empty;
+//! # type Body = Empty<bytes::Bytes>;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("storage"))
+//!     .build()?;
+//! let storage = readiness.reporter("storage")?;
+//!
+//! let service = ReadinessLayer::new(&readiness).layer(service_fn(
+//!     |_: Request<Body>| async { Ok::<_, std::convert::Infallible>(http::Response::new(Body::new())) },
+//! ));
+//!
+//! let response = service.clone().oneshot(Request::new(Body::new())).await?;
+//! assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+//! assert_eq!(response.headers()["x-readiness"], "starting");
+//! assert!(response.headers().contains_key("retry-after"));
+//!
+//! storage.ready();
+//! let response = service.oneshot(Request::new(Body::new())).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reasons and actions
+//!
+//! For each [`Reason`](crate::Reason) to hesitate there is an [`Action`], set
+//! by the method of its name. Where several reasons hold, each is asked.
+//!
+//! | reason | default | |
+//! |---|---|---|
+//! | [`starting`](ReadinessLayer::starting) | refuse | or hold, so that early requests wait instead |
+//! | [`failing`](ReadinessLayer::failing) | refuse | the process said that *it* cannot serve; admit to fail open |
+//! | [`paused`](ReadinessLayer::paused) | admit | probes are red, so load balancers go elsewhere |
+//! | [`draining`](ReadinessLayer::draining), [`closing`](ReadinessLayer::closing) | admit | with `connection: close` on HTTP/1 |
+//! | [`closed`](ReadinessLayer::closed) | refuse | |
+//! | [`when_saturated`](ReadinessLayer::when_saturated) | hold | the inner service has no room |
+//!
+//! A dependency that all replicas share should be
+//! [`shared`](crate::Subsystem::shared) rather than gated: were it required,
+//! its outage would make every replica refuse at once.
+//!
+//! # What a refusal looks like
+//!
+//! `503` with `retry-after` (1 to 5 seconds, at random, so that clients do not
+//! come back in step), `cache-control: no-store`, the marker `x-readiness` with
+//! the reason, by which it can be told from the application's own 503, and one
+//! line of text. A gRPC call gets `UNAVAILABLE` in a trailers-only response. A
+//! refused request was never handled and its body never read, so a proxy may
+//! safely try it elsewhere.
+//!
+//! Layers outside find a [`Refusal`] in the response's extensions, and
+//! [`respond_with`](ReadinessLayer::respond_with) puts another response in its
+//! place.
+//!
+//! # Where it stands
+//!
+//! Outside of everything that should not see refused traffic or probes:
+//! authentication, rate limits, routing. Layers that observe (trace, metrics,
+//! request ids) go outside of it.
+//!
+//! With axum, add it to the finished top-level router as the last layer:
+//! `Router::layer` wraps what was added before it, fallbacks included.
+//!
+//! # What it promises the inner service
+//!
+//! - It is asked for room only when a request is about to be passed to it: no
+//!   probe and no refusal ever takes a permit or a place in a queue. For this
+//!   `S: Clone` is required.
+//! - The instance that is called is the one that said it was ready.
+//! - An error of its `poll_ready` reaches the request that met it; probes go on
+//!   answering.
+//!
+//! The layer's own `poll_ready` is therefore always ready, and exerts no
+//! backpressure. A layer outside that relies on it, such as tower's
+//! `LoadShed`, finds nothing to shed; use
+//! [`when_saturated`](ReadinessLayer::when_saturated) instead.
+
 mod action;
+mod admission;
 mod body;
 mod counts;
 mod future;

@@ -1,7 +1,8 @@
 use super::{
     action::Action,
+    admission::Admission,
     counts::Place,
-    gate::{Admission, Decision, Gate, has_timer},
+    gate::{Decision, Gate, has_timer},
     head::RequestHead,
 };
 use crate::state::Reason;

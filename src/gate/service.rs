@@ -1,7 +1,8 @@
 use super::{
+    admission::Admission,
     body::ReadinessBody,
     future::ResponseFuture,
-    gate::{Admission, Decision, Gate},
+    gate::{Decision, Gate},
     head::RequestHead,
     queue::Queue,
     waiting::Waiting,

@@ -1,7 +1,6 @@
 use super::{
+    admission::{Admission, poll_inner},
     body::ReadinessBody,
-    future::{COMPLETED, poll_inner},
-    gate::Admission,
     head::RequestHead,
     queue::{Queue, Turned},
 };
@@ -64,7 +63,9 @@ where
                 WaitingProj::Queued { queue, call } => {
                     // As with every future, polling after the end is the
                     // caller's bug.
-                    let (inner, request) = call.as_mut().expect(COMPLETED);
+                    let (inner, request) = call
+                        .as_mut()
+                        .expect("`ResponseFuture` polled after completion");
                     match ready!(queue.poll(inner, request, cx)) {
                         Ok(()) => {}
                         Err(Turned::Failed(error)) => return Poll::Ready(Err(error)),

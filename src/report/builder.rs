@@ -8,6 +8,13 @@ use super::{
 use crate::state::{Declaration, Draft, Role, Slot, SubsystemView};
 use std::{collections::HashMap, sync::Arc};
 
+impl Readiness {
+    /// Begins to declare the subsystems of a process.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 /// Declares the subsystems and scopes of a process; see
 /// [`Readiness::builder`].
 ///

@@ -1,4 +1,26 @@
-use super::readiness::Readiness;
+use super::{readiness::Readiness, text};
+use std::sync::Arc;
+
+impl Readiness {
+    /// Makes readiness red until the guard is dropped, while traffic is still
+    /// served: for maintenance, a standby replica, blue/green.
+    ///
+    /// Pauses may overlap; the process is paused while any guard is alive.
+    /// The reason is kept to 1 KiB.
+    pub fn pause(&self, reason: impl AsRef<str>) -> PauseGuard {
+        let reason: Arc<str> = text::cut(reason.as_ref(), text::MAX_BYTES).into();
+        let id = self.core().update(|desk, draft| {
+            desk.pauses_so_far += 1;
+            desk.pauses.push((desk.pauses_so_far, Arc::clone(&reason)));
+            draft.set_pause(Some(reason));
+            desk.pauses_so_far
+        });
+        PauseGuard {
+            readiness: self.clone(),
+            id,
+        }
+    }
+}
 
 /// Keeps the process paused until dropped; see [`Readiness::pause`].
 #[derive(Debug)]
@@ -6,12 +28,6 @@ use super::readiness::Readiness;
 pub struct PauseGuard {
     readiness: Readiness,
     id: u64,
-}
-
-impl PauseGuard {
-    pub(crate) fn new(readiness: Readiness, id: u64) -> Self {
-        Self { readiness, id }
-    }
 }
 
 impl Drop for PauseGuard {

@@ -1,16 +1,8 @@
 use super::{
-    builder::Builder,
-    core::{Core, now},
-    error::{AddError, ClaimError, Ended, UnknownScope, WaitError},
-    name,
-    pause::PauseGuard,
-    reporter::Reporter,
-    scope::Scope,
-    subscription::Subscription,
-    subsystem::Subsystem,
-    text,
+    core::Core,
+    error::{Ended, WaitError},
 };
-use crate::state::{Claim, Data, Phase, ScopeId, Snapshot, SubsystemView, Verdict};
+use crate::state::{Data, Phase, ScopeId, Snapshot, Verdict};
 use std::{fmt, sync::Arc};
 
 /// The readiness of this process: a handle on its registry of subsystems.
@@ -65,86 +57,6 @@ impl Readiness {
         &self.0.0
     }
 
-    /// Begins to declare the subsystems of a process.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    // === reporting ===
-
-    /// Claims the subsystem `name`, to report for it.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such subsystem, when another reporter of it is alive,
-    /// or when it was [left ready](Reporter::leave_ready) for good. After a
-    /// drop it can be claimed again, so that a restarted task recovers.
-    pub fn reporter(&self, name: &str) -> Result<Reporter, ClaimError> {
-        let slot = self.core().update(|desk, draft| {
-            let (slot, view) = desk
-                .slots
-                .get(name)
-                .and_then(|slot| Some((*slot, draft.view(*slot)?)))
-                .ok_or_else(|| ClaimError::Unknown {
-                    name: name::shown(name),
-                })?;
-            match view.claim() {
-                Claim::Unclaimed | Claim::Dropped => {}
-                Claim::Held => return Err(ClaimError::Held { name: name.into() }),
-                Claim::LeftReady => return Err(ClaimError::LeftReady { name: name.into() }),
-            }
-            let claimed = view.with_claim(Claim::Held);
-            draft.set(slot, Some(claimed));
-            Ok(slot)
-        })?;
-        Ok(Reporter::new(self.clone(), slot))
-    }
-
-    /// Adds a subsystem while the process runs, and claims it.
-    ///
-    /// Until it is first up it is [pending](SubsystemView::is_pending): it
-    /// degrades, and nothing more. Then it counts like the rest. The startup
-    /// latch never waits for it. It leaves by [`Reporter::retire`].
-    ///
-    /// # Errors
-    ///
-    /// When its name cannot be used or is taken.
-    pub fn add(&self, subsystem: Subsystem) -> Result<Reporter, AddError> {
-        name::check(&subsystem.name).map_err(|source| AddError::Name {
-            name: name::shown(&subsystem.name),
-            source,
-        })?;
-        let at = now();
-        let slot = self.core().update(|desk, draft| {
-            let name = &*subsystem.name;
-            if desk.slots.contains_key(name) || draft.has_scope(name) {
-                return Err(AddError::Duplicate { name: name.into() });
-            }
-            let slot = desk.take_slot(name.into());
-            let view = SubsystemView::declared(subsystem.declare(false, Vec::new()), at)
-                .with_claim(Claim::Held);
-            draft.set(slot, Some(view));
-            Ok(slot)
-        })?;
-        Ok(Reporter::new(self.clone(), slot))
-    }
-
-    /// Makes readiness red until the guard is dropped, while traffic is still
-    /// served: for maintenance, a standby replica, blue/green.
-    ///
-    /// Pauses may overlap; the process is paused while any guard is alive.
-    /// The reason is kept to 1 KiB.
-    pub fn pause(&self, reason: impl AsRef<str>) -> PauseGuard {
-        let reason: Arc<str> = text::cut(reason.as_ref(), text::MAX_BYTES).into();
-        let id = self.core().update(|desk, draft| {
-            desk.pauses_so_far += 1;
-            desk.pauses.push((desk.pauses_so_far, Arc::clone(&reason)));
-            draft.set_pause(Some(reason));
-            desk.pauses_so_far
-        });
-        PauseGuard::new(self.clone(), id)
-    }
-
     // === lifecycle ===
 
     /// Begins to drain: readiness is red at once and for good, whatever is
@@ -180,25 +92,6 @@ impl Readiness {
     /// The newest verdict on the process.
     pub fn verdict(&self) -> Verdict {
         self.core().look(|data| data.verdict(ScopeId::Process))
-    }
-
-    /// A handle on the named scope.
-    ///
-    /// # Errors
-    ///
-    /// When no scope of this name was declared.
-    pub fn scope(&self, name: &str) -> Result<Scope, UnknownScope> {
-        self.core()
-            .look(|data| data.scope_id(name))
-            .map(|id| Scope::new(self.clone(), id))
-            .ok_or_else(|| UnknownScope {
-                name: name::shown(name),
-            })
-    }
-
-    /// Follows the snapshots as they are published.
-    pub fn subscribe(&self) -> Subscription {
-        Subscription::new(Arc::clone(self.core()))
     }
 
     /// Waits until the process is ready. Returns at once if it is.

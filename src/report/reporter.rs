@@ -1,8 +1,9 @@
 use super::{
     core::now,
-    error::{AttributeError, NameError},
+    error::{AddError, AttributeError, ClaimError, NameError},
     name,
     readiness::Readiness,
+    subsystem::Subsystem,
     text,
 };
 use crate::state::{Claim, Phase, Slot, State, SubsystemView};
@@ -10,6 +11,65 @@ use std::fmt;
 
 /// How many attributes one subsystem holds.
 const MAX_ATTRIBUTES: usize = 32;
+
+impl Readiness {
+    /// Claims the subsystem `name`, to report for it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such subsystem, when another reporter of it is alive,
+    /// or when it was [left ready](Reporter::leave_ready) for good. After a
+    /// drop it can be claimed again, so that a restarted task recovers.
+    pub fn reporter(&self, name: &str) -> Result<Reporter, ClaimError> {
+        let slot = self.core().update(|desk, draft| {
+            let (slot, view) = desk
+                .slots
+                .get(name)
+                .and_then(|slot| Some((*slot, draft.view(*slot)?)))
+                .ok_or_else(|| ClaimError::Unknown {
+                    name: name::shown(name),
+                })?;
+            match view.claim() {
+                Claim::Unclaimed | Claim::Dropped => {}
+                Claim::Held => return Err(ClaimError::Held { name: name.into() }),
+                Claim::LeftReady => return Err(ClaimError::LeftReady { name: name.into() }),
+            }
+            let claimed = view.with_claim(Claim::Held);
+            draft.set(slot, Some(claimed));
+            Ok(slot)
+        })?;
+        Ok(Reporter::new(self.clone(), slot))
+    }
+
+    /// Adds a subsystem while the process runs, and claims it.
+    ///
+    /// Until it is first up it is [pending](SubsystemView::is_pending): it
+    /// degrades, and nothing more. Then it counts like the rest. The startup
+    /// latch never waits for it. It leaves by [`Reporter::retire`].
+    ///
+    /// # Errors
+    ///
+    /// When its name cannot be used or is taken.
+    pub fn add(&self, subsystem: Subsystem) -> Result<Reporter, AddError> {
+        name::check(&subsystem.name).map_err(|source| AddError::Name {
+            name: name::shown(&subsystem.name),
+            source,
+        })?;
+        let at = now();
+        let slot = self.core().update(|desk, draft| {
+            let name = &*subsystem.name;
+            if desk.slots.contains_key(name) || draft.has_scope(name) {
+                return Err(AddError::Duplicate { name: name.into() });
+            }
+            let slot = desk.take_slot(name.into());
+            let view = SubsystemView::declared(subsystem.declare(false, Vec::new()), at)
+                .with_claim(Claim::Held);
+            draft.set(slot, Some(view));
+            Ok(slot)
+        })?;
+        Ok(Reporter::new(self.clone(), slot))
+    }
+}
 
 /// Speaks for one subsystem; see [`Readiness::reporter`].
 ///

@@ -1,6 +1,26 @@
-use super::{error::WaitError, readiness::Readiness};
+use super::{
+    error::{UnknownScope, WaitError},
+    name,
+    readiness::Readiness,
+};
 use crate::state::{ScopeId, Verdict};
 use std::fmt;
+
+impl Readiness {
+    /// A handle on the named scope.
+    ///
+    /// # Errors
+    ///
+    /// When no scope of this name was declared.
+    pub fn scope(&self, name: &str) -> Result<Scope, UnknownScope> {
+        self.core()
+            .look(|data| data.scope_id(name))
+            .map(|id| Scope::new(self.clone(), id))
+            .ok_or_else(|| UnknownScope {
+                name: name::shown(name),
+            })
+    }
+}
 
 /// A handle on a scope: on a named one from [`Readiness::scope`], or, by
 /// `Scope::from(&readiness)`, on the process as a whole.
@@ -13,7 +33,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(readiness: Readiness, id: ScopeId) -> Self {
+    fn new(readiness: Readiness, id: ScopeId) -> Self {
         Self { readiness, id }
     }
 

@@ -1,6 +1,13 @@
-use super::{core::Core, error::Ended};
+use super::{core::Core, error::Ended, readiness::Readiness};
 use crate::state::Snapshot;
 use std::{fmt, sync::Arc};
+
+impl Readiness {
+    /// Follows the snapshots as they are published.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription::new(Arc::clone(self.core()))
+    }
+}
 
 /// Follows the snapshots as they are published; see [`Readiness::subscribe`].
 ///
@@ -26,8 +33,6 @@ use std::{fmt, sync::Arc};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// [`Readiness::subscribe`]: crate::Readiness::subscribe
 pub struct Subscription {
     core: Arc<Core>,
     seen: u64,
