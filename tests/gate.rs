@@ -409,13 +409,31 @@ async fn a_saturated_service_has_room_for_so_many_waiters() {
     assert_pending!(task::spawn(test.service.call(get("/"))).poll());
 }
 
+/// Never saturated, but pending when its task has used up tokio's budget, as
+/// is whatever is built on tokio's channels and semaphores.
+#[derive(Clone)]
+struct Cooperative;
+
+impl Service<Req> for Cooperative {
+    type Response = Res;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Res, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        pin!(tokio::task::consume_budget()).poll(cx).map(Ok)
+    }
+
+    fn call(&mut self, _: Req) -> Self::Future {
+        std::future::ready(Ok(ok()))
+    }
+}
+
 #[tokio::test]
 async fn a_task_that_must_give_way_is_not_taken_for_a_saturated_service() {
     let (readiness, storage) = storage();
     storage.ready();
-    let limited = ConcurrencyLimitLayer::new(1).layer(echo());
     let layer = ReadinessLayer::new(&readiness).when_saturated(Action::Refuse);
-    let mut service = layer.layer(limited);
+    let mut service = layer.layer(Cooperative);
     // More requests in one turn than tokio lets a task make progress (128).
     let statuses = tokio::spawn(async move {
         let mut statuses = Vec::new();

@@ -309,6 +309,21 @@ async fn a_scope_and_a_subsystem_have_an_answer_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_member_can_be_excluded_from_its_scope() {
+    let demo = Demo::all_ready();
+    demo.index.failing("corrupt");
+    for (query, answer) in [
+        ("exclude=database", red("not ready: index failing\n")),
+        ("exclude=index", green("ready\n")),
+    ] {
+        let answered = demo
+            .get(Detail::Names, &format!("/readyz/search?{query}"))
+            .await;
+        assert_eq!(answered, answer, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_vital_death_reddens_every_scope_and_subsystem() {
     let demo = Demo::all_ready();
     demo.storage.dead("gone");
