@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let demo = Demo::claim(&readiness, &COMING_UP)?;
 
-    let search_gate = ReadinessLayer::gate(&readiness.scope("search")?);
+    let search_gate = ReadinessLayer::gate(readiness.scope("search")?);
     let layer = ReadinessLayer::new(&readiness)
         // For the demo only. Reasons hold what errors say, so strangers get
         // none by default.

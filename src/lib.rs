@@ -34,7 +34,7 @@
 //! });
 //! # readiness.reporter("database")?.leave_ready();
 //!
-//! let search = ReadinessLayer::gate(&readiness.scope("search")?);
+//! let search = ReadinessLayer::gate(readiness.scope("search")?);
 //! let app = Router::new()
 //!     .route("/", get(async || "hello"))
 //!     .route("/search", get(async || "found").layer(search))

@@ -87,6 +87,8 @@ async fn a_refused_head_has_no_body() {
     let request = Request::head("/").body(Empty::new()).unwrap();
     let response = service.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // What a GET would have (RFC 9110, section 8.6).
+    assert_eq!(response.headers()[header::CONTENT_LENGTH], "20");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(body.is_empty());
 }
@@ -591,7 +593,7 @@ async fn a_named_scope_gates_by_its_own_members() {
         .build()
         .unwrap();
     let [storage, index] = ["storage", "index"].map(|name| readiness.reporter(name).unwrap());
-    let layer = ReadinessLayer::gate(&readiness.scope("search").unwrap());
+    let layer = ReadinessLayer::gate(readiness.scope("search").unwrap());
 
     storage.ready();
     assert_eq!(refusal(&layer), Some(Reason::Starting));

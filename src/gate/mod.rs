@@ -64,11 +64,27 @@
 //! # Where it stands
 //!
 //! Outside of everything that should not see refused traffic or probes:
-//! authentication, rate limits, routing. Layers that observe (trace, metrics,
-//! request ids) go outside of it.
+//! authentication, routing, and above all limits, for a probe that waits behind
+//! a `ConcurrencyLimit` says nothing about readiness. Layers that observe
+//! (request ids, metrics) go outside of it. tower-http's `TraceLayer` counts
+//! every 5xx as a failure; inside, it does not see refusals and red probes.
 //!
-//! With axum, add it to the finished top-level router as the last layer:
-//! `Router::layer` wraps what was added before it, fallbacks included.
+//! With axum, add it **last, to the outermost router**, after every `route`,
+//! `nest`, `merge` and `fallback`. Probe paths have no routes, so they reach the
+//! layer through the fallback that it wraps. Elsewhere:
+//!
+//! | where | what happens |
+//! |---|---|
+//! | `.layer(l).fallback(f)` | **wrong**: the later fallback answers probes, with 200 if it serves a single-page application |
+//! | `.layer(l).route(..)` | **wrong**: the later route is not gated |
+//! | `.route_layer(l)` | gates the routes; no probes, for they have no routes |
+//! | `a.merge(b)` before `.layer(l)` | right |
+//! | `a.layer(l).merge(b)` | **wrong**: of two default fallbacks the last one wins, so probes are 404 |
+//! | `.nest("/api", inner.layer(l))` | gates what is nested; probes are 404, or at `/api/readyz` where `inner` has a fallback of its own |
+//! | `get(f).layer(ReadinessLayer::gate(scope))` | right for one route, see [`ReadinessLayer::gate`] |
+//!
+//! To put it around a whole router instead, serve
+//! `Router::new().fallback_service(layer.layer(router))`.
 //!
 //! # What it promises the inner service
 //!

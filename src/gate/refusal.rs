@@ -1,5 +1,8 @@
 use super::head::RequestHead;
-use crate::state::Reason;
+use crate::{
+    probe::{ProbeResponse, without_body},
+    state::Reason,
+};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode,
@@ -121,11 +124,11 @@ pub(super) fn respond(
     head: RequestHead<'_>,
     leaving: bool,
     responder: Option<&Responder>,
-) -> Response<Full<Bytes>> {
+) -> ProbeResponse {
     let mut response = if head.is_grpc() {
         grpc(refusal, head)
     } else {
-        http(refusal, head)
+        http(refusal)
     };
     let headers = response.headers_mut();
     headers.insert(MARKER, HeaderValue::from_static(refusal.reason.as_str()));
@@ -140,15 +143,17 @@ pub(super) fn respond(
         response = responder(&refusal, head, response);
     }
     response.extensions_mut().insert(refusal);
-    response.map(Full::new)
+    let response = response.map(Full::new);
+    if *head.method() == Method::HEAD {
+        without_body(response)
+    } else {
+        response
+    }
 }
 
-fn http(refusal: Refusal, head: RequestHead<'_>) -> Response<Bytes> {
-    let mut response = Response::new(if *head.method() == Method::HEAD {
-        Bytes::new()
-    } else {
-        Bytes::from_static(line(refusal.reason).as_bytes())
-    });
+fn http(refusal: Refusal) -> Response<Bytes> {
+    let body = Bytes::from_static(line(refusal.reason).as_bytes());
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(
         CONTENT_TYPE,

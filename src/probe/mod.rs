@@ -41,6 +41,9 @@
 //! | `?exclude=NAME` | the answer as if this subsystem were not there; repeatable; never changes what a gate does |
 //! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is |
 //!
+//! Name the method where a tool has its own mind about it: HAProxy's is
+//! `option httpchk GET /readyz`.
+//!
 //! # Where it is safe to ask
 //!
 //! [`Detail::None`] tells a stranger no more than a refused request would, so
@@ -56,7 +59,7 @@ mod route;
 mod service;
 mod text;
 
-pub(crate) use self::probes::{Answer, ProbeResponse};
+pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
 pub use self::{
     probes::Probes,
     question::Detail,

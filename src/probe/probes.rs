@@ -13,8 +13,9 @@ use crate::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
+use http_body::Body;
 use http_body_util::Full;
 use std::{
     fmt,
@@ -190,10 +191,7 @@ impl Probes {
             }
         };
         match answer {
-            Answer::Now(mut response) if head => {
-                *response.body_mut() = Full::default();
-                Answer::Now(response)
-            }
+            Answer::Now(response) if head => Answer::Now(without_body(response)),
             answer => answer,
         }
     }
@@ -252,11 +250,12 @@ impl Probes {
                     // has the answer.
                     let _ = tokio::time::timeout(wait, settled).await;
                     drop(place);
-                    let mut response = probes.reply(&question);
+                    let response = probes.reply(&question);
                     if head {
-                        *response.body_mut() = Full::default();
+                        without_body(response)
+                    } else {
+                        response
                     }
-                    response
                 }))
             }
             _ => Answer::Now(self.reply(&question)),
@@ -309,6 +308,18 @@ impl Probes {
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
+}
+
+/// The same response to `HEAD`: it announces the length that `GET` would have
+/// (RFC 9110, section 8.6).
+pub(crate) fn without_body(mut response: ProbeResponse) -> ProbeResponse {
+    if let Some(length) = response.body().size_hint().exact() {
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Full::default();
+    response
 }
 
 /// Why a request to a probe is not a question.

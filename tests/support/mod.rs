@@ -1,0 +1,79 @@
+//! What the tests with real servers and other people's layers share.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary includes this module and uses a part of it"
+)]
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::{fmt::Debug, net::SocketAddr, time::Duration};
+use tokio::net::TcpListener;
+use tower_readiness::{Readiness, Reporter, Subsystem};
+
+/// A process that waits for its storage to come up.
+pub fn starting() -> (Readiness, Reporter) {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    (readiness, storage)
+}
+
+/// A process whose storage is up.
+pub fn ready() -> (Readiness, Reporter) {
+    let (readiness, storage) = starting();
+    storage.ready();
+    (readiness, storage)
+}
+
+/// A port of the loopback interface that nobody else has.
+pub async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// What `future` comes to. One that never completes fails the test instead of
+/// hanging it; how long it takes is not judged.
+#[track_caller]
+pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        tokio::time::timeout(Duration::from_secs(30), future)
+            .await
+            .unwrap_or_else(|_| panic!("nothing happened at {caller}"))
+    }
+}
+
+/// Completes once `condition` holds.
+#[track_caller]
+pub fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    soon(async move {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+}
+
+/// A response with the whole of its body.
+pub async fn whole<B>(response: Response<B>) -> Response<String>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Debug,
+{
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Response::from_parts(head, String::from_utf8(body.into()).unwrap())
+}
+
+/// The value of a header, or "" if there is none.
+pub fn value<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+        .unwrap_or_default()
+}

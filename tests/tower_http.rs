@@ -1,0 +1,605 @@
+//! The layer among those of tower-http and tower, outside and inside of it.
+
+mod support;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::CONTENT_ENCODING};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use support::{ready, starting, value, whole};
+use tokio_test::{assert_pending, task};
+use tower::{
+    Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn,
+    timeout::error::Elapsed, util::BoxCloneService,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    classify::ServerErrorsFailureClass,
+    compression::{CompressionLayer, predicate::SizeAbove},
+    cors::CorsLayer,
+    decompression::DecompressionLayer,
+    limit::RequestBodyLimitLayer,
+    map_response_body::MapResponseBodyLayer,
+    metrics::InFlightRequestsLayer,
+    normalize_path::NormalizePathLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+use tower_readiness::{
+    Action, Readiness, ReadinessLayer, Reason,
+    gate::{Hold, Refusal},
+};
+
+const REFUSED: &str = "not ready: starting\n";
+const RED: &str = "not ready\n";
+const GREEN: &str = "ready\n";
+
+/// The application: answers with the path that it was asked for.
+async fn application<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path();
+    match path {
+        "/panic" => panic!("as it was asked to"),
+        "/never" => pending().await,
+        _ => Ok(Response::new(Full::from(path.to_owned()))),
+    }
+}
+
+fn get(path: &str) -> Request<Full<Bytes>> {
+    let request = Request::get(path).header("accept-encoding", "gzip");
+    request.body(Full::default()).unwrap()
+}
+
+async fn ask<S, B>(service: &S, path: &str) -> Response<String>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Debug,
+    B: Body<Data = Bytes>,
+    B::Error: Debug,
+{
+    whole(service.clone().oneshot(get(path)).await.unwrap()).await
+}
+
+/// A layer that holds requests for a minute, and lets go one at a time.
+fn holding(readiness: &Readiness) -> ReadinessLayer {
+    let hold = Hold::new(Duration::from_secs(60)).unwrap();
+    let hold = hold.release(1).unwrap();
+    ReadinessLayer::new(readiness).starting(Action::Hold(hold))
+}
+
+// === whatever the neighbours ===
+
+/// Checks that `build` makes a service of which the probes and the gate work.
+async fn works<S, B>(stack: &str, build: impl FnOnce(ReadinessLayer) -> S)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Debug,
+    B: Body<Data = Bytes>,
+    B::Error: Debug,
+{
+    let (readiness, storage) = starting();
+    let service = build(ReadinessLayer::new(&readiness));
+
+    let refused = service.clone().oneshot(get("/")).await.unwrap();
+    assert_eq!(refused.status(), 503, "{stack}");
+    assert!(refused.extensions().get::<Refusal>().is_some(), "{stack}");
+    assert_eq!(value(refused.headers(), "x-readiness"), "starting");
+    assert_eq!(whole(refused).await.body(), REFUSED, "{stack}");
+    let red = ask(&service, "/readyz").await;
+    assert_eq!((red.status().as_u16(), red.body().as_str()), (503, RED));
+
+    storage.ready();
+    let served = ask(&service, "/page").await;
+    assert_eq!(served.status(), 200, "{stack}");
+    assert_eq!(served.body(), "/page", "{stack}");
+    let green = ask(&service, "/readyz").await;
+    assert_eq!(
+        (green.status().as_u16(), green.body().as_str()),
+        (200, GREEN)
+    );
+}
+
+#[tokio::test]
+async fn layers_of_tower_http_stand_outside() {
+    let outside = ServiceBuilder::new;
+    let minute = Duration::from_secs(60);
+    works("trace", |layer| {
+        let outside = outside().layer(TraceLayer::new_for_http());
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("timeout", |layer| {
+        let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, minute);
+        outside()
+            .layer(timeout)
+            .layer(layer)
+            .service_fn(application)
+    })
+    .await;
+    works("catch panic", |layer| {
+        let outside = outside().layer(CatchPanicLayer::new());
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("normalize path", |layer| {
+        let outside = outside().layer(NormalizePathLayer::trim_trailing_slash());
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("compression", |layer| {
+        let outside = outside().layer(CompressionLayer::new());
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("in-flight requests", |layer| {
+        let outside = outside().layer(InFlightRequestsLayer::pair().0);
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("map response body", |layer| {
+        let outside = outside().layer(MapResponseBodyLayer::new(BodyExt::boxed));
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("cors", |layer| {
+        let outside = outside().layer(CorsLayer::permissive());
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("request body limit", |layer| {
+        let outside = outside().layer(RequestBodyLimitLayer::new(1_024));
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("request id", |layer| {
+        outside()
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(layer)
+            .service_fn(application)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn layers_of_tower_http_stand_inside() {
+    let minute = Duration::from_secs(60);
+    let gate = |layer| ServiceBuilder::new().layer(layer);
+    works("trace", |layer| {
+        let inside = gate(layer).layer(TraceLayer::new_for_http());
+        inside.service_fn(application)
+    })
+    .await;
+    works("timeout", |layer| {
+        let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, minute);
+        gate(layer).layer(timeout).service_fn(application)
+    })
+    .await;
+    works("catch panic", |layer| {
+        let inside = gate(layer).layer(CatchPanicLayer::new());
+        inside.service_fn(application)
+    })
+    .await;
+    works("normalize path", |layer| {
+        let inside = gate(layer).layer(NormalizePathLayer::trim_trailing_slash());
+        inside.service_fn(application)
+    })
+    .await;
+    works("compression", |layer| {
+        let inside = gate(layer).layer(CompressionLayer::new());
+        inside.service_fn(application)
+    })
+    .await;
+    works("in-flight requests", |layer| {
+        let inside = gate(layer).layer(InFlightRequestsLayer::pair().0);
+        inside.service_fn(application)
+    })
+    .await;
+    works("map response body", |layer| {
+        // Neither `Default` nor `Sync`.
+        let inside = gate(layer).layer(MapResponseBodyLayer::new(
+            |body: Full<Bytes>| -> std::pin::Pin<Box<dyn Body<Data = Bytes, Error = Infallible>>> {
+                Box::pin(body)
+            },
+        ));
+        inside.service_fn(application)
+    })
+    .await;
+    works("request body limit", |layer| {
+        let inside = gate(layer).layer(RequestBodyLimitLayer::new(1_024));
+        inside.service_fn(application)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn layers_of_tower_stand_on_either_side() {
+    let minute = Duration::from_secs(60);
+    let stack = ServiceBuilder::new;
+    works("a concurrency limit outside", |layer| {
+        let outside = stack().concurrency_limit(1);
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("load shedding outside", |layer| {
+        let outside = stack().load_shed().concurrency_limit(1);
+        outside.layer(layer).service_fn(application)
+    })
+    .await;
+    works("a buffer outside", |layer| {
+        stack().buffer(1).layer(layer).service_fn(application)
+    })
+    .await;
+    works("a timeout outside", |layer| {
+        stack().timeout(minute).layer(layer).service_fn(application)
+    })
+    .await;
+    works("boxed outside", |layer| {
+        stack().boxed_clone().layer(layer).service_fn(application)
+    })
+    .await;
+    works("a concurrency limit inside", |layer| {
+        let inside = stack().layer(layer).concurrency_limit(1);
+        inside.service_fn(application)
+    })
+    .await;
+    works("load shedding inside", |layer| {
+        let inside = stack().layer(layer).load_shed().concurrency_limit(1);
+        inside.service_fn(application)
+    })
+    .await;
+    works("a buffer inside", |layer| {
+        stack().layer(layer).buffer(1).service_fn(application)
+    })
+    .await;
+    works("a timeout inside", |layer| {
+        stack().layer(layer).timeout(minute).service_fn(application)
+    })
+    .await;
+    works("boxed inside", |layer| {
+        let boxed = BoxCloneService::new(service_fn(application));
+        stack().layer(layer).service(boxed)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_whole_stack_of_layers_works() {
+    let minute = Duration::from_secs(60);
+    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, minute);
+    works("all of them", |layer| {
+        ServiceBuilder::new()
+            .layer(NormalizePathLayer::trim_trailing_slash())
+            .layer(TraceLayer::new_for_http())
+            .layer(CompressionLayer::new())
+            .layer(layer)
+            .layer(InFlightRequestsLayer::pair().0)
+            .layer(timeout)
+            .layer(CatchPanicLayer::new())
+            .concurrency_limit(8)
+            .service_fn(application)
+    })
+    .await;
+}
+
+// === trace ===
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// A trace that writes statuses and failures to `log`, instead of to tracing.
+macro_rules! trace_to {
+    ($log:expr) => {{
+        let (responses, failures) = ($log.clone(), $log.clone());
+        TraceLayer::new_for_http()
+            .on_response(move |response: &Response<_>, _: Duration, _: &_| {
+                let status = response.status().as_u16();
+                responses.lock().unwrap().push(status.to_string());
+            })
+            .on_failure(move |_: ServerErrorsFailureClass, _: Duration, _: &_| {
+                failures.lock().unwrap().push("failure".into());
+            })
+    }};
+}
+
+#[tokio::test]
+async fn a_trace_outside_sees_every_answer_and_one_inside_the_admitted() {
+    let (readiness, storage) = starting();
+    let (outside, inside) = (Log::default(), Log::default());
+    let service = ServiceBuilder::new()
+        .layer(trace_to!(outside))
+        .layer(ReadinessLayer::new(&readiness))
+        .layer(trace_to!(inside))
+        .service_fn(application);
+    let take = |log: &Log| std::mem::take(&mut *log.lock().unwrap()).join(" ");
+
+    ask(&service, "/").await;
+    assert_eq!(take(&outside), "503 failure");
+    // Red is no failure of a probe, but tower-http knows only the status.
+    ask(&service, "/readyz").await;
+    assert_eq!(take(&outside), "503 failure");
+    assert_eq!(take(&inside), "");
+
+    storage.ready();
+    ask(&service, "/readyz").await;
+    assert_eq!((take(&outside), take(&inside)), ("200".into(), "".into()));
+    ask(&service, "/").await;
+    assert_eq!(
+        (take(&outside), take(&inside)),
+        ("200".into(), "200".into())
+    );
+}
+
+// === timeouts ===
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_outside_ends_a_hold() {
+    let (readiness, _storage) = starting();
+    let layer = holding(&readiness);
+    let counts = layer.counts();
+    let second = Duration::from_secs(1);
+
+    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, second);
+    let service = ServiceBuilder::new()
+        .layer(timeout)
+        .layer(layer.clone())
+        .service_fn(application);
+    let late = ask(&service, "/").await;
+    assert_eq!(late.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(counts.held(Reason::Starting), 1);
+    assert_eq!(counts.waiting(Reason::Starting), 0);
+
+    let service = ServiceBuilder::new()
+        .timeout(second)
+        .layer(layer)
+        .service_fn(application);
+    let late = service.oneshot(get("/")).await.unwrap_err();
+    assert!(late.is::<Elapsed>(), "{late}");
+    assert_eq!(counts.held(Reason::Starting), 2);
+    assert_eq!(counts.waiting(Reason::Starting), 0);
+    assert_eq!(counts.refused(Reason::Starting), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_inside_begins_when_a_held_request_is_let_go() {
+    let (readiness, storage) = starting();
+    let second = Duration::from_secs(1);
+    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, second);
+    let service = ServiceBuilder::new()
+        .layer(holding(&readiness))
+        .layer(timeout)
+        .service_fn(application);
+
+    let much_later = async {
+        tokio::time::sleep(second * 30).await;
+        storage.ready();
+    };
+    let (held, ()) = tokio::join!(ask(&service, "/"), much_later);
+    assert_eq!(held.status(), StatusCode::OK);
+
+    let late = ask(&service, "/never").await;
+    assert_eq!(late.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+// === panics ===
+
+#[tokio::test]
+async fn a_panicking_handler_is_a_500_wherever_it_is_caught() {
+    let (readiness, storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let catch = CatchPanicLayer::new;
+    let outside = ServiceBuilder::new().layer(catch()).layer(layer.clone());
+    let outside = outside.service_fn(application);
+    let inside = ServiceBuilder::new().layer(layer).layer(catch());
+    let inside = inside.service_fn(application);
+
+    let status = async |path| {
+        let outside = ask(&outside, path).await.status().as_u16();
+        let inside = ask(&inside, path).await.status().as_u16();
+        (outside, inside)
+    };
+    assert_eq!(status("/panic").await, (500, 500));
+    // As if nothing had been.
+    assert_eq!(status("/").await, (200, 200));
+    storage.failing("disk full");
+    assert_eq!(status("/panic").await, (503, 503));
+    assert_eq!(status("/readyz").await, (503, 503));
+}
+
+#[tokio::test]
+async fn a_held_request_that_panics_lets_the_next_one_go() {
+    let (readiness, storage) = starting();
+    let layer = holding(&readiness);
+    let counts = layer.counts();
+    let service = ServiceBuilder::new()
+        .layer(CatchPanicLayer::new())
+        .layer(layer)
+        .service_fn(application);
+
+    let mut panics = task::spawn(ask(&service, "/panic"));
+    let mut next = task::spawn(ask(&service, "/next"));
+    assert_pending!(panics.poll());
+    assert_pending!(next.poll());
+    storage.ready();
+    assert_eq!(panics.await.status(), 500);
+    let next = support::soon(next).await;
+    assert_eq!(next.body(), "/next");
+    assert_eq!(counts.waiting(Reason::Starting), 0);
+}
+
+// === paths ===
+
+#[tokio::test]
+async fn paths_normalized_outside_are_probed_as_they_become() {
+    let (readiness, _storage) = starting();
+    let layer = ReadinessLayer::new(&readiness);
+    let trim = NormalizePathLayer::trim_trailing_slash;
+    let outside = ServiceBuilder::new().layer(trim()).layer(layer.clone());
+    let outside = outside.service_fn(application);
+    let inside = ServiceBuilder::new().layer(layer).layer(trim());
+    let inside = inside.service_fn(application);
+
+    for (path, normalized, raw) in [
+        ("/livez", "live\n", "live\n"),
+        ("/livez/", "live\n", "live\n"),
+        ("/livez///", "live\n", REFUSED),
+        ("//livez", "live\n", REFUSED),
+        ("/livez//?x=/", "live\n", REFUSED),
+        ("/page/", REFUSED, REFUSED),
+    ] {
+        assert_eq!(ask(&outside, path).await.body(), normalized, "{path}");
+        assert_eq!(ask(&inside, path).await.body(), raw, "{path}");
+    }
+
+    // What appends slashes instead does no harm: one is allowed.
+    let append = ServiceBuilder::new()
+        .layer(NormalizePathLayer::append_trailing_slash())
+        .layer(ReadinessLayer::new(&readiness))
+        .service_fn(application);
+    assert_eq!(ask(&append, "/livez").await.body(), "live\n");
+}
+
+// === bodies ===
+
+#[tokio::test]
+async fn answers_compressed_outside_are_readable() {
+    let (readiness, storage) = starting();
+    let compressed = ServiceBuilder::new()
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(0)))
+        .layer(ReadinessLayer::new(&readiness))
+        .service_fn(application);
+    let service = ServiceBuilder::new()
+        .layer(DecompressionLayer::new())
+        .service(compressed.clone());
+    let encoding = async |path| {
+        let response = compressed.clone().oneshot(get(path)).await.unwrap();
+        value(response.headers(), "content-encoding").to_owned()
+    };
+
+    for (path, body) in [("/", REFUSED), ("/readyz", RED), ("/livez", "live\n")] {
+        assert_eq!(encoding(path).await, "gzip", "{path}");
+        let response = ask(&service, path).await;
+        assert_eq!(response.body(), body);
+        assert_eq!(value(response.headers(), "cache-control"), "no-store");
+    }
+    let refused = ask(&service, "/").await;
+    assert_eq!(value(refused.headers(), "x-readiness"), "starting");
+    assert_ne!(value(refused.headers(), "retry-after"), "");
+    storage.ready();
+    assert_eq!(encoding("/").await, "gzip");
+    assert_eq!(ask(&service, "/").await.body(), "/");
+}
+
+#[tokio::test]
+async fn compression_inside_leaves_probes_and_refusals_plain() {
+    let (readiness, storage) = ready();
+    let service = ServiceBuilder::new()
+        .layer(ReadinessLayer::new(&readiness))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(0)))
+        .service_fn(application);
+    let encoded = async |path| {
+        let response = service.clone().oneshot(get(path)).await.unwrap();
+        response.headers().contains_key(CONTENT_ENCODING)
+    };
+    assert!(encoded("/").await);
+    assert!(!encoded("/readyz").await);
+    storage.failing("disk full");
+    assert!(!encoded("/").await);
+}
+
+#[tokio::test]
+async fn bodies_mapped_outside_are_of_every_answer() {
+    let (readiness, storage) = starting();
+    let shout = MapResponseBodyLayer::new(|body| {
+        BodyExt::map_frame(body, |frame| {
+            frame.map_data(|data: Bytes| Bytes::from(data.to_ascii_uppercase()))
+        })
+    });
+    let service = ServiceBuilder::new()
+        .layer(shout)
+        .layer(ReadinessLayer::new(&readiness))
+        .service_fn(application);
+    assert_eq!(ask(&service, "/page").await.body(), "NOT READY: STARTING\n");
+    assert_eq!(ask(&service, "/livez").await.body(), "LIVE\n");
+    storage.ready();
+    assert_eq!(ask(&service, "/page").await.body(), "/PAGE");
+}
+
+// === counting and limiting ===
+
+#[tokio::test]
+async fn requests_in_flight_are_the_held_outside_and_the_admitted_inside() {
+    let (readiness, storage) = starting();
+    let (count_outside, outside) = InFlightRequestsLayer::pair();
+    let (count_inside, inside) = InFlightRequestsLayer::pair();
+    let service = ServiceBuilder::new()
+        .layer(count_outside)
+        .layer(holding(&readiness))
+        .layer(count_inside)
+        .service_fn(application);
+    let in_flight = || (outside.get(), inside.get());
+
+    let mut held = task::spawn(service.clone().oneshot(get("/never")));
+    assert!(held.poll().is_pending());
+    assert_eq!(in_flight(), (1, 0));
+    let probe = service.clone().oneshot(get("/readyz")).await.unwrap();
+    assert_eq!(in_flight(), (2, 0));
+    drop(probe);
+
+    storage.ready();
+    assert!(held.poll().is_pending());
+    assert_eq!(in_flight(), (1, 1));
+    drop(held);
+    assert_eq!(in_flight(), (0, 0));
+}
+
+/// The place for a limit is inside: outside it keeps probes waiting too.
+#[tokio::test]
+async fn a_limit_outside_is_in_the_way_of_probes_and_one_inside_is_not() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let outside = ServiceBuilder::new().concurrency_limit(1);
+    let outside = outside.layer(layer.clone()).service_fn(application);
+    let inside = ServiceBuilder::new().layer(layer).concurrency_limit(1);
+    let inside = inside.service_fn(application);
+
+    let mut busy_outside = task::spawn(ask(&outside, "/never"));
+    let mut busy_inside = task::spawn(ask(&inside, "/never"));
+    assert_pending!(busy_outside.poll());
+    assert_pending!(busy_inside.poll());
+
+    assert_pending!(task::spawn(ask(&outside, "/readyz")).poll());
+    assert_eq!(ask(&inside, "/readyz").await.body(), GREEN);
+    assert_pending!(task::spawn(ask(&inside, "/")).poll());
+
+    drop((busy_outside, busy_inside));
+    assert_eq!(ask(&outside, "/readyz").await.body(), GREEN);
+    assert_eq!(ask(&inside, "/").await.body(), "/");
+}
+
+#[tokio::test]
+async fn load_shed_outside_takes_probes_and_inside_only_traffic() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let shed = || ServiceBuilder::new().load_shed().concurrency_limit(1);
+    let outside = shed().layer(layer.clone()).service_fn(application);
+    let inside = ServiceBuilder::new().layer(layer);
+    let inside = inside.service(shed().service(service_fn(application)));
+
+    let mut busy_outside = task::spawn(outside.clone().oneshot(get("/never")));
+    let mut busy_inside = task::spawn(inside.clone().oneshot(get("/never")));
+    assert_pending!(busy_outside.poll());
+    assert_pending!(busy_inside.poll());
+
+    let shed = outside.oneshot(get("/readyz")).await.unwrap_err();
+    assert!(shed.is::<Overloaded>(), "{shed}");
+    let shed = inside.clone().oneshot(get("/")).await.unwrap_err();
+    assert!(shed.is::<Overloaded>(), "{shed}");
+    assert_eq!(ask(&inside, "/readyz").await.body(), GREEN);
+}
