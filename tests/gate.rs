@@ -8,6 +8,10 @@ use http_body_util::{BodyExt, Empty, Full};
 use std::{
     convert::Infallible,
     pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -807,6 +811,105 @@ async fn what_cannot_pass_is_not_waited_for() {
     let hold = Action::hold(Duration::from_secs(2)).unwrap();
     let layer = ReadinessLayer::new(&readiness).draining(hold);
     assert_eq!(refusal(&layer), Some(Reason::Draining));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_that_is_going_to_be_refused() {
+    let (readiness, storage, layer) = holding(two_seconds());
+    let layer = layer.draining(Action::Refuse);
+    storage.ready();
+    storage.failing("gone");
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    readiness.drain();
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Draining));
+    assert_eq!(refusal(&layer), Some(Reason::Draining));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_not_started_when_the_drain_began_is_not_waited_for() {
+    let (readiness, storage, layer) = holding(two_seconds());
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    readiness.drain();
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Starting));
+    storage.ready();
+    assert_eq!(refusal(&layer), Some(Reason::Starting));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_request_is_decided_on_again_only_when_the_verdict_changes() {
+    let (readiness, storage, layer) = holding(two_seconds());
+    let decisions = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&decisions);
+    let layer = layer.closed(Action::Admit).exempt(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
+    });
+    storage.ready();
+    storage.failing("gone");
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    readiness.advance(Phase::Closed);
+    assert_pending!(request.poll());
+    storage.failing("still gone");
+    assert_pending!(request.poll());
+    assert_eq!(decisions.load(Ordering::Relaxed), 2);
+    storage.ready();
+    let response = assert_ready_ok!(request.poll());
+    assert_eq!(refused_for(&response), None);
+    assert_eq!(response.headers()[header::CONNECTION], "close");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_for_another_reason_needs_a_place_of_its_own() {
+    let (readiness, storage) = storage();
+    let layer = ReadinessLayer::new(&readiness)
+        .starting(Action::Hold(two_seconds()))
+        .failing(Action::Hold(two_seconds().max_waiting(1).unwrap()));
+    let mut service = layer.layer(echo());
+    let mut requests: Vec<_> = (0..3)
+        .map(|_| task::spawn(service.call(get("/"))))
+        .collect();
+    for request in &mut requests {
+        assert_pending!(request.poll());
+    }
+    storage.ready();
+    storage.failing("gone");
+    let [first, others @ ..] = &mut requests[..] else {
+        unreachable!()
+    };
+    assert_pending!(first.poll());
+    for request in others {
+        let response = assert_ready_ok!(request.poll());
+        assert_eq!(refused_for(&response), Some(Reason::Failing));
+    }
+    let counts = layer.counts();
+    assert_eq!(counts.waiting(Reason::Starting), 0);
+    assert_eq!(counts.waiting(Reason::Failing), 1);
+    assert_eq!(counts.held(Reason::Failing), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_snapshot_that_it_was_judged_by() {
+    let (readiness, storage) = storage();
+    let judged_by = readiness.snapshot().version();
+    let storage = Arc::new(storage);
+    let reporter = Arc::clone(&storage);
+    // Something changes between the judgement and the response.
+    let layer = ReadinessLayer::new(&readiness).exempt(move |_| {
+        reporter.ready();
+        false
+    });
+    let response = layer.layer(echo()).oneshot(get("/")).await.unwrap();
+    let refusal = response.extensions().get::<Refusal>().unwrap();
+    assert_eq!(refusal.version(), judged_by);
+    assert!(readiness.snapshot().version() > judged_by);
 }
 
 #[tokio::test(start_paused = true)]

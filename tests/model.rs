@@ -177,7 +177,7 @@ impl Model {
     fn members(&self) -> impl Iterator<Item = &Entry> {
         self.entries
             .iter()
-            .filter(|entry| MEMBERS.contains(&entry.name))
+            .filter(|entry| entry.declared && MEMBERS.contains(&entry.name))
     }
 
     /// Latches what is to be latched.
@@ -188,7 +188,7 @@ impl Model {
             self.started = true;
         }
         let scope_up = self.members().all(Entry::up);
-        self.scope_started |= scope_up;
+        self.scope_started |= scope_up && self.phase < Phase::Draining;
     }
 
     fn answer(&self, condition: Condition, started: bool) -> Answer {
@@ -370,6 +370,14 @@ fn run(steps: Vec<Step>) {
             };
             without.entries.retain(|other| other.name != entry.name);
             assert_eq!(real.probe(&path), without.process().live);
+            without.settle();
+            for (scope, ready) in [
+                ("", without.process().ready),
+                ("/scope", without.scope().ready),
+            ] {
+                let path = format!("/readyz{scope}?exclude={}", entry.name);
+                assert_eq!(real.probe(&path), ready, "{path}");
+            }
         }
     }
 }

@@ -380,11 +380,15 @@ async fn a_malformed_query_is_400_with_the_cause_in_one_line() {
         ("wait=61", wait),
         ("wait", wait),
         ("exclude", exclude),
+        ("exclude=", exclude),
         ("verbose&exclude=", exclude),
     ] {
         let answer = demo.get(Detail::Names, &format!("/readyz?{query}")).await;
         assert_eq!(answer, (StatusCode::BAD_REQUEST, cause.into()), "{query}");
     }
+    let answer = demo.get(Detail::Names, "/readyz/index?exclude=index").await;
+    let cause = "exclude is for the process and for scopes\n".into();
+    assert_eq!(answer, (StatusCode::BAD_REQUEST, cause));
     let answer = demo.get(Detail::Names, "/readyz?unheard=of&&=").await;
     assert_eq!(answer, green("ready\n"));
 }
@@ -484,6 +488,7 @@ async fn head_has_no_body_and_other_methods_are_405() {
         ("/readyz?verbose", StatusCode::SERVICE_UNAVAILABLE),
         ("/readyz?wait=abc", StatusCode::BAD_REQUEST),
         ("/livez/", StatusCode::OK),
+        ("/nothing", StatusCode::NOT_FOUND),
     ] {
         let (status, body) = read(call(Method::HEAD, path).await).await;
         assert_eq!((status, &*body), (expected, ""), "{path}");

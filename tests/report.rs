@@ -255,6 +255,63 @@ fn subsystems_come_and_go_and_keep_nobody_elses_place() {
 }
 
 #[test]
+fn a_newcomer_in_the_place_of_a_member_is_no_member() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["storage", "index"])
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    readiness.reporter("index").unwrap().retire();
+    for name in ["tenant", "index"] {
+        let newcomer = readiness.add(Subsystem::new(name)).unwrap();
+        newcomer.dead("gone");
+        assert!(readiness.scope("search").unwrap().verdict().is_ready());
+        newcomer.retire();
+    }
+}
+
+#[test]
+fn a_task_in_a_crash_loop_does_not_pile_up_reasons() {
+    let (readiness, storage) = storage();
+    storage.failing("disk gone");
+    drop(storage);
+    let reason = "reporter dropped; last report: disk gone".to_owned();
+    for _ in 0..10 {
+        let storage = readiness.reporter("storage").unwrap();
+        drop(storage);
+        let expected = (State::Failing, Some(reason.clone()));
+        assert_eq!(state(&readiness, "storage"), expected);
+    }
+}
+
+#[test]
+fn a_report_waits_for_nobody_who_reads() {
+    let (readiness, storage) = storage();
+    let snapshot = readiness.snapshot();
+    let mut readers: Vec<_> = (0..100)
+        .map(|_| {
+            let mut subscription = readiness.subscribe();
+            subscription.changed().now_or_never().unwrap().unwrap();
+            task::spawn(async move { subscription.changed().await })
+        })
+        .collect();
+    for reader in &mut readers {
+        assert_pending!(reader.poll());
+    }
+    // Nobody polls them any more, and somebody holds on to an old snapshot.
+    for _ in 0..100 {
+        storage.failing("gone");
+        storage.ready();
+    }
+    assert_eq!(readiness.snapshot().version(), snapshot.version() + 200);
+    for reader in &mut readers {
+        assert!(assert_ready_ok!(reader.poll()).verdict().is_ready());
+    }
+}
+
+#[test]
 fn what_cannot_be_added_is_an_error_and_changes_nothing() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
@@ -275,12 +332,8 @@ fn what_cannot_be_added_is_an_error_and_changes_nothing() {
             ..
         }
     ));
-    assert_eq!(
-        readiness.scope("index").unwrap_err(),
-        UnknownScope {
-            name: "index".into()
-        }
-    );
+    let unknown: UnknownScope = readiness.scope("index").unwrap_err();
+    assert_eq!(unknown.name, "index");
     assert_eq!(readiness.snapshot().version(), before);
 }
 

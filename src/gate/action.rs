@@ -77,12 +77,23 @@ pub enum ActionError {
 ///
 /// A request that finds no room, or whose time is up, is refused. When the
 /// reason has passed, a few waiters at a time are let go, each making room for
-/// the next when it has its response, so that what has just come back is not
-/// overrun. One whose time is up while others go first is let go as well.
+/// the next when it has its response, so that they do not all fall upon what
+/// has just come back. (Requests that arrive then are admitted beside them.)
+/// One whose time is up while others go first is let go as well.
 ///
-/// Phases never go back, so a hold for draining, closing or closed refuses at
-/// once. Time is tokio's: outside of a tokio runtime there is none, and a hold
-/// refuses at once too.
+/// What cannot pass is not waited for: phases never go back, and what had not
+/// started when the process began to drain never will. A hold refuses at once
+/// then, and lets go of those who wait already. So it does when another reason
+/// refuses.
+///
+/// Time is tokio's. Outside of a tokio runtime a hold refuses at once, but for
+/// saturation, which is then bounded by the number of waiters alone.
+///
+/// # Panics
+///
+/// On a tokio runtime whose timers are not enabled, the first request to be
+/// held panics, as every use of tokio's time does there.
+#[must_use]
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) max_wait: Duration,
@@ -152,6 +163,7 @@ impl Hold {
 }
 
 /// Refuses a part of the requests.
+#[must_use]
 #[derive(Clone)]
 pub struct Shed(Part);
 

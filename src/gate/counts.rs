@@ -51,13 +51,15 @@ impl GateCounts {
 
     /// Takes one of `room` places to wait in, if one is free.
     pub(super) fn wait(&self, reason: Reason, room: usize) -> Option<Place> {
-        let place = Place {
+        let take = |waiting| (waiting < room).then_some(waiting + 1);
+        let waiting = &self.of(reason).waiting;
+        waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
+        Some(Place {
             counts: self.clone(),
             reason,
-        };
-        let waiting = self.of(reason).waiting.fetch_add(1, Ordering::Relaxed);
-        // A place that is too many gives itself back.
-        (waiting < room).then_some(place)
+        })
     }
 }
 
@@ -75,6 +77,12 @@ impl fmt::Debug for GateCounts {
 pub(super) struct Place {
     counts: GateCounts,
     reason: Reason,
+}
+
+impl Place {
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
+    }
 }
 
 impl Drop for Place {

@@ -19,7 +19,7 @@ const COMPLETED: &str = "`ResponseFuture` polled after completion";
 pin_project! {
     /// The response of a [`ReadinessService`](super::ReadinessService).
     ///
-    /// At most 16 bytes larger than the inner service's: whatever only a
+    /// At most 32 bytes larger than the inner service's: whatever only a
     /// refused, held or waiting request needs is boxed.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B>

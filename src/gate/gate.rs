@@ -8,7 +8,7 @@ use super::{
 use crate::{
     probe::{ProbeResponse, Probes},
     report::{Core, Scope},
-    state::{OpenWord, Phase, Reason, ScopeId},
+    state::{OpenWord, Phase, Reason, ScopeId, Verdict},
 };
 use std::sync::Arc;
 use tokio::{
@@ -67,10 +67,18 @@ pub(super) struct Gate {
 }
 
 /// What becomes of a request.
+#[derive(Clone, Copy)]
 pub(super) enum Decision<'g> {
     Admit(Admission),
     Refuse(Reason),
     Hold(Reason, &'g Hold),
+}
+
+/// What a request was judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Basis {
+    pub(super) verdict: Verdict,
+    version: u64,
 }
 
 impl Gate {
@@ -113,37 +121,55 @@ impl Gate {
         self.open.is_set() && !self.probes.as_ref().is_some_and(may_be_probe)
     }
 
-    /// What becomes of a request by the newest snapshot. In a dry run it is
-    /// admitted, whatever was decided.
-    pub(super) fn decide(&self, head: RequestHead<'_>) -> Decision<'_> {
-        let verdict = self.core.look(|data| data.verdict(self.id));
-        let admission = Admission {
+    /// What a request would be judged by now.
+    pub(super) fn basis(&self) -> Basis {
+        self.core.look(|data| Basis {
+            verdict: data.verdict(self.id),
+            version: data.version,
+        })
+    }
+
+    pub(super) fn admission(&self, basis: Basis, head: RequestHead<'_>) -> Admission {
+        Admission {
             close: self.policy.closes_connections
-                && verdict.phase() >= Phase::Draining
+                && basis.verdict.phase() >= Phase::Draining
                 && head.is_http1(),
-        };
-        if verdict.reasons().is_empty() || self.is_exempt(head) {
-            return Decision::Admit(admission);
         }
-        let decision = verdict
-            .reasons()
-            .iter()
-            .find_map(|reason| self.act(reason, head))
-            .unwrap_or(Decision::Admit(admission));
+    }
+
+    /// What becomes of a request. In a dry run it is admitted, whatever was
+    /// decided.
+    pub(super) fn decide(&self, basis: Basis, head: RequestHead<'_>) -> Decision<'_> {
+        let admitted = Decision::Admit(self.admission(basis, head));
+        if basis.verdict.reasons().is_empty() || self.is_exempt(head) {
+            return admitted;
+        }
+        let mut decision = admitted;
+        for reason in basis.verdict.reasons().iter() {
+            match self.act(reason, basis, head) {
+                // Nothing is held that is going to be refused.
+                Some(refused @ Decision::Refuse(_)) => {
+                    decision = refused;
+                    break;
+                }
+                Some(held) if matches!(decision, Decision::Admit(_)) => decision = held,
+                _ => {}
+            }
+        }
         if self.policy.dry_run {
-            self.count_dry(&decision, head);
-            return Decision::Admit(admission);
+            self.count_dry(decision, head);
+            return admitted;
         }
         decision
     }
 
     /// What one reason makes of a request, or `None` if nothing.
-    fn act(&self, reason: Reason, head: RequestHead<'_>) -> Option<Decision<'_>> {
+    fn act(&self, reason: Reason, basis: Basis, head: RequestHead<'_>) -> Option<Decision<'_>> {
         match self.action(reason) {
             Action::Admit => None,
             Action::Refuse => Some(Decision::Refuse(reason)),
             Action::Shed(shed) => shed.sheds(head).then_some(Decision::Refuse(reason)),
-            Action::Hold(hold) if reason.can_pass() && has_timer() => {
+            Action::Hold(hold) if basis.verdict.can_pass(reason) && has_runtime() => {
                 Some(Decision::Hold(reason, hold))
             }
             Action::Hold(_) => Some(Decision::Refuse(reason)),
@@ -159,62 +185,65 @@ impl Gate {
                 .is_some_and(|exempt| exempt(head))
     }
 
-    fn count_dry(&self, decision: &Decision<'_>, head: RequestHead<'_>) {
+    fn count_dry(&self, decision: Decision<'_>, head: RequestHead<'_>) {
         match decision {
             Decision::Admit(_) => {}
-            Decision::Refuse(reason) => self.count_refused(*reason, head),
-            Decision::Hold(reason, _) => self.counts.count_held(*reason),
+            Decision::Refuse(reason) => self.count_refused(reason, head),
+            Decision::Hold(reason, _) => self.counts.count_held(reason),
         }
     }
 
     pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
         self.counts.count_refused(reason);
         #[cfg(feature = "tracing")]
-        if self.policy.dry_run {
-            tracing::info!(%reason, method = %head.method(), path = head.uri().path(), "would refuse");
-        } else {
-            tracing::debug!(%reason, method = %head.method(), path = head.uri().path(), "refused");
-        }
+        tracing::debug!(
+            %reason,
+            method = %head.method(),
+            path = head.uri().path(),
+            dry_run = self.policy.dry_run,
+            "request refused",
+        );
         #[cfg(not(feature = "tracing"))]
         let _ = head;
     }
 
     /// Refuses a request: counts it and makes the response.
-    pub(super) fn refuse(&self, reason: Reason, head: RequestHead<'_>) -> ProbeResponse {
+    pub(super) fn refuse(
+        &self,
+        reason: Reason,
+        basis: Basis,
+        head: RequestHead<'_>,
+    ) -> ProbeResponse {
         self.count_refused(reason, head);
-        let (version, phase) = self.core.look(|data| (data.version, data.phase));
-        let refusal = Refusal::new(reason, self.policy.retry_after.pick(), version);
-        refusal::respond(
-            refusal,
-            head,
-            phase >= Phase::Draining,
-            self.policy.responder.as_ref(),
-        )
+        let refusal = Refusal::new(reason, self.policy.retry_after.pick(), basis.version);
+        let leaving = basis.verdict.phase() >= Phase::Draining;
+        refusal::respond(refusal, head, leaving, self.policy.responder.as_ref())
     }
 
-    /// Waits for `reason` to pass, and then for this waiter's turn, both until
-    /// `deadline`. Whoever waited looks again: what was waited for may have
-    /// come and gone, or something else may have come up.
-    pub(super) async fn wait_to_pass(
+    /// Waits until the verdict is another than `seen`, or until `deadline`.
+    pub(super) async fn changed(self: Arc<Self>, seen: Verdict, deadline: Instant) {
+        let changed = self
+            .core
+            .wait_for(|data| (data.verdict(self.id) != seen).then_some(()));
+        // Whoever waited looks again, whichever of the two it was.
+        let _ = tokio::time::timeout_at(deadline, changed).await;
+    }
+
+    /// Waits for a turn among those let go after a hold for `reason`. `None` if
+    /// there was none until `deadline`.
+    pub(super) async fn turn(
         self: Arc<Self>,
         reason: Reason,
         deadline: Instant,
     ) -> Option<OwnedSemaphorePermit> {
-        let turn = async {
-            let passed = self.core.wait_for(|data| {
-                let reasons = data.verdict(self.id).reasons();
-                let passed = !reasons.contains(reason) || reasons.contains(Reason::Closed);
-                passed.then_some(())
-            });
-            passed.await.ok()?;
-            let release = self.release[reason as usize].clone()?;
-            release.acquire_owned().await.ok()
-        };
-        tokio::time::timeout_at(deadline, turn).await.ok()?
+        let release = self.release[reason as usize].clone()?;
+        let turn = tokio::time::timeout_at(deadline, release.acquire_owned());
+        turn.await.ok()?.ok()
     }
 }
 
-/// Whether there is a runtime that can measure time.
-pub(super) fn has_timer() -> bool {
+/// Whether there is a tokio runtime, and so a clock to wait by. (That its
+/// timers are enabled cannot be asked.)
+pub(super) fn has_runtime() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
 }

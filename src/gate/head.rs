@@ -49,6 +49,9 @@ impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
     }
 }
 
+/// The beginning of gRPC's content types: `+proto`, `-web` and more may follow.
+const GRPC: &[u8] = b"application/grpc";
+
 impl RequestHead<'_> {
     /// `connection` is a matter of HTTP/1 (RFC 9113, section 8.2.2, forbids
     /// it in HTTP/2).
@@ -59,7 +62,8 @@ impl RequestHead<'_> {
     pub(super) fn is_grpc(&self) -> bool {
         self.headers
             .get(http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+            .and_then(|value| value.as_bytes().get(..GRPC.len()))
+            .is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
     }
 
     /// gRPC's own health service answers for itself.

@@ -19,8 +19,11 @@ use tower_layer::Layer;
 /// Answers probes and gates traffic by readiness; see the
 /// [module documentation](crate::gate).
 ///
-/// Cheap to clone. All services made by a layer or its clones share its
-/// bounds and [counts](Self::counts), however often a router applies it.
+/// Cheap to clone. All services made by a layer share its room for waiting
+/// requests and its [counts](Self::counts), however often a router applies it;
+/// so do those of its clones, and of layers that are derived from it by
+/// changing an action.
+#[must_use = "a layer does nothing until it is applied"]
 #[derive(Clone)]
 pub struct ReadinessLayer {
     gate: Arc<Gate>,
@@ -81,6 +84,11 @@ impl ReadinessLayer {
     /// What becomes of a request while the process is
     /// [draining](crate::Phase::Draining). By default it is admitted, because
     /// load balancers learn late that the process will stop.
+    ///
+    /// From draining on, HTTP/1 clients are asked by `connection: close` to
+    /// open another connection, in the response to every request that is
+    /// admitted from then on. Responses on their way already are left alone,
+    /// as are upgrades, HTTP/2, and a `connection` header that is there.
     pub fn draining(self, action: Action) -> Self {
         self.action(Reason::Draining, action)
     }
@@ -108,7 +116,8 @@ impl ReadinessLayer {
 
     // === the rest ===
 
-    /// Refuses and holds nothing, but counts and logs what it would have.
+    /// Refuses and holds nothing, but counts what it would have, and logs it as
+    /// a refusal (at debug level, with `dry_run`).
     pub fn dry_run(self) -> Self {
         self.policy(|policy| policy.dry_run = true)
     }

@@ -1,18 +1,17 @@
 use super::{
-    action::Action,
+    action::{Action, Hold},
     admission::Admission,
     counts::Place,
-    gate::{Decision, Gate, has_timer},
+    gate::{Basis, Decision, Gate, has_runtime},
     head::RequestHead,
 };
-use crate::state::Reason;
+use crate::state::{Reason, Verdict};
 use http::Request;
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -27,17 +26,27 @@ pub(super) struct Queue {
     since: Instant,
     place: Option<Place>,
     turn: Option<OwnedSemaphorePermit>,
-    admission: Admission,
     step: Step,
 }
 
 enum Step {
     /// The gate holds it.
-    Held(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>),
+    Held(Held),
+    /// What it was held for has passed, and others go first.
+    Released {
+        seen: Verdict,
+        turn: Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>,
+    },
     /// Admitted. The inner service has not been asked for room yet.
     Admitted,
     /// The inner service has no room. How long to wait for it.
     Saturated(Patience),
+}
+
+struct Held {
+    reason: Reason,
+    deadline: Instant,
+    changed: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 enum Patience {
@@ -47,50 +56,37 @@ enum Patience {
 
 /// Why a request was not passed on.
 pub(super) enum Turned<E> {
-    Away(Reason),
+    Away(Reason, Basis),
     Failed(E),
 }
 
 impl Queue {
-    /// The queue of a request that the gate holds, or `None` if it has no
-    /// room for another.
-    pub(super) fn held(
-        gate: &Arc<Gate>,
-        reason: Reason,
-        max_wait: Duration,
-        room: usize,
-    ) -> Option<Self> {
-        let place = gate.counts.wait(reason, room)?;
-        gate.counts.count_held(reason);
-        let since = Instant::now();
-        let hold = Arc::clone(gate).wait_to_pass(reason, since + max_wait);
-        Some(Self {
-            since,
-            place: Some(place),
-            step: Step::Held(Box::pin(hold)),
-            ..Self::admitted(gate, Admission { close: false })
-        })
-    }
-
     /// The queue of an admitted request, for which the inner service may have
     /// no room.
-    pub(super) fn admitted(gate: &Arc<Gate>, admission: Admission) -> Self {
+    pub(super) fn admitted(gate: &Arc<Gate>) -> Self {
         Self {
             gate: Arc::clone(gate),
             since: Instant::now(),
             place: None,
             turn: None,
-            admission,
             step: Step::Admitted,
         }
     }
 
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
+    /// The queue of a request that the gate holds, or `None` if it has no
+    /// room for another.
+    pub(super) fn held(
+        gate: &Arc<Gate>,
+        reason: Reason,
+        hold: &Hold,
+        basis: Basis,
+    ) -> Option<Self> {
+        let mut queue = Self::admitted(gate);
+        queue.hold(reason, hold, basis).then_some(queue)
     }
 
-    pub(super) fn admission(&self) -> Admission {
-        self.admission
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The turn that this request had among those let go, to be kept until
@@ -105,16 +101,21 @@ impl Queue {
         inner: &mut S,
         request: &Request<B>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Turned<S::Error>>>
+    ) -> Poll<Result<Admission, Turned<S::Error>>>
     where
         S: Service<Request<B>>,
     {
         let head = RequestHead::from(request);
         let ready = match ready!(self.poll_gate(head, cx)) {
-            Err(reason) => Err(Turned::Away(reason)),
+            Err((reason, basis)) => Err(Turned::Away(reason, basis)),
             Ok(()) => match inner.poll_ready(cx) {
-                Poll::Ready(ready) => ready.map_err(Turned::Failed),
-                Poll::Pending => Err(Turned::Away(ready!(self.poll_saturated(head, cx)))),
+                // It may have waited for long, so look again.
+                Poll::Ready(Ok(())) => Ok(self.gate.admission(self.gate.basis(), head)),
+                Poll::Ready(Err(error)) => Err(Turned::Failed(error)),
+                Poll::Pending => {
+                    let reason = ready!(self.poll_saturated(head, cx));
+                    Err(Turned::Away(reason, self.gate.basis()))
+                }
             },
         };
         self.place = None;
@@ -125,28 +126,76 @@ impl Queue {
         &mut self,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Reason>> {
-        while let Step::Held(hold) = &mut self.step {
-            self.turn = ready!(hold.as_mut().poll(cx));
-            match self.gate.decide(head) {
-                Decision::Admit(admission) => {
-                    self.admission = admission;
-                    self.place = None;
-                    self.step = Step::Admitted;
-                }
-                Decision::Refuse(reason) => return Poll::Ready(Err(reason)),
-                Decision::Hold(reason, hold) => {
-                    self.turn = None;
-                    let left = hold.max_wait.saturating_sub(self.since.elapsed());
-                    if left.is_zero() {
-                        return Poll::Ready(Err(reason));
+    ) -> Poll<Result<(), (Reason, Basis)>> {
+        loop {
+            match &mut self.step {
+                Step::Held(held) => ready!(held.changed.as_mut().poll(cx)),
+                Step::Released { seen, turn } => {
+                    self.turn = ready!(turn.as_mut().poll(cx));
+                    if self.gate.basis().verdict == *seen {
+                        self.admit();
+                        continue;
                     }
-                    let hold = Arc::clone(&self.gate).wait_to_pass(reason, Instant::now() + left);
-                    self.step = Step::Held(Box::pin(hold));
                 }
+                Step::Admitted | Step::Saturated(_) => return Poll::Ready(Ok(())),
+            }
+            if let Err(refused) = self.look_again(head) {
+                return Poll::Ready(Err(refused));
             }
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Decides anew: what was waited for may have come and gone, or something
+    /// else may have come up.
+    fn look_again(&mut self, head: RequestHead<'_>) -> Result<(), (Reason, Basis)> {
+        let gate = Arc::clone(&self.gate);
+        let basis = gate.basis();
+        match gate.decide(basis, head) {
+            Decision::Refuse(reason) => return Err((reason, basis)),
+            Decision::Hold(reason, hold) => {
+                if !self.hold(reason, hold, basis) {
+                    return Err((reason, basis));
+                }
+            }
+            Decision::Admit(_) => match &self.step {
+                Step::Held(held) => {
+                    let turn = gate.turn(held.reason, held.deadline);
+                    self.step = Step::Released {
+                        seen: basis.verdict,
+                        turn: Box::pin(turn),
+                    };
+                }
+                _ => self.admit(),
+            },
+        }
+        Ok(())
+    }
+
+    /// Holds the request, or goes on to. `false` if there is no room for it, or
+    /// no time left.
+    fn hold(&mut self, reason: Reason, hold: &Hold, basis: Basis) -> bool {
+        self.turn = None;
+        if self.place.as_ref().map(Place::reason) != Some(reason) {
+            self.place = None;
+            self.place = self.gate.counts.wait(reason, hold.max_waiting);
+            if self.place.is_none() {
+                return false;
+            }
+            self.gate.counts.count_held(reason);
+        }
+        let deadline = self.since + hold.max_wait;
+        let changed = Arc::clone(&self.gate).changed(basis.verdict, deadline);
+        self.step = Step::Held(Held {
+            reason,
+            deadline,
+            changed: Box::pin(changed),
+        });
+        deadline > Instant::now()
+    }
+
+    fn admit(&mut self) {
+        self.place = None;
+        self.step = Step::Admitted;
     }
 
     /// The inner service is pending, and wakes us when it has room. Completes
@@ -188,12 +237,15 @@ impl Queue {
             Action::Admit => false,
             Action::Refuse => true,
             Action::Shed(shed) => shed.sheds(head),
-            Action::Hold(_) if !has_timer() => false,
             Action::Hold(hold) => {
                 self.place = gate.counts.wait(Reason::Saturated, hold.max_waiting);
                 if self.place.is_some() {
                     gate.counts.count_held(Reason::Saturated);
-                    return Some(Patience::Until(Box::pin(sleep(hold.max_wait))));
+                    return Some(if has_runtime() {
+                        Patience::Until(Box::pin(sleep(hold.max_wait)))
+                    } else {
+                        Patience::Endless
+                    });
                 }
                 true
             }

@@ -55,6 +55,7 @@ impl Refusal {
 /// back together.
 ///
 /// By default 1 to 5 seconds.
+#[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryAfter(Option<RangeInclusive<u32>>);
 

@@ -94,20 +94,20 @@ impl<S> ReadinessService<S> {
                 self.replace_inner();
                 ResponseFuture::failed(error)
             }
-            Poll::Pending => self.queue(request, admission),
+            Poll::Pending => self.queue(request),
         }
     }
 
     /// Lets a request wait for room in the inner service.
     #[cold]
-    fn queue<B, R>(&mut self, request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    fn queue<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
         // The service that was asked may hold a place in some queue, so it,
         // and not a clone of it, is the one to wait for.
         let asked = self.replace_inner();
-        let queue = Queue::admitted(&self.gate, admission);
+        let queue = Queue::admitted(&self.gate);
         ResponseFuture::waiting(Waiting::new(queue, asked, request))
     }
 
@@ -123,20 +123,19 @@ impl<S> ReadinessService<S> {
             return ResponseFuture::answered(answer);
         }
         let head = RequestHead::from(&request);
-        let reason = match self.gate.decide(head) {
+        let basis = self.gate.basis();
+        let reason = match self.gate.decide(basis, head) {
             Decision::Admit(admission) => return self.pass(request, admission),
             Decision::Refuse(reason) => reason,
-            Decision::Hold(reason, hold) => {
-                match Queue::held(&self.gate, reason, hold.max_wait, hold.max_waiting) {
-                    Some(queue) => {
-                        let waiting = Waiting::new(queue, self.inner.clone(), request);
-                        return ResponseFuture::waiting(waiting);
-                    }
-                    None => reason,
+            Decision::Hold(reason, hold) => match Queue::held(&self.gate, reason, hold, basis) {
+                Some(queue) => {
+                    let waiting = Waiting::new(queue, self.inner.clone(), request);
+                    return ResponseFuture::waiting(waiting);
                 }
-            }
+                None => reason,
+            },
         };
-        ResponseFuture::answered(Answer::Now(self.gate.refuse(reason, head)))
+        ResponseFuture::answered(Answer::Now(self.gate.refuse(reason, basis, head)))
     }
 
     /// Puts a fresh clone in place of the inner service, and returns that.

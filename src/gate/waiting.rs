@@ -66,18 +66,18 @@ where
                     let (inner, request) = call
                         .as_mut()
                         .expect("`ResponseFuture` polled after completion");
-                    match ready!(queue.poll(inner, request, cx)) {
-                        Ok(()) => {}
+                    let admission = match ready!(queue.poll(inner, request, cx)) {
+                        Ok(admission) => admission,
                         Err(Turned::Failed(error)) => return Poll::Ready(Err(error)),
-                        Err(Turned::Away(reason)) => {
+                        Err(Turned::Away(reason, basis)) => {
                             let head = RequestHead::from(&*request);
-                            let response = queue.gate().refuse(reason, head);
+                            let response = queue.gate().refuse(reason, basis, head);
                             // What was waited for is not needed any more.
                             *call = None;
                             return Poll::Ready(Ok(response.map(ReadinessBody::own)));
                         }
-                    }
-                    let (admission, turn) = (queue.admission(), queue.take_turn());
+                    };
+                    let turn = queue.take_turn();
                     call.take().map(|(mut inner, request)| Self::Called {
                         response: inner.call(request),
                         admission,

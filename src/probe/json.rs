@@ -1,8 +1,5 @@
-use super::{
-    question::{Detail, Question, Target},
-    route::Probe,
-};
-use crate::state::{Claim, Condition, Data, Phase, Role, ScopeId, State, SubsystemView, Verdict};
+use super::question::{Detail, Question, Target};
+use crate::state::{Data, ScopeId, SubsystemView, Verdict};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -11,7 +8,7 @@ use std::{
 
 #[derive(Serialize)]
 struct Answer<'a> {
-    probe: Probe,
+    probe: &'static str,
     ok: bool,
     status: &'static str,
     #[serde(flatten)]
@@ -22,8 +19,8 @@ struct Answer<'a> {
 #[derive(Serialize)]
 struct Names<'a> {
     version: u64,
-    phase: Phase,
-    condition: Condition,
+    phase: &'static str,
+    condition: &'static str,
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pause_reason: Option<&'a str>,
@@ -39,10 +36,10 @@ struct Names<'a> {
 #[derive(Serialize)]
 struct Subsystem<'a> {
     name: &'a str,
-    role: Role,
+    role: &'static str,
     vital: bool,
     pending: bool,
-    state: State,
+    state: &'static str,
     #[serde(flatten)]
     full: Option<Full<'a>>,
 }
@@ -52,7 +49,7 @@ struct Subsystem<'a> {
 struct Full<'a> {
     reason: Option<&'a str>,
     attributes: BTreeMap<&'a str, &'a str>,
-    claim: Claim,
+    claim: &'static str,
     since_unix_ms: u64,
     for_ms: u64,
     transitions: u64,
@@ -61,7 +58,7 @@ struct Full<'a> {
 #[derive(Serialize)]
 struct Scope<'a> {
     name: &'a str,
-    condition: Condition,
+    condition: &'static str,
     ready: bool,
 }
 
@@ -74,7 +71,7 @@ pub(super) fn render(
     now: Instant,
 ) -> String {
     let answer = Answer {
-        probe: question.probe,
+        probe: question.probe.as_str(),
         ok: question.passes(verdict),
         status: question.words(verdict),
         names: (detail >= Detail::Names).then(|| names(question, data, verdict, detail, now)),
@@ -105,18 +102,18 @@ fn names<'a>(
     };
     Names {
         version: data.version,
-        phase: data.phase,
-        condition: verdict.condition(),
+        phase: data.phase.as_str(),
+        condition: verdict.condition().as_str(),
         paused: data.pause.is_some(),
         pause_reason: data.pause.as_deref().filter(|_| full),
         subsystems: question
             .subjects(data)
             .map(|view| Subsystem {
                 name: view.name(),
-                role: view.role(),
+                role: view.role().as_str(),
                 vital: view.is_vital(),
                 pending: view.is_pending(),
-                state: view.state(),
+                state: view.state().as_str(),
                 full: full.then(|| details(view, now)),
             })
             .collect(),
@@ -124,7 +121,7 @@ fn names<'a>(
             .iter()
             .map(|scope| Scope {
                 name: &scope.name,
-                condition: scope.standing.verdict.condition(),
+                condition: scope.standing.verdict.condition().as_str(),
                 ready: scope.standing.verdict.is_ready(),
             })
             .collect(),
@@ -140,7 +137,7 @@ fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
     Full {
         reason: view.reason(),
         attributes: view.attributes().collect(),
-        claim: view.claim(),
+        claim: view.claim().as_str(),
         since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         for_ms: u64::try_from(view.age(now).as_millis()).unwrap_or(u64::MAX),
         transitions: view.transitions(),

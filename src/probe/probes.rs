@@ -34,6 +34,7 @@ const MAX_WAITING: usize = 256;
 /// The probe routes; see the [module documentation](crate::probe).
 ///
 /// Cheap to clone.
+#[must_use]
 #[derive(Clone)]
 pub struct Probes(Arc<Config>);
 
@@ -213,6 +214,9 @@ impl Probes {
             Some(query) if detailed => Query::parse(query).map_err(Unanswerable::Query)?,
             _ => Query::default(),
         };
+        if matches!(target, Target::Subsystem(_)) && !query.exclude.is_empty() {
+            return Err(Unanswerable::Query(QueryError::ExcludeOfOne));
+        }
         Ok(Question {
             probe,
             target,
@@ -351,8 +355,11 @@ struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
-        let place = Self(Arc::clone(waiting));
-        (waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(place)
+        let take = |waiting| (waiting < MAX_WAITING).then_some(waiting + 1);
+        waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
+        Some(Self(Arc::clone(waiting)))
     }
 }
 

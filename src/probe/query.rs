@@ -4,6 +4,9 @@ use thiserror::Error;
 /// The longest that `?wait` may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// How many subsystems a question may leave out. Each is looked for among all.
+const MAX_EXCLUDED: usize = 64;
+
 /// What the query of a probe asks for. Unknown parameters are ignored.
 ///
 /// Nothing is percent-decoded: names hold only unreserved characters, which
@@ -21,6 +24,10 @@ pub(super) enum QueryError {
     Wait,
     #[error("exclude takes the name of a subsystem")]
     Exclude,
+    #[error("exclude may be given {MAX_EXCLUDED} times")]
+    ManyExcludes,
+    #[error("exclude is for the process and for scopes")]
+    ExcludeOfOne,
 }
 
 impl Query {
@@ -32,6 +39,9 @@ impl Query {
                 "verbose" => parsed.verbose = true,
                 "wait" => parsed.wait = Some(seconds(value).ok_or(QueryError::Wait)?),
                 "exclude" if value.is_empty() => return Err(QueryError::Exclude),
+                "exclude" if parsed.exclude.len() == MAX_EXCLUDED => {
+                    return Err(QueryError::ManyExcludes);
+                }
                 "exclude" => parsed.exclude.push(value.to_owned()),
                 _ => {}
             }
@@ -90,6 +100,13 @@ mod tests {
             QueryError::Wait.to_string(),
             "wait takes whole seconds, 0 to 60"
         );
+    }
+
+    #[test]
+    fn excludes_are_bounded() {
+        let query = |count| vec!["exclude=a"; count].join("&");
+        assert!(Query::parse(&query(64)).is_ok());
+        assert_eq!(Query::parse(&query(65)), Err(QueryError::ManyExcludes));
     }
 
     #[test]

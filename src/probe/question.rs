@@ -63,11 +63,8 @@ impl Question {
         let passes = self
             .verdict(data)
             .is_none_or(|verdict| self.passes(verdict));
-        let hopeless = match self.probe {
-            Probe::Startup | Probe::Readiness => data.phase >= Phase::Draining,
-            Probe::Liveness | Probe::Health | Probe::Status => false,
-        };
-        passes || hopeless
+        // Nor shall a wait hold up a server that is about to stop.
+        passes || data.phase >= Phase::Draining
     }
 
     /// The answer in words.

@@ -1,6 +1,6 @@
-use super::probes::{Answer, ProbeResponse, Probes, not_found};
+use super::probes::{Answer, ProbeResponse, Probes, not_found, without_body};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use std::{
     convert::Infallible,
@@ -23,9 +23,13 @@ impl<B> Service<Request<B>> for Probes {
     }
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
-        let answer = self
-            .answer(&request)
-            .unwrap_or_else(|| Answer::Now(not_found()));
+        let answer = self.answer(&request).unwrap_or_else(|| {
+            Answer::Now(if *request.method() == Method::HEAD {
+                without_body(not_found())
+            } else {
+                not_found()
+            })
+        });
         ProbeFuture(match answer {
             Answer::Now(response) => State::Now(Some(Box::new(response))),
             Answer::Later(response) => State::Later(response),
@@ -34,6 +38,7 @@ impl<B> Service<Request<B>> for Probes {
 }
 
 /// The answer of a probe; see [`Probes`].
+#[must_use = "futures do nothing unless polled"]
 pub struct ProbeFuture(State);
 
 enum State {

@@ -19,6 +19,7 @@ impl Readiness {
 /// [`Readiness::builder`].
 ///
 /// Everything is checked in [`build`](Self::build).
+#[must_use = "a builder does nothing until it builds"]
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     subsystems: Vec<Subsystem>,

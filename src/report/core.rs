@@ -56,8 +56,8 @@ impl Core {
     /// without holding up the next writer.
     pub(crate) fn update<R>(&self, write: impl FnOnce(&mut Desk, &mut Draft) -> R) -> R {
         let (result, sealed) = {
-            // Nothing of a user's runs under this lock, and what is written
-            // here is published whole or not at all.
+            // Nothing of a user's runs under this lock, so nothing panics
+            // while it is held.
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
             let mut draft = Draft::new(self.cell.load().0);
             let result = write(&mut desk, &mut draft);
@@ -98,10 +98,13 @@ impl Core {
             // Listening comes before looking: what is published in between
             // rings the bell that is already being listened to.
             let changed = self.changed.notified();
+            // And it comes before looking too, or the last snapshot might be
+            // published right after the look.
+            let ended = self.ended.load(Ordering::Acquire);
             if let Some(found) = self.look(&mut find) {
                 return Ok(found);
             }
-            if self.ended.load(Ordering::Acquire) {
+            if ended {
                 return Err(super::Ended {});
             }
             changed.await;

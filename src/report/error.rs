@@ -109,6 +109,7 @@ pub enum AddError {
 
 /// There is no scope of this name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 #[error("there is no scope {name:?}; scopes are declared before the registry is built")]
 pub struct UnknownScope {
     /// The name asked for.

@@ -15,7 +15,6 @@ mod reporter;
 mod scope;
 mod subscription;
 mod subsystem;
-mod text;
 
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;

@@ -1,4 +1,5 @@
-use super::{error::NameError, text};
+use super::error::NameError;
+use crate::state::text;
 
 /// What the crate itself answers for, so that nothing else can be called so.
 const RESERVED: [&str; 5] = ["readiness", "liveness", "startup", "runtime", "traffic"];

@@ -1,4 +1,5 @@
-use super::{readiness::Readiness, text};
+use super::readiness::Readiness;
+use crate::state::text;
 use std::sync::Arc;
 
 impl Readiness {

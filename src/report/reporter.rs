@@ -4,9 +4,8 @@ use super::{
     name,
     readiness::Readiness,
     subsystem::Subsystem,
-    text,
 };
-use crate::state::{Claim, Phase, Slot, State, SubsystemView};
+use crate::state::{Claim, Phase, Slot, State, SubsystemView, text};
 use std::fmt;
 
 /// How many attributes one subsystem holds.
@@ -45,7 +44,8 @@ impl Readiness {
     ///
     /// Until it is first up it is [pending](SubsystemView::is_pending): it
     /// degrades, and nothing more. Then it counts like the rest. The startup
-    /// latch never waits for it. It leaves by [`Reporter::retire`].
+    /// latch never waits for it, and it is a member of no named scope, whatever
+    /// its name. It leaves by [`Reporter::retire`].
     ///
     /// # Errors
     ///
@@ -81,10 +81,11 @@ impl Readiness {
 /// Reasons are kept to 1 KiB; an empty one counts as none.
 ///
 /// **Dropping a reporter is a report**: of `failing("reporter dropped")`, or
-/// of `dead` where the subsystem is [vital](crate::Subsystem::vital). So a
-/// task that panicked or was cancelled cannot leave green behind. (While the
-/// process drains it says nothing, for tasks end in any order then.) To end on
-/// purpose, [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready).
+/// of `dead` where the subsystem is [vital](crate::Subsystem::vital) or had
+/// said so itself; a reason that was given before is kept behind it. So a task
+/// that panicked or was cancelled cannot leave green behind. (While the process
+/// drains it says nothing, for tasks end in any order then.) To end on purpose,
+/// [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready).
 ///
 /// Purposefully not `Clone`, or nobody would know whose drop counts. Share it
 /// in an [`Arc`](std::sync::Arc).

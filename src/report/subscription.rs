@@ -33,6 +33,7 @@ impl Readiness {
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a subscription tells only whoever asks"]
 pub struct Subscription {
     core: Arc<Core>,
     seen: u64,

@@ -12,6 +12,7 @@ use crate::state::Role;
 /// Subsystem::new("cache").optional(); // nice to have
 /// Subsystem::new("event-loop").vital(); // if it dies, restart the process
 /// ```
+#[must_use = "a subsystem has to be declared or added"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subsystem {
     pub(crate) name: String,

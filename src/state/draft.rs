@@ -142,7 +142,8 @@ fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
     data.views.set(slot, view.map(Arc::new));
 }
 
-/// Numbers the snapshot, closes the latches and works out the verdicts.
+/// Numbers the snapshot, closes the latches and works out the verdicts. What
+/// has not started when the process begins to drain never will.
 fn close(data: &mut Data) {
     data.version += 1;
     if data.phase == Phase::Starting && data.process.tally.absent == 0 {
@@ -153,7 +154,7 @@ fn close(data: &mut Data) {
     data.process.verdict = data.judge(data.process.tally, data.process.started, vital_dead);
     for index in 0..data.scopes.len() {
         let mut standing = data.scopes[index].standing;
-        standing.started |= standing.tally.absent == 0;
+        standing.started |= standing.tally.absent == 0 && data.phase < Phase::Draining;
         standing.verdict = data.judge(standing.tally, standing.started, vital_dead);
         data.scopes[index].standing = standing;
     }

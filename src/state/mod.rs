@@ -9,6 +9,7 @@ mod cell;
 mod draft;
 mod snapshot;
 mod tally;
+pub(crate) mod text;
 mod verdict;
 mod view;
 mod views;

@@ -76,7 +76,10 @@ impl Data {
             ScopeId::Process => Box::new(self.views.iter().map(|view| &**view)),
             ScopeId::Named(index) => {
                 let members = self.scopes[index].members.iter();
-                Box::new(members.filter_map(|slot| self.views.get(*slot).map(|view| &**view)))
+                let members = members.filter_map(|slot| self.views.get(*slot));
+                // In the slot of a member that retired may stand a stranger.
+                let members = members.filter(move |view| view.scopes().contains(&index));
+                Box::new(members.map(|view| &**view))
             }
         }
     }
@@ -116,8 +119,9 @@ impl Data {
                 }
             }
         }
-        // A process that was told to leave before it started stays unstarted.
-        let may_start = scope != ScopeId::Process || self.phase < Phase::Draining;
+        // As with the latches: what is told to leave before it has started
+        // stays unstarted.
+        let may_start = self.phase < Phase::Draining;
         let started = self.standing(scope).started || (may_start && tally.absent == 0);
         self.judge(tally, started, process.vital_dead > 0)
     }

@@ -127,6 +127,20 @@ impl Verdict {
         self.started && self.live
     }
 
+    /// Whether waiting for `reason` to pass can help. Phases never go back, and
+    /// what had not started when the process began to drain never will.
+    pub(crate) const fn can_pass(&self, reason: Reason) -> bool {
+        match reason {
+            Reason::Starting => self.started || !self.is_leaving(),
+            Reason::Failing | Reason::Paused | Reason::Saturated => true,
+            Reason::Draining | Reason::Closing | Reason::Closed => false,
+        }
+    }
+
+    const fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Draining | Phase::Closing | Phase::Closed)
+    }
+
     /// Why a gate would hesitate to let traffic through; none when it admits
     /// without a thought.
     pub const fn reasons(&self) -> Reasons {

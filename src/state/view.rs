@@ -1,5 +1,6 @@
 use super::{
     tally::Tally,
+    text,
     vocabulary::{Claim, Role, State},
 };
 use std::{
@@ -29,6 +30,9 @@ pub(crate) struct Moment {
     pub(crate) wall: SystemTime,
     pub(crate) monotonic: Instant,
 }
+
+/// What a dropped reporter says.
+const DROPPED: &str = "reporter dropped";
 
 /// What one subsystem said, as part of a [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug)]
@@ -77,6 +81,11 @@ impl SubsystemView {
             .iter()
             .flat_map(|map| map.iter())
             .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// One attribute, or `None` if it is not set.
+    pub fn attribute(&self, key: &str) -> Option<&str> {
+        self.attributes.as_ref()?.get(key).map(String::as_str)
     }
 
     /// Who speaks for it.
@@ -170,16 +179,15 @@ impl SubsystemView {
             State::Failing
         };
         match self.reason() {
+            // Claimed and dropped again, without a report in between.
+            Some(last) if last.starts_with(DROPPED) => dropped.report(state, Some(last), at),
             Some(last) if matches!(self.state, State::Failing | State::Dead) => {
-                let reason = format!("reporter dropped; last report: {last}");
-                dropped.report(state, Some(&reason), at)
+                let reason = format!("{DROPPED}; last report: {last}");
+                let reason = text::cut(&reason, text::MAX_BYTES);
+                dropped.report(state, Some(reason), at)
             }
-            _ => dropped.report(state, Some("reporter dropped"), at),
+            _ => dropped.report(state, Some(DROPPED), at),
         }
-    }
-
-    pub(crate) fn attribute(&self, key: &str) -> Option<&str> {
-        self.attributes.as_ref()?.get(key).map(String::as_str)
     }
 
     pub(crate) fn attribute_count(&self) -> usize {
@@ -369,10 +377,15 @@ mod tests {
 
         let dead = plain.report(State::Dead, Some("disk gone"), now());
         let dropped = dead.drop_reporter(false, now());
-        assert!(dropped.says(
-            State::Dead,
-            Some("reporter dropped; last report: disk gone")
-        ));
+        let reason = "reporter dropped; last report: disk gone";
+        assert!(dropped.says(State::Dead, Some(reason)));
+        let again = dropped.drop_reporter(false, now());
+        assert!(again.says(State::Dead, Some(reason)), "it does not grow");
+
+        let endless = "x".repeat(text::MAX_BYTES);
+        let dead = plain.report(State::Dead, Some(&endless), now());
+        let reason = dead.drop_reporter(false, now());
+        assert_eq!(reason.reason().map(str::len), Some(text::MAX_BYTES));
     }
 
     #[test]

@@ -27,12 +27,6 @@ macro_rules! vocabulary {
                 f.pad(self.as_str())
             }
         }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
     };
 }
 pub(crate) use vocabulary;
@@ -167,12 +161,4 @@ impl Reason {
         Self::Paused,
         Self::Saturated,
     ];
-
-    /// Whether waiting can help: phases never go back.
-    pub(crate) const fn can_pass(self) -> bool {
-        matches!(
-            self,
-            Self::Starting | Self::Failing | Self::Paused | Self::Saturated
-        )
-    }
 }
