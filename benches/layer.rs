@@ -1,21 +1,21 @@
 //! What the layer costs a request, beside what people use today.
 //!
 //! `cargo bench --bench layer`; add a name such as `-- in_place` to run a
-//! part. Every benchmark passes a request to a service and drives the
-//! response to its end. Making the request is part of each time, so subtract `bare` (or
-//! `no_layer`) of the same group and run to get what a layer adds.
+//! part. Every benchmark passes a request to a service and drives the response
+//! to its end. Making the request is part of each time, so subtract `bare` of
+//! the same group and run to get what a layer adds. Beside the times stand the
+//! allocations; `benches/medians` does without, and takes several runs.
 
-use axum::{Router, body::Body, extract::State, middleware, routing::get};
+use axum::body::Body;
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, black_box};
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use std::{
-    collections::HashMap,
     convert::Infallible,
     future::{Ready, poll_fn, ready},
-    sync::{Arc, RwLock},
+    sync::Arc,
     task::{Context, Poll},
 };
 use tower::{Layer, Service, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
@@ -208,65 +208,5 @@ mod b_cloned {
     fn readiness_probe(bencher: Bencher<'_, '_>) {
         let (service, _storage) = gated(true);
         cloned(bencher, "/readyz", service);
-    }
-}
-
-/// An axum router with one route.
-mod c_axum {
-    use super::*;
-
-    fn app() -> Router {
-        Router::new().route("/", get(|| async { "ok" }))
-    }
-
-    #[divan::bench]
-    fn no_layer(bencher: Bencher<'_, '_>) {
-        in_place(bencher, "/", app());
-    }
-
-    #[divan::bench]
-    fn one_arc(bencher: Bencher<'_, '_>) {
-        let layer = tower::layer::layer_fn(super::one_arc);
-        in_place(bencher, "/", app().layer(layer));
-    }
-
-    #[divan::bench]
-    fn empty_from_fn(bencher: Bencher<'_, '_>) {
-        async fn empty(
-            request: axum::extract::Request,
-            next: middleware::Next,
-        ) -> axum::response::Response {
-            next.run(request).await
-        }
-        in_place(bencher, "/", app().layer(middleware::from_fn(empty)));
-    }
-
-    /// What people write by hand today.
-    #[divan::bench]
-    fn from_fn_gate(bencher: Bencher<'_, '_>) {
-        type Health = Arc<RwLock<HashMap<&'static str, bool>>>;
-
-        async fn gate(
-            State(health): State<Health>,
-            request: axum::extract::Request,
-            next: middleware::Next,
-        ) -> Result<axum::response::Response, StatusCode> {
-            let ready = health.read().unwrap().values().all(|ready| *ready);
-            if ready {
-                Ok(next.run(request).await)
-            } else {
-                Err(StatusCode::SERVICE_UNAVAILABLE)
-            }
-        }
-        let health = Health::default();
-        health.write().unwrap().insert("storage", true);
-        let gate = middleware::from_fn_with_state(health, gate);
-        in_place(bencher, "/", app().layer(gate));
-    }
-
-    #[divan::bench]
-    fn readiness_admit(bencher: Bencher<'_, '_>) {
-        let (readiness, _storage) = readiness(true);
-        in_place(bencher, "/", app().layer(ReadinessLayer::new(&readiness)));
     }
 }
