@@ -1,6 +1,8 @@
 //! Every path through the gate, with the inner service and the clock stepped
 //! by hand.
 
+mod support;
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode, Version, header};
@@ -15,6 +17,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use support::starting as storage;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
@@ -26,15 +29,6 @@ use tower_test::mock;
 type Req = Request<Empty<Bytes>>;
 type Res = Response<Full<Bytes>>;
 type Gated = ReadinessService<mock::Mock<Req, Res>>;
-
-fn storage() -> (Readiness, Reporter) {
-    let readiness = Readiness::builder()
-        .subsystem(Subsystem::new("storage"))
-        .build()
-        .unwrap();
-    let storage = readiness.reporter("storage").unwrap();
-    (readiness, storage)
-}
 
 fn get(path: &str) -> Req {
     Request::get(path).body(Empty::new()).unwrap()

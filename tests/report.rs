@@ -1,21 +1,15 @@
 //! What whoever declares, reports and follows can rely on.
 
+mod support;
+
 use futures_util::FutureExt;
-use std::thread;
+use std::{collections::HashSet, thread};
+use support::starting as storage;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower_readiness::{
     AddError, AttributeError, BuildError, Claim, ClaimError, Condition, NameError, Phase,
     Readiness, Reporter, Scope, Snapshot, State, Subscription, Subsystem, UnknownScope, WaitError,
 };
-
-fn storage() -> (Readiness, Reporter) {
-    let readiness = Readiness::builder()
-        .subsystem(Subsystem::new("storage"))
-        .build()
-        .unwrap();
-    let storage = readiness.reporter("storage").unwrap();
-    (readiness, storage)
-}
 
 fn state(readiness: &Readiness, name: &str) -> (State, Option<String>) {
     let snapshot = readiness.snapshot();
@@ -244,14 +238,25 @@ fn subsystems_come_and_go_and_keep_nobody_elses_place() {
         }
     }
     assert_eq!(names(&readiness).len(), 51);
-    let again = readiness.add(Subsystem::new("tenant-0")).unwrap();
-    again.starting("back");
-    assert_eq!(names(&readiness).len(), 52);
-    assert_eq!(
-        state(&readiness, "tenant-0"),
-        (State::Starting, Some("back".into()))
-    );
-    assert_eq!(state(&readiness, "tenant-1"), (State::Ready, None));
+    // More than have left, so that some find a place and some make one.
+    let newcomers: Vec<_> = (0..60)
+        .map(|index| {
+            let name = format!("newcomer-{index}");
+            let newcomer = readiness.add(Subsystem::new(name).optional()).unwrap();
+            newcomer.starting("new");
+            newcomer
+        })
+        .collect();
+    let names: HashSet<_> = names(&readiness).into_iter().collect();
+    assert_eq!(names.len(), 1 + 50 + 60);
+    for index in (1..100).step_by(2) {
+        let old = state(&readiness, &format!("tenant-{index}"));
+        assert_eq!(old, (State::Ready, None));
+    }
+    for index in 0..newcomers.len() {
+        let new = state(&readiness, &format!("newcomer-{index}"));
+        assert_eq!(new, (State::Starting, Some("new".into())));
+    }
 }
 
 #[test]
