@@ -111,6 +111,11 @@ impl Gate {
         &self.policy.actions[reason as usize]
     }
 
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_set()
+    }
+
     /// Whether a request for `path` is to be passed on without a thought: it is
     /// not for a probe, and nothing is wrong.
     ///
@@ -118,7 +123,7 @@ impl Gate {
     /// the user's crate is small enough to be.
     pub(super) fn waves_through(&self, path: &str) -> bool {
         let may_be_probe = |probes: &Probes| probes.may_answer(path);
-        self.open.is_set() && !self.probes.as_ref().is_some_and(may_be_probe)
+        self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
     }
 
     /// What a request would be judged by now.

@@ -122,6 +122,10 @@ impl<S> ReadinessService<S> {
         if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
             return ResponseFuture::answered(answer);
         }
+        if self.gate.is_open() {
+            // It only began like a probe.
+            return self.pass(request, Admission { close: false });
+        }
         let head = RequestHead::from(&request);
         let basis = self.gate.basis();
         let reason = match self.gate.decide(basis, head) {
