@@ -19,6 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 use tower::{Layer, Service, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tower_http::metrics::InFlightRequestsLayer;
 use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, gate::ReadinessService};
 
 #[global_allocator]
@@ -97,6 +98,13 @@ fn gated(ready: bool) -> (ReadinessService<Bare>, Reporter) {
     (ReadinessLayer::new(&readiness).layer(Bare), storage)
 }
 
+/// Counts what is in flight.
+fn counting() -> (ReadinessService<Bare>, Reporter) {
+    let (readiness, storage) = readiness(true);
+    let layer = ReadinessLayer::new(&readiness).count_in_flight();
+    (layer.layer(Bare), storage)
+}
+
 /// The cheapest request there is, to hide as little as possible.
 fn request(path: &Uri) -> Request<Body> {
     let mut request = Request::new(Body::empty());
@@ -156,6 +164,18 @@ mod a_in_place {
     }
 
     #[divan::bench]
+    fn http_in_flight(bencher: Bencher<'_, '_>) {
+        let (layer, _counter) = InFlightRequestsLayer::pair();
+        in_place(bencher, "/", layer.layer(Bare));
+    }
+
+    #[divan::bench]
+    fn readiness_counting(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = counting();
+        in_place(bencher, "/", service);
+    }
+
+    #[divan::bench]
     fn readiness_refuse(bencher: Bencher<'_, '_>) {
         let (service, _storage) = gated(false);
         in_place(bencher, "/", service);
@@ -195,6 +215,18 @@ mod b_cloned {
     #[divan::bench(threads = [1, 2])]
     fn readiness_admit(bencher: Bencher<'_, '_>) {
         let (service, _storage) = gated(true);
+        cloned(bencher, "/", service);
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn http_in_flight(bencher: Bencher<'_, '_>) {
+        let (layer, _counter) = InFlightRequestsLayer::pair();
+        cloned(bencher, "/", layer.layer(Bare));
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn readiness_counting(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = counting();
         cloned(bencher, "/", service);
     }
 

@@ -89,11 +89,13 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod drain;
 pub mod gate;
 pub mod probe;
 mod report;
 mod state;
 mod sync;
+mod traffic;
 
 pub use self::{
     gate::{Action, ReadinessLayer},

@@ -96,6 +96,26 @@ fn an_admitted_request_allocates_nothing_while_draining_either() {
 }
 
 #[test]
+fn counting_what_is_in_flight_allocates_nothing() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    let layer = ReadinessLayer::new(&readiness).count_in_flight();
+    let mut service = layer.layer(Inner);
+    let path = Uri::from_static("/");
+    // The thread takes its number.
+    serve(&mut service, &path);
+    let counted = allocations(|| assert_eq!(serve(&mut service, &path), 200));
+    assert_eq!(counted, 0);
+    let request = Request::new(());
+    let call = service.call(request);
+    assert_eq!(readiness.in_flight(), Some(1), "it does count");
+    drop(call);
+}
+
+#[test]
 fn a_repeated_report_allocates_nothing() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))

@@ -1,4 +1,5 @@
 use super::body::ReadinessBody;
+use crate::traffic::InFlight;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
 use std::{
     future::Future,
@@ -18,6 +19,7 @@ pub(super) struct Admission {
 pub(super) fn poll_inner<F, R, E>(
     response: Pin<&mut F>,
     admission: Admission,
+    in_flight: &mut Option<InFlight>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<ReadinessBody<R>>, E>>
 where
@@ -26,11 +28,11 @@ where
     if !admission.close {
         return response
             .poll(cx)
-            .map_ok(|response| response.map(ReadinessBody::inner));
+            .map_ok(|response| response.map(|body| ReadinessBody::inner(body, in_flight.take())));
     }
     response.poll(cx).map_ok(|mut response| {
         close_connection(response.status(), response.headers_mut());
-        response.map(ReadinessBody::inner)
+        response.map(|body| ReadinessBody::inner(body, in_flight.take()))
     })
 }
 

@@ -1,3 +1,4 @@
+use crate::traffic::InFlight;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -21,15 +22,20 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<B> {
-        Inner { #[pin] body: B },
+        Inner {
+            #[pin]
+            body: B,
+            // Until the body has ended.
+            in_flight: Option<InFlight>,
+        },
         Own { #[pin] body: Full<Bytes> },
     }
 }
 
 impl<B> ReadinessBody<B> {
-    pub(super) fn inner(body: B) -> Self {
+    pub(super) fn inner(body: B, in_flight: Option<InFlight>) -> Self {
         Self {
-            kind: Kind::Inner { body },
+            kind: Kind::Inner { body, in_flight },
         }
     }
 
@@ -43,7 +49,7 @@ impl<B> ReadinessBody<B> {
 /// An empty body of the inner kind: middleware outside may need to make one.
 impl<B: Default> Default for ReadinessBody<B> {
     fn default() -> Self {
-        Self::inner(B::default())
+        Self::inner(B::default(), None)
     }
 }
 
@@ -56,7 +62,13 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Inner { body, in_flight } => {
+                let frame = ready!(body.poll_frame(cx));
+                if !matches!(frame, Some(Ok(_))) {
+                    *in_flight = None;
+                }
+                Poll::Ready(frame)
+            }
             KindProj::Own { body } => {
                 let frame = ready!(body.poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
@@ -66,14 +78,14 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
             Kind::Own { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
+            Kind::Inner { body, .. } => body.size_hint(),
             Kind::Own { body } => body.size_hint(),
         }
     }
@@ -90,7 +102,7 @@ mod tests {
         assert_eq!(own.size_hint().exact(), Some(4));
         assert!(!own.is_end_stream());
 
-        let inner = ReadinessBody::inner(Full::from("seven"));
+        let inner = ReadinessBody::inner(Full::from("seven"), None);
         assert_eq!(inner.size_hint().exact(), Some(5));
         assert!(!inner.is_end_stream());
 
@@ -103,7 +115,7 @@ mod tests {
     async fn data_comes_through_whole() {
         let own = ReadinessBody::<Empty<Bytes>>::own(Full::from("own"));
         assert_eq!(own.collect().await.unwrap().to_bytes(), "own");
-        let inner = ReadinessBody::inner(Full::from("inner"));
+        let inner = ReadinessBody::inner(Full::from("inner"), None);
         assert_eq!(inner.collect().await.unwrap().to_bytes(), "inner");
     }
 }

@@ -3,7 +3,10 @@ use super::{
     body::ReadinessBody,
     waiting::Waiting,
 };
-use crate::probe::{Answer, ProbeResponse};
+use crate::{
+    probe::{Answer, ProbeResponse},
+    traffic::InFlight,
+};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
@@ -37,7 +40,12 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Admitted { #[pin] response: S::Future, admission: Admission },
+        Admitted {
+            #[pin]
+            response: S::Future,
+            admission: Admission,
+            in_flight: Option<InFlight>,
+        },
         Other { other: Other<S, B> },
     }
 }
@@ -58,11 +66,16 @@ where
     S: Service<Request<B>>,
 {
     #[inline]
-    pub(super) fn admitted(response: S::Future, admission: Admission) -> Self {
+    pub(super) fn admitted(
+        response: S::Future,
+        admission: Admission,
+        in_flight: Option<InFlight>,
+    ) -> Self {
         Self {
             kind: Kind::Admitted {
                 response,
                 admission,
+                in_flight,
             },
         }
     }
@@ -101,7 +114,8 @@ where
             KindProj::Admitted {
                 response,
                 admission,
-            } => poll_inner(response, *admission, cx),
+                in_flight,
+            } => poll_inner(response, *admission, in_flight, cx),
             KindProj::Other { other } => other.poll(cx),
         }
     }

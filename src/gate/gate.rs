@@ -2,14 +2,16 @@ use super::{
     action::{Action, Hold, Predicate},
     admission::Admission,
     counts::GateCounts,
-    head::RequestHead,
+    head::{self, RequestHead},
     refusal::{self, Refusal, Responder, RetryAfter},
 };
 use crate::{
     probe::{ProbeResponse, Probes},
     report::{Core, Scope},
     state::{OpenWord, Phase, Reason, ScopeId, Verdict},
+    traffic::InFlight,
 };
+use http::{Method, Request, header::UPGRADE};
 use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -25,6 +27,7 @@ pub(super) struct Policy {
     pub(super) retry_after: RetryAfter,
     pub(super) responder: Option<Responder>,
     pub(super) closes_connections: bool,
+    pub(super) counts_in_flight: bool,
 }
 
 impl Policy {
@@ -48,6 +51,7 @@ impl Policy {
             retry_after: RetryAfter::default(),
             responder: None,
             closes_connections: false,
+            counts_in_flight: false,
         }
     }
 }
@@ -124,6 +128,22 @@ impl Gate {
     pub(super) fn waves_through(&self, path: &str) -> bool {
         let may_be_probe = |probes: &Probes| probes.may_answer(path);
         self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
+    }
+
+    /// Counts a request for `path` as in flight, if that is asked for.
+    #[inline]
+    pub(super) fn enter(&self, path: &str) -> Option<InFlight> {
+        // A watch of gRPC's health service lasts as long as its client.
+        let counts = self.policy.counts_in_flight && !head::is_grpc_health(path);
+        counts.then(|| self.core.traffic().flights.enter())
+    }
+
+    /// A request is admitted although there are reasons to hesitate.
+    pub(super) fn admitted(&self, basis: Basis) {
+        // The gate of a named scope stands inside of another.
+        if basis.verdict.phase() >= Phase::Draining && self.id == ScopeId::Process {
+            self.core.traffic().lame_duck.arrived();
+        }
     }
 
     /// What a request would be judged by now.
@@ -220,6 +240,7 @@ impl Gate {
         head: RequestHead<'_>,
     ) -> ProbeResponse {
         self.count_refused(reason, head);
+        self.core.traffic().refused.count(reason);
         let refusal = Refusal::new(reason, self.policy.retry_after.pick(), basis.version);
         let leaving = basis.verdict.phase() >= Phase::Draining;
         refusal::respond(refusal, head, leaving, self.policy.responder.as_ref())
@@ -251,4 +272,14 @@ impl Gate {
 /// timers are enabled cannot be asked.)
 pub(super) fn has_runtime() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
+}
+
+/// Gives a request whose connection may be upgraded what keeps that in flight,
+/// for Tower does not see what becomes of it.
+#[inline]
+pub(super) fn keep_upgrade_in_flight<B>(request: &mut Request<B>, in_flight: Option<&InFlight>) {
+    let Some(in_flight) = in_flight else { return };
+    if request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT {
+        request.extensions_mut().insert(in_flight.clone());
+    }
 }

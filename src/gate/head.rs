@@ -68,6 +68,10 @@ impl RequestHead<'_> {
 
     /// gRPC's own health service answers for itself.
     pub(super) fn is_grpc_health(&self) -> bool {
-        self.uri.path().starts_with("/grpc.health.v1.Health/")
+        is_grpc_health(self.uri.path())
     }
+}
+
+pub(super) fn is_grpc_health(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/")
 }

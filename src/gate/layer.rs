@@ -122,6 +122,24 @@ impl ReadinessLayer {
         self.policy(|policy| policy.dry_run = true)
     }
 
+    /// Counts the requests that it admits as [in flight](Readiness::in_flight),
+    /// until the body of the response has ended. Do it in one layer of the
+    /// process, the outermost; a request counts once for each.
+    ///
+    /// [`Readiness::drained`] then knows when nothing is left to wait for, and
+    /// probes tell how much there still is. A request for an upgrade (one with
+    /// an `upgrade` header, or CONNECT) carries an
+    /// [`InFlight`](crate::drain::InFlight) in its extensions, for the
+    /// connection to stay in flight once it is no request any more.
+    ///
+    /// It allocates nothing but for such upgrades, and threads do not wait for
+    /// each other.
+    pub fn count_in_flight(self) -> Self {
+        let flights = &self.gate.scope.readiness().core().traffic().flights;
+        flights.begin();
+        self.policy(|policy| policy.counts_in_flight = true)
+    }
+
     /// Always admits the requests that `exempt` picks. It is asked on the
     /// request path, and only while there is a reason to hesitate.
     ///

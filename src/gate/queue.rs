@@ -5,7 +5,10 @@ use super::{
     gate::{Basis, Decision, Gate, has_runtime},
     head::RequestHead,
 };
-use crate::state::{Reason, Verdict};
+use crate::{
+    state::{Reason, Verdict},
+    traffic::InFlight,
+};
 use http::Request;
 use std::{
     future::Future,
@@ -26,6 +29,7 @@ pub(super) struct Queue {
     since: Instant,
     place: Option<Place>,
     turn: Option<OwnedSemaphorePermit>,
+    in_flight: Option<InFlight>,
     step: Step,
 }
 
@@ -63,12 +67,13 @@ pub(super) enum Turned<E> {
 impl Queue {
     /// The queue of an admitted request, for which the inner service may have
     /// no room.
-    pub(super) fn admitted(gate: &Arc<Gate>) -> Self {
+    pub(super) fn admitted(gate: &Arc<Gate>, in_flight: Option<InFlight>) -> Self {
         Self {
             gate: Arc::clone(gate),
             since: Instant::now(),
             place: None,
             turn: None,
+            in_flight,
             step: Step::Admitted,
         }
     }
@@ -81,7 +86,7 @@ impl Queue {
         hold: &Hold,
         basis: Basis,
     ) -> Option<Self> {
-        let mut queue = Self::admitted(gate);
+        let mut queue = Self::admitted(gate, None);
         queue.hold(reason, hold, basis).then_some(queue)
     }
 
@@ -93,6 +98,11 @@ impl Queue {
     /// it has its response.
     pub(super) fn take_turn(&mut self) -> Option<OwnedSemaphorePermit> {
         self.turn.take()
+    }
+
+    /// What counts this request as in flight, from when it was admitted.
+    pub(super) fn take_in_flight(&mut self) -> Option<InFlight> {
+        self.in_flight.take()
     }
 
     /// Completes when `inner` is ready to be called with `request`.
@@ -119,6 +129,9 @@ impl Queue {
             },
         };
         self.place = None;
+        if ready.is_err() {
+            self.in_flight = None;
+        }
         Poll::Ready(ready)
     }
 
@@ -133,7 +146,7 @@ impl Queue {
                 Step::Released { seen, turn } => {
                     self.turn = ready!(turn.as_mut().poll(cx));
                     if self.gate.basis().verdict == *seen {
-                        self.admit();
+                        self.admit(head);
                         continue;
                     }
                 }
@@ -165,7 +178,7 @@ impl Queue {
                         turn: Box::pin(turn),
                     };
                 }
-                _ => self.admit(),
+                _ => self.admit(head),
             },
         }
         Ok(())
@@ -193,8 +206,9 @@ impl Queue {
         deadline > Instant::now()
     }
 
-    fn admit(&mut self) {
+    fn admit(&mut self, head: RequestHead<'_>) {
         self.place = None;
+        self.in_flight = self.gate.enter(head.uri().path());
         self.step = Step::Admitted;
     }
 

@@ -2,12 +2,12 @@ use super::{
     admission::Admission,
     body::ReadinessBody,
     future::ResponseFuture,
-    gate::{Decision, Gate},
+    gate::{Decision, Gate, keep_upgrade_in_flight},
     head::RequestHead,
     queue::Queue,
     waiting::Waiting,
 };
-use crate::probe::Answer;
+use crate::{probe::Answer, traffic::InFlight};
 use http::{Request, Response};
 use std::{
     fmt, mem,
@@ -78,36 +78,44 @@ where
 impl<S> ReadinessService<S> {
     /// Passes a request on, at once if the inner service has room.
     #[inline]
-    fn pass<B, R>(&mut self, request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    fn pass<B, R>(&mut self, mut request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
+        let in_flight = self.gate.enter(request.uri().path());
         // No task waits for this answer, so there is nobody to wake: while it
         // is pending, the future returned here asks again with its own waker.
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
         {
-            Poll::Ready(Ok(())) => ResponseFuture::admitted(self.inner.call(request), admission),
+            Poll::Ready(Ok(())) => {
+                keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
+            }
             Poll::Ready(Err(error)) => {
                 // What failed is not to be used again.
                 self.replace_inner();
                 ResponseFuture::failed(error)
             }
-            Poll::Pending => self.queue(request),
+            Poll::Pending => self.queue(request, in_flight),
         }
     }
 
     /// Lets a request wait for room in the inner service.
     #[cold]
-    fn queue<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    fn queue<B, R>(
+        &mut self,
+        request: Request<B>,
+        in_flight: Option<InFlight>,
+    ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
         // The service that was asked may hold a place in some queue, so it,
         // and not a clone of it, is the one to wait for.
         let asked = self.replace_inner();
-        let queue = Queue::admitted(&self.gate);
+        let queue = Queue::admitted(&self.gate, in_flight);
         ResponseFuture::waiting(Waiting::new(queue, asked, request))
     }
 
@@ -129,7 +137,10 @@ impl<S> ReadinessService<S> {
         let head = RequestHead::from(&request);
         let basis = self.gate.basis();
         let reason = match self.gate.decide(basis, head) {
-            Decision::Admit(admission) => return self.pass(request, admission),
+            Decision::Admit(admission) => {
+                self.gate.admitted(basis);
+                return self.pass(request, admission);
+            }
             Decision::Refuse(reason) => reason,
             Decision::Hold(reason, hold) => match Queue::held(&self.gate, reason, hold, basis) {
                 Some(queue) => {

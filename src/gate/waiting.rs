@@ -1,9 +1,11 @@
 use super::{
     admission::{Admission, poll_inner},
     body::ReadinessBody,
+    gate::keep_upgrade_in_flight,
     head::RequestHead,
     queue::{Queue, Turned},
 };
+use crate::traffic::InFlight;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
@@ -34,6 +36,7 @@ pin_project! {
             #[pin]
             response: S::Future,
             admission: Admission,
+            in_flight: Option<InFlight>,
             turn: Option<OwnedSemaphorePermit>,
         },
     }
@@ -77,19 +80,25 @@ where
                             return Poll::Ready(Ok(response.map(ReadinessBody::own)));
                         }
                     };
+                    let in_flight = queue.take_in_flight();
                     let turn = queue.take_turn();
-                    call.take().map(|(mut inner, request)| Self::Called {
-                        response: inner.call(request),
-                        admission,
-                        turn,
+                    call.take().map(|(mut inner, mut request)| {
+                        keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                        Self::Called {
+                            response: inner.call(request),
+                            admission,
+                            in_flight,
+                            turn,
+                        }
                     })
                 }
                 WaitingProj::Called {
                     response,
                     admission,
+                    in_flight,
                     turn,
                 } => {
-                    let response = ready!(poll_inner(response, *admission, cx));
+                    let response = ready!(poll_inner(response, *admission, in_flight, cx));
                     *turn = None;
                     return Poll::Ready(response);
                 }

@@ -1,5 +1,8 @@
-use super::question::{Detail, Question, Target};
-use crate::state::{Data, ScopeId, SubsystemView, Verdict};
+use super::{
+    question::{Detail, Live, Question, Target},
+    route::Probe,
+};
+use crate::state::{Data, Reason, ScopeId, SubsystemView, Verdict};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -27,6 +30,8 @@ struct Names<'a> {
     subsystems: Vec<Subsystem<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<Scope<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic: Option<Traffic>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     excluded: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -62,19 +67,26 @@ struct Scope<'a> {
     ready: bool,
 }
 
+#[derive(Serialize)]
+struct Traffic {
+    in_flight: Option<usize>,
+    late_arrivals: u64,
+    refused: BTreeMap<&'static str, u64>,
+}
+
 /// The answer as one JSON object on one line.
 pub(super) fn render(
     question: &Question,
     data: &Data,
     verdict: Verdict,
     detail: Detail,
-    now: Instant,
+    live: Live<'_>,
 ) -> String {
     let answer = Answer {
         probe: question.probe.as_str(),
         ok: question.passes(verdict),
         status: question.words(verdict),
-        names: (detail >= Detail::Names).then(|| names(question, data, verdict, detail, now)),
+        names: (detail >= Detail::Names).then(|| names(question, data, verdict, detail, live)),
     };
     // Every key is a string and no value can fail to serialise.
     let mut json = serde_json::to_string(&answer).unwrap_or_default();
@@ -87,7 +99,7 @@ fn names<'a>(
     data: &'a Data,
     verdict: Verdict,
     detail: Detail,
-    now: Instant,
+    live: Live<'_>,
 ) -> Names<'a> {
     let full = detail >= Detail::Full;
     let (excluded, unknown) = question
@@ -114,7 +126,7 @@ fn names<'a>(
                 vital: view.is_vital(),
                 pending: view.is_pending(),
                 state: view.state().as_str(),
-                full: full.then(|| details(view, now)),
+                full: full.then(|| details(view, live.now)),
             })
             .collect(),
         scopes: scopes
@@ -125,8 +137,21 @@ fn names<'a>(
                 ready: scope.standing.verdict.is_ready(),
             })
             .collect(),
+        traffic: (question.probe == Probe::Status).then(|| traffic(live.traffic)),
         excluded,
         unknown,
+    }
+}
+
+fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
+    let refused = Reason::ALL.map(|reason| (reason.as_str(), traffic.refused.of(reason)));
+    Traffic {
+        in_flight: traffic.flights.count(),
+        late_arrivals: traffic.lame_duck.late_arrivals(),
+        refused: refused
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect(),
     }
 }
 

@@ -2,7 +2,7 @@ use super::{
     accept::Format,
     json,
     query::{Query, QueryError},
-    question::{Detail, Question, Target},
+    question::{Detail, Live, Question, Target},
     route::{PathError, Probe, Routes},
     text,
 };
@@ -272,11 +272,14 @@ impl Probes {
             let Some(verdict) = question.verdict(data) else {
                 return not_found();
             };
-            let now = Instant::now().into_std();
+            let live = Live {
+                now: Instant::now().into_std(),
+                traffic: self.0.readiness.core().traffic(),
+            };
             let detail = self.0.detail;
             let body = match question.format {
-                Format::Text => text::render(question, data, verdict, detail, now),
-                Format::Json => json::render(question, data, verdict, detail, now),
+                Format::Text => text::render(question, data, verdict, detail, live),
+                Format::Json => json::render(question, data, verdict, detail, live),
             };
             let mut response = respond(
                 self.status(question, data, verdict),

@@ -1,5 +1,9 @@
 use super::{accept::Format, query::Query, route::Probe};
-use crate::state::{Data, Phase, ScopeId, SubsystemView, Tally, Verdict};
+use crate::{
+    state::{Data, Phase, ScopeId, SubsystemView, Tally, Verdict},
+    traffic::Traffic,
+};
+use std::time::Instant;
 
 /// How much a probe tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +36,14 @@ pub(super) struct Question {
     pub(super) target: Target,
     pub(super) query: Query,
     pub(super) format: Format,
+}
+
+/// What an answer shows beside the snapshot, because it changes with every
+/// moment or request.
+#[derive(Clone, Copy)]
+pub(super) struct Live<'a> {
+    pub(super) now: Instant,
+    pub(super) traffic: &'a Traffic,
 }
 
 impl Question {

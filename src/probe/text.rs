@@ -1,8 +1,11 @@
 use super::{
-    question::{Detail, Question, Target},
+    question::{Detail, Live, Question, Target},
     route::Probe,
 };
-use crate::state::{Claim, Condition, Data, Phase, ScopeId, State, SubsystemView, Verdict};
+use crate::{
+    state::{Claim, Condition, Data, Phase, ScopeId, State, SubsystemView, Verdict},
+    traffic::Traffic,
+};
 use std::{
     fmt::{self, Write as _},
     time::{Duration, Instant},
@@ -18,11 +21,11 @@ pub(super) fn render(
     data: &Data,
     verdict: Verdict,
     detail: Detail,
-    now: Instant,
+    live: Live<'_>,
 ) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut text, question, data, verdict, detail, now);
+    let _ = write(&mut text, question, data, verdict, detail, live);
     text
 }
 
@@ -32,14 +35,14 @@ fn write(
     data: &Data,
     verdict: Verdict,
     detail: Detail,
-    now: Instant,
+    live: Live<'_>,
 ) -> fmt::Result {
     if detail == Detail::None {
         return writeln!(text, "{}", question.words(verdict));
     }
     if question.query.verbose || question.probe == Probe::Status {
         for view in question.subjects(data) {
-            write_subsystem(text, question, view, detail, now)?;
+            write_subsystem(text, question, view, detail, live.now)?;
         }
         if let Target::Scope(ScopeId::Process) = question.target {
             for scope in &data.scopes {
@@ -59,7 +62,7 @@ fn write(
             writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
         }
     }
-    write_summary(text, question, data, verdict, detail)
+    write_summary(text, question, data, verdict, detail, live.traffic)
 }
 
 fn write_subsystem(
@@ -113,6 +116,7 @@ fn write_summary(
     data: &Data,
     verdict: Verdict,
     detail: Detail,
+    traffic: &Traffic,
 ) -> fmt::Result {
     text.write_str(question.words(verdict))?;
     let of_readiness = matches!(question.probe, Probe::Readiness | Probe::Status);
@@ -126,6 +130,10 @@ fn write_summary(
         if data.phase >= Phase::Draining {
             separate(text)?;
             write!(text, "{}", data.phase)?;
+            if let Some(in_flight) = traffic.flights.count() {
+                separate(text)?;
+                write!(text, "{in_flight} in flight")?;
+            }
         }
         if let Some(reason) = &data.pause {
             separate(text)?;

@@ -2,6 +2,7 @@ use super::log;
 use crate::{
     state::{Cell, Data, Draft, Moment, OpenWord, ScopeId, Sealed, Slot, Snapshot},
     sync::{AtomicBool, Mutex, Notify, Ordering},
+    traffic::Traffic,
 };
 use std::{
     collections::HashMap,
@@ -16,6 +17,7 @@ pub(crate) struct Core {
     changed: Notify,
     /// Nobody is left who could write.
     ended: AtomicBool,
+    traffic: Traffic,
 }
 
 /// What only writers need to know. Whoever holds it is the writer.
@@ -48,6 +50,7 @@ impl Core {
             desk: Mutex::new(desk),
             changed: Notify::default(),
             ended: AtomicBool::new(false),
+            traffic: Traffic::default(),
         }
     }
 
@@ -72,6 +75,11 @@ impl Core {
             log::published(sealed);
         }
         result
+    }
+
+    /// The counters that requests leave behind.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     pub(crate) fn load(&self) -> Snapshot {

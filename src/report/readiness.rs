@@ -2,8 +2,9 @@ use super::{
     core::Core,
     error::{Ended, WaitError},
 };
-use crate::state::{Data, Phase, ScopeId, Snapshot, Verdict};
+use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, Verdict};
 use std::{fmt, sync::Arc};
+use tokio::time::Instant;
 
 /// The readiness of this process: a handle on its registry of subsystems.
 ///
@@ -78,7 +79,11 @@ impl Readiness {
     /// say, never the caller; asking for it changes nothing either.
     pub fn advance(&self, phase: Phase) {
         if phase >= Phase::Draining {
-            self.core().update(|_, draft| draft.advance(phase));
+            self.core().update(|_, draft| {
+                // Before anybody can see that the process drains.
+                self.core().traffic().lame_duck.begin(Instant::now());
+                draft.advance(phase);
+            });
         }
     }
 
@@ -92,6 +97,13 @@ impl Readiness {
     /// The newest verdict on the process.
     pub fn verdict(&self) -> Verdict {
         self.core().look(|data| data.verdict(ScopeId::Process))
+    }
+
+    /// How many requests the layers of this registry have refused for `reason`
+    /// so far. (Those of one layer are in its
+    /// [counts](crate::ReadinessLayer::counts).)
+    pub fn refused(&self, reason: Reason) -> u64 {
+        self.core().traffic().refused.of(reason)
     }
 
     /// Waits until the process is ready. Returns at once if it is.
@@ -120,11 +132,18 @@ impl Readiness {
     ///
     /// Cancel safe.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
+        self.reached(Phase::Draining)
+    }
+
+    /// Completes once the process is in `phase` or a later one.
+    pub(crate) fn reached(
+        &self,
+        phase: Phase,
+    ) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
         let readiness = self.clone();
         async move {
-            readiness
-                .wait_for(|data| (data.phase >= Phase::Draining).then_some(()))
-                .await;
+            let reached = |data: &Data| (data.phase >= phase).then_some(());
+            readiness.wait_for(reached).await;
         }
     }
 

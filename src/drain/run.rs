@@ -1,0 +1,62 @@
+use super::{
+    error::CutOff,
+    race::{First, race},
+    wait,
+};
+use crate::{report::Readiness, state::Phase};
+use std::future::IntoFuture;
+
+impl Readiness {
+    /// Runs a server to its end, or until its time is over.
+    ///
+    /// A shutdown signal asks a server to end. It cannot make it, so that one
+    /// client with an endless stream holds up the process until it is killed.
+    /// This gives up on the server when the
+    /// [cap](super::ShutdownBuilder::closing_cap) of the
+    /// [`Shutdown`](super::Shutdown) is over: it is dropped then, and so are
+    /// its connections as far as it owns them. (axum and tonic spawn theirs,
+    /// which end with the runtime.)
+    ///
+    /// Once the server has ended because the process drains, the process is
+    /// [closed](Phase::Closed). One that ends by itself leaves the phase as it
+    /// is, for it may be run again. Several servers are run together, as one
+    /// future (`async { tokio::join!(one, other) }`).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use tower_readiness::{Readiness, Subsystem};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+    /// # let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+    /// # let app = axum::Router::new();
+    /// let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+    /// let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    /// readiness.run(server).await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the server was given up on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the server.
+    pub async fn run<S: IntoFuture>(&self, server: S) -> Result<S::Output, CutOff> {
+        // Counted before the server is dropped, and its requests with it.
+        let cut_off = async {
+            wait::cut_off(self).await;
+            self.in_flight()
+        };
+        let outcome = race(server.into_future(), cut_off).await;
+        if self.verdict().phase() >= Phase::Draining {
+            self.advance(Phase::Closed);
+        }
+        match outcome {
+            First::Left(output) => Ok(output),
+            First::Right(in_flight) => Err(CutOff { in_flight }),
+        }
+    }
+}

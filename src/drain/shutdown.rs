@@ -1,0 +1,119 @@
+use super::{
+    builder::Plan,
+    race::{First, race},
+    wait,
+};
+use crate::{report::Readiness, state::Phase};
+use std::{
+    fmt,
+    future::{Future, pending},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
+
+/// Drains the process when it is told to stop, and completes when the server
+/// shall stop to accept; made by
+/// [`drain_on_signal`](Readiness::drain_on_signal) and
+/// [`shutdown`](Readiness::shutdown).
+///
+/// Give it to the server as its shutdown signal; see the
+/// [module documentation](super). It has to be polled to do anything, and it is
+/// not `Clone`, for one of them is in charge: further servers of the process
+/// take [`Readiness::closing`].
+///
+/// Dropping it before it has completed ends its care for the process, which
+/// then goes on to drain for ever if it drains. Completed, it may be polled
+/// again.
+#[must_use = "futures do nothing unless polled"]
+pub struct Shutdown {
+    running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Shutdown {
+    pub(super) fn new(readiness: Readiness, plan: Plan, runtime: Handle) -> Self {
+        Self {
+            running: Some(Box::pin(shut_down(readiness, plan, runtime))),
+        }
+    }
+}
+
+impl Future for Shutdown {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(running) = &mut self.running {
+            std::task::ready!(running.as_mut().poll(cx));
+            self.running = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown")
+            .field("completed", &self.running.is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
+    let trigger = plan.trigger.take().unwrap_or_else(|| Box::pin(pending()));
+    let told = race(trigger, plan.ears.signal());
+    race(readiness.draining(), told).await;
+    readiness.drain();
+    race(readiness.closing(), delay(&readiness, &mut plan)).await;
+
+    readiness
+        .core()
+        .traffic()
+        .lame_duck
+        .cut_off_at(Instant::now() + plan.cap);
+    readiness.advance(Phase::Closing);
+    log_late_arrivals(&readiness);
+    // From here on ctrl-c kills.
+    drop(plan);
+    // It does not keep the registry alive, and ends with it.
+    drop(runtime.spawn(wait::close(readiness.core().clone())));
+}
+
+/// Completes when the load balancers have had the time to notice.
+async fn delay(readiness: &Readiness, plan: &mut Plan) {
+    let lame_duck = &readiness.core().traffic().lame_duck;
+    let quiet = plan.delay / 5;
+    lame_duck.late_after(plan.delay - quiet);
+    // Whoever began to drain said when.
+    let since = lame_duck.since().unwrap_or_else(Instant::now);
+    let longest = since + plan.up_to;
+    let mut end = since + plan.delay;
+    loop {
+        match race(sleep_until(end), plan.ears.interrupt()).await {
+            First::Right(()) => return,
+            First::Left(()) => {}
+        }
+        let quiet_from = lame_duck.last_arrival().map(|last| last + quiet);
+        match quiet_from {
+            Some(later) if later > end && end < longest => end = later.min(longest),
+            _ => return,
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn log_late_arrivals(readiness: &Readiness) {
+    let late = readiness.late_arrivals();
+    if late > 0 {
+        tracing::warn!(
+            late,
+            "requests kept arriving until the end of the drain delay: \
+             it is too short for a load balancer to notice, or one ignores readiness",
+        );
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_late_arrivals(_: &Readiness) {}

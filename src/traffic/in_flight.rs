@@ -1,0 +1,158 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// Something the process is still working on, counted by
+/// [`Readiness::in_flight`](crate::Readiness::in_flight) until it is dropped.
+///
+/// A layer that [counts](crate::ReadinessLayer::count_in_flight) holds one for
+/// each request it admits, until the body of the response has ended. Tower does
+/// not see what becomes of an *upgraded* connection (a WebSocket, a CONNECT
+/// tunnel), so such a request carries one in its extensions, for the handler to
+/// move into the task that goes on with the connection:
+///
+/// ```
+/// use http::Request;
+/// use tower_readiness::drain::InFlight;
+///
+/// async fn upgrade<B: Send + 'static>(mut request: Request<B>) {
+///     let in_flight = request.extensions_mut().remove::<InFlight>();
+///     tokio::spawn(async move {
+///         // … hyper::upgrade::on(request).await, and talk …
+///         # let _ = request;
+///         drop(in_flight); // the drain may go on without this connection
+///     });
+/// }
+/// ```
+///
+/// What is not a request at all can be counted too; see
+/// [`Readiness::track`](crate::Readiness::track).
+///
+/// A clone counts as one more.
+#[derive(Clone)]
+#[must_use = "it counts until it is dropped"]
+pub struct InFlight(#[expect(dead_code, reason = "its clones are what is counted")] Arc<Shard>);
+
+/// Its owners are the count. A request must own something that outlives the
+/// layer anyway, so the one atomic step which that takes does both.
+///
+/// Two cache lines, for processors fetch them in pairs.
+#[repr(align(128))]
+struct Shard;
+
+/// Counts what is in flight, by threads that do not disturb each other.
+pub(crate) struct Flights {
+    shards: Box<[Arc<Shard>]>,
+    counting: AtomicBool,
+}
+
+impl Flights {
+    const MOST_SHARDS: usize = 64;
+
+    /// From now on a count of zero means that there is nothing, and not that
+    /// nobody counts.
+    pub(crate) fn begin(&self) {
+        self.counting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn enter(&self) -> InFlight {
+        // There is a power of two of them.
+        let shard = thread_number() & (self.shards.len() - 1);
+        InFlight(Arc::clone(&self.shards[shard]))
+    }
+
+    /// What is in flight, or `None` if nobody counts.
+    ///
+    /// What entered before the call and leaves after it is counted; what comes
+    /// or goes meanwhile may be.
+    pub(crate) fn count(&self) -> Option<usize> {
+        let counting = self.counting.load(Ordering::Relaxed);
+        let entered = |shard| Arc::strong_count(shard) - 1;
+        counting.then(|| self.shards.iter().map(entered).sum())
+    }
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let shards = threads.next_power_of_two().min(Self::MOST_SHARDS);
+        Self {
+            shards: (0..shards).map(|_| Arc::new(Shard)).collect(),
+            counting: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Threads that count are numbered as they come, so that the workers of a
+/// runtime spread evenly.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    // While a thread ends, its number may be gone.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Flights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Flights").field(&self.count()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_counts_until_somebody_begins() {
+        let flights = Flights::default();
+        assert_eq!(flights.count(), None);
+        flights.begin();
+        assert_eq!(flights.count(), Some(0));
+    }
+
+    #[test]
+    fn tokens_count_wherever_they_are_made_and_dropped() {
+        let flights = Flights::default();
+        flights.begin();
+        let here = flights.enter();
+        let there: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| [flights.enter(), flights.enter()]))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|t| t.join().unwrap())
+                .collect()
+        });
+        let clone = here.clone();
+        assert_eq!(flights.count(), Some(18));
+        thread::scope(|scope| scope.spawn(|| drop(there)).join().unwrap());
+        assert_eq!(flights.count(), Some(2));
+        drop((here, clone));
+        assert_eq!(flights.count(), Some(0));
+    }
+
+    #[test]
+    fn a_token_outlives_the_counter() {
+        let flights = Flights::default();
+        let token = flights.enter();
+        drop(flights);
+        drop(token);
+    }
+
+    #[test]
+    fn shards_do_not_share_a_cache_line() {
+        assert_eq!(align_of::<Shard>(), 128);
+    }
+}

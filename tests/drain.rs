@@ -1,0 +1,558 @@
+//! The end of the process, step by step on a clock that is moved by hand.
+
+mod support;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
+use std::{
+    convert::Infallible,
+    future::{pending, ready as now},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+use support::{ready, starting};
+use tokio::{
+    sync::oneshot,
+    time::{Duration, Instant, advance, sleep},
+};
+use tokio_test::{assert_pending, assert_ready, task};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_readiness::{
+    Condition, Phase, Readiness, ReadinessLayer, Reason, Reporter, State, Subsystem,
+    drain::{CutOff, ShutdownError},
+    probe::Probes,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const DELAYS: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(1_700)];
+
+fn phase(readiness: &Readiness) -> Phase {
+    readiness.verdict().phase()
+}
+
+/// What a gate on the process makes of a plain HTTP/1 request.
+async fn status(layer: &ReadinessLayer) -> StatusCode {
+    let service = layer.layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    }));
+    service.oneshot(Request::new(())).await.unwrap().status()
+}
+
+/// Lets spawned tasks have their turn without moving the clock.
+async fn settle() {
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+}
+
+// === the delay ===
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_completes_exactly_when_the_delay_is_over() {
+    for delay in DELAYS {
+        let (readiness, _storage) = ready();
+        let mut shutdown = task::spawn(readiness.shutdown().delay(delay).build().unwrap());
+        assert_pending!(shutdown.poll());
+        advance(Duration::from_secs(3_600)).await;
+        assert_pending!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Started);
+
+        readiness.drain();
+        assert!(shutdown.is_woken());
+        assert_pending!(shutdown.poll());
+        advance(delay - MS).await;
+        assert_pending!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Draining);
+        advance(2 * MS).await;
+        assert!(shutdown.is_woken());
+        assert_ready!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Closing);
+        // Servers may ask again.
+        assert_ready!(shutdown.poll());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_future_can_begin_the_drain() {
+    for delay in DELAYS {
+        let (readiness, _storage) = ready();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = readiness.shutdown().delay(delay).on(async {
+            let _ = stopped.await;
+        });
+        let mut shutdown = task::spawn(shutdown.build().unwrap());
+        assert_pending!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Started);
+        stop.send(()).unwrap();
+        assert_pending!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Draining);
+        advance(delay - MS).await;
+        assert_pending!(shutdown.poll());
+        advance(2 * MS).await;
+        assert_ready!(shutdown.poll());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_of_zero_closes_at_once() {
+    let (readiness, _storage) = ready();
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let mut shutdown = task::spawn(shutdown.on(now(())).build().unwrap());
+    assert_ready!(shutdown.poll());
+    assert_eq!(phase(&readiness), Phase::Closing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_counts_from_when_the_drain_began_whoever_began_it() {
+    let (readiness, _storage) = ready();
+    readiness.drain();
+    advance(Duration::from_secs(3)).await;
+    // A second call does not begin anew.
+    readiness.drain();
+    let mut shutdown = task::spawn(readiness.shutdown().build().unwrap());
+    assert_pending!(shutdown.poll());
+    advance(Duration::from_secs(2) - MS).await;
+    assert_pending!(shutdown.poll());
+    advance(2 * MS).await;
+    assert_ready!(shutdown.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_by_hand_ends_the_delay() {
+    let (readiness, _storage) = ready();
+    let mut shutdown = task::spawn(readiness.shutdown().build().unwrap());
+    readiness.drain();
+    assert_pending!(shutdown.poll());
+    readiness.advance(Phase::Closing);
+    assert_ready!(shutdown.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_shutdown_leaves_the_process_serving() {
+    let (readiness, _storage) = ready();
+    drop(readiness.shutdown().build().unwrap());
+    settle().await;
+    assert_eq!(phase(&readiness), Phase::Started);
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_servers_learn_that_it_is_time_to_close() {
+    let (readiness, _storage) = ready();
+    let mut closing = task::spawn(readiness.closing());
+    readiness.drain();
+    assert_pending!(closing.poll());
+    readiness.advance(Phase::Closing);
+    assert!(closing.is_woken());
+    assert_ready!(closing.poll());
+}
+
+// === the extension ===
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_is_extended_while_requests_arrive_and_no_longer() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
+    let shutdown = shutdown.extend_up_to(Duration::from_secs(60));
+    let mut shutdown = task::spawn(shutdown.build().unwrap());
+    readiness.drain();
+    assert_pending!(shutdown.poll());
+    // The last at 4.6 s, so the fifth of the delay without any ends at 5.6 s.
+    advance(Duration::from_millis(4_600)).await;
+    assert_eq!(status(&layer).await, 200);
+    assert_pending!(shutdown.poll());
+    advance(Duration::from_millis(400) + MS).await;
+    assert_pending!(shutdown.poll());
+    // One more, at 5.501 s.
+    advance(Duration::from_millis(500)).await;
+    assert_eq!(status(&layer).await, 200);
+    advance(Duration::from_millis(999)).await;
+    assert_pending!(shutdown.poll());
+    advance(2 * MS).await;
+    assert_ready!(shutdown.poll());
+    assert_eq!(readiness.late_arrivals(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_ends_although_requests_keep_arriving() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
+    let shutdown = shutdown.extend_up_to(Duration::from_secs(8));
+    let mut shutdown = task::spawn(shutdown.build().unwrap());
+    readiness.drain();
+    assert_pending!(shutdown.poll());
+    for _ in 0..79 {
+        advance(100 * MS).await;
+        assert_eq!(status(&layer).await, 200);
+        assert_pending!(shutdown.poll());
+    }
+    advance(100 * MS + MS).await;
+    assert_ready!(shutdown.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_neither_extend_the_delay_nor_count_as_late() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let mut service = layer.layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    }));
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
+    let shutdown = shutdown.extend_up_to(Duration::from_secs(60));
+    let mut shutdown = task::spawn(shutdown.build().unwrap());
+    readiness.drain();
+    assert_pending!(shutdown.poll());
+    for _ in 0..49 {
+        advance(100 * MS).await;
+        let probe = Request::get("/readyz").body(()).unwrap();
+        assert_eq!(service.call(probe).await.unwrap().status(), 503);
+    }
+    advance(101 * MS).await;
+    assert_ready!(shutdown.poll());
+    assert_eq!(readiness.late_arrivals(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_arrivals_are_those_of_the_last_fifth_and_after() {
+    for delay in DELAYS {
+        let (readiness, _storage) = ready();
+        let layer = ReadinessLayer::new(&readiness);
+        let mut shutdown = task::spawn(readiness.shutdown().delay(delay).build().unwrap());
+        assert_eq!(status(&layer).await, 200);
+        readiness.drain();
+        assert_pending!(shutdown.poll());
+        assert_eq!(status(&layer).await, 200);
+        advance(delay / 5 * 4 - MS).await;
+        assert_eq!(status(&layer).await, 200);
+        assert_eq!(readiness.late_arrivals(), 0);
+        advance(2 * MS).await;
+        assert_eq!(status(&layer).await, 200);
+        assert_eq!(readiness.late_arrivals(), 1);
+        advance(delay).await;
+        assert_ready!(shutdown.poll());
+        assert_eq!(status(&layer).await, 200);
+        assert_eq!(readiness.late_arrivals(), 2);
+    }
+}
+
+// === closing and closed ===
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_admitted_while_closing_and_refused_when_closed() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let shutdown = readiness.shutdown().closing_cap(Duration::from_secs(9));
+    let mut shutdown = task::spawn(shutdown.on(now(())).build().unwrap());
+    assert_pending!(shutdown.poll());
+    advance(Duration::from_secs(5) + MS).await;
+    assert_ready!(shutdown.poll());
+    settle().await;
+
+    assert_eq!(status(&layer).await, 200);
+    advance(Duration::from_secs(9) - MS).await;
+    settle().await;
+    assert_eq!(status(&layer).await, 200);
+    assert_eq!(phase(&readiness), Phase::Closing);
+    advance(2 * MS).await;
+    settle().await;
+    assert_eq!(phase(&readiness), Phase::Closed);
+    assert_eq!(status(&layer).await, 503);
+    assert_eq!(readiness.refused(Reason::Closed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_process_closes_when_nothing_was_in_flight_for_a_second() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness).count_in_flight();
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let mut shutdown = task::spawn(shutdown.on(now(())).build().unwrap());
+    let job = readiness.track();
+    assert_ready!(shutdown.poll());
+    for _ in 0..300 {
+        advance(10 * MS).await;
+        settle().await;
+    }
+    assert_eq!(phase(&readiness), Phase::Closing);
+    drop(job);
+    for _ in 0..50 {
+        advance(10 * MS).await;
+        settle().await;
+    }
+    // Too short to be met by a look, but not overlooked.
+    assert_eq!(status(&layer).await, 200);
+    for _ in 0..98 {
+        advance(10 * MS).await;
+        settle().await;
+    }
+    assert_eq!(phase(&readiness), Phase::Closing);
+    for _ in 0..4 {
+        advance(10 * MS).await;
+        settle().await;
+    }
+    assert_eq!(phase(&readiness), Phase::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_that_closes_does_not_keep_the_registry_alive() {
+    let (readiness, storage) = ready();
+    let mut subscription = readiness.subscribe();
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let mut shutdown = task::spawn(shutdown.on(now(())).build().unwrap());
+    assert_ready!(shutdown.poll());
+    settle().await;
+    drop((readiness, storage, shutdown));
+    let before = Instant::now();
+    while subscription.changed().await.is_ok() {}
+    assert_eq!(Instant::now(), before);
+}
+
+// === what drain must not change ===
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_during_startup_never_opens_the_gate_nor_passes_startup() {
+    let (readiness, storage) = starting();
+    let layer = ReadinessLayer::new(&readiness);
+    let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
+    assert_pending!(shutdown.poll());
+    storage.ready();
+    for expected in [Phase::Draining, Phase::Closing, Phase::Closed] {
+        readiness.advance(expected);
+        assert_eq!(status(&layer).await, 503, "{expected}");
+        assert!(!readiness.verdict().has_started(), "{expected}");
+        let probe = Request::get("/startupz").body(()).unwrap();
+        let response = Probes::new(&readiness).oneshot(probe).await.unwrap();
+        assert_eq!(response.status(), 503, "{expected}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_during_the_drain_changes_nothing_for_traffic_or_liveness() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("engine").vital())
+        .build()
+        .unwrap();
+    let layer = ReadinessLayer::new(&readiness);
+    let reporters = ["storage", "engine"].map(|name| readiness.reporter(name).unwrap());
+    reporters.iter().for_each(Reporter::ready);
+    readiness.drain();
+    drop(reporters);
+    assert_eq!(status(&layer).await, 200);
+    assert!(readiness.verdict().is_live());
+    readiness.advance(Phase::Closing);
+    assert_eq!(status(&layer).await, 200);
+}
+
+#[tokio::test]
+async fn a_report_of_ready_during_the_drain_is_kept_and_changes_no_verdict() {
+    let (readiness, storage) = ready();
+    storage.failing("gone");
+    readiness.drain();
+    storage.ready();
+    let snapshot = readiness.snapshot();
+    assert_eq!(snapshot.subsystem("storage").unwrap().state(), State::Ready);
+    assert_eq!(snapshot.verdict().condition(), Condition::Ready);
+    assert!(!snapshot.verdict().is_ready());
+    assert_eq!(phase(&readiness), Phase::Draining);
+}
+
+#[test]
+fn draining_from_many_threads_is_one_drain() {
+    let (readiness, _storage) = ready();
+    let before = readiness.snapshot().version();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| readiness.drain());
+        }
+    });
+    assert_eq!(readiness.snapshot().version(), before + 1);
+    assert_eq!(phase(&readiness), Phase::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_can_begin_the_drain_and_still_answer() {
+    let (readiness, _storage) = ready();
+    let drain = readiness.clone();
+    let service = ReadinessLayer::new(&readiness).layer(service_fn(move |_: Request<()>| {
+        drain.drain();
+        now(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
+    }));
+    let mut shutdown = task::spawn(readiness.shutdown().build().unwrap());
+    assert_pending!(shutdown.poll());
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(shutdown.is_woken());
+}
+
+// === waiting for what is in flight ===
+
+#[tokio::test(start_paused = true)]
+async fn drained_waits_for_closing_and_for_what_is_in_flight() {
+    let (readiness, _storage) = ready();
+    let job = readiness.track();
+    let mut drained = task::spawn(readiness.drained());
+    assert_pending!(drained.poll());
+    readiness.drain();
+    assert_pending!(drained.poll());
+    readiness.advance(Phase::Closing);
+    assert_pending!(drained.poll());
+    advance(Duration::from_secs(60)).await;
+    assert_pending!(drained.poll());
+    drop(job);
+    advance(11 * MS).await;
+    assert_ready!(drained.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_in_flight_before_closing_is_not_drained() {
+    let (readiness, _storage) = ready();
+    drop(readiness.track());
+    let mut drained = task::spawn(readiness.drained());
+    assert_pending!(drained.poll());
+    readiness.drain();
+    advance(Duration::from_secs(1)).await;
+    assert_pending!(drained.poll(), "requests still arrive");
+    readiness.advance(Phase::Closing);
+    assert_ready!(drained.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_counts_drained_waits_until_the_process_is_closed() {
+    let (readiness, _storage) = ready();
+    assert_eq!(readiness.in_flight(), None);
+    let mut drained = task::spawn(readiness.drained());
+    readiness.advance(Phase::Closing);
+    assert_pending!(drained.poll());
+    advance(Duration::from_secs(60)).await;
+    assert_pending!(drained.poll());
+    readiness.advance(Phase::Closed);
+    assert_ready!(drained.poll());
+}
+
+// === running a server ===
+
+/// Tells when it is dropped.
+struct Server(Arc<AtomicBool>);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_end_is_given_up_at_the_cap() {
+    let (readiness, _storage) = ready();
+    let _endless = [readiness.track(), readiness.track()];
+    let shutdown = readiness.shutdown().closing_cap(Duration::from_secs(20));
+    let shutdown = shutdown.on(now(())).build().unwrap();
+    let dropped = Arc::new(AtomicBool::new(false));
+    let server = Server(Arc::clone(&dropped));
+    let mut run = task::spawn(readiness.run(async move {
+        let _server = server;
+        shutdown.await;
+        pending::<()>().await;
+    }));
+    assert_pending!(run.poll());
+    advance(Duration::from_secs(5) + MS).await;
+    assert_pending!(run.poll());
+    advance(Duration::from_secs(20) - MS).await;
+    assert_pending!(run.poll());
+    assert!(!dropped.load(Ordering::Relaxed));
+    advance(2 * MS).await;
+    let cut_off = assert_ready!(run.poll()).unwrap_err();
+    assert!(dropped.load(Ordering::Relaxed));
+    assert_eq!(cut_off.in_flight, Some(2));
+    assert_eq!(
+        cut_off.to_string(),
+        "the server did not end in time: 2 in flight were cut off"
+    );
+    drop(run);
+    assert_eq!(phase(&readiness), Phase::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_in_time_closes_the_process_and_keeps_its_output() {
+    let (readiness, _storage) = ready();
+    let shutdown = readiness.shutdown().on(now(())).build().unwrap();
+    let output = readiness.run(async move {
+        shutdown.await;
+        sleep(Duration::from_secs(3)).await;
+        "served"
+    });
+    assert_eq!(output.await, Ok("served"));
+    assert_eq!(phase(&readiness), Phase::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_by_itself_leaves_the_process_as_it_is() {
+    let (readiness, _storage) = ready();
+    let output: Result<_, CutOff> = readiness.run(async { Err::<(), _>("port lost") }).await;
+    assert_eq!(output, Ok(Err("port lost")));
+    assert_eq!(phase(&readiness), Phase::Started);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quiet_before_the_end_does_not_cut_a_server_off() {
+    let (readiness, _storage) = ready();
+    drop(readiness.track());
+    let shutdown = readiness.shutdown().delay(Duration::ZERO).on(now(()));
+    let shutdown = shutdown.build().unwrap();
+    // Nothing is in flight, but a slow client still reads what was sent.
+    let output = readiness.run(async move {
+        shutdown.await;
+        sleep(Duration::from_secs(15)).await;
+    });
+    assert_eq!(output.await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_shutdown_a_server_runs_for_as_long_as_it_likes() {
+    let (readiness, _storage) = ready();
+    let mut run = task::spawn(readiness.run(sleep(Duration::from_secs(7_200))));
+    readiness.advance(Phase::Closed);
+    assert_pending!(run.poll());
+    advance(Duration::from_secs(7_199)).await;
+    assert_pending!(run.poll());
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(assert_ready!(run.poll()), Ok(()));
+}
+
+// === bad input ===
+
+#[test]
+fn a_shutdown_needs_a_runtime() {
+    let (readiness, _storage) = ready();
+    let error = readiness.shutdown().build().unwrap_err();
+    assert!(matches!(error, ShutdownError::NoRuntime));
+}
+
+#[tokio::test]
+async fn absurd_durations_are_refused() {
+    let (readiness, _storage) = ready();
+    let long = Duration::from_secs(86_401);
+    for builder in [
+        readiness.shutdown().delay(long),
+        readiness.shutdown().extend_up_to(long),
+        readiness.shutdown().closing_cap(Duration::MAX),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error, ShutdownError::TooLong { .. }), "{error}");
+    }
+    let short = readiness.shutdown().extend_up_to(Duration::from_secs(4));
+    let error = short.build().unwrap_err();
+    assert!(matches!(error, ShutdownError::ShortExtension { .. }));
+    assert_eq!(
+        error.to_string(),
+        "a delay of 5s cannot be extended up to 4s"
+    );
+
+    let longest = Duration::from_secs(86_400);
+    let builder = readiness.shutdown().delay(longest).extend_up_to(longest);
+    assert!(builder.closing_cap(Duration::ZERO).build().is_ok());
+}

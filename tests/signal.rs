@@ -1,0 +1,218 @@
+//! Signals, sent for real: a test binary of its own, whose tests take turns,
+//! for a signal reaches the whole process.
+#![cfg(all(unix, feature = "signal"))]
+
+mod support;
+
+use signal_hook::{
+    consts::{SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1},
+    low_level::raise,
+};
+use std::{
+    env,
+    os::unix::process::ExitStatusExt,
+    process::{Command, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use support::{ready, starting, until};
+use tokio::time::{Duration, advance, pause};
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_readiness::{
+    Phase, Readiness,
+    drain::{Shutdown, ShutdownError, Signals},
+};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const DELAY: Duration = Duration::from_secs(3_600);
+
+/// Sends the signal, and waits for the shutdown to hear it.
+async fn hears(shutdown: &mut task::Spawn<Shutdown>, signal: i32) {
+    raise(signal).unwrap();
+    until(|| shutdown.is_woken()).await;
+}
+
+/// Sends the signal, and waits until tokio has passed it on.
+async fn ignores(shutdown: &mut task::Spawn<Shutdown>, signal: i32) {
+    let kind = tokio::signal::unix::SignalKind::from_raw(signal);
+    let mut witness = tokio::signal::unix::signal(kind).unwrap();
+    raise(signal).unwrap();
+    support::soon(witness.recv()).await;
+    assert_pending!(shutdown.poll());
+}
+
+fn phase(readiness: &Readiness) -> Phase {
+    readiness.verdict().phase()
+}
+
+#[test]
+fn sigterm_drains_and_a_repeated_one_is_ignored() {
+    let _turn = turn();
+    run(async {
+        let (readiness, _storage) = ready();
+        let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
+        assert_pending!(shutdown.poll());
+        hears(&mut shutdown, SIGTERM).await;
+        assert_pending!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Draining);
+
+        ignores(&mut shutdown, SIGTERM).await;
+        assert_eq!(phase(&readiness), Phase::Draining);
+
+        pause();
+        advance(DELAY - Duration::from_secs(60)).await;
+        assert_pending!(shutdown.poll());
+        advance(Duration::from_secs(61)).await;
+        assert_ready!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Closing);
+    });
+}
+
+#[test]
+fn a_second_sigint_ends_the_delay() {
+    let _turn = turn();
+    for first in [SIGINT, SIGTERM] {
+        run(async {
+            let (readiness, _storage) = ready();
+            let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
+            assert_pending!(shutdown.poll());
+            hears(&mut shutdown, first).await;
+            assert_pending!(shutdown.poll());
+            assert_eq!(phase(&readiness), Phase::Draining);
+            hears(&mut shutdown, SIGINT).await;
+            assert_ready!(shutdown.poll());
+            assert_eq!(phase(&readiness), Phase::Closing);
+        });
+    }
+}
+
+#[test]
+fn a_signal_before_the_first_poll_is_not_lost() {
+    let _turn = turn();
+    run(async {
+        let (readiness, _storage) = ready();
+        let shutdown = readiness.drain_on_signal(Duration::ZERO).unwrap();
+        raise(SIGTERM).unwrap();
+        support::soon(shutdown).await;
+        assert_eq!(phase(&readiness), Phase::Closing);
+    });
+}
+
+#[test]
+fn sigterm_during_startup_never_opens_the_gate() {
+    let _turn = turn();
+    run(async {
+        let (readiness, storage) = starting();
+        let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
+        assert_pending!(shutdown.poll());
+        hears(&mut shutdown, SIGTERM).await;
+        assert_pending!(shutdown.poll());
+        storage.ready();
+        assert!(!readiness.verdict().has_started());
+        assert!(!readiness.verdict().is_ready());
+    });
+}
+
+#[test]
+fn other_signals_drain_if_they_are_chosen() {
+    let _turn = turn();
+    run(async {
+        let (readiness, _storage) = ready();
+        let signals = Signals::none().number(SIGQUIT).number(SIGUSR1);
+        let shutdown = readiness.shutdown().delay(DELAY).on_signals(signals);
+        let mut shutdown = task::spawn(shutdown.build().unwrap());
+        assert_pending!(shutdown.poll());
+        hears(&mut shutdown, SIGUSR1).await;
+        assert_pending!(shutdown.poll());
+        assert_eq!(phase(&readiness), Phase::Draining);
+        ignores(&mut shutdown, SIGQUIT).await;
+    });
+}
+
+#[test]
+fn a_signal_that_cannot_be_caught_is_an_error_where_it_is_asked_for() {
+    let _turn = turn();
+    run(async {
+        let (readiness, _storage) = ready();
+        for number in [SIGKILL, -1, 4_096] {
+            let signals = Signals::default().number(number);
+            let error = readiness.shutdown().on_signals(signals).build();
+            let error = error.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("cannot listen for signal {number}")
+            );
+            let ShutdownError::Signal { signal, .. } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(signal, number);
+        }
+    });
+}
+
+#[test]
+fn there_is_an_error_and_no_panic_outside_of_a_runtime() {
+    let (readiness, _storage) = ready();
+    let error = readiness.drain_on_signal(DELAY).unwrap_err();
+    assert!(matches!(error, ShutdownError::NoRuntime), "{error}");
+}
+
+#[test]
+fn ctrl_c_kills_again_once_the_shutdown_has_completed() {
+    if env::var_os(CHILD).is_some() {
+        run(async {
+            let (readiness, _storage) = ready();
+            let shutdown = readiness.drain_on_signal(Duration::ZERO).unwrap();
+            raise(SIGTERM).unwrap();
+            shutdown.await;
+            // Neither of these is to end it, the third is.
+            raise(SIGTERM).unwrap();
+            raise(SIGTERM).unwrap();
+            raise(SIGINT).unwrap();
+        });
+        return;
+    }
+    let _turn = turn();
+    let status = child("ctrl_c_kills_again_once_the_shutdown_has_completed");
+    assert_eq!(status.signal(), Some(SIGINT), "{status}");
+}
+
+#[test]
+fn ctrl_c_does_not_kill_before() {
+    if env::var_os(CHILD).is_some() {
+        run(async {
+            let (readiness, _storage) = ready();
+            let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
+            assert_pending!(shutdown.poll());
+            hears(&mut shutdown, SIGINT).await;
+            assert_pending!(shutdown.poll());
+        });
+        return;
+    }
+    let _turn = turn();
+    let status = child("ctrl_c_does_not_kill_before");
+    assert!(status.success(), "{status}");
+}
+
+const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
+
+/// Runs one test of this binary in a process of its own.
+fn child(test: &str) -> ExitStatus {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap()
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
