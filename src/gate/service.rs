@@ -78,13 +78,36 @@ where
 impl<S> ReadinessService<S> {
     /// Passes a request on, at once if the inner service has room.
     #[inline]
-    fn pass<B, R>(&mut self, mut request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    fn pass<B, R>(&mut self, request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        if self.gate.policy.counts_in_flight {
+            return self.count(request, admission);
+        }
+        // No task waits for this answer, so there is nobody to wake: while it
+        // is pending, the future returned here asks again with its own waker.
+        match self
+            .inner
+            .poll_ready(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Ok(())) => {
+                ResponseFuture::admitted(self.inner.call(request), admission, None)
+            }
+            room => self.no_room(request, None, room),
+        }
+    }
+
+    /// Passes a request on that counts as in flight until its response ends.
+    ///
+    /// Apart from [`pass`](Self::pass), for whoever does not count shall not
+    /// pay for it.
+    #[inline]
+    fn count<B, R>(&mut self, mut request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
         let in_flight = self.gate.enter(request.uri().path());
-        // No task waits for this answer, so there is nobody to wake: while it
-        // is pending, the future returned here asks again with its own waker.
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
@@ -93,28 +116,28 @@ impl<S> ReadinessService<S> {
                 keep_upgrade_in_flight(&mut request, in_flight.as_ref());
                 ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
             }
-            Poll::Ready(Err(error)) => {
-                // What failed is not to be used again.
-                self.replace_inner();
-                ResponseFuture::failed(error)
-            }
-            Poll::Pending => self.queue(request, in_flight),
+            room => self.no_room(request, in_flight, room),
         }
     }
 
-    /// Lets a request wait for room in the inner service.
+    /// Lets a request wait for room in the inner service, or fails with it.
     #[cold]
-    fn queue<B, R>(
+    fn no_room<B, R>(
         &mut self,
         request: Request<B>,
         in_flight: Option<InFlight>,
+        room: Poll<Result<(), S::Error>>,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        // The service that was asked may hold a place in some queue, so it,
-        // and not a clone of it, is the one to wait for.
+        // What failed is not to be used again; what is pending may hold a
+        // place in some queue, so it, and not a clone of it, is the one to
+        // wait for.
         let asked = self.replace_inner();
+        if let Poll::Ready(Err(error)) = room {
+            return ResponseFuture::failed(error);
+        }
         let queue = Queue::admitted(&self.gate, in_flight);
         ResponseFuture::waiting(Waiting::new(queue, asked, request))
     }
