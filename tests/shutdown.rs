@@ -1,0 +1,385 @@
+//! The end of real servers under load: axum, hyper and tonic.
+
+mod support;
+
+use axum::{Router, body::Body, extract::State, routing::get};
+use bytes::Bytes;
+use http::{
+    Request, Response, StatusCode,
+    header::{CONNECTION, UPGRADE},
+};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use std::{
+    convert::Infallible,
+    future::IntoFuture,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use support::{listen, ready, soon, until};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tower::{Layer, service_fn};
+use tower_readiness::{
+    Phase, Readiness, ReadinessLayer,
+    drain::{CutOff, InFlight, Shutdown},
+};
+
+/// Long enough for some load, and no figure that anything is judged by.
+const DELAY: Duration = Duration::from_millis(300);
+
+fn shutdown(readiness: &Readiness) -> Shutdown {
+    readiness.shutdown().delay(DELAY).build().unwrap()
+}
+
+// === load ===
+
+/// Keeps one HTTP/2 connection busy until the server lets go of it, and tells
+/// how many of the requests that were sent on it were answered.
+async fn load_one_http2_connection(address: SocketAddr) -> u64 {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let mut loops = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let mut sender = sender.clone();
+        loops.spawn(async move {
+            let mut answered = 0_u64;
+            loop {
+                if sender.ready().await.is_err() {
+                    return answered;
+                }
+                let request = Request::get(format!("http://{address}/"));
+                let request = request.body(Empty::<Bytes>::new()).unwrap();
+                match sender.try_send_request(request).await {
+                    Ok(response) => {
+                        assert_eq!(response.status(), StatusCode::OK);
+                        let body = response.into_body().collect().await.unwrap();
+                        assert_eq!(body.to_bytes(), "served");
+                        answered += 1;
+                    }
+                    // It comes back unless it was sent.
+                    Err(mut error) => {
+                        assert!(error.take_message().is_some(), "lost: {error:?}");
+                        return answered;
+                    }
+                }
+            }
+        });
+    }
+    drop(sender);
+    let answered = loops.join_all().await.into_iter().sum();
+    connection.await.unwrap().unwrap();
+    answered
+}
+
+async fn serves_all_that_is_sent(
+    readiness: Readiness,
+    address: SocketAddr,
+    handled: Arc<AtomicU64>,
+    server: JoinHandle<()>,
+) {
+    let load = tokio::spawn(load_one_http2_connection(address));
+    until(|| handled.load(Ordering::Relaxed) > 100).await;
+    readiness.drain();
+    let while_draining = handled.load(Ordering::Relaxed);
+    let answered = soon(load).await.unwrap();
+    soon(server).await.unwrap();
+    assert_eq!(answered, handled.load(Ordering::Relaxed));
+    assert!(answered > while_draining, "the drain served on");
+    assert_eq!(readiness.verdict().phase(), Phase::Closed);
+    assert_eq!(readiness.in_flight(), Some(0));
+}
+
+// === servers ===
+
+/// A service that takes a moment, so that some are always in flight.
+async fn slow(handled: Arc<AtomicU64>) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    handled.fetch_add(1, Ordering::Relaxed);
+    "served"
+}
+
+#[tokio::test]
+async fn axum_loses_nothing_of_an_http_2_connection() {
+    let (readiness, _storage) = ready();
+    let handled = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&handled);
+    let app = Router::new()
+        .route("/", get(move || slow(Arc::clone(&counter))))
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
+    let (listener, address) = listen().await;
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown(&readiness));
+    let run = readiness.clone();
+    let server = tokio::spawn(async move { run.run(server).await.unwrap().unwrap() });
+    serves_all_that_is_sent(readiness, address, handled, server).await;
+}
+
+/// As in the hyper example.
+async fn serve_with_hyper<S>(listener: TcpListener, service: S, shutdown: Shutdown)
+where
+    S: tower::Service<Request<Incoming>, Error = Infallible> + Clone + Send + 'static,
+    S: tower::Service<
+            Request<Incoming>,
+            Response = Response<tower_readiness::gate::ReadinessBody<Full<Bytes>>>,
+        >,
+    S::Future: Send,
+{
+    let server = auto::Builder::new(TokioExecutor::new());
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            () = &mut shutdown => break,
+        };
+        let service = TowerToHyperService::new(service.clone());
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection.into_owned());
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+#[tokio::test]
+async fn hyper_loses_nothing_of_an_http_2_connection() {
+    let (readiness, _storage) = ready();
+    let handled = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&handled);
+    let service = service_fn(move |_: Request<Incoming>| {
+        let served = slow(Arc::clone(&counter));
+        async { Ok::<_, Infallible>(Response::new(Full::from(served.await))) }
+    });
+    let service = ReadinessLayer::new(&readiness)
+        .count_in_flight()
+        .layer(service);
+    let (listener, address) = listen().await;
+    let shutdown = shutdown(&readiness);
+    let run = readiness.clone();
+    let server = tokio::spawn(async move {
+        let server = serve_with_hyper(listener, service, shutdown);
+        run.run(server).await.unwrap();
+    });
+    serves_all_that_is_sent(readiness, address, handled, server).await;
+}
+
+#[tokio::test]
+async fn tonic_loses_nothing_of_an_http_2_connection() {
+    let (readiness, _storage) = ready();
+    let handled = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&handled);
+    let routes = tonic::service::Routes::from(
+        Router::new().route("/", get(move || slow(Arc::clone(&counter)))),
+    );
+    let (listener, address) = listen().await;
+    let server = tonic::transport::Server::builder()
+        .layer(ReadinessLayer::new(&readiness).count_in_flight())
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown(&readiness));
+    let run = readiness.clone();
+    let server = tokio::spawn(async move { run.run(server).await.unwrap().unwrap() });
+    serves_all_that_is_sent(readiness, address, handled, server).await;
+}
+
+// === HTTP/1 ===
+
+#[tokio::test]
+async fn keep_alive_clients_move_on_while_the_server_still_accepts() {
+    let (readiness, _storage) = ready();
+    let app = Router::new()
+        .route("/", get(async || "served"))
+        .layer(ReadinessLayer::new(&readiness));
+    let (listener, address) = listen().await;
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(3_600));
+    let shutdown = shutdown.build().unwrap();
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    let server = tokio::spawn(server.into_future());
+
+    let client = Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .build_http::<Empty<Bytes>>();
+    let ask = || client.get(format!("http://{address}/").parse().unwrap());
+    let before = soon(ask()).await.unwrap();
+    assert!(!before.headers().contains_key(CONNECTION));
+    before.into_body().collect().await.unwrap();
+    readiness.drain();
+    for _ in 0..100 {
+        let answer = soon(ask()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()[CONNECTION], "close");
+        answer.into_body().collect().await.unwrap();
+    }
+    readiness.advance(Phase::Closing);
+    soon(server).await.unwrap().unwrap();
+}
+
+// === streams ===
+
+#[tokio::test]
+async fn a_handler_can_end_its_stream_when_the_process_drains() {
+    let (readiness, _storage) = ready();
+    async fn events(State(readiness): State<Readiness>) -> Body {
+        let draining = readiness.draining();
+        let ticks = futures_util::stream::repeat_with(|| "data: tick\n\n");
+        let events = futures_util::stream::unfold(
+            (ticks, Box::pin(draining), false),
+            |(mut ticks, mut draining, over)| async move {
+                use futures_util::StreamExt;
+                if over {
+                    return None;
+                }
+                let (event, over) = tokio::select! {
+                    biased;
+                    () = &mut draining => ("event: bye\n\n", true),
+                    () = tokio::time::sleep(Duration::from_millis(1)) => {
+                        (ticks.next().await?, false)
+                    }
+                };
+                Some((Ok::<_, Infallible>(event), (ticks, draining, over)))
+            },
+        );
+        Body::from_stream(events)
+    }
+    let app = Router::new()
+        .route("/", get(events))
+        .with_state(readiness.clone())
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
+    let (listener, address) = listen().await;
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown(&readiness));
+    let run = readiness.clone();
+    let server = tokio::spawn(async move { run.run(server).await });
+
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(format!("http://{address}/").parse().unwrap());
+    let mut body = answer.await.unwrap().into_body();
+    soon(body.frame()).await.unwrap().unwrap();
+    assert_eq!(readiness.in_flight(), Some(1));
+    readiness.drain();
+    let rest = soon(body.collect()).await.unwrap().to_bytes();
+    assert!(rest.ends_with(b"event: bye\n\n"), "{rest:?}");
+    soon(readiness.drained()).await;
+    soon(server).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_never_ends_is_cut_off_at_the_cap() {
+    let (readiness, _storage) = ready();
+    let endless = || async {
+        let one = futures_util::stream::iter([Ok::<_, Infallible>("and on …\n")]);
+        Body::from_stream(futures_util::StreamExt::chain(
+            one,
+            futures_util::stream::pending(),
+        ))
+    };
+    let app = Router::new()
+        .route("/", get(endless))
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
+    let (listener, address) = listen().await;
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let shutdown = shutdown.closing_cap(DELAY).build().unwrap();
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    let run = readiness.clone();
+    let server = tokio::spawn(async move { run.run(server).await });
+
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let answer = client.get(format!("http://{address}/").parse().unwrap());
+        bodies.push(answer.await.unwrap().into_body());
+    }
+    readiness.drain();
+    let cut_off: CutOff = soon(server).await.unwrap().unwrap_err();
+    assert_eq!(cut_off.in_flight, Some(3));
+    assert_eq!(readiness.verdict().phase(), Phase::Closed);
+}
+
+// === upgrades ===
+
+/// Says what it hears, until it is told to stop.
+async fn echo(
+    mut request: Request<Incoming>,
+    stop: Arc<Notify>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let in_flight = request.extensions_mut().remove::<InFlight>();
+    tokio::spawn(async move {
+        let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
+        let (mut reads, mut writes) = tokio::io::split(TokioIo::new(upgraded));
+        tokio::select! {
+            copied = tokio::io::copy(&mut reads, &mut writes) => drop(copied),
+            () = stop.notified() => {}
+        }
+        drop(in_flight);
+    });
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, http::HeaderValue::from_static("echo"));
+    headers.insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
+    Ok(response)
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_waited_for_through_its_token() {
+    let (readiness, _storage) = ready();
+    let stop = Arc::new(Notify::new());
+    let stop_echo = Arc::clone(&stop);
+    let service = service_fn(move |request| echo(request, Arc::clone(&stop_echo)));
+    let service = ReadinessLayer::new(&readiness)
+        .count_in_flight()
+        .layer(service);
+    let (listener, address) = listen().await;
+    let server = tokio::spawn(serve_with_hyper(listener, service, shutdown(&readiness)));
+
+    // The drain has begun when it arrives: a 101 keeps its header.
+    readiness.drain();
+    let mut client = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n"
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        soon(client.read_line(&mut head)).await.unwrap();
+    }
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(head.contains("connection: upgrade\r\n"), "{head}");
+    assert!(!head.contains("close"), "{head}");
+
+    // The server is done with it, the process is not.
+    soon(server).await.unwrap();
+    assert_eq!(readiness.verdict().phase(), Phase::Closing);
+    assert_eq!(readiness.in_flight(), Some(1));
+    client.write_all(b"still there?").await.unwrap();
+    let mut echoed = [0; 12];
+    soon(client.read_exact(&mut echoed)).await.unwrap();
+    assert_eq!(&echoed, b"still there?");
+
+    let drained = tokio::spawn({
+        let readiness = readiness.clone();
+        async move { readiness.drained().await }
+    });
+    assert!(!drained.is_finished());
+    stop.notify_one();
+    soon(drained).await.unwrap();
+}
