@@ -19,6 +19,7 @@ use std::{
     future::IntoFuture,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 use tokio::net::TcpListener;
 use tower_readiness::{
@@ -50,13 +51,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let admin_port = env::var("ADMIN_PORT").map_or(Ok(next_to_it), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let admin_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, admin_port)).await?;
+    let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     print_walk_through(listener.local_addr()?, admin_listener.local_addr()?);
 
     // In a task of its own, so that it answers until the process ends.
     tokio::spawn(axum::serve(admin_listener, admin).into_future());
-    axum::serve(listener, app)
-        .with_graceful_shutdown(drain_on_ctrl_c(readiness))
-        .await?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    readiness.run(server).await??;
     Ok(())
 }
 
@@ -76,16 +77,6 @@ async fn flip(
         _ => return Err((StatusCode::NOT_FOUND, "the only subsystem is storage\n")),
     }
     Ok(format!("{subsystem} is {state}\n"))
-}
-
-async fn drain_on_ctrl_c(readiness: Readiness) {
-    // An error means that there is no ctrl-c to wait for.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    // Load balancers are told first. They take a while to notice: in front of
-    // one, sleep here for as long, and serve meanwhile.
-    readiness.drain();
 }
 
 fn print_walk_through(address: SocketAddr, admin: SocketAddr) {
@@ -115,6 +106,6 @@ Degraded is ready enough
   curl -i http://{address}/
   curl -i http://{admin}/readyz
 
-End with ctrl-c."
+End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill."
     );
 }

@@ -46,9 +46,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // For the demo only. Reasons hold what errors say, so strangers get
         // none by default.
         .with_probes(Probes::new(&readiness).detail(Detail::Full))
-        .exempt(|head| head.uri().path().starts_with("/demo/"));
+        .exempt(|head| head.uri().path().starts_with("/demo/"))
+        .count_in_flight();
     let app = Router::new()
         .route("/", get(async || "hello\n"))
+        .route("/slow", get(slow))
         .route("/search", get(async || "found\n").layer(search_gate))
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(demo.clone())
@@ -64,15 +66,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Once bound it cannot fail, so nobody needs to keep its reporter.
     readiness.reporter("listener")?.leave_ready();
 
+    let shutdown = readiness.drain_on_signal(DRAIN_DELAY)?;
+
     print_walk_through(listener.local_addr()?, admin_listener.local_addr()?);
     tokio::spawn(come_up(demo));
     // In a task of its own, so that it answers until the process ends.
     tokio::spawn(axum::serve(admin_listener, admin).into_future());
-    axum::serve(listener, app)
-        .with_graceful_shutdown(drain_on_ctrl_c(readiness))
-        .await?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    readiness.run(server).await??;
+    println!("Drained.");
     Ok(())
 }
+
+/// What the slowest load balancer takes to notice.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// In this order, one every [`STEP`].
 const COMING_UP: [&str; 5] = ["authenticate", "authorize", "storage", "cache", "database"];
@@ -150,14 +157,9 @@ async fn flip(
     Ok(format!("the process is {condition} now\n"))
 }
 
-async fn drain_on_ctrl_c(readiness: Readiness) {
-    // An error means that there is no ctrl-c to wait for.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    // Load balancers are told first. They take a while to notice: in front of
-    // one, sleep here for as long, and serve meanwhile.
-    readiness.drain();
+async fn slow() -> &'static str {
+    sleep(Duration::from_secs(8)).await;
+    "that took a while\n"
 }
 
 fn print_walk_through(address: SocketAddr, admin: SocketAddr) {
@@ -201,6 +203,15 @@ A dropped reporter, as after a panic, closes the gate and says why; its successo
   curl -i -X POST http://{address}/demo/authorize/ready
 
 Any of {COMING_UP:?}
-can be ready, degraded, failing, dead or drop. End with ctrl-c."
+can be ready, degraded, failing, dead or drop.
+
+The end: for {DRAIN_DELAY:?} readiness is red but all is served, then what is in flight is finished
+  curl -i http://{address}/slow &
+  kill -TERM {pid}
+  curl -i http://{address}/
+  curl -i http://{address}/readyz
+  curl -i http://{admin}/readyz
+Or press ctrl-c, once to drain, twice to skip the delay, three times to kill.",
+        pid = std::process::id(),
     );
 }

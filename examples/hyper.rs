@@ -35,7 +35,7 @@ use std::{
 };
 use tokio::{net::TcpListener, time::sleep};
 use tower::{Layer, Service, service_fn};
-use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, drain::Shutdown};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,8 +49,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let response = answer(&request, &reporter);
         async { Ok::<_, Infallible>(response) }
     });
-    let layer =
-        ReadinessLayer::new(&readiness).exempt(|head| head.uri().path().starts_with("/demo/"));
+    let layer = ReadinessLayer::new(&readiness)
+        .exempt(|head| head.uri().path().starts_with("/demo/"))
+        .count_in_flight();
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
@@ -60,13 +61,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let address = listener.local_addr()?;
+    let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     if env::var("LAYER").is_ok_and(|layer| layer == "off") {
         println!("Serving on http://{address} without the layer:\n  curl -i http://{address}/");
-        serve(listener, service, readiness).await?;
+        readiness.run(serve(listener, service, shutdown)).await??;
     } else {
         print_walk_through(address);
-        serve(listener, layer.layer(service), readiness).await?;
+        let server = serve(listener, layer.layer(service), shutdown);
+        readiness.run(server).await??;
     }
+    println!("Drained.");
     Ok(())
 }
 
@@ -89,8 +93,9 @@ fn answer(request: &Request<Incoming>, storage: &Reporter) -> Response<Full<Byte
     response
 }
 
-/// Serves any Tower service until ctrl-c.
-async fn serve<S, B>(listener: TcpListener, service: S, readiness: Readiness) -> io::Result<()>
+/// Serves any Tower service until it shall stop to accept, and then to the end
+/// of what is in flight.
+async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -99,14 +104,11 @@ where
 {
     let server = auto::Builder::new(TokioExecutor::new());
     let graceful = GracefulShutdown::new();
-    let mut ctrl_c = pin!(tokio::signal::ctrl_c());
+    let mut shutdown = pin!(shutdown);
     loop {
         let (stream, _) = tokio::select! {
             accepted = listener.accept() => accepted?,
-            stopped = &mut ctrl_c => {
-                stopped?;
-                break;
-            }
+            () = &mut shutdown => break,
         };
         let service = TowerToHyperService::new(service.clone());
         let connection = server
@@ -118,9 +120,8 @@ where
             let _ = connection.await;
         });
     }
-    // Load balancers are told first. They take a while to notice: in front of
-    // one, go on to accept for as long.
-    readiness.drain();
+    // No more connections; HTTP/2 is told by GOAWAY, and finishes its streams.
+    drop(listener);
     graceful.shutdown().await;
     Ok(())
 }
@@ -146,6 +147,6 @@ Storage fails: the gate closes, the process is alive, and storage comes back
   curl -i -X POST http://{address}/demo/storage/ready
   curl -i http://{address}/
 
-End with ctrl-c."
+End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill."
     );
 }

@@ -75,10 +75,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     print_walk_through(listener.local_addr()?, &upstream, built_in);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(drain_on_ctrl_c(readiness))
-        .await?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    readiness.run(server).await??;
     Ok(())
 }
 
@@ -154,16 +154,6 @@ async fn flip(
     }
 }
 
-async fn drain_on_ctrl_c(readiness: Readiness) {
-    // An error means that there is no ctrl-c to wait for.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    // Load balancers are told first. They take a while to notice: in front of
-    // one, sleep here for as long, and serve meanwhile.
-    readiness.drain();
-}
-
 fn print_walk_through(address: SocketAddr, upstream: &Uri, built_in: bool) {
     let (stop, start) = if built_in {
         let flip = format!("curl -i -X POST http://{address}/demo/upstream");
@@ -192,6 +182,6 @@ Start it again: the gate opens by itself
   curl -i 'http://{address}/readyz?wait=5'
   curl -i http://{address}/any/path
 
-End with ctrl-c."
+End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill."
     );
 }

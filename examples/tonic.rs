@@ -16,6 +16,7 @@ use std::{
     env,
     net::{Ipv4Addr, SocketAddr},
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::net::TcpListener;
 use tonic::{
@@ -40,11 +41,12 @@ async fn main() -> Result<(), Error> {
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
+    let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     let server = Server::builder()
         .accept_http1(true) // What most probes speak, the kubelet's for one.
         .layer(ReadinessLayer::new(&readiness))
         .add_service(Greeter)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), drain_on_ctrl_c(readiness));
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), shutdown);
     let server = tokio::spawn(server);
 
     let channel = Channel::from_shared(format!("http://{address}"))?.connect_lazy();
@@ -66,7 +68,7 @@ async fn main() -> Result<(), Error> {
 
     if env::var_os("ONCE").is_none() {
         print_walk_through(address);
-        server.await??;
+        readiness.run(server).await???;
     }
     Ok(())
 }
@@ -94,16 +96,6 @@ fn show(expected: Code, outcome: Result<String, Status>) -> Result<(), Error> {
     }
 }
 
-async fn drain_on_ctrl_c(readiness: Readiness) {
-    // An error means that there is no ctrl-c to wait for.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    // Load balancers are told first. They take a while to notice: in front of
-    // one, sleep here for as long, and serve meanwhile.
-    readiness.drain();
-}
-
 fn print_walk_through(address: SocketAddr) {
     println!(
         "
@@ -114,7 +106,7 @@ The probes, over HTTP/2 and HTTP/1.1
   curl -i http://{address}/readyz
   curl -i http://{address}/livez
 
-End with ctrl-c."
+End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill."
     );
 }
 
