@@ -9,6 +9,7 @@
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
+//! use std::time::Duration;
 //! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
 //! # async fn sync_policy() -> Result<(), std::io::Error> { Ok(()) }
 //!
@@ -42,7 +43,13 @@
 //!
 //! let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
 //! readiness.reporter("listener")?.leave_ready(); // green only once the port is bound
-//! axum::serve(listener, app).await?;
+//!
+//! # #[cfg(feature = "signal")]
+//! let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+//! # #[cfg(not(feature = "signal"))]
+//! # let shutdown = readiness.shutdown().build()?;
+//! let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+//! readiness.run(server).await??;
 //! # Ok(())
 //! # }
 //! ```
@@ -68,19 +75,23 @@
 //! A **reporter that goes away leaves no green behind**: dropping it, as a
 //! panic does, reports that the subsystem fails.
 //!
-//! **Draining serves first and refuses later**: [`Readiness::drain`] turns
-//! readiness red for good while traffic is still served, because load balancers
-//! learn of it late.
+//! **Draining serves first and refuses later**: from the signal on readiness is
+//! red for good while traffic is still served, because load balancers learn of
+//! it late. See [`drain`].
 //!
 //! # Where to look
 //!
 //! - [`Readiness`], [`Subsystem`], [`Reporter`]: declare and report
 //! - [`gate`]: what happens to traffic
 //! - [`probe`]: what probes answer
+//! - [`drain`]: how the process ends
 //! - [`Snapshot`], [`Subscription`]: read and follow
+//! - [`guide`]: how to choose what is required, and how to end without losing
+//!   a request
 //!
 //! # Features
 //!
+//! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
 //!   starting and refused requests at `debug`.
@@ -91,6 +102,7 @@
 
 pub mod drain;
 pub mod gate;
+pub mod guide;
 pub mod probe;
 mod report;
 mod state;
@@ -109,6 +121,6 @@ pub use self::{
 };
 
 /// Tests the code in the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -10,7 +10,7 @@ impl Readiness {
     /// of it takes. See the [module documentation](crate::drain).
     ///
     /// ```
-    /// # use tower_readiness::{Readiness, Subsystem, drain::Signals};
+    /// # use tower_readiness::{Readiness, Subsystem};
     /// # use std::time::Duration;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,12 +18,12 @@ impl Readiness {
     /// # let parent_is_gone = async {};
     /// let shutdown = readiness
     ///     .shutdown()
-    ///     .on_signals(Signals::default())
     ///     .on(parent_is_gone)
     ///     .delay(Duration::from_secs(7))
     ///     .extend_up_to(Duration::from_secs(15))
     ///     .closing_cap(Duration::from_secs(10))
     ///     .build()?;
+    /// # readiness.advance(tower_readiness::Phase::Closing);
     /// # shutdown.await;
     /// # Ok(())
     /// # }

@@ -30,7 +30,10 @@ impl Readiness {
     /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
     /// # let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
     /// # let app = axum::Router::new();
+    /// # #[cfg(feature = "signal")]
     /// let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+    /// # #[cfg(not(feature = "signal"))]
+    /// # let shutdown = readiness.shutdown().build()?;
     /// let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
     /// readiness.run(server).await??;
     /// # Ok(())

@@ -1,0 +1,227 @@
+//! Who learns when that a process ends, and which number to set where.
+//!
+//! # Why a server that shuts down gracefully still loses requests
+//!
+//! What servers call graceful shutdown begins by closing the listening socket.
+//! A load balancer does not know that yet. Until its next probes have failed,
+//! it goes on to send requests to a port where nobody listens, and every one
+//! of them is an error that a user sees. The process has to do it the other
+//! way round: turn its readiness red, serve until the last load balancer has
+//! noticed, and only then close.
+//!
+//! Connections that are kept alive are the other half. Nothing is refused on
+//! them, so nobody moves away; when the process closes them at last, a request
+//! may be on its way, and neither side can tell whether it was handled. So from
+//! the first moment of the drain every HTTP/1 response carries
+//! `connection: close`, and by the end of the delay the busy connections are
+//! elsewhere. HTTP/2 needs no help: its GOAWAY says which streams will still be
+//! answered (RFC 9113, section 6.8).
+//!
+//! # The timeline of a pod's end
+//!
+//! With the defaults of Kubernetes (a grace period of 30 s) and of
+//! [`drain_on_signal`](crate::Readiness::drain_on_signal):
+//!
+//! | seconds | Kubernetes | the process | load balancers |
+//! |---|---|---|---|
+//! | 0 | marks the pod as terminating; removes its endpoint and sends SIGTERM, in no particular order | `Draining`: readiness red, all is served, `connection: close` | know nothing yet |
+//! | 0 to 2 | the removal reaches kube-proxy and ingress controllers | serves | stop sending, one after the other |
+//! | 4 to 6 | | serves | one that probes by itself, with HAProxy's defaults, has noticed now |
+//! | 5 | | `Closing`: stops to accept, sends GOAWAY, finishes what is in flight | |
+//! | up to 25 | | `Closed`: gives up on what is left ([`closing_cap`]) | |
+//! | 30 | SIGKILL | | |
+//!
+//! [`closing_cap`]: crate::drain::ShutdownBuilder::closing_cap
+//!
+//! # Which number to set where
+//!
+//! **The delay** has to be longer than the slowest of those who must notice
+//! takes in the worst case.
+//!
+//! | who must notice | takes | delay |
+//! |---|---|---|
+//! | a Kubernetes service in a healthy cluster | 1 to 2 s | 5 s |
+//! | HAProxy, `check` with its defaults: `inter 2s`, `fall 3`, the interval as timeout | 4 to 6 s | 7 s |
+//! | HAProxy with `inter 300ms fall 3` | up to 1.2 s | 2 s |
+//! | AWS ALB with its defaults: 30 s, 2 failures, 5 s timeout | 30 to 65 s | deregister the target first, or probe more often |
+//! | nobody: a socket of systemd's, a preStop hook that slept already | 0 | 0 |
+//!
+//! HAProxy's own failure detection is *interval × (fall − 1)*, plus up to one
+//! interval until the first probe that fails, plus its timeout if the probe is
+//! not answered at all. Ours are answered, which is why they should be.
+//!
+//! **Delay + cap** has to fit, with a second or two to spare, into what is left
+//! until SIGKILL. The longest request you want to finish has to fit into the
+//! cap.
+//!
+//! | who stops it | time until SIGKILL | set by |
+//! |---|---|---|
+//! | Docker | 10 s | `docker stop --timeout`, Compose `stop_grace_period` |
+//! | Kubernetes | 30 s, preStop hook included | `terminationGracePeriodSeconds` |
+//! | systemd | 90 s | `TimeoutStopSec` |
+//!
+//! The defaults here (5 s and 20 s) fit Kubernetes and systemd. In Docker, give
+//! the container more time or choose smaller ones.
+//!
+//! **A preStop hook that sleeps** does the same as the delay, for a process
+//! that knows no better: it need not be there any more. If it has to stay, the
+//! process learns of the end only when the sleep is over; then a delay of zero
+//! is right, and the responses that ask to reconnect are lost.
+//!
+//! # axum
+//!
+//! ```
+//! # use axum::{Router, routing::get};
+//! # use std::time::Duration;
+//! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("listener")).build()?;
+//! # readiness.reporter("listener")?.leave_ready();
+//! let app = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .layer(ReadinessLayer::new(&readiness).count_in_flight());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!
+//! # #[cfg(feature = "signal")]
+//! let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+//! # #[cfg(not(feature = "signal"))]
+//! # let shutdown = readiness.shutdown().build()?;
+//! # readiness.advance(tower_readiness::Phase::Closing);
+//! let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+//! readiness.run(server).await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # hyper
+//!
+//! hyper-util's `GracefulShutdown` watches the connections; the shutdown is one
+//! more thing that the accept loop waits for.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use hyper::body::Incoming;
+//! use hyper_util::{
+//!     rt::{TokioExecutor, TokioIo},
+//!     server::{conn::auto, graceful::GracefulShutdown},
+//!     service::TowerToHyperService,
+//! };
+//! use std::{convert::Infallible, pin::pin, time::Duration};
+//! use tower::{Layer, service_fn};
+//! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("listener")).build()?;
+//! # readiness.reporter("listener")?.leave_ready();
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!
+//! let service = ReadinessLayer::new(&readiness)
+//!     .count_in_flight()
+//!     .layer(service_fn(async |_: Request<Incoming>| {
+//!         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello")))
+//!     }));
+//!
+//! # #[cfg(feature = "signal")]
+//! let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+//! # #[cfg(not(feature = "signal"))]
+//! # let shutdown = readiness.shutdown().build()?;
+//! # readiness.advance(tower_readiness::Phase::Closing);
+//! readiness.run(async {
+//!     let server = auto::Builder::new(TokioExecutor::new());
+//!     let graceful = GracefulShutdown::new();
+//!     let mut shutdown = pin!(shutdown);
+//!     loop {
+//!         let (stream, _) = tokio::select! {
+//!             accepted = listener.accept() => accepted?,
+//!             () = &mut shutdown => break,
+//!         };
+//!         let service = TowerToHyperService::new(service.clone());
+//!         let connection = server.serve_connection(TokioIo::new(stream), service);
+//!         let connection = graceful.watch(connection.into_owned());
+//!         tokio::spawn(async move {
+//!             let _ = connection.await; // a client that hangs up is no news
+//!         });
+//!     }
+//!     drop(listener);
+//!     graceful.shutdown().await;
+//!     Ok::<(), std::io::Error>(())
+//! }).await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # tonic
+//!
+//! ```
+//! # use std::time::Duration;
+//! use tokio_stream::wrappers::TcpListenerStream;
+//! use tonic::transport::Server;
+//! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("listener")).build()?;
+//! # readiness.reporter("listener")?.leave_ready();
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let (_, greeter) = tonic_health::server::health_reporter();
+//!
+//! # #[cfg(feature = "signal")]
+//! let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+//! # #[cfg(not(feature = "signal"))]
+//! # let shutdown = readiness.shutdown().build()?;
+//! # readiness.advance(tower_readiness::Phase::Closing);
+//! let server = Server::builder()
+//!     .layer(ReadinessLayer::new(&readiness).count_in_flight())
+//!     .add_service(greeter)
+//!     .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown);
+//! readiness.run(server).await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Streams and upgraded connections
+//!
+//! A handler that streams without end holds up the server until the cap. It can
+//! be polite instead: [`draining`](crate::Readiness::draining) tells it when to
+//! finish, so that the client comes back elsewhere while all is well.
+//!
+//! ```
+//! # use tower_readiness::{Readiness, Subsystem};
+//! # async fn next_event() -> &'static str { std::future::pending().await }
+//! # async fn send(_: &str) {}
+//! async fn events(readiness: Readiness) {
+//!     let mut draining = std::pin::pin!(readiness.draining());
+//!     loop {
+//!         tokio::select! {
+//!             () = &mut draining => return send("event: come back").await,
+//!             event = next_event() => send(event).await,
+//!         }
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("listener")).build()?;
+//! # readiness.drain();
+//! # events(readiness).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Servers do not wait for an upgraded connection (a WebSocket): to them it is
+//! none of theirs any more. Move its [`InFlight`](crate::drain::InFlight) into
+//! the task that goes on with it, and wait for
+//! [`drained`](crate::Readiness::drained) after the server has ended.
+//!
+//! # What remains
+//!
+//! - A request that arrives at the very moment the listener closes is lost.
+//!   Nobody should send any by then; [`late_arrivals`] tells if somebody does.
+//! - An HTTP/1 connection that was idle all through the delay is closed without
+//!   a word. A client that sends on it in that very moment has to send again,
+//!   as HTTP/1 clients have to at all times (RFC 9112, section 9.3.1).
+//! - `kill -9`, a crash and an out-of-memory kill drain nothing. For those let
+//!   the load balancer retry what is idempotent.
+//!
+//! [`late_arrivals`]: crate::Readiness::late_arrivals

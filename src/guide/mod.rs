@@ -1,0 +1,22 @@
+//! How to run a service so that nobody notices its restarts.
+//!
+//! - [Graceful shutdown](graceful_shutdown): who learns when that a process
+//!   ends, and which number to set where.
+//! - [Choosing what is required](choosing_what_is_required): what the gate
+//!   should close for, and what it should not.
+//!
+//! ```
+//! use tower_readiness::{Readiness, Subsystem};
+//!
+//! // What is this process's own is required, what all replicas share is
+//! // shared, what it can do without is optional.
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("listener"))
+//!     .subsystem(Subsystem::new("database").shared())
+//!     .subsystem(Subsystem::new("cache").optional())
+//!     .build()?;
+//! # Ok::<(), tower_readiness::BuildError>(())
+//! ```
+
+pub mod choosing_what_is_required;
+pub mod graceful_shutdown;
