@@ -1,0 +1,95 @@
+//! A TCP proxy that takes as long to pass on what it reads as a network takes,
+//! the end of a connection included. Loopback is so quick that a request
+//! hardly ever crosses the end of its connection; between machines it does.
+
+use crate::BoxError;
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+pub(crate) struct Delayed {
+    pub(crate) address: SocketAddr,
+    // Ends when it is dropped.
+    _accepting: JoinSet<()>,
+}
+
+impl Delayed {
+    /// Passes on to `target`, `delay` late each way.
+    pub(crate) async fn start(target: SocketAddr, delay: Duration) -> Result<Self, BoxError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        if let Ok((client, _)) = accepted {
+                            connections.spawn(connect(client, target, delay));
+                        }
+                    }
+                    Some(_) = connections.join_next() => {}
+                }
+            }
+        });
+        Ok(Self {
+            address,
+            _accepting: accepting,
+        })
+    }
+}
+
+/// An end on either side ends the other one.
+async fn connect(client: TcpStream, target: SocketAddr, delay: Duration) -> io::Result<()> {
+    let server = TcpStream::connect(target).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::try_join!(
+        pass(from_client, to_server, delay),
+        pass(from_server, to_client, delay),
+    )?;
+    Ok(())
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) -> io::Result<()> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let read = async move {
+        loop {
+            let mut chunk = Vec::with_capacity(8 * 1024);
+            let read = from.read_buf(&mut chunk).await;
+            let at = Instant::now() + delay;
+            let ends = !matches!(read, Ok(1..));
+            // The other half ends when this one has.
+            let _ = sender.send((at, read.map(|_| chunk)));
+            if ends {
+                return Ok(());
+            }
+        }
+    };
+    let write = async move {
+        while let Some((at, chunk)) = receiver.recv().await {
+            sleep_until(at).await;
+            let chunk = chunk?;
+            if chunk.is_empty() {
+                return to.shutdown().await;
+            }
+            to.write_all(&chunk).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(read, write).map(|_| ())
+}

@@ -1,0 +1,75 @@
+//! The proof: replicas of a demo service behind a real HAProxy under constant
+//! load, while they are restarted, scaled, replaced and hurt. Run it by
+//! `tests/e2e/rollout`.
+
+mod answer;
+mod arms;
+mod balancer;
+mod catalogue;
+mod client;
+mod delayed;
+mod fleet;
+mod load;
+mod pinned;
+mod plot;
+mod ports;
+mod replica;
+mod report;
+mod scenario;
+mod script;
+mod service;
+mod subsystems;
+mod suite;
+mod tally;
+mod temporary;
+
+use std::{env, process::ExitCode};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let mut args = env::args().skip(1).peekable();
+    let result = if args.next_if_eq("serve").is_some() {
+        serve(args.next())
+    } else {
+        drive(args.collect())
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One replica. Each has one thread, for there are many of them.
+fn serve(config: Option<String>) -> Result<ExitCode, BoxError> {
+    let config = serde_json::from_str(&config.ok_or("serve needs a configuration")?)?;
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(arms::serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The driver. However it ends, what it started is dropped, and so killed.
+fn drive(args: Vec<String>) -> Result<ExitCode, BoxError> {
+    let options = suite::Options::parse(args)?;
+    runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                run = suite::run(options) => run,
+                _ = terminate.recv() => Ok(ExitCode::from(143)),
+                _ = interrupt.recv() => Ok(ExitCode::from(130)),
+            }
+        })
+}

@@ -1,0 +1,104 @@
+//! What came out, as Markdown.
+
+use crate::{
+    arms::Arm,
+    balancer::Retries,
+    scenario::{Finding, Findings, Traffic},
+};
+use std::fmt::Write as _;
+
+pub(crate) const PREFACE: &str = "\
+# A service behind HAProxy while it is restarted, scaled, replaced and hurt
+
+Made by `tests/e2e/rollout --full`: replicas of a demo service, each of which
+needs three seconds to have all of its subsystems up, behind a real HAProxy.
+Requests leave on schedule whatever became of those before them; no client
+tries again. A failure is whatever was not answered in full, by exactly one run
+of a handler, for its own request, with 2xx. All arms of a scenario run at the
+same time, with the same requests, restarts, checks and rollout gating.
+
+Latency is that of plain requests that succeeded, counted from when they were
+due; send lag is how late all of them left. One shared machine runs all of it,
+so compare arms within a table.
+";
+
+const COLUMNS: &str = "\
+| arm | requests | drains | failed | success % | why they failed | p50 / p99 / max ms | send lag ms |
+|---|---:|---:|---:|---:|---|---:|---:|
+";
+
+/// A heading, what was done, and a row for each arm.
+pub(crate) fn section(findings: &mut Findings) -> String {
+    let scenario = &findings.scenario;
+    let retries = match scenario.settings.retries {
+        Retries::Off => "retries off",
+        Retries::On => "retries on",
+    };
+    let kind = match scenario.traffic {
+        Traffic::Mixed { .. } => "mixed load",
+        Traffic::Pinned { .. } => "one connection a client",
+    };
+    let mut text = format!(
+        "### {}\n\n{}\n\n{} requests/s an arm, {kind}; drain delay {} s; balancer: {}, {retries}.\n\n{COLUMNS}",
+        scenario.name,
+        scenario.about,
+        thousands(u64::from(scenario.rate)),
+        scenario.settings.drain_delay.as_secs_f64(),
+        scenario.settings.checks,
+    );
+    for finding in &mut findings.arms {
+        text.push_str(&row(finding));
+    }
+    text
+}
+
+fn row(finding: &mut Finding) -> String {
+    let tally = &mut finding.tally;
+    let mut why = tally.causes();
+    if tally.apart_sent > 0 {
+        let separator = if why.is_empty() { "" } else { "; " };
+        let _ = write!(
+            why,
+            "{separator}apart: {} of {} that need the database",
+            thousands(tally.apart_failed),
+            thousands(tally.apart_sent),
+        );
+    }
+    let latency = milliseconds(tally.latency.summary());
+    let lag = milliseconds(tally.lag.summary());
+    let arm = finding.arm;
+    let emphasis = if arm == Arm::OURS { "**" } else { "" };
+    format!(
+        "| {emphasis}{arm}{emphasis} | {} | {} | {} | {} | {why} | {latency} | {lag} |\n",
+        thousands(tally.sent),
+        finding.drains,
+        thousands(tally.failures()),
+        percent(tally.success(), tally.failures()),
+    )
+}
+
+/// To three decimals, and never rounded up to perfection.
+fn percent(success: f64, failures: u64) -> String {
+    let rounded = format!("{success:.3}");
+    if failures > 0 && rounded == "100.000" {
+        "99.999".to_owned()
+    } else {
+        rounded
+    }
+}
+
+fn milliseconds(summary: [f64; 3]) -> String {
+    summary.map(|time| format!("{time:.1}")).join(" / ")
+}
+
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
