@@ -91,6 +91,26 @@ fn a_second_sigint_ends_the_delay() {
 }
 
 #[test]
+fn one_ctrl_c_that_several_hear_is_one() {
+    let _turn = turn();
+    run(async {
+        let (readiness, _storage) = ready();
+        let mut shutdowns =
+            [(); 2].map(|()| task::spawn(readiness.drain_on_signal(DELAY).unwrap()));
+        for shutdown in &mut shutdowns {
+            assert_pending!(shutdown.poll());
+        }
+        hears(&mut shutdowns[0], SIGINT).await;
+        until(|| shutdowns[1].is_woken()).await;
+        for shutdown in &mut shutdowns {
+            assert_pending!(shutdown.poll());
+            assert_pending!(shutdown.poll());
+        }
+        assert_eq!(phase(&readiness), Phase::Draining);
+    });
+}
+
+#[test]
 fn a_signal_before_the_first_poll_is_not_lost() {
     let _turn = turn();
     run(async {

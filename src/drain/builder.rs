@@ -85,14 +85,14 @@ impl ShutdownBuilder {
     /// to drain, while load balancers find out. By default 5 seconds.
     ///
     /// Choose what the slowest of those who must notice takes, in the worst
-    /// case: a load balancer that probes takes *interval × failures +
-    /// timeout*; HAProxy's defaults (2 s, 3, and the interval for the timeout)
-    /// come to between 4 and 6 seconds, so that 7 are on the safe side.
-    /// Kubernetes removes an endpoint by itself while it sends SIGTERM, which
-    /// reaches all proxies in a second or two in a healthy cluster.
+    /// case: a load balancer that probes takes up to *interval × failures*, and
+    /// its timeout on top if the process is too busy to answer a probe. HAProxy's
+    /// defaults (2 s and 3) come to between 4 and 6 seconds, so that 7 are on the
+    /// safe side. Kubernetes removes an endpoint by itself while it sends SIGTERM,
+    /// which reaches all proxies in a second or two in a healthy cluster.
     ///
     /// Delay and [cap](Self::closing_cap) together have to fit into the time
-    /// there is until SIGKILL: 10 s in Docker (`stop --timeout`), 30 s in
+    /// there is until SIGKILL: 10 s in Docker (`docker stop -t`), 30 s in
     /// Kubernetes (`terminationGracePeriodSeconds`, of which a preStop hook
     /// takes its part), 90 s under systemd (`TimeoutStopSec`).
     ///
@@ -106,10 +106,14 @@ impl ShutdownBuilder {
 
     /// Extends the delay while requests keep arriving, to at most `longest` in
     /// all: it ends when none has arrived for a fifth of the
-    /// [delay](Self::delay). By default it is not extended.
+    /// [delay](Self::delay); a delay of zero has no such fifth and is not
+    /// extended. By default none is.
     ///
-    /// Requests that a layer of the process as a whole admitted count, those
-    /// for probes do not.
+    /// Requests count that a layer of the process as a whole admitted; those
+    /// for probes and gRPC's health service and those that are
+    /// [exempt](crate::ReadinessLayer::exempt) do not. Clients that keep an
+    /// HTTP/2 connection of their own arrive until it is closed, so with them it
+    /// is always extended to the most.
     pub fn extend_up_to(mut self, longest: Duration) -> Self {
         self.up_to = Some(longest);
         self
@@ -177,13 +181,13 @@ impl ShutdownBuilder {
         let plan = Plan {
             delay: self.delay,
             up_to,
-            cap: self.cap,
             trigger: self.trigger,
             #[cfg(feature = "signal")]
             ears: Ears::listening(self.signals.as_ref())?,
             #[cfg(not(feature = "signal"))]
             ears: Ears::default(),
         };
+        self.readiness.core().traffic().lame_duck.cap(self.cap);
         Ok(Shutdown::new(self.readiness, plan, runtime))
     }
 }
@@ -203,7 +207,6 @@ pub(super) struct Plan {
     pub(super) delay: Duration,
     /// At least `delay`.
     pub(super) up_to: Duration,
-    pub(super) cap: Duration,
     pub(super) trigger: Option<Trigger>,
     pub(super) ears: Ears,
 }

@@ -38,7 +38,7 @@
 //! |---|---|---|---|---|
 //! | [`Draining`](crate::Phase::Draining) | at SIGTERM, SIGINT, a trigger of yours or [`Readiness::drain`](crate::Readiness::drain) | served; HTTP/1 clients are asked to reconnect | red for good | green |
 //! | [`Closing`](crate::Phase::Closing) | when the [delay](ShutdownBuilder::delay) is over; the [`Shutdown`] completes | what arrives on open connections is served | red | green |
-//! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended, nothing was [in flight](crate::Readiness::in_flight) for a second, or the [cap](ShutdownBuilder::closing_cap) is over | refused | red | green |
+//! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended and left nothing behind, nothing was [in flight](crate::Readiness::in_flight) for a second, or the [cap](ShutdownBuilder::closing_cap) is over | refused | red | green |
 //!
 //! Whatever began the drain, the delay counts from then: a SIGTERM that follows
 //! a [`drain`](crate::Readiness::drain) joins it. A repeated SIGTERM changes
@@ -51,9 +51,9 @@
 //!
 //! [`Readiness::late_arrivals`](crate::Readiness::late_arrivals) counts
 //! requests that still came when the delay was nearly over: if it is not zero,
-//! the delay is too short, or somebody ignores readiness. It is logged when the
-//! process closes and shown at `/statusz`, as is what is in flight, and what
-//! was [refused](crate::Readiness::refused) and why.
+//! the delay is too short, or somebody ignores readiness. A warning is logged
+//! if they came until the end. The JSON of `/statusz` shows them, together with
+//! what is in flight and what was [refused](crate::Readiness::refused), and why.
 //!
 //! Which number to set where, and how to do it with hyper and tonic, is told in
 //! the [guide](crate::guide::graceful_shutdown).

@@ -17,9 +17,11 @@ impl Readiness {
     /// its connections as far as it owns them. (axum and tonic spawn theirs,
     /// which end with the runtime.)
     ///
-    /// Once the server has ended because the process drains, the process is
-    /// [closed](Phase::Closed). One that ends by itself leaves the phase as it
-    /// is, for it may be run again. Several servers are run together, as one
+    /// A server ends without waiting for what it has let go of: upgraded
+    /// connections, and jobs that were [tracked](Readiness::track). If the
+    /// process drains, this waits for them too, until the cap; then the process
+    /// is [closed](Phase::Closed). A server that ends by itself leaves the phase
+    /// as it is, for it may be run again. Several are run together, as one
     /// future (`async { tokio::join!(one, other) }`).
     ///
     /// ```no_run
@@ -42,18 +44,27 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// When the server was given up on.
+    /// When the server, or what it left behind, was given up on. (What the
+    /// server returned is lost in the second case.)
     ///
     /// # Cancel safety
     ///
     /// Dropping it drops the server.
     pub async fn run<S: IntoFuture>(&self, server: S) -> Result<S::Output, CutOff> {
-        // Counted before the server is dropped, and its requests with it.
+        let server = async {
+            let output = server.into_future().await;
+            if self.verdict().phase() >= Phase::Draining {
+                self.advance(Phase::Closing);
+                wait::left_behind(self).await;
+            }
+            output
+        };
         let cut_off = async {
             wait::cut_off(self).await;
+            // Counted before the server is dropped, and its requests with it.
             self.in_flight()
         };
-        let outcome = race(server.into_future(), cut_off).await;
+        let outcome = race(server, cut_off).await;
         if self.verdict().phase() >= Phase::Draining {
             self.advance(Phase::Closed);
         }

@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep_until},
+    time::{Duration, Instant, sleep_until},
 };
 
 /// Drains the process when it is told to stop, and completes when the server
@@ -25,9 +25,12 @@ use tokio::{
 /// not `Clone`, for one of them is in charge: further servers of the process
 /// take [`Readiness::closing`].
 ///
-/// Dropping it before it has completed ends its care for the process, which
-/// then goes on to drain for ever if it drains. Completed, it may be polled
-/// again.
+/// Dropping it before it has completed ends its care for the process: one that
+/// drains then drains for ever, and SIGTERM is ignored, for tokio does not give
+/// a signal back. Completed, it may be polled again.
+///
+/// Of several in one process, the shortest delay counts, and the cap of the one
+/// that was built first.
 #[must_use = "futures do nothing unless polled"]
 pub struct Shutdown {
     running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -64,17 +67,14 @@ impl fmt::Debug for Shutdown {
 async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     let trigger = plan.trigger.take().unwrap_or_else(|| Box::pin(pending()));
     let told = race(trigger, plan.ears.signal());
-    race(readiness.draining(), told).await;
+    // Told first: whoever else has heard the same ctrl-c and begun to drain,
+    // it is not to be taken for a second one.
+    race(told, readiness.draining()).await;
     readiness.drain();
     race(readiness.closing(), delay(&readiness, &mut plan)).await;
 
-    readiness
-        .core()
-        .traffic()
-        .lame_duck
-        .cut_off_at(Instant::now() + plan.cap);
     readiness.advance(Phase::Closing);
-    log_late_arrivals(&readiness);
+    warn_of_late_arrivals(&readiness, plan.delay / 5);
     // From here on ctrl-c kills.
     drop(plan);
     // It does not keep the registry alive, and ends with it.
@@ -104,16 +104,17 @@ async fn delay(readiness: &Readiness, plan: &mut Plan) {
 }
 
 #[cfg(feature = "tracing")]
-fn log_late_arrivals(readiness: &Readiness) {
-    let late = readiness.late_arrivals();
-    if late > 0 {
+fn warn_of_late_arrivals(readiness: &Readiness, recently: Duration) {
+    let last = readiness.core().traffic().lame_duck.last_arrival();
+    if last.is_some_and(|last| last.elapsed() < recently) {
         tracing::warn!(
-            late,
-            "requests kept arriving until the end of the drain delay: \
-             it is too short for a load balancer to notice, or one ignores readiness",
+            late = readiness.late_arrivals(),
+            "requests kept arriving until the end of the drain delay: it is too short for a load \
+             balancer to notice, or one ignores readiness, or clients keep HTTP/2 connections of \
+             their own",
         );
     }
 }
 
 #[cfg(not(feature = "tracing"))]
-fn log_late_arrivals(_: &Readiness) {}
+fn warn_of_late_arrivals(_: &Readiness, _: Duration) {}

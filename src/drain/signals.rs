@@ -16,7 +16,7 @@ const SIGTERM: i32 = 15;
 /// ```
 /// use tower_readiness::drain::Signals;
 ///
-/// let like_nginx = Signals::none().terminate().number(3); // SIGQUIT
+/// let like_nginx = Signals::none().number(3); // SIGQUIT
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -37,7 +37,7 @@ impl Signals {
     /// delay. Once no [`Shutdown`](super::Shutdown) that listens for it is
     /// left, because it has completed or was dropped, SIGINT kills the process
     /// as it does where nobody ever listened, even if others in this process
-    /// do. (On Windows there is no way back, and ctrl-c does nothing then.)
+    /// do.
     pub fn interrupt(self) -> Self {
         self.number(SIGINT)
     }
@@ -65,6 +65,7 @@ pub(super) struct Listener(imp::Signals);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Interrupt,
+    #[cfg_attr(windows, expect(dead_code, reason = "there is ctrl-c alone"))]
     Other,
 }
 
@@ -104,12 +105,13 @@ mod imp {
                 Ok(signal) => Ok((number, signal)),
                 Err(source) => Err(failed(number, source)),
             };
+            let signals = numbers.iter().map(install).collect::<Result<_, _>>()?;
+            // Last, so that what has failed takes nothing over.
             let interrupt = numbers.contains(&SIGINT).then(Interrupt::take_over);
+            let interrupt = interrupt.transpose();
             Ok(Self {
-                signals: numbers.iter().map(install).collect::<Result<_, _>>()?,
-                _interrupt: interrupt
-                    .transpose()
-                    .map_err(|source| failed(SIGINT, source))?,
+                signals,
+                _interrupt: interrupt.map_err(|source| failed(SIGINT, source))?,
             })
         }
 

@@ -4,7 +4,10 @@ use crate::{
     state::Phase,
     traffic::InFlight,
 };
-use std::{future::Future, sync::Arc};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+};
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 /// How often those who wait look at what is in flight. Were they to be woken
@@ -16,9 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Readiness {
-    /// How many requests are in flight, or `None` if nobody counts: neither a
-    /// layer that was [told to](crate::ReadinessLayer::count_in_flight) nor
-    /// [`track`](Self::track).
+    /// How many requests are in flight, or `None` if no layer was
+    /// [told to count](crate::ReadinessLayer::count_in_flight).
     ///
     /// A request is in flight from when it is admitted until the body of its
     /// response has ended or was dropped; an upgraded connection until its
@@ -28,21 +30,27 @@ impl Readiness {
         self.core().traffic().flights.count()
     }
 
-    /// Counts something that is not a request of a counting layer as in
-    /// flight, until it is dropped: a job that goes on after the response, a
-    /// batch, a connection of another protocol.
+    /// Counts something that is not a request as in flight, until it is
+    /// dropped: a job that goes on after the response, a batch, a connection of
+    /// another protocol.
+    ///
+    /// [`in_flight`](Self::in_flight) shows it together with the requests of a
+    /// layer that counts; [`run`](Self::run) waits for it in any case.
     pub fn track(&self) -> InFlight {
-        let flights = &self.core().traffic().flights;
-        flights.begin();
-        flights.enter()
+        self.core().traffic().flights.enter()
     }
 
     /// How many requests were admitted although the process has drained for
     /// four fifths of the [delay](super::ShutdownBuilder::delay), or longer.
     ///
     /// They should have gone elsewhere by then: either the delay is too short
-    /// for a load balancer to notice, or one ignores readiness. Counted by
-    /// layers of the process as a whole, not by those of named scopes.
+    /// for a load balancer to notice, or one ignores readiness. (Or they are
+    /// those of clients that keep an HTTP/2 connection of their own: nothing
+    /// asks them to leave it until it is closed.)
+    ///
+    /// Counted by layers of the process as a whole, once for each of them, from
+    /// when a [`Shutdown`](super::Shutdown) knows of the drain. Probes, gRPC's
+    /// health service and what is exempt do not count.
     pub fn late_arrivals(&self) -> u64 {
         self.core().traffic().lame_duck.late_arrivals()
     }
@@ -56,9 +64,13 @@ impl Readiness {
         self.reached(Phase::Closing)
     }
 
-    /// Completes once the server has stopped to accept and nothing is
-    /// [in flight](Self::in_flight) any more, or the process is closed. If
-    /// nobody counts, that is when it is closed.
+    /// Completes once nothing is [in flight](Self::in_flight) any more in a
+    /// process that closes, or the process is closed. If no layer counts, that
+    /// is when it is closed.
+    ///
+    /// Wait for it after the server has ended: while one still runs, a request
+    /// may be on its way that is not yet in flight, and an answer that no
+    /// longer is on its way out. [`run`](Self::run) does so by itself.
     ///
     /// Looks every 10 milliseconds. Cancel safe.
     ///
@@ -67,12 +79,32 @@ impl Readiness {
     /// Outside of a tokio runtime, or on one whose timers are not enabled.
     pub async fn drained(&self) {
         self.closing().await;
-        race(self.reached(Phase::Closed), async {
-            while self.in_flight() != Some(0) {
-                sleep(LOOK_EVERY).await;
+        let none = || self.in_flight() == Some(0);
+        race(self.reached(Phase::Closed), look_until(none)).await;
+    }
+}
+
+/// Completes when `none` was true at two looks in a row. One is not enough, for
+/// what is counted may have moved on from what has not been looked at yet to
+/// what has.
+async fn look_until(none: impl Fn() -> bool) {
+    loop {
+        if none() {
+            sleep(LOOK_EVERY).await;
+            if none() {
+                return;
             }
-        })
-        .await;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Completes when nothing is in flight that a server has left behind: upgraded
+/// connections and jobs.
+pub(super) async fn left_behind(readiness: &Readiness) {
+    let flights = &readiness.core().traffic().flights;
+    if flights.entered() > 0 {
+        look_until(|| flights.entered() == 0).await;
     }
 }
 
@@ -95,7 +127,7 @@ async fn quiet_or_cut_off(core: &Core) {
     let mut busy_at = Instant::now();
     loop {
         let now = Instant::now();
-        if traffic.flights.count() != Some(0) {
+        if traffic.flights.entered() + traffic.waiting.entered() > 0 {
             busy_at = now;
         }
         // One may have come and gone between two looks.
@@ -111,13 +143,8 @@ async fn quiet_or_cut_off(core: &Core) {
 /// Completes when whoever still works is to be cut off, if ever.
 pub(super) async fn cut_off(readiness: &Readiness) {
     readiness.closing().await;
-    let lame_duck = &readiness.core().traffic().lame_duck;
-    if lame_duck.cut_off().is_none() {
-        // Somebody closed by hand. A `Shutdown` may yet follow.
-        readiness.reached(Phase::Closed).await;
-    }
-    match lame_duck.cut_off() {
+    match readiness.core().traffic().lame_duck.cut_off() {
         Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }

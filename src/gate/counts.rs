@@ -1,4 +1,4 @@
-use crate::state::Reason;
+use crate::{state::Reason, traffic::InFlight};
 use std::{
     fmt,
     sync::{
@@ -50,15 +50,16 @@ impl GateCounts {
     }
 
     /// Takes one of `room` places to wait in, if one is free.
-    pub(super) fn wait(&self, reason: Reason, room: usize) -> Option<Place> {
-        let take = |waiting| (waiting < room).then_some(waiting + 1);
-        let waiting = &self.of(reason).waiting;
-        waiting
+    pub(super) fn wait(&self, reason: Reason, room: usize, waiting: InFlight) -> Option<Place> {
+        let take = |taken| (taken < room).then_some(taken + 1);
+        let taken = &self.of(reason).waiting;
+        taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .ok()?;
         Some(Place {
             counts: self.clone(),
             reason,
+            _waiting: waiting,
         })
     }
 }
@@ -77,6 +78,7 @@ impl fmt::Debug for GateCounts {
 pub(super) struct Place {
     counts: GateCounts,
     reason: Reason,
+    _waiting: InFlight,
 }
 
 impl Place {

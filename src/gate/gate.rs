@@ -1,7 +1,7 @@
 use super::{
     action::{Action, Hold, Predicate},
     admission::Admission,
-    counts::GateCounts,
+    counts::{GateCounts, Place},
     head::{self, RequestHead},
     refusal::{self, Refusal, Responder, RetryAfter},
 };
@@ -138,12 +138,19 @@ impl Gate {
         counts.then(|| self.core.traffic().flights.enter())
     }
 
-    /// A request is admitted although there are reasons to hesitate.
+    /// A request is admitted that is not exempt, although there are reasons to
+    /// hesitate.
     pub(super) fn admitted(&self, basis: Basis) {
         // The gate of a named scope stands inside of another.
         if basis.verdict.phase() >= Phase::Draining && self.id == ScopeId::Process {
             self.core.traffic().lame_duck.arrived();
         }
+    }
+
+    /// Takes one of the places to wait in, if one is free.
+    pub(super) fn wait(&self, reason: Reason, hold: &Hold) -> Option<Place> {
+        let waiting = self.core.traffic().waiting.enter();
+        self.counts.wait(reason, hold.max_waiting, waiting)
     }
 
     /// What a request would be judged by now.

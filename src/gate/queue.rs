@@ -190,7 +190,7 @@ impl Queue {
         self.turn = None;
         if self.place.as_ref().map(Place::reason) != Some(reason) {
             self.place = None;
-            self.place = self.gate.counts.wait(reason, hold.max_waiting);
+            self.place = self.gate.wait(reason, hold);
             if self.place.is_none() {
                 return false;
             }
@@ -209,6 +209,7 @@ impl Queue {
     fn admit(&mut self, head: RequestHead<'_>) {
         self.place = None;
         self.in_flight = self.gate.enter(head.uri().path());
+        self.gate.admitted(self.gate.basis());
         self.step = Step::Admitted;
     }
 
@@ -252,7 +253,7 @@ impl Queue {
             Action::Refuse => true,
             Action::Shed(shed) => shed.sheds(head),
             Action::Hold(hold) => {
-                self.place = gate.counts.wait(Reason::Saturated, hold.max_waiting);
+                self.place = gate.wait(Reason::Saturated, hold);
                 if self.place.is_some() {
                     gate.counts.count_held(Reason::Saturated);
                     return Some(if has_runtime() {

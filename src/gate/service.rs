@@ -161,7 +161,9 @@ impl<S> ReadinessService<S> {
         let basis = self.gate.basis();
         let reason = match self.gate.decide(basis, head) {
             Decision::Admit(admission) => {
-                self.gate.admitted(basis);
+                if !self.gate.is_exempt(head) {
+                    self.gate.admitted(basis);
+                }
                 return self.pass(request, admission);
             }
             Decision::Refuse(reason) => reason,

@@ -11,8 +11,8 @@
 //!
 //! Connections that are kept alive are the other half. Nothing is refused on
 //! them, so nobody moves away; when the process closes them at last, a request
-//! may be on its way, and neither side can tell whether it was handled. So from
-//! the first moment of the drain every HTTP/1 response carries
+//! may be on its way, and neither side can tell whether it was handled. So the
+//! response to every HTTP/1 request that arrives during the drain carries
 //! `connection: close`, and by the end of the delay the busy connections are
 //! elsewhere. HTTP/2 needs no help: its GOAWAY says which streams will still be
 //! answered (RFC 9113, section 6.8).
@@ -26,8 +26,8 @@
 //! |---|---|---|---|
 //! | 0 | marks the pod as terminating; removes its endpoint and sends SIGTERM, in no particular order | `Draining`: readiness red, all is served, `connection: close` | know nothing yet |
 //! | 0 to 2 | the removal reaches kube-proxy and ingress controllers | serves | stop sending, one after the other |
-//! | 4 to 6 | | serves | one that probes by itself, with HAProxy's defaults, has noticed now |
 //! | 5 | | `Closing`: stops to accept, sends GOAWAY, finishes what is in flight | |
+//! | 4 to 6 | | | one that probes by itself, with HAProxy's defaults, notices now: too late for this delay |
 //! | up to 25 | | `Closed`: gives up on what is left ([`closing_cap`]) | |
 //! | 30 | SIGKILL | | |
 //!
@@ -41,14 +41,14 @@
 //! | who must notice | takes | delay |
 //! |---|---|---|
 //! | a Kubernetes service in a healthy cluster | 1 to 2 s | 5 s |
-//! | HAProxy, `check` with its defaults: `inter 2s`, `fall 3`, the interval as timeout | 4 to 6 s | 7 s |
-//! | HAProxy with `inter 300ms fall 3` | up to 1.2 s | 2 s |
+//! | HAProxy, `check` with its defaults: `inter 2s`, `fall 3` | 4 to 6 s | 7 s |
+//! | HAProxy with `inter 300ms fall 3` | 0.6 to 0.9 s | 2 s |
 //! | AWS ALB with its defaults: 30 s, 2 failures, 5 s timeout | 30 to 65 s | deregister the target first, or probe more often |
 //! | nobody: a socket of systemd's, a preStop hook that slept already | 0 | 0 |
 //!
-//! HAProxy's own failure detection is *interval × (fall − 1)*, plus up to one
-//! interval until the first probe that fails, plus its timeout if the probe is
-//! not answered at all. Ours are answered, which is why they should be.
+//! A load balancer that probes needs *interval × (failures − 1)*, and up to one
+//! interval more until the first probe fails; and its timeout on top if a probe
+//! is not answered at all, as by a process that is too busy.
 //!
 //! **Delay + cap** has to fit, with a second or two to spare, into what is left
 //! until SIGKILL. The longest request you want to finish has to fit into the
@@ -56,7 +56,7 @@
 //!
 //! | who stops it | time until SIGKILL | set by |
 //! |---|---|---|
-//! | Docker | 10 s | `docker stop --timeout`, Compose `stop_grace_period` |
+//! | Docker | 10 s | `docker stop -t`, Compose `stop_grace_period` |
 //! | Kubernetes | 30 s, preStop hook included | `terminationGracePeriodSeconds` |
 //! | systemd | 90 s | `TimeoutStopSec` |
 //!
@@ -211,16 +211,17 @@
 //!
 //! Servers do not wait for an upgraded connection (a WebSocket): to them it is
 //! none of theirs any more. Move its [`InFlight`](crate::drain::InFlight) into
-//! the task that goes on with it, and wait for
-//! [`drained`](crate::Readiness::drained) after the server has ended.
+//! the task that goes on with it, and [`run`](crate::Readiness::run) waits for
+//! it.
 //!
 //! # What remains
 //!
 //! - A request that arrives at the very moment the listener closes is lost.
 //!   Nobody should send any by then; [`late_arrivals`] tells if somebody does.
 //! - An HTTP/1 connection that was idle all through the delay is closed without
-//!   a word. A client that sends on it in that very moment has to send again,
-//!   as HTTP/1 clients have to at all times (RFC 9112, section 9.3.1).
+//!   a word. A client that sends on it in that very moment may send again what
+//!   is idempotent, as on every connection that is kept alive (RFC 9112,
+//!   section 9.3.1); the rest fails.
 //! - `kill -9`, a crash and an out-of-memory kill drain nothing. For those let
 //!   the load balancer retry what is idempotent.
 //!

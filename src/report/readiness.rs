@@ -80,8 +80,12 @@ impl Readiness {
     pub fn advance(&self, phase: Phase) {
         if phase >= Phase::Draining {
             self.core().update(|_, draft| {
-                // Before anybody can see that the process drains.
-                self.core().traffic().lame_duck.begin(Instant::now());
+                // Before anybody can see that the process drains, or closes.
+                let (lame_duck, now) = (&self.core().traffic().lame_duck, Instant::now());
+                lame_duck.begin(now);
+                if phase >= Phase::Closing {
+                    lame_duck.close(now);
+                }
                 draft.advance(phase);
             });
         }

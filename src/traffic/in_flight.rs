@@ -33,7 +33,8 @@ use std::{
 /// What is not a request at all can be counted too; see
 /// [`Readiness::track`](crate::Readiness::track).
 ///
-/// A clone counts as one more.
+/// A clone counts as one more; so an upgrade counts as two, until its response
+/// is sent or its handler has let go of the request.
 #[derive(Clone)]
 #[must_use = "it counts until it is dropped"]
 pub struct InFlight(#[expect(dead_code, reason = "its clones are what is counted")] Arc<Shard>);
@@ -54,8 +55,8 @@ pub(crate) struct Flights {
 impl Flights {
     const MOST_SHARDS: usize = 64;
 
-    /// From now on a count of zero means that there is nothing, and not that
-    /// nobody counts.
+    /// From now on everything enters, so that zero means that there is nothing,
+    /// and not that nobody counts.
     pub(crate) fn begin(&self) {
         self.counting.store(true, Ordering::Relaxed);
     }
@@ -67,13 +68,18 @@ impl Flights {
     }
 
     /// What is in flight, or `None` if nobody counts.
+    pub(crate) fn count(&self) -> Option<usize> {
+        let counting = self.counting.load(Ordering::Relaxed);
+        counting.then(|| self.entered())
+    }
+
+    /// What has entered and not left, whether or not everything does.
     ///
     /// What entered before the call and leaves after it is counted; what comes
     /// or goes meanwhile may be.
-    pub(crate) fn count(&self) -> Option<usize> {
-        let counting = self.counting.load(Ordering::Relaxed);
+    pub(crate) fn entered(&self) -> usize {
         let entered = |shard| Arc::strong_count(shard) - 1;
-        counting.then(|| self.shards.iter().map(entered).sum())
+        self.shards.iter().map(entered).sum()
     }
 }
 
@@ -105,7 +111,7 @@ impl fmt::Debug for InFlight {
 
 impl fmt::Debug for Flights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Flights").field(&self.count()).finish()
+        f.debug_tuple("Flights").field(&self.entered()).finish()
     }
 }
 

@@ -14,8 +14,9 @@ pub(crate) struct LameDuck {
     /// How long after `since` the last request arrived, in nanoseconds and
     /// one more; zero if none has.
     last: AtomicU64,
-    /// When whoever still works is cut off.
-    cut_off: OnceLock<Instant>,
+    closing_since: OnceLock<Instant>,
+    /// How long after `closing_since` whoever still works is cut off.
+    cap: OnceLock<Duration>,
 }
 
 impl LameDuck {
@@ -55,12 +56,21 @@ impl LameDuck {
         self.late.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn cut_off_at(&self, deadline: Instant) {
-        let _ = self.cut_off.set(deadline);
+    /// The server is told to stop accepting, if it has not been.
+    pub(crate) fn close(&self, now: Instant) {
+        let _ = self.closing_since.set(now);
     }
 
+    /// How long whoever still works then has.
+    pub(crate) fn cap(&self, cap: Duration) {
+        let _ = self.cap.set(cap);
+    }
+
+    /// When whoever still works is cut off, if ever. Known once the process
+    /// closes.
     pub(crate) fn cut_off(&self) -> Option<Instant> {
-        self.cut_off.get().copied()
+        let (since, cap) = (self.closing_since.get()?, self.cap.get()?);
+        Some(*since + *cap)
     }
 }
 

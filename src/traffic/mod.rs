@@ -12,6 +12,8 @@ pub(crate) use self::{in_flight::Flights, lame_duck::LameDuck, refused::Refused}
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) flights: Flights,
+    /// Held, or waiting for room: what is not in flight yet, but may be soon.
+    pub(crate) waiting: Flights,
     pub(crate) lame_duck: LameDuck,
     pub(crate) refused: Refused,
 }

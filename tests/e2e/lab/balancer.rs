@@ -43,11 +43,12 @@ impl Checks {
         }
     }
 
-    fn interval(self) -> &'static str {
+    /// From one check of a server to the next.
+    pub(crate) fn interval(self) -> Duration {
         match self {
-            Self::Defaults => "2s",
-            Self::Tuned => "300ms",
-            Self::Slow => "10s",
+            Self::Defaults => Duration::from_secs(2),
+            Self::Tuned => Duration::from_millis(300),
+            Self::Slow => Duration::from_secs(10),
         }
     }
 }
@@ -110,7 +111,8 @@ impl Balancer {
             .arg(&config)
             .kill_on_drop(true)
             .output()
-            .await?;
+            .await
+            .map_err(|error| format!("{}: {error}", Self::PROGRAM))?;
         if !checked.status.success() {
             let message = String::from_utf8_lossy(&checked.stderr);
             return Err(format!("haproxy refuses its configuration: {message}").into());
@@ -167,16 +169,16 @@ impl Balancer {
 
     /// The state of each server of the first backend: `UP`, `DOWN`, or, while
     /// it is about to change, such as `UP 1/3`.
-    async fn servers(&self) -> Result<Vec<String>, BoxError> {
+    pub(crate) async fn servers(&self) -> Result<Vec<String>, BoxError> {
         let mut stream = UnixStream::connect(&self.stats).await?;
-        stream.write_all(b"show stat\n").await?;
+        stream.write_all(b"show stat app 4 -1\n").await?;
         let mut table = String::new();
         stream.read_to_string(&mut table).await?;
         let states = table.lines().filter_map(|line| {
             let mut columns = line.split(',');
-            let (proxy, server) = (columns.next()?, columns.next()?);
-            let state = columns.nth(15)?;
-            (proxy == "app" && server != "BACKEND").then(|| state.to_owned())
+            let proxy = columns.next()?;
+            let state = columns.nth(16)?;
+            (proxy == "app").then(|| state.to_owned())
         });
         Ok(states.collect())
     }
@@ -188,6 +190,7 @@ impl Balancer {
 
 fn render(settings: &Settings<'_>, stats: &str) -> String {
     let [http1, http2, tcp] = settings.ports.map(|port| port.to_string());
+    let interval = format!("{}ms", settings.checks.interval().as_millis());
     let mut config = String::new();
     for line in settings.checks.template().lines() {
         let line = line
@@ -196,7 +199,7 @@ fn render(settings: &Settings<'_>, stats: &str) -> String {
             .replace("{{http2}}", &http2)
             .replace("{{tcp}}", &tcp)
             .replace("{{probe}}", settings.probe)
-            .replace("{{inter}}", settings.checks.interval())
+            .replace("{{inter}}", &interval)
             .replace("{{retries}}", settings.retries.lines());
         if !line.contains("{{slot}}") || line.starts_with('#') {
             config.push_str(&line);

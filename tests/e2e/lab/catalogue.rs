@@ -10,12 +10,18 @@ use crate::{
 use std::time::Duration;
 
 /// Those whose sum is the headline.
-pub(crate) const HEADLINE: [&str; 3] = ["rolling-restart", "scaling", "new-version"];
+pub(crate) const HEADLINE: [&str; 4] = [
+    "rolling-restart",
+    "rolling-restart-long",
+    "scaling",
+    "new-version",
+];
 /// The one whose success over time is drawn.
 pub(crate) const PICTURED: &str = "rolling-restart";
 
 const ROLLING: &str = "All replicas are restarted, up to four of eight at a time, each at a \
 random moment between two checks.";
+const ROLLING_LONG: &str = "The same for longer, with the two that wait before they stop.";
 const SCALING: &str = "From one replica to four and back, again and again.";
 const NEW_VERSION: &str = "Replicas of a new version come up in spare slots; then the old ones \
 are stopped.";
@@ -37,7 +43,14 @@ pub(crate) fn full() -> Vec<Scenario> {
     let blip = Script::Blip { times: 10 };
     let all = |name, about, script| tuned(name, about, side_by_side(), script, 1_000);
     vec![
-        all("rolling-restart", ROLLING, rolling(260)),
+        all("rolling-restart", ROLLING, rolling(72)),
+        tuned(
+            "rolling-restart-long",
+            ROLLING_LONG,
+            careful(),
+            rolling(200),
+            1_000,
+        ),
         all("scaling", SCALING, scale(8)),
         all("new-version", NEW_VERSION, rollout(6)),
         all("rolling-restart-retries", ROLLING, rolling(40)).with_retries(),
@@ -138,6 +151,14 @@ fn side_by_side() -> Vec<(Arm, Expected)> {
         Kind::LivenessOnly | Kind::ProbesOnly => Expected::Loss,
     };
     Arm::ALL.map(|arm| (arm, expected(arm))).to_vec()
+}
+
+/// The two that wait before they stop.
+fn careful() -> Vec<(Arm, Expected)> {
+    side_by_side()
+        .into_iter()
+        .filter(|(_, expected)| *expected != Expected::Loss)
+        .collect()
 }
 
 fn tuned(

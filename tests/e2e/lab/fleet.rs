@@ -6,13 +6,19 @@ use crate::{
     balancer::{self, Balancer, Checks, Retries},
     ports,
     replica::Replica,
+    tally::Quantiles,
 };
 use futures_util::future::{join_all, try_join_all};
 use std::{
+    convert::Infallible,
+    future::pending,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
-use tokio::{sync::Mutex, time::sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 
 pub(crate) const SLOTS: usize = 8;
 
@@ -32,6 +38,7 @@ pub(crate) struct Fleet {
     ports: [u16; SLOTS],
     slots: [Mutex<Option<Replica>>; SLOTS],
     drains: AtomicU32,
+    noticed: Mutex<Quantiles>,
 }
 
 impl Fleet {
@@ -76,6 +83,7 @@ impl Fleet {
             ports,
             slots,
             drains: AtomicU32::new(0),
+            noticed: Mutex::default(),
         })
     }
 
@@ -107,7 +115,34 @@ impl Fleet {
     pub(crate) async fn drain(&self, slot: usize) -> Result<(), BoxError> {
         let replica = self.take(slot).await?;
         self.drains.fetch_add(1, Ordering::Relaxed);
-        replica.stop().await
+        tokio::select! {
+            biased;
+            stopped = replica.stop() => stopped,
+            never = self.notice(slot) => match never {},
+        }
+    }
+
+    /// Looks for how long it takes the balancer to hold a server for down.
+    async fn notice(&self, slot: usize) -> Infallible {
+        let start = Instant::now();
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            if let Ok(servers) = self.balancer.servers().await {
+                if servers
+                    .get(slot)
+                    .is_some_and(|state| state.starts_with("DOWN"))
+                {
+                    self.noticed.lock().await.add(start.elapsed());
+                    return pending().await;
+                }
+            }
+        }
+    }
+
+    /// How long it took the balancer to notice drains, of those that it
+    /// noticed before the replica had ended.
+    pub(crate) async fn noticed(&self) -> Quantiles {
+        std::mem::take(&mut *self.noticed.lock().await)
     }
 
     pub(crate) async fn restart(&self, slot: usize, version: u32) -> Result<(), BoxError> {

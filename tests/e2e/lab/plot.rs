@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use std::path::Path;
 
 /// Seconds that are shown: so many that each restart can be told apart.
-const SHOWN: usize = 120;
+const SHOWN: usize = 100;
 
 pub(crate) fn draw(findings: &Findings, path: &Path) -> Result<(), BoxError> {
     let area = SVGBackend::new(path, (1000, 460)).into_drawing_area();
@@ -25,6 +25,7 @@ pub(crate) fn draw(findings: &Findings, path: &Path) -> Result<(), BoxError> {
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18))
         .margin(12)
+        .margin_right(24)
         .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..end, 0.0..104.0)?;
@@ -32,6 +33,8 @@ pub(crate) fn draw(findings: &Findings, path: &Path) -> Result<(), BoxError> {
         .configure_mesh()
         .disable_x_mesh()
         .x_desc("seconds; a tick below is a restart")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
         .y_desc("% of the requests of a second")
         .axis_desc_style(("sans-serif", 14))
         .label_style(("sans-serif", 13))
@@ -60,7 +63,7 @@ pub(crate) fn draw(findings: &Findings, path: &Path) -> Result<(), BoxError> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::Coordinate(690, 215))
         .legend_area_size(34)
         .label_font(("sans-serif", 14))
         .background_style(WHITE.mix(0.9))
@@ -74,7 +77,7 @@ fn style(arm: Arm) -> ShapeStyle {
     let (color, width) = match arm.kind {
         Kind::LivenessOnly => (RGBColor(213, 94, 0), 1),
         Kind::ProbesOnly => (RGBColor(204, 121, 167), 1),
-        Kind::ByHand => (RGBColor(86, 180, 233), 4),
+        Kind::ByHand => (RGBColor(86, 180, 233), 7),
         Kind::TowerReadiness => (RGBColor(0, 100, 60), 2),
     };
     color.stroke_width(width)

@@ -2,7 +2,7 @@
 
 use crate::{BoxError, arms::Config};
 use rustix::process::{Pid, Signal, kill_process};
-use std::{env, net::Ipv4Addr, process::Stdio, time::Duration};
+use std::{net::Ipv4Addr, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -20,10 +20,13 @@ impl Replica {
     /// Longer than any drain delay and the longest request together.
     const EXIT_WITHIN: Duration = Duration::from_secs(60);
     const READY_WITHIN: Duration = Duration::from_secs(60);
+    /// This program, even if a build has replaced its file since.
+    const PROGRAM: &str = "/proc/self/exe";
     const POLL_EVERY: Duration = Duration::from_millis(100);
 
     pub(crate) fn spawn(config: Config) -> Result<Self, BoxError> {
-        let child = Command::new(env::current_exe()?)
+        let child = Command::new(Self::PROGRAM)
+            .arg0("rollout")
             .arg("serve")
             .arg(serde_json::to_string(&config)?)
             .stdin(Stdio::null())

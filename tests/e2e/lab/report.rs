@@ -4,6 +4,7 @@ use crate::{
     arms::Arm,
     balancer::Retries,
     scenario::{Finding, Findings, Traffic},
+    tally::Quantiles,
 };
 use std::fmt::Write as _;
 
@@ -17,14 +18,16 @@ tries again. A failure is whatever was not answered in full, by exactly one run
 of a handler, for its own request, with 2xx. All arms of a scenario run at the
 same time, with the same requests, restarts, checks and rollout gating.
 
-Latency is that of plain requests that succeeded, counted from when they were
-due; send lag is how late all of them left. One shared machine runs all of it,
-so compare arms within a table.
+The last columns are the median, the 99th percentile and the largest. Latency is
+that of plain requests that succeeded, counted from when they were due; send lag
+is how late requests left; noticed is how long after SIGTERM the balancer held
+the replica for down, if it did before that had ended. One shared machine runs
+all of it, so compare arms within a table.
 ";
 
 const COLUMNS: &str = "\
-| arm | requests | drains | failed | success % | why they failed | p50 / p99 / max ms | send lag ms |
-|---|---:|---:|---:|---:|---|---:|---:|
+| arm | requests | drains | failed | success % | why they failed | latency ms | send lag ms | noticed ms |
+|---|---:|---:|---:|---:|---|---:|---:|---:|
 ";
 
 /// A heading, what was done, and a row for each arm.
@@ -64,12 +67,13 @@ fn row(finding: &mut Finding) -> String {
             thousands(tally.apart_sent),
         );
     }
-    let latency = milliseconds(tally.latency.summary());
-    let lag = milliseconds(tally.lag.summary());
+    let latency = milliseconds(&mut tally.latency);
+    let lag = milliseconds(&mut tally.lag);
+    let noticed = milliseconds(&mut finding.noticed);
     let arm = finding.arm;
     let emphasis = if arm == Arm::OURS { "**" } else { "" };
     format!(
-        "| {emphasis}{arm}{emphasis} | {} | {} | {} | {} | {why} | {latency} | {lag} |\n",
+        "| {emphasis}{arm}{emphasis} | {} | {} | {} | {} | {why} | {latency} | {lag} | {noticed} |\n",
         thousands(tally.sent),
         finding.drains,
         thousands(tally.failures()),
@@ -87,8 +91,11 @@ fn percent(success: f64, failures: u64) -> String {
     }
 }
 
-fn milliseconds(summary: [f64; 3]) -> String {
-    summary.map(|time| format!("{time:.1}")).join(" / ")
+fn milliseconds(times: &mut Quantiles) -> String {
+    if times.is_empty() {
+        return "–".to_owned();
+    }
+    times.summary().map(|time| format!("{time:.1}")).join(" / ")
 }
 
 pub(crate) fn thousands(n: u64) -> String {

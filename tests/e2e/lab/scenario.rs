@@ -10,7 +10,7 @@ use crate::{
     load::Load,
     pinned,
     script::{Log, Script},
-    tally::Tally,
+    tally::{Quantiles, Tally},
 };
 use futures_util::future::{join_all, try_join_all};
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub(crate) struct Finding {
     pub(crate) arm: Arm,
     pub(crate) expected: Expected,
     pub(crate) drains: u32,
+    /// How long it took the balancer to notice them.
+    pub(crate) noticed: Quantiles,
     pub(crate) tally: Tally,
 }
 
@@ -92,7 +94,8 @@ impl Scenario {
         }
 
         sleep(Self::WARM_UP).await;
-        self.script.perform(&fleets, &log, seed).await?;
+        let interval = self.settings.checks.interval();
+        self.script.perform(&fleets, &log, interval, seed).await?;
         sleep(Self::TAIL).await;
         stop.send(true)?;
 
@@ -101,14 +104,16 @@ impl Scenario {
             let (number, tally) = joined??;
             tallies[number] = tally;
         }
-        let arms = self.arms.iter().zip(&fleets).zip(tallies);
-        let arms = arms.map(|((&(arm, expected), fleet), tally)| Finding {
-            arm,
-            expected,
-            drains: fleet.drains(),
-            tally,
-        });
-        let arms = arms.collect();
+        let mut arms = Vec::new();
+        for ((&(arm, expected), fleet), tally) in self.arms.iter().zip(&fleets).zip(tallies) {
+            arms.push(Finding {
+                arm,
+                expected,
+                drains: fleet.drains(),
+                noticed: fleet.noticed().await,
+                tally,
+            });
+        }
         join_all(fleets.into_iter().map(Fleet::stop)).await;
         Ok(Findings {
             scenario: self,

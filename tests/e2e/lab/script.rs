@@ -62,9 +62,14 @@ impl Script {
         self,
         fleets: &[Fleet],
         log: &Log,
+        interval: Duration,
         seed: u64,
     ) -> Result<(), BoxError> {
-        let stage = Stage { fleets, log };
+        let stage = Stage {
+            fleets,
+            log,
+            interval,
+        };
         let mut rng = Rng::with_seed(seed);
         match self {
             Self::RollingRestart { drains, lanes } => {
@@ -99,9 +104,18 @@ impl Script {
 struct Stage<'a> {
     fleets: &'a [Fleet],
     log: &'a Log,
+    /// Between two checks of the balancer.
+    interval: Duration,
 }
 
 impl Stage<'_> {
+    /// Waits until a random moment between two checks of the balancer.
+    async fn phase(&self, rng: &mut Rng) {
+        // Not less, lest all lanes move together.
+        let interval = self.interval.max(Duration::from_secs(1));
+        sleep(interval.mul_f64(rng.f64())).await;
+    }
+
     /// The same for each arm, beginning together and ending with the slowest.
     async fn each(
         &self,
@@ -120,7 +134,7 @@ impl Stage<'_> {
         let slots: Vec<_> = slots.collect();
         for _ in 0..restarts {
             let slot = slots[rng.usize(..slots.len())];
-            phase(&mut rng).await;
+            self.phase(&mut rng).await;
             self.log.event();
             self.each(async |fleet| fleet.restart(slot, 1).await)
                 .await?;
@@ -135,7 +149,7 @@ impl Stage<'_> {
             try_join_all(others.into_iter().map(|slot| {
                 let mut rng = rng.fork();
                 async move {
-                    phase(&mut rng).await;
+                    self.phase(&mut rng).await;
                     self.each(async |fleet| fleet.launch(slot, 1).await).await
                 }
             }))
@@ -145,7 +159,7 @@ impl Stage<'_> {
             try_join_all(others.into_iter().map(|slot| {
                 let mut rng = rng.fork();
                 async move {
-                    phase(&mut rng).await;
+                    self.phase(&mut rng).await;
                     self.log.event();
                     self.each(async |fleet| fleet.drain(slot).await).await
                 }
@@ -168,7 +182,7 @@ impl Stage<'_> {
                 let (Some(old), Some(new)) = (serving.pop_front(), spare.pop_front()) else {
                     return Err("no spare slot".into());
                 };
-                phase(&mut rng).await;
+                self.phase(&mut rng).await;
                 self.log.event();
                 self.each(async |fleet| {
                     fleet.launch(new, version).await?;
@@ -209,7 +223,7 @@ impl Stage<'_> {
     async fn kill(&self, times: u32, mut rng: Rng) -> Result<(), BoxError> {
         for _ in 0..times {
             let slot = rng.usize(..SLOTS);
-            phase(&mut rng).await;
+            self.phase(&mut rng).await;
             self.log.event();
             self.each(async |fleet| {
                 fleet.kill(slot).await?;
@@ -219,9 +233,4 @@ impl Stage<'_> {
         }
         Ok(())
     }
-}
-
-/// Waits until a random moment between the checks of the balancer.
-async fn phase(rng: &mut Rng) {
-    sleep(Duration::from_millis(rng.u64(..1_000))).await;
 }

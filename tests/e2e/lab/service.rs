@@ -50,13 +50,13 @@ pub(crate) fn router(subsystems: &'static Subsystems, replica: &str) -> Router {
 
 async fn plain(State(subsystems): Shared, headers: HeaderMap) -> Answer {
     need(&subsystems.local())?;
-    Ok(run(&headers).whole("").into())
+    Ok(run(&headers).whole(None).into())
 }
 
 async fn slow(State(subsystems): Shared, length: Query<Length>, headers: HeaderMap) -> Answer {
     need(&subsystems.local())?;
     sleep(Duration::from_millis(length.ms)).await;
-    Ok(run(&headers).whole("").into())
+    Ok(run(&headers).whole(None).into())
 }
 
 async fn upload(State(subsystems): Shared, request: Request) -> Answer {
@@ -70,13 +70,13 @@ async fn upload(State(subsystems): Shared, request: Request) -> Answer {
             received.add(chunk);
         }
     }
-    Ok(run.whole(&run.received(&received)).into())
+    Ok(run.whole(Some(&received)).into())
 }
 
 async fn streamed(State(subsystems): Shared, length: Query<Length>, headers: HeaderMap) -> Answer {
     need(&subsystems.local())?;
     let lines = length.ms / LINE_EVERY.as_millis() as u64;
-    let stream = stream::unfold((run(&headers), 0), move |(run, line)| async move {
+    let stream = stream::unfold((run(&headers), 0), move |(mut run, line)| async move {
         if line > lines {
             return None;
         }
@@ -99,7 +99,7 @@ async fn streamed(State(subsystems): Shared, length: Query<Length>, headers: Hea
 
 async fn database(State(subsystems): Shared, headers: HeaderMap) -> Answer {
     need(&subsystems.all())?;
-    Ok(run(&headers).whole("").into())
+    Ok(run(&headers).whole(None).into())
 }
 
 /// The local storage goes away for a while, as for a reconnect of its own.

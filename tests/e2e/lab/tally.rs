@@ -1,5 +1,6 @@
 //! What became of the requests of one arm.
 
+use crate::report::thousands;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Why a request failed.
@@ -129,7 +130,9 @@ impl Tally {
 
     pub(crate) fn causes(&self) -> String {
         let causes = self.failed.iter();
-        let causes: Vec<_> = causes.map(|(cause, n)| format!("{n} {cause}")).collect();
+        let causes: Vec<_> = causes
+            .map(|(cause, n)| format!("{} × {cause}", thousands(*n)))
+            .collect();
         causes.join(", ")
     }
 }
@@ -139,9 +142,13 @@ impl Tally {
 pub(crate) struct Quantiles(Vec<u32>);
 
 impl Quantiles {
-    fn add(&mut self, duration: Duration) {
+    pub(crate) fn add(&mut self, duration: Duration) {
         let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
         self.0.push(micros);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The median, the 99th of a hundred and the largest, in milliseconds.

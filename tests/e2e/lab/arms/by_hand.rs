@@ -5,7 +5,7 @@ use crate::{BoxError, subsystems::Subsystems};
 use axum::{Router, http::StatusCode, routing::get};
 use std::{
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,11 +25,12 @@ pub(super) async fn serve(
     let is_ready = Arc::new(AtomicBool::new(false));
     let mut terminate = signal(SignalKind::terminate())?;
 
-    // The last one to come up says that startup is over.
+    // The last one to come up says that startup is over, once.
     let flag = Arc::clone(&is_ready);
+    let started = Once::new();
     subsystems.database.tell(move |up| {
         if up {
-            flag.store(true, Ordering::Release);
+            started.call_once(|| flag.store(true, Ordering::Release));
         }
     });
 
