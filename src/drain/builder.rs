@@ -1,8 +1,13 @@
 #[cfg(feature = "signal")]
 use super::signals::Signals;
-use super::{ears::Ears, error::ShutdownError, shutdown::Shutdown};
+use super::{
+    ears::Ears,
+    error::ShutdownError,
+    plan::{Plan, Trigger},
+    shutdown::Shutdown,
+};
 use crate::report::Readiness;
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future};
 use tokio::{runtime::Handle, time::Duration};
 
 impl Readiness {
@@ -73,8 +78,6 @@ pub struct ShutdownBuilder {
     #[cfg(feature = "signal")]
     signals: Option<Signals>,
 }
-
-type Trigger = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl ShutdownBuilder {
     const DELAY: Duration = Duration::from_secs(5);
@@ -200,13 +203,4 @@ impl fmt::Debug for ShutdownBuilder {
             .field("closing_cap", &self.cap)
             .finish_non_exhaustive()
     }
-}
-
-/// What a [`Shutdown`] goes by.
-pub(super) struct Plan {
-    pub(super) delay: Duration,
-    /// At least `delay`.
-    pub(super) up_to: Duration,
-    pub(super) trigger: Option<Trigger>,
-    pub(super) ears: Ears,
 }

@@ -61,6 +61,7 @@
 mod builder;
 mod ears;
 mod error;
+mod plan;
 mod race;
 mod run;
 mod shutdown;

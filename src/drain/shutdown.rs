@@ -1,5 +1,5 @@
 use super::{
-    builder::Plan,
+    plan::Plan,
     race::{First, race},
     wait,
 };
