@@ -182,11 +182,11 @@ async fn an_extension_ends_although_requests_keep_arriving() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness);
     let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
-    let shutdown = shutdown.extend_up_to(Duration::from_secs(8));
+    let shutdown = shutdown.extend_up_to(Duration::from_millis(7_500));
     let mut shutdown = task::spawn(shutdown.build().unwrap());
     readiness.drain();
     assert_pending!(shutdown.poll());
-    for _ in 0..79 {
+    for _ in 0..74 {
         advance(100 * MS).await;
         assert_eq!(status(&layer).await, 200);
         assert_pending!(shutdown.poll());
@@ -237,6 +237,44 @@ async fn health_checks_and_exempt_requests_are_no_arrivals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_is_one_arrival_though_it_passes_the_gate_of_a_scope_too() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .scope("search", ["storage"])
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    let search = ReadinessLayer::gate(readiness.scope("search").unwrap());
+    let inner = search.layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    }));
+    let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
+    assert_pending!(shutdown.poll());
+    advance(Duration::from_secs(5) - MS).await;
+    let service = ReadinessLayer::new(&readiness).layer(inner);
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(readiness.late_arrivals(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_request_is_an_arrival_when_it_is_admitted() {
+    let (readiness, storage) = ready();
+    let hold = Action::hold(Duration::from_secs(10)).unwrap();
+    let layer = ReadinessLayer::new(&readiness).failing(hold);
+    let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
+    assert_pending!(shutdown.poll());
+    storage.failing("reconnecting");
+    let mut held = task::spawn(status(&layer));
+    assert_pending!(held.poll());
+    advance(Duration::from_millis(4_500)).await;
+    assert_eq!(readiness.late_arrivals(), 0);
+    storage.ready();
+    assert_eq!(held.await, 200);
+    assert_eq!(readiness.late_arrivals(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_arrivals_are_those_of_the_last_fifth_and_after() {
     for delay in DELAYS {
         let (readiness, _storage) = ready();
@@ -282,6 +320,25 @@ async fn requests_are_admitted_while_closing_and_refused_when_closed() {
     assert_eq!(phase(&readiness), Phase::Closed);
     assert_eq!(status(&layer).await, 503);
     assert_eq!(readiness.refused(Reason::Closed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_process_closes_at_the_cap_although_it_is_busy() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness).count_in_flight();
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let shutdown = shutdown.closing_cap(Duration::from_secs(2)).on(now(()));
+    let mut shutdown = task::spawn(shutdown.build().unwrap());
+    let _endless = readiness.track();
+    assert_ready!(shutdown.poll());
+    for expected in [Phase::Closing, Phase::Closed] {
+        for _ in 0..110 {
+            advance(10 * MS).await;
+            settle().await;
+        }
+        assert_eq!(phase(&readiness), expected);
+    }
+    assert_eq!(status(&layer).await, 503);
 }
 
 #[tokio::test(start_paused = true)]
