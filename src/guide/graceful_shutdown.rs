@@ -216,8 +216,10 @@
 //!
 //! # What remains
 //!
-//! - A request that arrives at the very moment the listener closes is lost.
-//!   Nobody should send any by then; [`late_arrivals`] tells if somebody does.
+//! - A connection that is opened at the very moment the listener closes is
+//!   lost: it is reset before it is accepted, or closed because nothing was sent
+//!   on it yet. The next one would have been refused anyway. Nobody should open
+//!   any by then; [`late_arrivals`] tells if somebody does.
 //! - An HTTP/1 connection that was idle all through the delay is closed without
 //!   a word. A client that sends on it in that very moment may send again what
 //!   is idempotent, as on every connection that is kept alive (RFC 9112,
