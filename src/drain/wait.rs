@@ -124,15 +124,15 @@ async fn quiet_or_cut_off(core: &Core) {
     if traffic.flights.count().is_none() {
         return sleep_until(cut_off).await;
     }
-    let mut busy_at = Instant::now();
+    let mut seen = Instant::now();
     loop {
         let now = Instant::now();
         if traffic.flights.entered() + traffic.waiting.entered() > 0 {
-            busy_at = now;
+            seen = now;
         }
         // One may have come and gone between two looks.
-        let busy_at = traffic.lame_duck.last_arrival().max(Some(busy_at));
-        let quiet = busy_at.is_some_and(|busy_at| now >= busy_at + QUIET);
+        let arrived = traffic.lame_duck.last_arrival().unwrap_or(seen);
+        let quiet = now >= seen.max(arrived) + QUIET;
         if quiet || now >= cut_off {
             return;
         }
