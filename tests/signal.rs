@@ -189,16 +189,39 @@ fn ctrl_c_kills_again_once_the_shutdown_has_completed() {
             let shutdown = readiness.drain_on_signal(Duration::ZERO).unwrap();
             raise(SIGTERM).unwrap();
             shutdown.await;
-            // Neither of these is to end it, the third is.
-            raise(SIGTERM).unwrap();
-            raise(SIGTERM).unwrap();
-            raise(SIGINT).unwrap();
+            for _ in 0..3_000 {
+                // The first of these is not to end it, the second is, soon.
+                raise(SIGTERM).unwrap();
+                raise(SIGINT).unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         });
         return;
     }
     let _turn = turn();
     let status = child("ctrl_c_kills_again_once_the_shutdown_has_completed");
     assert_eq!(status.signal(), Some(SIGINT), "{status}");
+}
+
+#[test]
+fn the_ctrl_c_that_ends_the_delay_does_not_kill() {
+    if env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for _ in 0..300 {
+            let (readiness, _storage) = ready();
+            let ended =
+                runtime.block_on(async { tokio::spawn(readiness.drain_on_signal(DELAY).unwrap()) });
+            raise(SIGINT).unwrap();
+            runtime.block_on(readiness.draining());
+            // Its handler runs on this thread, while others act on it already.
+            raise(SIGINT).unwrap();
+            runtime.block_on(support::soon(ended)).unwrap();
+        }
+        return;
+    }
+    let _turn = turn();
+    let status = child("the_ctrl_c_that_ends_the_delay_does_not_kill");
+    assert!(status.success(), "{status}");
 }
 
 #[test]

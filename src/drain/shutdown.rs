@@ -12,8 +12,11 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    time::{Duration, Instant, sleep_until},
+    time::{Duration, Instant, sleep, sleep_until},
 };
+
+/// In which a signal handler that has begun surely ends.
+const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// Drains the process when it is told to stop, and completes when the server
 /// shall stop to accept; made by
@@ -75,10 +78,14 @@ async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
 
     readiness.advance(Phase::Closing);
     warn_of_late_arrivals(&readiness, plan.delay / 5);
-    // From here on ctrl-c kills.
-    drop(plan);
-    // It does not keep the registry alive, and ends with it.
+    // Neither keeps the registry alive.
     drop(runtime.spawn(wait::close(readiness.core().clone())));
+    drop(runtime.spawn(async move {
+        // The SIGINT that ended the delay may not have run all of its handlers.
+        sleep(A_MOMENT).await;
+        // From here on the next one kills.
+        drop(plan);
+    }));
 }
 
 /// Completes when the load balancers have had the time to notice.

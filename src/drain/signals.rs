@@ -34,10 +34,10 @@ impl Signals {
     }
 
     /// And SIGINT. One that arrives while the process drains already ends the
-    /// delay. Once no [`Shutdown`](super::Shutdown) that listens for it is
-    /// left, because it has completed or was dropped, SIGINT kills the process
-    /// as it does where nobody ever listened, even if others in this process
-    /// do.
+    /// delay. A tenth of a second after a [`Shutdown`](super::Shutdown) that
+    /// listens for it has completed, or when the last one was dropped, SIGINT
+    /// kills the process as it does where nobody ever listened, even if others
+    /// in this process do.
     pub fn interrupt(self) -> Self {
         self.number(SIGINT)
     }
@@ -85,7 +85,7 @@ mod imp {
     use super::{Heard, SIGINT, ShutdownError};
     use signal_hook::flag::register_conditional_default;
     use std::{
-        io,
+        io, mem,
         sync::{
             Arc, Mutex, MutexGuard, PoisonError,
             atomic::{AtomicBool, Ordering},
@@ -105,14 +105,24 @@ mod imp {
                 Ok(signal) => Ok((number, signal)),
                 Err(source) => Err(failed(number, source)),
             };
-            let signals = numbers.iter().map(install).collect::<Result<_, _>>()?;
-            // Last, so that what has failed takes nothing over.
+            // Handlers run in the order of their making. The stand-in for the
+            // default one goes first: whatever tokio's wakes may let SIGINT kill,
+            // and not by this very signal.
             let interrupt = numbers.contains(&SIGINT).then(Interrupt::take_over);
             let interrupt = interrupt.transpose();
-            Ok(Self {
-                signals,
-                _interrupt: interrupt.map_err(|source| failed(SIGINT, source))?,
-            })
+            let interrupt = interrupt.map_err(|source| failed(SIGINT, source))?;
+            match numbers.iter().map(install).collect() {
+                Ok(signals) => Ok(Self {
+                    signals,
+                    _interrupt: interrupt,
+                }),
+                Err(error) => {
+                    if let Some(interrupt) = interrupt {
+                        interrupt.undo();
+                    }
+                    Err(error)
+                }
+            }
         }
 
         pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
@@ -166,6 +176,12 @@ mod imp {
             }
             taken_over.times += 1;
             Ok(Self)
+        }
+
+        /// Takes it back, as if nothing had been.
+        fn undo(self) {
+            taken_over().times -= 1;
+            mem::forget(self);
         }
     }
 
