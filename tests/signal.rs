@@ -225,6 +225,26 @@ fn the_ctrl_c_that_ends_the_delay_does_not_kill() {
 }
 
 #[test]
+fn what_could_not_be_built_takes_nothing_over() {
+    if env::var_os(CHILD).is_some() {
+        run(async {
+            let (readiness, _storage) = ready();
+            let signals = Signals::default().number(SIGKILL);
+            assert!(readiness.shutdown().on_signals(signals).build().is_err());
+            // So the application falls back to listening by itself.
+            let interrupt = tokio::signal::unix::SignalKind::interrupt();
+            let mut interrupt = tokio::signal::unix::signal(interrupt).unwrap();
+            raise(SIGINT).unwrap();
+            support::soon(interrupt.recv()).await;
+        });
+        return;
+    }
+    let _turn = turn();
+    let status = child("what_could_not_be_built_takes_nothing_over");
+    assert!(status.success(), "{status}");
+}
+
+#[test]
 fn ctrl_c_does_not_kill_before() {
     if env::var_os(CHILD).is_some() {
         run(async {
