@@ -209,8 +209,10 @@ fn the_ctrl_c_that_ends_the_delay_does_not_kill() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         for _ in 0..300 {
             let (readiness, _storage) = ready();
-            let ended =
-                runtime.block_on(async { tokio::spawn(readiness.drain_on_signal(DELAY).unwrap()) });
+            let ended = {
+                let _runtime = runtime.enter();
+                tokio::spawn(readiness.drain_on_signal(DELAY).unwrap())
+            };
             raise(SIGINT).unwrap();
             runtime.block_on(readiness.draining());
             // Its handler runs on this thread, while others act on it already.
