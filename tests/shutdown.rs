@@ -41,11 +41,13 @@ use tower_readiness::{
     drain::{CutOff, InFlight, Shutdown},
 };
 
-/// Long enough for some load, and no figure that anything is judged by.
-const DELAY: Duration = Duration::from_millis(300);
+/// Long enough for what would go wrong, and no figure that anything is judged by.
+const A_WHILE: Duration = Duration::from_millis(300);
 
+/// Its delay lasts until somebody closes by hand.
 fn shutdown(readiness: &Readiness) -> Shutdown {
-    readiness.shutdown().delay(DELAY).build().unwrap()
+    let delay = Duration::from_secs(3_600);
+    readiness.shutdown().delay(delay).build().unwrap()
 }
 
 // === load ===
@@ -100,12 +102,14 @@ async fn serves_all_that_is_sent(
     let load = tokio::spawn(load_one_http2_connection(address));
     until(|| handled.load(Ordering::Relaxed) > 100).await;
     readiness.drain();
-    // Those in flight by then are answered in any case.
-    let while_draining = 16 + handled.load(Ordering::Relaxed);
+    // Those in flight by then are answered in any case, so a few more.
+    let while_draining = 100 + handled.load(Ordering::Relaxed);
+    until(|| handled.load(Ordering::Relaxed) > while_draining).await;
+    assert!(!load.is_finished(), "the drain serves on");
+    readiness.advance(Phase::Closing);
     let answered = soon(load).await.unwrap();
     soon(server).await.unwrap();
     assert_eq!(answered, handled.load(Ordering::Relaxed));
-    assert!(answered > while_draining, "the drain served on");
     assert_eq!(readiness.verdict().phase(), Phase::Closed);
     assert_eq!(readiness.in_flight(), Some(0));
 }
@@ -212,9 +216,7 @@ async fn keep_alive_clients_move_on_while_the_server_still_accepts() {
         .route("/", get(async || "served"))
         .layer(ReadinessLayer::new(&readiness));
     let (listener, address) = listen().await;
-    let shutdown = readiness.shutdown().delay(Duration::from_secs(3_600));
-    let shutdown = shutdown.build().unwrap();
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown(&readiness));
     let server = tokio::spawn(server.into_future());
 
     let client = Client::builder(TokioExecutor::new())
@@ -278,6 +280,7 @@ async fn a_handler_can_end_its_stream_when_the_process_drains() {
     assert_eq!(readiness.in_flight(), Some(1));
     readiness.drain();
     let rest = soon(body.collect()).await.unwrap().to_bytes();
+    readiness.advance(Phase::Closing);
     assert!(rest.ends_with(b"event: bye\n\n"), "{rest:?}");
     soon(readiness.drained()).await;
     soon(server).await.unwrap().unwrap().unwrap();
@@ -298,7 +301,7 @@ async fn a_stream_that_never_ends_is_cut_off_at_the_cap() {
         .layer(ReadinessLayer::new(&readiness).count_in_flight());
     let (listener, address) = listen().await;
     let shutdown = readiness.shutdown().delay(Duration::ZERO);
-    let shutdown = shutdown.closing_cap(DELAY).build().unwrap();
+    let shutdown = shutdown.closing_cap(A_WHILE).build().unwrap();
     let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
     let run = readiness.clone();
     let server = tokio::spawn(async move { run.run(server).await });
@@ -350,8 +353,7 @@ async fn an_upgraded_connection_is_waited_for_through_its_token() {
         .count_in_flight()
         .layer(service);
     let (listener, address) = listen().await;
-    let shutdown = readiness.shutdown().delay(Duration::from_secs(3_600));
-    let shutdown = shutdown.build().unwrap();
+    let shutdown = shutdown(&readiness);
     let run = readiness.clone();
     let server = tokio::spawn(async move {
         let server = serve_with_hyper(listener, service, shutdown);
@@ -379,7 +381,7 @@ async fn an_upgraded_connection_is_waited_for_through_its_token() {
     let mut echoed = [0; 12];
     soon(client.read_exact(&mut echoed)).await.unwrap();
     assert_eq!(&echoed, b"still there?");
-    tokio::time::sleep(DELAY).await;
+    tokio::time::sleep(A_WHILE).await;
     assert!(!server.is_finished());
     assert_eq!(readiness.in_flight(), Some(1));
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ShutdownError {
     /// It was built outside of a tokio runtime.
-    #[error("there is no tokio runtime here to wait by")]
+    #[error("there is no tokio runtime here; build the shutdown within one")]
     NoRuntime,
     /// A duration is longer than a day.
     #[error("the {what} is at most a day, not {duration:?}")]
