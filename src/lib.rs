@@ -85,12 +85,14 @@
 //! - [`gate`]: what happens to traffic
 //! - [`probe`]: what probes answer
 //! - [`drain`]: how the process ends
+//! - [`watch`]: what the crate reports of the process by itself
 //! - [`Snapshot`], [`Subscription`]: read and follow
-//! - [`guide`]: how to choose what is required, and how to end without losing
-//!   a request
+//! - [`guide`]: how to choose what is required, how reports stay true, and how
+//!   to end without losing a request
 //!
 //! # Features
 //!
+//! - `check`: asks subsystems at an interval (module `check`).
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
@@ -100,6 +102,9 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "check")]
+#[cfg_attr(docsrs, doc(cfg(feature = "check")))]
+pub mod check;
 pub mod drain;
 pub mod gate;
 pub mod guide;
@@ -108,15 +113,17 @@ mod report;
 mod state;
 mod sync;
 mod traffic;
+pub mod watch;
 
 pub use self::{
     gate::{Action, ReadinessLayer},
     report::{
         AddError, AttributeError, BuildError, Builder, ClaimError, Ended, NameError, PauseGuard,
-        Readiness, Reporter, Scope, Subscription, Subsystem, UnknownScope, WaitError,
+        Readiness, Reporter, Scope, SettingError, Subscription, Subsystem, UnknownScope, WaitError,
     },
     state::{
-        Claim, Condition, Phase, Reason, Reasons, Role, Snapshot, State, SubsystemView, Verdict,
+        Claim, Condition, Damped, Phase, Progress, Reason, Reasons, Role, Snapshot, State,
+        SubsystemView, Verdict,
     },
 };
 

@@ -11,7 +11,7 @@ mod imp {
     pub(crate) use arc_swap::ArcSwap as Swap;
     pub(crate) use std::sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
     pub(crate) use tokio::sync::Notify;
 }
@@ -20,7 +20,7 @@ mod imp {
 mod imp {
     pub(crate) use loom::sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
     use std::{
         future::poll_fn,

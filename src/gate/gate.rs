@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     probe::{ProbeResponse, Probes},
-    report::{Core, Scope},
+    report::{Core, Jobs, Scope},
     state::{OpenWord, Phase, Reason, ScopeId, Verdict},
     traffic::InFlight,
 };
@@ -99,6 +99,7 @@ impl Gate {
             }
             _ => None,
         });
+        Jobs::start(scope.readiness().core());
         Self {
             open: scope.readiness().core().open_word(scope.id()),
             core: Arc::clone(scope.readiness().core()),
@@ -153,8 +154,14 @@ impl Gate {
         self.counts.wait(reason, hold.max_waiting, waiting)
     }
 
+    /// Starts what could not start where there was no runtime.
+    pub(super) fn start_jobs(&self) {
+        Jobs::start(&self.core);
+    }
+
     /// What a request would be judged by now.
     pub(super) fn basis(&self) -> Basis {
+        self.core.notice();
         self.core.look(|data| Basis {
             verdict: data.verdict(self.id),
             version: data.version,

@@ -149,6 +149,7 @@ impl<S> ReadinessService<S> {
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
+        self.gate.start_jobs();
         let probes = self.gate.probes.as_ref();
         if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
             return ResponseFuture::answered(answer);

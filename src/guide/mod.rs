@@ -4,6 +4,8 @@
 //!   ends, and which number to set where.
 //! - [Choosing what is required](choosing_what_is_required): what the gate
 //!   should close for, and what it should not.
+//! - [Reporters that cannot lie](reporters_that_cannot_lie): how what is
+//!   reported stays true.
 //!
 //! ```
 //! use tower_readiness::{Readiness, Subsystem};
@@ -20,3 +22,4 @@
 
 pub mod choosing_what_is_required;
 pub mod graceful_shutdown;
+pub mod reporters_that_cannot_lie;

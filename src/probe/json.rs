@@ -2,11 +2,11 @@ use super::{
     question::{Detail, Live, Question, Target},
     route::Probe,
 };
-use crate::state::{Data, Reason, ScopeId, SubsystemView, Verdict};
+use crate::state::{self, Data, Reason, ScopeId, SubsystemView, Verdict};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    time::{Instant, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 #[derive(Serialize)]
@@ -45,8 +45,27 @@ struct Subsystem<'a> {
     vital: bool,
     pending: bool,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damped: Option<Damped<'a>>,
     #[serde(flatten)]
     full: Option<Full<'a>>,
+}
+
+/// What was reported but does not count yet.
+#[derive(Serialize)]
+struct Damped<'a> {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Progress {
+    Count { count: u32, needed: u32 },
+    Time { counts_in_ms: u64 },
 }
 
 /// What [`Detail::Full`] adds.
@@ -126,6 +145,7 @@ fn names<'a>(
                 vital: view.is_vital(),
                 pending: view.is_pending(),
                 state: view.state().as_str(),
+                damped: view.damped().map(|it| damped(it, full, live.now)),
                 full: full.then(|| details(view, live.now)),
             })
             .collect(),
@@ -143,6 +163,24 @@ fn names<'a>(
     }
 }
 
+fn damped(damped: state::Damped<'_>, full: bool, now: Instant) -> Damped<'_> {
+    Damped {
+        state: damped.state().as_str(),
+        reason: damped.reason().filter(|_| full),
+        progress: match damped.progress() {
+            state::Progress::Count { count, needed } => Progress::Count { count, needed },
+            state::Progress::Until(until) => Progress::Time {
+                counts_in_ms: millis(until.saturating_duration_since(now)),
+            },
+        },
+    }
+}
+
+/// 64 bits last for 584 million years.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
     let refused = Reason::ALL.map(|reason| (reason.as_str(), traffic.refused.of(reason)));
     Traffic {
@@ -156,15 +194,14 @@ fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
 }
 
 fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
-    // A clock set before 1970 is shown as 1970; 64 bits last for 584 million
-    // years.
+    // A clock set before 1970 is shown as 1970.
     let since = view.since().duration_since(UNIX_EPOCH).unwrap_or_default();
     Full {
         reason: view.reason(),
         attributes: view.attributes().collect(),
         claim: view.claim().as_str(),
-        since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        for_ms: u64::try_from(view.age(now).as_millis()).unwrap_or(u64::MAX),
+        since_unix_ms: millis(since),
+        for_ms: millis(view.age(now)),
         transitions: view.transitions(),
     }
 }

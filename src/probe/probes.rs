@@ -7,7 +7,7 @@ use super::{
     text,
 };
 use crate::{
-    report::{Core, Readiness},
+    report::{Core, Jobs, Readiness},
     state::{Condition, Data, Phase, ScopeId, Verdict},
 };
 use bytes::Bytes;
@@ -161,6 +161,11 @@ impl Probes {
         self.0.routes.may_find(path)
     }
 
+    /// Starts what could not start where there was no runtime.
+    pub(super) fn start_jobs(&self) {
+        Jobs::start(self.0.readiness.core());
+    }
+
     /// The answer to `request`, or `None` if it is not for a probe.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Answer> {
         let (probe, name) = self.0.routes.find(request.uri().path())?;
@@ -237,6 +242,7 @@ impl Probes {
 
     fn ask(&self, question: Question, head: bool) -> Answer {
         let core = self.0.readiness.core();
+        core.notice();
         match question.query.wait {
             Some(wait)
                 if !wait.is_zero()

@@ -23,6 +23,7 @@ impl<B> Service<Request<B>> for Probes {
     }
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
+        self.start_jobs();
         let answer = self.answer(&request).unwrap_or_else(|| {
             Answer::Now(if *request.method() == Method::HEAD {
                 without_body(not_found())

@@ -3,7 +3,9 @@ use super::{
     route::Probe,
 };
 use crate::{
-    state::{Claim, Condition, Data, Phase, ScopeId, State, SubsystemView, Verdict},
+    state::{
+        Claim, Condition, Damped, Data, Phase, Progress, ScopeId, State, SubsystemView, Verdict,
+    },
     traffic::Traffic,
 };
 use std::{
@@ -98,6 +100,9 @@ fn write_subsystem(
         text.write_str(", excluded")?;
     }
     text.write_char(')')?;
+    if let Some(damped) = view.damped() {
+        write_damped(text, damped, detail, now)?;
+    }
     if detail >= Detail::Full {
         write!(text, " for {}", Age(view.age(now)))?;
         if let Some(reason) = view.reason() {
@@ -108,6 +113,27 @@ fn write_subsystem(
         }
     }
     text.write_char('\n')
+}
+
+/// What was reported but does not count yet: `, failing 2/3 (timeout)`.
+fn write_damped(
+    text: &mut String,
+    damped: Damped<'_>,
+    detail: Detail,
+    now: Instant,
+) -> fmt::Result {
+    write!(text, ", {} ", damped.state())?;
+    match damped.progress() {
+        Progress::Count { count, needed } => write!(text, "{count}/{needed}")?,
+        Progress::Until(until) => {
+            let remaining = until.saturating_duration_since(now);
+            write!(text, "in {}", Age(remaining))?;
+        }
+    }
+    match damped.reason() {
+        Some(reason) if detail >= Detail::Full => write!(text, " ({})", OneLine(reason)),
+        _ => Ok(()),
+    }
 }
 
 fn write_summary(

@@ -1,11 +1,12 @@
 use super::{
     core::{Core, Desk, now},
     error::BuildError,
+    jobs::Jobs,
     name,
     readiness::Readiness,
     subsystem::Subsystem,
 };
-use crate::state::{Declaration, Draft, Role, Slot, SubsystemView};
+use crate::state::{Draft, Role, Slot, SubsystemView};
 use std::{collections::HashMap, sync::Arc};
 
 impl Readiness {
@@ -73,6 +74,10 @@ impl Builder {
         let mut desk = Desk::default();
         for subsystem in &self.subsystems {
             checked(&subsystem.name)?;
+            subsystem.validate().map_err(|source| BuildError::Setting {
+                name: subsystem.name.clone(),
+                source,
+            })?;
             if desk.slots.contains_key(&*subsystem.name) {
                 return Err(BuildError::Duplicate {
                     name: subsystem.name.clone(),
@@ -111,29 +116,29 @@ impl Builder {
         let at = now();
         let views = self
             .subsystems
-            .into_iter()
+            .iter()
             .enumerate()
             .map(|(index, subsystem)| {
                 let scopes = scopes_of.remove(&Slot(index)).unwrap_or_default();
                 SubsystemView::declared(subsystem.declare(true, scopes), at)
             });
-        Ok(Readiness::new(Core::new(Draft::first(scopes, views), desk)))
+        let first = Draft::first(scopes, views);
+        let core = Arc::new(Core::new(Arc::clone(&first), desk));
+        for (index, subsystem) in self.subsystems.iter().enumerate() {
+            let slot = Slot(index);
+            if let Some(view) = first.views.get(slot) {
+                core.employ(slot, subsystem, view.declaration());
+                core.follow(slot);
+            }
+        }
+        Jobs::start(&core);
+        Ok(Readiness::new(core))
     }
 }
 
 impl Subsystem {
     fn is_required(&self) -> bool {
         self.role == Role::Required
-    }
-
-    pub(crate) fn declare(self, at_build: bool, scopes: Vec<usize>) -> Declaration {
-        Declaration {
-            name: self.name.into(),
-            role: self.role,
-            vital: self.vital,
-            at_build,
-            scopes: scopes.into(),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::log;
+use super::{jobs::Jobs, keeper::Keeper, log};
 use crate::{
     state::{Cell, Data, Draft, Moment, OpenWord, ScopeId, Sealed, Slot, Snapshot},
     sync::{AtomicBool, Mutex, Notify, Ordering},
@@ -18,6 +18,8 @@ pub(crate) struct Core {
     /// Nobody is left who could write.
     ended: AtomicBool,
     traffic: Traffic,
+    pub(super) keeper: Keeper,
+    jobs: Jobs,
 }
 
 /// What only writers need to know. Whoever holds it is the writer.
@@ -51,6 +53,8 @@ impl Core {
             changed: Notify::default(),
             ended: AtomicBool::new(false),
             traffic: Traffic::default(),
+            keeper: Keeper::new(now().monotonic),
+            jobs: Jobs::default(),
         }
     }
 
@@ -72,9 +76,17 @@ impl Core {
         };
         if let Some(sealed) = sealed {
             self.changed.notify_waiters();
+            if let Some(slot) = sealed.timed() {
+                self.follow(slot);
+            }
             log::published(sealed);
         }
         result
+    }
+
+    /// What runs beside the subsystems.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// The counters that requests leave behind.
@@ -121,6 +133,7 @@ impl Core {
 
     /// Tells whoever waits that nothing will change any more.
     pub(crate) fn end(&self) {
+        self.jobs.end();
         self.ended.store(true, Ordering::Release);
         self.changed.notify_waiters();
     }

@@ -1,3 +1,4 @@
+use std::time::Duration;
 use thiserror::Error;
 
 /// Why a name cannot be given to a subsystem or a scope.
@@ -25,6 +26,49 @@ pub enum NameError {
     Reserved,
 }
 
+/// What is wrong with what a [`Subsystem`](crate::Subsystem) was told.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// A duration is out of its bounds.
+    #[error("the {what} is between {least:?} and {most:?}, not {given:?}")]
+    OutOfBounds {
+        /// Which one.
+        what: &'static str,
+        /// The duration given.
+        given: Duration,
+        /// The shortest it can be.
+        least: Duration,
+        /// The longest it can be.
+        most: Duration,
+    },
+    /// Runs of a check never overlap, so one has to end before the next is due.
+    #[error("a check with a timeout of {timeout:?} cannot run every {interval:?}")]
+    LongTimeout {
+        /// The timeout given.
+        timeout: Duration,
+        /// The interval of the check.
+        interval: Duration,
+    },
+    /// A check that backs off asks less often, not more.
+    #[error("a check that runs every {interval:?} cannot back off to {longest:?}")]
+    ShortBackOff {
+        /// The longest interval while failing.
+        longest: Duration,
+        /// The interval of the check.
+        interval: Duration,
+    },
+    /// A result has to be seen at least once to count.
+    #[error("it takes at least one {what} of a check to turn over, not zero")]
+    ZeroThreshold {
+        /// What of: failure or success.
+        what: &'static str,
+    },
+    /// The jitter of a check is a part of its interval.
+    #[error("the jitter of a check is between 0 and 1 of its interval")]
+    Jitter,
+}
+
 /// Why a [`Builder`](crate::Builder) could not build.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +80,14 @@ pub enum BuildError {
         name: String,
         /// What is wrong with it.
         source: NameError,
+    },
+    /// A subsystem was told something that cannot be.
+    #[error("subsystem {name:?} cannot be declared so")]
+    Setting {
+        /// The subsystem.
+        name: String,
+        /// What is wrong.
+        source: SettingError,
     },
     /// Two subsystems, two scopes, or a subsystem and a scope have the same
     /// name.
@@ -98,6 +150,14 @@ pub enum AddError {
         name: String,
         /// What is wrong with it.
         source: NameError,
+    },
+    /// It was told something that cannot be.
+    #[error("subsystem {name:?} cannot be added so")]
+    Setting {
+        /// The subsystem.
+        name: String,
+        /// What is wrong.
+        source: SettingError,
     },
     /// There is a subsystem or a scope of this name.
     #[error("there already is a subsystem or scope {name:?}")]

@@ -61,11 +61,19 @@ fn subsystem(
         }
         (None, None) => return,
     };
-    if new.says(old.state(), old.reason()) {
+    let subsystem = new.name();
+    match (old.damped(), new.damped()) {
+        (old, Some(damped)) if old != Some(damped) => {
+            let (state, reason) = (damped.state(), damped.reason());
+            let progress = damped.progress();
+            tracing::debug!(version, subsystem, %state, reason, ?progress, "report damped");
+        }
+        _ => {}
+    }
+    if (old.state(), old.reason()) == (new.state(), new.reason()) {
         return;
     }
 
-    let subsystem = new.name();
     let (from, to) = (old.state(), new.state());
     let reason = new.reason();
     match to {

@@ -3,8 +3,9 @@
 //! `RUSTFLAGS="--cfg tower_readiness_loom" cargo test --release --lib loom`.
 
 use super::{Readiness, Subsystem};
-use crate::state::{ScopeId, State};
+use crate::state::{Moment, ScopeId, State};
 use loom::{future::block_on, thread};
+use std::time::{Duration, SystemTime};
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -121,5 +122,36 @@ fn a_subscription_ends_with_the_last_handle_and_not_before_the_last_snapshot() {
         // The last handle: its drop is the last report.
         drop(a);
         assert_eq!(waiter.join().unwrap(), State::Failing);
+    });
+}
+
+#[test]
+fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
+    explore(|| {
+        let readiness = Readiness::builder()
+            .subsystem(Subsystem::new("a").ttl(Duration::from_secs(4)))
+            .build()
+            .unwrap();
+        let a = readiness.reporter("a").unwrap();
+        a.ready();
+        let look = |readiness: &Readiness| {
+            let core = readiness.core();
+            let due = core.keeper.due().unwrap();
+            core.keep(Moment {
+                wall: SystemTime::UNIX_EPOCH,
+                monotonic: due,
+            });
+        };
+        // The fourth look finds that it has been silent for too long.
+        (0..3).for_each(|_| look(&readiness));
+        let keeper = {
+            let readiness = readiness.clone();
+            thread::spawn(move || look(&readiness))
+        };
+        a.ready();
+        keeper.join().unwrap();
+        let snapshot = readiness.snapshot();
+        assert_eq!(snapshot.subsystem("a").unwrap().state(), State::Ready);
+        drop(a);
     });
 }

@@ -7,6 +7,8 @@
 mod builder;
 mod core;
 mod error;
+mod jobs;
+mod keeper;
 mod log;
 mod name;
 mod pause;
@@ -15,15 +17,16 @@ mod reporter;
 mod scope;
 mod subscription;
 mod subsystem;
+mod voice;
 
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
-pub(crate) use self::core::Core;
 pub use self::{
     builder::Builder,
     error::{
-        AddError, AttributeError, BuildError, ClaimError, Ended, NameError, UnknownScope, WaitError,
+        AddError, AttributeError, BuildError, ClaimError, Ended, NameError, SettingError,
+        UnknownScope, WaitError,
     },
     pause::PauseGuard,
     readiness::Readiness,
@@ -31,4 +34,14 @@ pub use self::{
     scope::Scope,
     subscription::Subscription,
     subsystem::Subsystem,
+};
+pub(crate) use self::{
+    core::Core,
+    jobs::{JobId, Jobs, Start},
+    subsystem::bounded,
+    voice::Voice,
+};
+#[cfg(feature = "check")]
+pub(crate) use self::{
+    core::now, name::check_key as attribute_key, subsystem::Check, voice::shortened,
 };

@@ -1,4 +1,4 @@
-use super::error::NameError;
+use super::error::{AttributeError, NameError};
 use crate::state::text;
 
 /// What the crate itself answers for, so that nothing else can be called so.
@@ -24,6 +24,14 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
         return Err(NameError::Reserved);
     }
     Ok(())
+}
+
+/// Keys of attributes are like names, but nobody else's.
+pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
+    match check(key) {
+        Ok(()) | Err(NameError::Reserved) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A bad name as an error shows it: it may be of any length.

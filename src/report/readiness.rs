@@ -1,6 +1,7 @@
 use super::{
     core::Core,
     error::{Ended, WaitError},
+    jobs::Jobs,
 };
 use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, Verdict};
 use std::{fmt, sync::Arc};
@@ -50,8 +51,8 @@ impl Drop for Handle {
 }
 
 impl Readiness {
-    pub(crate) fn new(core: Core) -> Self {
-        Self(Arc::new(Handle(Arc::new(core))))
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self(Arc::new(Handle(core)))
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -95,11 +96,13 @@ impl Readiness {
 
     /// The newest snapshot.
     pub fn snapshot(&self) -> Snapshot {
+        self.core().notice();
         self.core().load()
     }
 
     /// The newest verdict on the process.
     pub fn verdict(&self) -> Verdict {
+        self.core().notice();
         self.core().look(|data| data.verdict(ScopeId::Process))
     }
 
@@ -152,6 +155,7 @@ impl Readiness {
     }
 
     async fn wait_for<R>(&self, find: impl FnMut(&Data) -> Option<R>) -> R {
+        Jobs::start(self.core());
         match self.core().wait_for(find).await {
             Ok(found) => found,
             // It ends when the last handle goes, and this is one.

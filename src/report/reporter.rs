@@ -1,15 +1,14 @@
 use super::{
     core::now,
-    error::{AddError, AttributeError, ClaimError, NameError},
+    error::{AddError, AttributeError, ClaimError},
+    jobs::{JobId, Jobs},
     name,
     readiness::Readiness,
     subsystem::Subsystem,
+    voice::Voice,
 };
-use crate::state::{Claim, Phase, Slot, State, SubsystemView, text};
-use std::fmt;
-
-/// How many attributes one subsystem holds.
-const MAX_ATTRIBUTES: usize = 32;
+use crate::state::{Claim, Declaration, Phase, Slot, State, SubsystemView, TooMany, text};
+use std::{fmt, sync::Arc};
 
 impl Readiness {
     /// Claims the subsystem `name`, to report for it.
@@ -20,7 +19,7 @@ impl Readiness {
     /// or when it was [left ready](Reporter::leave_ready) for good. After a
     /// drop it can be claimed again, so that a restarted task recovers.
     pub fn reporter(&self, name: &str) -> Result<Reporter, ClaimError> {
-        let slot = self.core().update(|desk, draft| {
+        let (slot, declaration) = self.core().update(|desk, draft| {
             let (slot, view) = desk
                 .slots
                 .get(name)
@@ -29,34 +28,46 @@ impl Readiness {
                     name: name::shown(name),
                 })?;
             match view.claim() {
-                Claim::Unclaimed | Claim::Dropped => {}
+                Claim::Unclaimed | Claim::Checked | Claim::Dropped => {}
                 Claim::Held => return Err(ClaimError::Held { name: name.into() }),
                 Claim::LeftReady => return Err(ClaimError::LeftReady { name: name.into() }),
             }
             let claimed = view.with_claim(Claim::Held);
+            let declaration = Arc::clone(claimed.declaration());
             draft.set(slot, Some(claimed));
-            Ok(slot)
+            Ok((slot, declaration))
         })?;
-        Ok(Reporter::new(self.clone(), slot))
+        Ok(Reporter::new(self.clone(), slot, declaration))
     }
 
     /// Adds a subsystem while the process runs, and claims it.
     ///
-    /// Until it is first up it is [pending](SubsystemView::is_pending): it
-    /// degrades, and nothing more. Then it counts like the rest. The startup
-    /// latch never waits for it, and it is a member of no named scope, whatever
+    /// Until it is first up, or [its time for that](Subsystem::ready_within) is
+    /// over, it is [pending](SubsystemView::is_pending): it degrades, and
+    /// nothing more. Then it counts like the rest. The startup latch never
+    /// waits for it, and it is a member of no named scope, whatever
     /// its name. It leaves by [`Reporter::retire`].
     ///
     /// # Errors
     ///
-    /// When its name cannot be used or is taken.
+    /// When its name cannot be used or is taken, or it was told something that
+    /// cannot be.
     pub fn add(&self, subsystem: Subsystem) -> Result<Reporter, AddError> {
         name::check(&subsystem.name).map_err(|source| AddError::Name {
             name: name::shown(&subsystem.name),
             source,
         })?;
+        self.add_named(&subsystem)
+    }
+
+    /// Adds a subsystem whose name was found to be right.
+    pub(crate) fn add_named(&self, subsystem: &Subsystem) -> Result<Reporter, AddError> {
+        subsystem.validate().map_err(|source| AddError::Setting {
+            name: subsystem.name.clone(),
+            source,
+        })?;
         let at = now();
-        let slot = self.core().update(|desk, draft| {
+        let (slot, declaration) = self.core().update(|desk, draft| {
             let name = &*subsystem.name;
             if desk.slots.contains_key(name) || draft.has_scope(name) {
                 return Err(AddError::Duplicate { name: name.into() });
@@ -64,10 +75,13 @@ impl Readiness {
             let slot = desk.take_slot(name.into());
             let view = SubsystemView::declared(subsystem.declare(false, Vec::new()), at)
                 .with_claim(Claim::Held);
+            let declaration = Arc::clone(view.declaration());
             draft.set(slot, Some(view));
-            Ok(slot)
+            // Under the lock, or the subsystem might have left again.
+            self.core().employ(slot, subsystem, &declaration);
+            Ok((slot, declaration))
         })?;
-        Ok(Reporter::new(self.clone(), slot))
+        Ok(Reporter::new(self.clone(), slot, declaration))
     }
 }
 
@@ -75,7 +89,8 @@ impl Readiness {
 ///
 /// Every setter is synchronous, may be called from any thread and needs no
 /// runtime. When it returns, every later request and probe sees the new state
-/// or a newer one. The latest report wins. Repeating the same state and reason
+/// or a newer one (unless it is [held down](Subsystem::hold_down)). The latest
+/// report wins. Repeating the same state and reason
 /// publishes nothing and takes no lock, so report as often as you like.
 ///
 /// Reasons are kept to 1 KiB; an empty one counts as none.
@@ -92,7 +107,7 @@ impl Readiness {
 #[must_use = "dropping a reporter reports that its subsystem fails"]
 pub struct Reporter {
     readiness: Readiness,
-    slot: Slot,
+    voice: Voice,
     parting: Parting,
 }
 
@@ -104,40 +119,60 @@ enum Parting {
 }
 
 impl Reporter {
-    pub(crate) fn new(readiness: Readiness, slot: Slot) -> Self {
+    pub(crate) fn new(readiness: Readiness, slot: Slot, declaration: Arc<Declaration>) -> Self {
+        let core = readiness.core();
+        Jobs::start(core);
         Self {
+            voice: Voice::new(core, slot, declaration),
             readiness,
-            slot,
             parting: Parting::Report,
         }
+    }
+
+    /// Speaks on without keeping the registry alive.
+    pub(crate) fn into_voice(mut self) -> Voice {
+        self.parting = Parting::Nothing;
+        self.voice.clone()
     }
 
     /// The subsystem comes up, or comes back: `detail` says how far it is.
     ///
     /// Counts as failing if it has been up before.
     pub fn starting(&self, detail: impl AsRef<str>) {
-        self.report(State::Starting, detail.as_ref());
+        self.voice.report(State::Starting, detail.as_ref());
     }
 
     /// The subsystem does its part.
     pub fn ready(&self) {
-        self.report(State::Ready, "");
+        self.voice.report(State::Ready, "");
     }
 
     /// The subsystem does its part, but worse than it should.
     pub fn degraded(&self, reason: impl AsRef<str>) {
-        self.report(State::Degraded, reason.as_ref());
+        self.voice.report(State::Degraded, reason.as_ref());
     }
 
     /// The subsystem cannot do its part at the moment.
     pub fn failing(&self, reason: impl AsRef<str>) {
-        self.report(State::Failing, reason.as_ref());
+        self.voice.report(State::Failing, reason.as_ref());
     }
 
     /// The subsystem cannot do its part and will not recover by itself. For a
     /// [vital](crate::Subsystem::vital) one this makes liveness red.
     pub fn dead(&self, reason: impl AsRef<str>) {
-        self.report(State::Dead, reason.as_ref());
+        self.voice.report(State::Dead, reason.as_ref());
+    }
+
+    /// A sign of life, for a subsystem whose silence [counts](Subsystem::ttl):
+    /// whatever was reported last still holds.
+    ///
+    /// It takes no lock, allocates and publishes nothing and reads no clock, so
+    /// beat as often as you like. Where silence does not count it does nothing,
+    /// nor before the first report. After a silence that was too long, it is
+    /// seen within a quarter of the ttl, and the last report holds again.
+    #[inline]
+    pub fn heartbeat(&self) {
+        self.voice.beat();
     }
 
     /// Shows `value` beside the state until it is set anew or
@@ -153,29 +188,22 @@ impl Reporter {
         key: impl AsRef<str>,
         value: impl AsRef<str>,
     ) -> Result<(), AttributeError> {
-        let key = key.as_ref();
-        let value = text::cut(value.as_ref(), text::MAX_BYTES);
-        match name::check(key) {
-            Ok(()) | Err(NameError::Reserved) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.change(|view| match view.attribute(key) {
-            Some(present) if present == value => (Ok(()), None),
-            None if view.attribute_count() >= MAX_ATTRIBUTES => {
-                (Err(AttributeError::TooMany), None)
-            }
-            _ => (Ok(()), Some(view.with_attribute(key, Some(value)))),
-        })
-        .unwrap_or(Ok(()))
+        let (key, value) = (key.as_ref(), value.as_ref());
+        name::check_key(key)?;
+        let value = text::cut(value, text::MAX_BYTES);
+        let set = self
+            .voice
+            .change(|view| match view.with_attribute(key, value) {
+                Ok(view) => (Ok(()), view),
+                Err(TooMany) => (Err(AttributeError::TooMany), None),
+            });
+        set.unwrap_or(Ok(()))
     }
 
     /// Removes an attribute; one that is not set is no error.
     pub fn remove_attribute(&self, key: impl AsRef<str>) {
         let key = key.as_ref();
-        self.change(|view| {
-            let present = view.attribute(key).is_some();
-            ((), present.then(|| view.with_attribute(key, None)))
-        });
+        self.voice.change(|view| ((), view.without_attribute(key)));
     }
 
     /// Removes the subsystem: it no longer counts, nor shows.
@@ -184,12 +212,19 @@ impl Reporter {
     /// said. It never means that the process stops.
     pub fn retire(mut self) {
         self.parting = Parting::Nothing;
-        self.readiness.core().update(|desk, draft| {
-            if let Some(view) = draft.view(self.slot) {
+        let core = self.readiness.core();
+        let check = core.update(|desk, draft| {
+            let slot = self.voice.slot();
+            if let Some(view) = draft.view(slot) {
                 desk.give_back(view.name());
-                draft.set(self.slot, None);
+                draft.set(slot, None);
             }
+            // Under the lock, before the slot is anybody else's.
+            core.jobs().take(JobId::Check(slot))
         });
+        if let Some(check) = check {
+            check.end();
+        }
     }
 
     /// Reports ready and lets go for good: for what, once up, cannot fail.
@@ -208,42 +243,8 @@ impl Reporter {
     /// ```
     pub fn leave_ready(mut self) {
         self.parting = Parting::Nothing;
-        self.change(|view| {
-            let left = view
-                .report(State::Ready, None, now())
-                .with_claim(Claim::LeftReady);
-            ((), Some(left))
-        });
-    }
-
-    fn report(&self, state: State, reason: &str) {
-        let reason = Some(text::cut(reason, text::MAX_BYTES)).filter(|reason| !reason.is_empty());
-        let repeats = self.readiness.core().look(|data| {
-            let view = data.views.get(self.slot);
-            view.is_some_and(|view| view.says(state, reason))
-        });
-        if repeats {
-            return;
-        }
-        self.change(|view| {
-            let new = !view.says(state, reason);
-            ((), new.then(|| view.report(state, reason, now())))
-        });
-    }
-
-    /// Lets `change` set the next view, unless it gives none. The subsystem is
-    /// there as long as its reporter is; were it not, nothing would happen.
-    fn change<R>(
-        &self,
-        change: impl FnOnce(&SubsystemView) -> (R, Option<SubsystemView>),
-    ) -> Option<R> {
-        self.readiness.core().update(|_, draft| {
-            let (result, view) = change(draft.view(self.slot)?);
-            if view.is_some() {
-                draft.set(self.slot, view);
-            }
-            Some(result)
-        })
+        self.voice
+            .change(|view| ((), Some(view.leave_ready(now()))));
     }
 }
 
@@ -254,9 +255,10 @@ impl Drop for Reporter {
         }
         self.readiness.core().update(|_, draft| {
             let draining = draft.phase() >= Phase::Draining;
-            if let Some(view) = draft.view(self.slot) {
+            let slot = self.voice.slot();
+            if let Some(view) = draft.view(slot) {
                 let dropped = view.drop_reporter(draining, now());
-                draft.set(self.slot, Some(dropped));
+                draft.set(slot, Some(dropped));
             }
         });
     }
@@ -264,9 +266,7 @@ impl Drop for Reporter {
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let snapshot = self.readiness.snapshot();
-        f.debug_tuple("Reporter")
-            .field(&snapshot.0.views.get(self.slot))
-            .finish()
+        let view = self.voice.look(SubsystemView::clone);
+        f.debug_tuple("Reporter").field(&view).finish()
     }
 }

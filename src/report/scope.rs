@@ -60,6 +60,7 @@ impl Scope {
 
     /// The newest verdict on the scope.
     pub fn verdict(&self) -> Verdict {
+        self.readiness.core().notice();
         self.readiness.core().look(|data| data.verdict(self.id))
     }
 

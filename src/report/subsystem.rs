@@ -1,4 +1,6 @@
-use crate::state::Role;
+use super::{error::SettingError, jobs::Running, voice::Voice};
+use crate::state::{Declaration, Role};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// A part of the process that reports for itself, as declared.
 ///
@@ -13,11 +15,38 @@ use crate::state::Role;
 /// Subsystem::new("event-loop").vital(); // if it dies, restart the process
 /// ```
 #[must_use = "a subsystem has to be declared or added"]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Subsystem {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) vital: bool,
+    ttl: Option<Duration>,
+    hold_down: Option<Duration>,
+    ready_within: Option<Duration>,
+    pub(crate) check: Option<Check>,
+    /// Said once it is put to use, like a bad name.
+    error: Option<SettingError>,
+}
+
+/// Begins the task that reports for a subsystem.
+pub(crate) type Check = Arc<dyn Fn(Voice) -> Running + Send + Sync>;
+
+/// A tenth of what tokio's timers can tell apart would be no time at all; what
+/// takes longer than a day is nobody's business any more.
+const BOUNDS: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(24 * 60 * 60)];
+
+pub(crate) fn bounded(what: &'static str, given: Duration) -> Result<Duration, SettingError> {
+    let [least, most] = BOUNDS;
+    if (least..=most).contains(&given) {
+        Ok(given)
+    } else {
+        Err(SettingError::OutOfBounds {
+            what,
+            given,
+            least,
+            most,
+        })
+    }
 }
 
 impl Subsystem {
@@ -30,6 +59,11 @@ impl Subsystem {
             name: name.into(),
             role: Role::Required,
             vital: false,
+            ttl: None,
+            hold_down: None,
+            ready_within: None,
+            check: None,
+            error: None,
         }
     }
 
@@ -63,5 +97,113 @@ impl Subsystem {
             vital: true,
             ..self
         }
+    }
+
+    /// Lets silence count: if its reporter neither reports nor
+    /// [beats](crate::Reporter::heartbeat) for `ttl`, the subsystem is
+    /// [stale](crate::State::Stale), which counts as failing, and as dead where
+    /// it is [vital](Self::vital). The next sign of life ends it.
+    ///
+    /// From 1 millisecond to a day. The time runs from the first report on.
+    /// Choose a small multiple of the interval at which the subsystem speaks. A
+    /// heartbeat is looked for four times in that time and counts from when it
+    /// was seen, so that silence is found after `ttl` to 1.25 × `ttl`.
+    ///
+    /// If whoever looks was itself held up (the process was stopped, its
+    /// runtime starved), each subsystem gets one more `ttl`. While the process
+    /// drains silence says nothing, for tasks end in any order then.
+    ///
+    /// It is published by a task that starts on the first tokio runtime that is
+    /// met; a probe that notices first does so by itself.
+    ///
+    /// # Panics
+    ///
+    /// That task does, on a runtime whose timers are not enabled.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        let (ttl, this) = self.take(bounded("ttl", ttl));
+        Self { ttl, ..this }
+    }
+
+    /// Damps reports: once up, the subsystem counts as down only when it has
+    /// been down for this long without a break. Until then the report is
+    /// [shown](crate::SubsystemView::damped) and nothing more.
+    ///
+    /// From 1 millisecond to a day. For what flaps: a link that reconnects by
+    /// itself, a leader election. Never held down are the first time that it is
+    /// up, [`dead`](crate::Reporter::dead), a dropped reporter, silence, and
+    /// the draining of the process. (A number of reports instead of a time
+    /// could stay green for ever, for nobody has to report twice.) Results of
+    /// checks have thresholds of their own.
+    pub fn hold_down(self, time: Duration) -> Self {
+        let (hold_down, this) = self.take(bounded("hold-down", time));
+        Self { hold_down, ..this }
+    }
+
+    /// How long it may be [pending](crate::SubsystemView::is_pending) when it
+    /// is [added while running](crate::Readiness::add). If it is not up until
+    /// then it counts like the rest. By default it may be pending for ever.
+    ///
+    /// From 1 millisecond to a day. One that is declared before is never
+    /// pending, for the start waits for it.
+    pub fn ready_within(self, time: Duration) -> Self {
+        let (ready_within, this) = self.take(bounded("time to become ready", time));
+        Self {
+            ready_within,
+            ..this
+        }
+    }
+
+    fn take<T>(mut self, setting: Result<T, SettingError>) -> (Option<T>, Self) {
+        match setting {
+            Ok(setting) => (Some(setting), self),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                (None, self)
+            }
+        }
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn with_check(
+        mut self,
+        silent_for: Duration,
+        check: Result<Check, SettingError>,
+    ) -> Self {
+        // A check that blocks its thread cannot be timed out, but found silent.
+        self.ttl = self.ttl.or(Some(silent_for));
+        let (check, this) = self.take(check);
+        Self { check, ..this }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn declare(&self, at_build: bool, scopes: Vec<usize>) -> Declaration {
+        Declaration {
+            name: self.name.as_str().into(),
+            role: self.role,
+            vital: self.vital,
+            at_build,
+            scopes: scopes.into(),
+            ttl: self.ttl,
+            hold_down: self.hold_down,
+            ready_within: self.ready_within,
+            checked: self.check.is_some(),
+        }
+    }
+}
+
+impl fmt::Debug for Subsystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subsystem")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .field("vital", &self.vital)
+            .field("ttl", &self.ttl)
+            .field("hold_down", &self.hold_down)
+            .field("ready_within", &self.ready_within)
+            .field("checked", &self.check.is_some())
+            .finish()
     }
 }

@@ -17,14 +17,22 @@ pub(crate) struct Draft {
 }
 
 /// A finished draft: what was, what is next, and the slot set last.
-#[cfg_attr(
-    not(feature = "tracing"),
-    expect(dead_code, reason = "only the log asks what has changed")
-)]
 pub(crate) struct Sealed {
     pub(crate) before: Arc<Data>,
     pub(crate) after: Arc<Data>,
     pub(crate) touched: Option<Slot>,
+}
+
+impl Sealed {
+    /// The slot set last, if time alone can change what stands or stood there.
+    pub(crate) fn timed(&self) -> Option<Slot> {
+        self.touched.filter(|slot| {
+            [&self.before, &self.after].into_iter().any(|data| {
+                let view = data.views.get(*slot);
+                view.is_some_and(|view| view.declaration().is_timed())
+            })
+        })
+    }
 }
 
 impl Draft {

@@ -18,16 +18,18 @@ mod vocabulary;
 pub use self::{
     snapshot::Snapshot,
     verdict::{Reasons, Verdict},
-    view::SubsystemView,
+    view::{Damped, Progress, SubsystemView},
     vocabulary::{Claim, Condition, Phase, Reason, Role, State},
 };
 
+#[cfg(feature = "check")]
+pub(crate) use self::view::Thresholds;
 pub(crate) use self::{
     cell::{Cell, OpenWord},
     draft::{Draft, Sealed},
     snapshot::{Data, ScopeId},
     tally::Tally,
-    view::{Declaration, Moment},
+    view::{Declaration, Moment, TooMany},
     views::Slot,
     vocabulary::vocabulary,
 };

@@ -116,6 +116,9 @@ vocabulary! {
     pub enum Claim {
         /// Nobody has claimed it yet.
         Unclaimed = "unclaimed",
+        /// A check reports for it. A [`Reporter`](crate::Reporter) may still
+        /// claim it, to report beside the check.
+        Checked = "checked",
         /// A [`Reporter`](crate::Reporter) holds it.
         Held = "held",
         /// Its reporter was dropped; it can be claimed again.

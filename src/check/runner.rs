@@ -1,0 +1,95 @@
+use super::{outcome::Outcome, schedule::Schedule};
+use crate::{
+    report::{Voice, now, shortened},
+    state::{SubsystemView, TooMany},
+};
+use std::{
+    any::Any,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub(super) type Ask = Arc<dyn Fn() -> Answer + Send + Sync>;
+type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Asks until the subsystem retires.
+pub(super) async fn run(voice: Voice, schedule: Schedule, ask: Ask) {
+    let mut failures = 0_u32;
+    loop {
+        let begun = Instant::now();
+        let Some(pushes) = voice.look(SubsystemView::pushes) else {
+            return;
+        };
+        let outcome = outcome(&ask, schedule).await;
+        failures = if outcome.state.is_up() {
+            0
+        } else {
+            failures.saturating_add(1)
+        };
+        report(&voice, schedule, &outcome, pushes);
+        sleep_until(begun + schedule.until_next(failures)).await;
+    }
+}
+
+async fn outcome(ask: &Ask, schedule: Schedule) -> Outcome {
+    let mut answer = match catch_unwind(AssertUnwindSafe(|| ask())) {
+        Ok(answer) => answer,
+        Err(panic) => return panicked(&*panic),
+    };
+    let caught = poll_fn(|cx| {
+        // Whatever it has broken is its own, and dropped below.
+        match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(panicked(&*panic)),
+        }
+    });
+    let outcome = match timeout(schedule.timeout, caught).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::failing(format!("no answer within {:?}", schedule.timeout)),
+    };
+    match catch_unwind(AssertUnwindSafe(|| drop(answer))) {
+        Ok(()) => outcome,
+        Err(panic) => panicked(&*panic),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(message), _) => *message,
+        (_, Some(message)) => message.as_str(),
+        _ => "(no message)",
+    };
+    Outcome::failing(format!("check panicked: {message}"))
+}
+
+/// Reports what was found, unless somebody else has spoken since the run began
+/// (and `pushes` were counted).
+fn report(voice: &Voice, schedule: Schedule, outcome: &Outcome, pushes: u64) {
+    let (state, reason) = (outcome.state, shortened(&outcome.reason));
+    let attributes = &outcome.attributes;
+    let repeats = voice.repeats(|view| {
+        let shown = |(key, value): &(String, String)| view.attribute(key) == Some(value);
+        view.pushes() == pushes && view.check_says(state, reason) && attributes.iter().all(shown)
+    });
+    if repeats {
+        return;
+    }
+    voice.change(|view| {
+        if view.pushes() != pushes {
+            return ((), None);
+        }
+        let checked = view.check(state, reason, schedule.thresholds, now());
+        let with_attributes = attributes.iter().fold(checked, |view, (key, value)| {
+            match view.with_attribute(key, value) {
+                Ok(Some(view)) => view,
+                // It has it, or no room for it.
+                Ok(None) | Err(TooMany) => view,
+            }
+        });
+        ((), Some(with_attributes))
+    });
+}

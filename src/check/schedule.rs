@@ -1,0 +1,251 @@
+use crate::{
+    report::{SettingError, bounded},
+    state::Thresholds,
+};
+use std::{num::NonZeroU32, time::Duration};
+
+/// When a check is asked, and what its results take to count; for
+/// [`Subsystem::check`](crate::Subsystem::check).
+///
+/// What cannot be is an error where the registry is built.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_readiness::check::Check;
+///
+/// let check = Check::every(Duration::from_secs(5))
+///     .timeout(Duration::from_secs(1))
+///     .failures(2)
+///     .back_off_to(Duration::from_secs(60));
+/// ```
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Check {
+    interval: Duration,
+    jitter: f64,
+    timeout: Option<Duration>,
+    failures: u32,
+    successes: u32,
+    back_off_to: Option<Duration>,
+}
+
+impl Check {
+    /// Asked every `interval`, from the start of one run to the start of the
+    /// next: 1 millisecond to a day.
+    pub fn every(interval: Duration) -> Self {
+        Self {
+            interval,
+            jitter: 0.05,
+            timeout: None,
+            // What the kubelet does unless told otherwise.
+            failures: 3,
+            successes: 1,
+            back_off_to: None,
+        }
+    }
+
+    /// Lets each run begin up to this part of the interval early, at random, so
+    /// that checks and replicas do not ask in step: 0 to 1, by default 0.05.
+    pub fn jitter(self, jitter: f64) -> Self {
+        Self { jitter, ..self }
+    }
+
+    /// After which a run is given up on, its future dropped, and the check has
+    /// failed: 1 millisecond to the interval. By default it is a second less
+    /// than the interval and at least half of it, but at most 10 seconds.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self {
+            timeout: Some(timeout),
+            ..self
+        }
+    }
+
+    /// How many failures in a row it takes to be down: by default 3. Until then
+    /// they are [shown](crate::SubsystemView::damped) (`failing 2/3`) and
+    /// nothing more.
+    pub fn failures(self, failures: u32) -> Self {
+        Self { failures, ..self }
+    }
+
+    /// How many successes in a row it takes to be up again: by default 1. It
+    /// never takes more than one to be up for the first time.
+    pub fn successes(self, successes: u32) -> Self {
+        Self { successes, ..self }
+    }
+
+    /// Asks less often while it is down: twice the interval after the first
+    /// failure beyond what it takes to be down, then four times, up to
+    /// `longest`. By default it does not.
+    pub fn back_off_to(self, longest: Duration) -> Self {
+        Self {
+            back_off_to: Some(longest),
+            ..self
+        }
+    }
+
+    fn timeout_or_default(&self) -> Duration {
+        self.timeout.unwrap_or_else(|| {
+            let almost = self.interval.saturating_sub(Duration::from_secs(1));
+            almost
+                .max(self.interval / 2)
+                .clamp(Duration::from_millis(1), Duration::from_secs(10))
+        })
+    }
+
+    fn longest_interval(&self) -> Duration {
+        self.back_off_to.unwrap_or(self.interval)
+    }
+
+    /// The silence that shows that it hangs.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.longest_interval()
+            .saturating_mul(2)
+            .saturating_add(self.timeout_or_default())
+    }
+
+    pub(super) fn schedule(self) -> Result<Schedule, SettingError> {
+        let interval = bounded("interval of a check", self.interval)?;
+        let timeout = bounded("timeout of a check", self.timeout_or_default())?;
+        if timeout > interval {
+            return Err(SettingError::LongTimeout { timeout, interval });
+        }
+        let longest = bounded("back-off of a check", self.longest_interval())?;
+        if longest < interval {
+            return Err(SettingError::ShortBackOff { longest, interval });
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(SettingError::Jitter);
+        }
+        let threshold =
+            |what, count| NonZeroU32::new(count).ok_or(SettingError::ZeroThreshold { what });
+        Ok(Schedule {
+            interval,
+            timeout,
+            longest,
+            jitter: self.jitter,
+            thresholds: Thresholds {
+                failures: threshold("failure", self.failures)?,
+                successes: threshold("success", self.successes)?,
+            },
+        })
+    }
+}
+
+/// A [`Check`] that can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    interval: Duration,
+    pub(super) timeout: Duration,
+    longest: Duration,
+    jitter: f64,
+    pub(super) thresholds: Thresholds,
+}
+
+impl Schedule {
+    /// From the start of one run to the start of the next, after this many
+    /// failures in a row.
+    pub(super) fn until_next(&self, failures: u32) -> Duration {
+        let beyond = failures.saturating_sub(self.thresholds.failures.get());
+        let backed_off = self
+            .interval
+            .saturating_mul(2_u32.saturating_pow(beyond))
+            .min(self.longest);
+        // Early and never late, so that no interval is missed.
+        backed_off.mul_f64(1.0 - self.jitter * fastrand::f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_timeout_fits_into_the_interval() {
+        let timeout = |interval| Check::every(interval).timeout_or_default();
+        assert_eq!(timeout(SECOND * 60), SECOND * 10);
+        assert_eq!(timeout(SECOND * 5), SECOND * 4);
+        assert_eq!(timeout(SECOND), SECOND / 2);
+        let shortest = Duration::from_millis(1);
+        assert_eq!(timeout(shortest), shortest);
+        assert!(Check::every(shortest).schedule().is_ok());
+    }
+
+    #[test]
+    fn a_check_backs_off_while_it_is_down_and_not_before() {
+        let check = Check::every(SECOND).jitter(0.0).failures(2);
+        let schedule = check.clone().back_off_to(SECOND * 10).schedule().unwrap();
+        let intervals = [0, 1, 2, 3, 4, 5, 6, 7, u32::MAX].map(|failures| {
+            let interval = schedule.until_next(failures);
+            interval.as_secs()
+        });
+        assert_eq!(intervals, [1, 1, 1, 2, 4, 8, 10, 10, 10]);
+        let steady = check.schedule().unwrap();
+        assert_eq!(steady.until_next(u32::MAX), SECOND);
+    }
+
+    #[test]
+    fn jitter_makes_it_early_and_never_late() {
+        let check = Check::every(SECOND).jitter(0.2).schedule().unwrap();
+        let intervals: Vec<_> = (0..1_000).map(|_| check.until_next(0)).collect();
+        assert!(
+            intervals
+                .iter()
+                .all(|it| *it > SECOND * 4 / 5 && *it <= SECOND)
+        );
+        assert!(intervals.iter().any(|it| *it < SECOND * 9 / 10));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_cause() {
+        let check = || Check::every(SECOND);
+        let refused = |check: Check| check.schedule().unwrap_err();
+        assert!(matches!(
+            refused(Check::every(Duration::ZERO)),
+            SettingError::OutOfBounds {
+                what: "interval of a check",
+                ..
+            }
+        ));
+        assert!(matches!(
+            refused(Check::every(Duration::MAX)),
+            SettingError::OutOfBounds {
+                what: "interval of a check",
+                ..
+            }
+        ));
+        assert!(matches!(
+            refused(check().timeout(Duration::ZERO)),
+            SettingError::OutOfBounds {
+                what: "timeout of a check",
+                ..
+            }
+        ));
+        assert_eq!(
+            refused(check().timeout(SECOND * 2)),
+            SettingError::LongTimeout {
+                timeout: SECOND * 2,
+                interval: SECOND
+            }
+        );
+        assert_eq!(
+            refused(check().back_off_to(SECOND / 2)),
+            SettingError::ShortBackOff {
+                longest: SECOND / 2,
+                interval: SECOND
+            }
+        );
+        assert_eq!(
+            refused(check().failures(0)),
+            SettingError::ZeroThreshold { what: "failure" }
+        );
+        assert_eq!(
+            refused(check().successes(0)),
+            SettingError::ZeroThreshold { what: "success" }
+        );
+        for jitter in [-0.1, 1.1, f64::NAN] {
+            assert_eq!(refused(check().jitter(jitter)), SettingError::Jitter);
+        }
+    }
+}

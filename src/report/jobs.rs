@@ -1,0 +1,180 @@
+//! What runs beside the subsystems: the keeper of the time, checks, watches.
+//!
+//! A registry can be built where there is no runtime, so each job starts as
+//! soon as one is met, by whoever reports or reads there. Should that runtime
+//! end, it starts again on the next one.
+
+use super::core::Core;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    hash::Hash,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+};
+use tokio::{runtime::Handle, task::AbortHandle};
+
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Begins a job. What it returns does not keep the registry alive, and is
+/// dropped when that ends.
+pub(crate) type Start = Arc<dyn Fn(&Arc<Core>) -> Running + Send + Sync>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum JobId {
+    Keeper,
+    /// The check of the subsystem in this slot.
+    Check(crate::state::Slot),
+    /// What the crate reports of the process by itself.
+    Watch(&'static str),
+}
+
+#[derive(Default)]
+pub(crate) struct Jobs {
+    /// Some job does not run.
+    idle: AtomicBool,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    ended: bool,
+    jobs: HashMap<JobId, Job>,
+    /// Hung up when the registry ends, for threads to end with it.
+    lines: Vec<Sender<Infallible>>,
+}
+
+pub(crate) struct Job {
+    start: Start,
+    runs: Arc<AtomicBool>,
+    handle: Option<AbortHandle>,
+}
+
+impl Job {
+    pub(crate) fn end(self) {
+        if let Some(handle) = self.handle {
+            handle.abort();
+        }
+    }
+}
+
+impl Jobs {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes on a job, unless there is one of this id.
+    pub(crate) fn add(&self, id: JobId, start: impl FnOnce() -> Start) {
+        let mut table = self.table();
+        if !table.ended {
+            table.jobs.entry(id).or_insert_with(|| Job {
+                start: start(),
+                runs: Arc::default(),
+                handle: None,
+            });
+            self.idle.store(true, Ordering::Release);
+        }
+    }
+
+    /// Takes a job away, to be ended where no lock is held: what it drops may
+    /// be a user's.
+    #[must_use = "it goes on until it is ended"]
+    pub(crate) fn take(&self, id: JobId) -> Option<Job> {
+        self.table().jobs.remove(&id)
+    }
+
+    /// Ends all jobs, for good.
+    pub(crate) fn end(&self) {
+        let jobs = {
+            let mut table = self.table();
+            table.ended = true;
+            table.lines.clear();
+            std::mem::take(&mut table.jobs)
+        };
+        jobs.into_values().for_each(Job::end);
+    }
+
+    /// A line that is hung up when the registry ends.
+    pub(crate) fn line(&self) -> Receiver<Infallible> {
+        let (sender, receiver) = channel();
+        let mut table = self.table();
+        if !table.ended {
+            table.lines.push(sender);
+        }
+        receiver
+    }
+
+    /// Starts what does not run, if there is a runtime here.
+    #[inline]
+    pub(crate) fn start(core: &Arc<Core>) {
+        if core.jobs().idle.load(Ordering::Relaxed) {
+            Self::start_idle(core);
+        }
+    }
+
+    #[cold]
+    fn start_idle(core: &Arc<Core>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let jobs = core.jobs();
+        jobs.idle.store(false, Ordering::Release);
+        let idle: Vec<_> = {
+            let table = jobs.table();
+            let idle = table
+                .jobs
+                .iter()
+                .filter(|(_, job)| !job.runs.swap(true, Ordering::AcqRel));
+            idle.map(|(id, job)| (*id, Arc::clone(&job.start), Arc::clone(&job.runs)))
+                .collect()
+        };
+        for (id, start, runs) in idle {
+            let guard = Guard {
+                core: Arc::clone(core),
+                runs: Arc::clone(&runs),
+            };
+            let running = start(core);
+            // Outside of the lock, for a runtime that shuts down drops it at
+            // once.
+            let task = runtime.spawn(async move {
+                let _guard = guard;
+                running.await;
+            });
+            let handle = task.abort_handle();
+            let mut table = jobs.table();
+            match table.jobs.get_mut(&id) {
+                Some(job) if Arc::ptr_eq(&job.runs, &runs) => job.handle = Some(handle),
+                // Removed meanwhile.
+                _ => {
+                    drop(table);
+                    handle.abort();
+                }
+            }
+        }
+    }
+}
+
+/// Dropped with the task, as when its runtime ends.
+struct Guard {
+    core: Arc<Core>,
+    runs: Arc<AtomicBool>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.runs.store(false, Ordering::Release);
+        self.core.jobs().idle.store(true, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.table();
+        f.debug_set().entries(table.jobs.keys()).finish()
+    }
+}

@@ -1,0 +1,227 @@
+use super::pulse::Pulse;
+use crate::state::Declaration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How often a silence is looked at within the time that it may take.
+const LOOKS: u32 = 4;
+
+/// What a timer may be late by without anything being wrong: tokio's have
+/// milliseconds.
+const TIMER_SLACK: Duration = Duration::from_millis(2);
+
+/// What is known of the time of one subsystem: whether it lives, and when time
+/// alone will change it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Tells it from another one that stands in the same slot later.
+    pub(super) declaration: Arc<Declaration>,
+    pub(super) pulse: Arc<Pulse>,
+    /// When its view will change by itself.
+    pub(super) due: Option<Instant>,
+    silence: Option<Silence>,
+}
+
+/// A silence that is being listened to.
+#[derive(Debug)]
+struct Silence {
+    ttl: Duration,
+    /// The last count that was seen, and since when it has been that.
+    seen: u64,
+    since: Instant,
+    /// When it has lasted for too long.
+    until: Instant,
+    /// It was given more time once, and has not been heard since.
+    spared: bool,
+    /// It has lasted for too long.
+    over: bool,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing new.
+    Nothing,
+    /// Nothing since this count, for too long.
+    Silence { lasted: Duration, seen: u64 },
+    /// A sign of life, after a silence that was too long.
+    Life,
+}
+
+impl Watch {
+    pub(super) fn new(declaration: Arc<Declaration>) -> Self {
+        Self {
+            declaration,
+            pulse: Arc::new(Pulse::new()),
+            due: None,
+            silence: None,
+        }
+    }
+
+    /// Listens from `now` on, for signs of life that are `ttl` apart at most,
+    /// unless it does already; or no longer.
+    pub(super) fn listen(&mut self, ttl: Option<Duration>, now: Instant) {
+        match ttl {
+            None => self.silence = None,
+            Some(ttl) => {
+                let seen = self.pulse.count();
+                self.silence.get_or_insert(Silence {
+                    ttl,
+                    seen,
+                    since: now,
+                    until: now + ttl,
+                    spared: false,
+                    over: false,
+                });
+            }
+        }
+    }
+
+    /// Looks whether it lives, `late` after the moment that was meant for it.
+    pub(super) fn look(&mut self, now: Instant, late: Duration) -> Heard {
+        let Some(silence) = &mut self.silence else {
+            return Heard::Nothing;
+        };
+        let count = self.pulse.count();
+        if count != silence.seen {
+            let was_over = silence.over;
+            *silence = Silence {
+                seen: count,
+                since: now,
+                until: now + silence.ttl,
+                spared: false,
+                over: false,
+                ..*silence
+            };
+            return if was_over {
+                Heard::Life
+            } else {
+                Heard::Nothing
+            };
+        }
+        if silence.over {
+            return Heard::Nothing;
+        }
+        if late > silence.ttl / LOOKS + TIMER_SLACK && !silence.spared {
+            // Whoever looks has been held up, by a stopped process or a
+            // starved runtime, and so may have been who was to be heard. Once:
+            // or a runtime that is always late would hide every silence.
+            silence.spared = true;
+            silence.until = now + silence.ttl;
+        }
+        if now < silence.until {
+            return Heard::Nothing;
+        }
+        silence.over = true;
+        Heard::Silence {
+            lasted: now.saturating_duration_since(silence.since),
+            seen: silence.seen,
+        }
+    }
+
+    /// When to look next, after a look at `now`.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let look = self.silence.as_ref().map(|silence| {
+            let look = now + silence.ttl / LOOKS;
+            if silence.over {
+                look
+            } else {
+                look.min(silence.until)
+            }
+        });
+        look.into_iter().chain(self.due).min()
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use crate::state::Role;
+
+    const TTL: Duration = Duration::from_secs(4);
+    const ON_TIME: Duration = Duration::ZERO;
+
+    fn watch() -> (Watch, Instant) {
+        let declaration = Declaration {
+            name: "storage".into(),
+            role: Role::Required,
+            vital: false,
+            at_build: true,
+            scopes: Box::default(),
+            ttl: Some(TTL),
+            hold_down: None,
+            ready_within: None,
+            checked: false,
+        };
+        let mut watch = Watch::new(Arc::new(declaration));
+        let now = Instant::now();
+        watch.listen(Some(TTL), now);
+        (watch, now)
+    }
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn a_silence_is_over_the_limit_at_the_limit() {
+        let (mut watch, start) = watch();
+        assert_eq!(watch.next(start), Some(start + TTL / 4));
+        let before = start + seconds(3.9);
+        assert_eq!(watch.look(before, ON_TIME), Heard::Nothing);
+        assert_eq!(watch.next(before), Some(start + TTL));
+        let silence = Heard::Silence {
+            lasted: TTL,
+            seen: 0,
+        };
+        assert_eq!(watch.look(start + TTL, ON_TIME), silence);
+        assert_eq!(watch.look(start + 2 * TTL, ON_TIME), Heard::Nothing, "once");
+    }
+
+    #[test]
+    fn a_beat_counts_from_when_it_was_seen() {
+        let (mut watch, start) = watch();
+        watch.pulse.beat();
+        assert_eq!(watch.look(start + seconds(1.0), ON_TIME), Heard::Nothing);
+        assert_eq!(watch.look(start + seconds(4.9), ON_TIME), Heard::Nothing);
+        let look = watch.look(start + seconds(5.0), ON_TIME);
+        assert!(matches!(look, Heard::Silence { lasted: TTL, .. }));
+        watch.pulse.beat();
+        assert_eq!(watch.look(start + seconds(6.0), ON_TIME), Heard::Life);
+        assert_eq!(watch.look(start + seconds(9.9), ON_TIME), Heard::Nothing);
+    }
+
+    #[test]
+    fn whoever_looks_too_late_gives_one_more_ttl_and_no_more() {
+        let (mut watch, start) = watch();
+        let late = seconds(60.0);
+        let woken = start + TTL / 4 + late;
+        assert_eq!(watch.look(woken, late), Heard::Nothing);
+        assert_eq!(watch.look(woken + seconds(3.9), ON_TIME), Heard::Nothing);
+        let look = watch.look(woken + TTL, late);
+        assert!(matches!(look, Heard::Silence { .. }), "not for ever");
+        watch.pulse.beat();
+        assert_eq!(watch.look(woken + 2 * TTL, ON_TIME), Heard::Life);
+        assert_eq!(watch.look(woken + 5 * TTL, late), Heard::Nothing, "anew");
+    }
+
+    #[test]
+    fn a_timer_that_is_a_little_late_gives_nothing() {
+        let (mut watch, start) = watch();
+        let late = TTL / LOOKS + TIMER_SLACK;
+        let look = watch.look(start + TTL + late, late);
+        assert!(matches!(look, Heard::Silence { .. }));
+    }
+
+    #[test]
+    fn listening_again_is_not_listening_anew() {
+        let (mut watch, start) = watch();
+        watch.listen(Some(TTL), start + seconds(3.0));
+        let look = watch.look(start + TTL, ON_TIME);
+        assert!(matches!(look, Heard::Silence { .. }));
+        watch.listen(None, start + TTL);
+        assert_eq!(watch.next(start + TTL), None);
+    }
+}

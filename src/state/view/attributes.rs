@@ -1,0 +1,53 @@
+use super::SubsystemView;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How many attributes one subsystem holds.
+const MOST: usize = 32;
+
+/// There is no room for another attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl SubsystemView {
+    /// The attributes its reporter set, by key.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes
+            .iter()
+            .flat_map(|map| map.iter())
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// One attribute, or `None` if it is not set.
+    pub fn attribute(&self, key: &str) -> Option<&str> {
+        self.attributes.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// The view with this attribute, or `None` if it has it already.
+    pub(crate) fn with_attribute(&self, key: &str, value: &str) -> Result<Option<Self>, TooMany> {
+        let count = self.attributes.as_ref().map_or(0, |map| map.len());
+        match self.attribute(key) {
+            Some(present) if present == value => Ok(None),
+            None if count >= MOST => Err(TooMany),
+            _ => Ok(Some(self.change_attributes(|map| {
+                map.insert(key.to_owned(), value.to_owned());
+            }))),
+        }
+    }
+
+    /// The view without this attribute, or `None` if it does not have it.
+    pub(crate) fn without_attribute(&self, key: &str) -> Option<Self> {
+        self.attribute(key)?;
+        Some(self.change_attributes(|map| {
+            map.remove(key);
+        }))
+    }
+
+    fn change_attributes(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Self {
+        let mut attributes = self.attributes.as_deref().cloned().unwrap_or_default();
+        change(&mut attributes);
+        Self {
+            attributes: (!attributes.is_empty()).then(|| Arc::new(attributes)),
+            ..self.clone()
+        }
+    }
+}

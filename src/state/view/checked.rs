@@ -1,0 +1,62 @@
+//! What a check found, which counts once it was found often enough.
+
+use super::{Moment, SubsystemView, damping::Progress};
+use crate::state::vocabulary::{Claim, State};
+use std::num::NonZeroU32;
+
+/// How many results of a check in a row it takes to turn over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Thresholds {
+    /// From up to down.
+    pub(crate) failures: NonZeroU32,
+    /// From down to up, but for the first time.
+    pub(crate) successes: NonZeroU32,
+}
+
+impl SubsystemView {
+    /// What a check found, which counts once it has found it often enough.
+    pub(crate) fn check(
+        &self,
+        state: State,
+        reason: Option<&str>,
+        thresholds: Thresholds,
+        at: Moment,
+    ) -> Self {
+        let mut next = self.clone();
+        next.reported = true;
+        if next.claim == Claim::Dropped {
+            next.claim = Claim::Checked;
+        }
+        let needed = if self.turns_down(state) {
+            if matches!(self.damped, Some(Progress::Until(_))) {
+                // Its reporter has noticed already, and said when it counts.
+                return next;
+            }
+            thresholds.failures
+        } else if self.been_up && state.is_up() && !self.state.is_up() && !self.is_stale() {
+            thresholds.successes
+        } else {
+            NonZeroU32::MIN
+        };
+        let so_far = match self.damped {
+            Some(Progress::Count { count, .. }) => count,
+            _ => 0,
+        };
+        let (count, needed) = (so_far.saturating_add(1), needed.get());
+        if count < needed {
+            next.damp(state, reason, Progress::Count { count, needed })
+        } else {
+            next.settle(state, reason, at)
+        }
+    }
+
+    /// Whether a check that found this would change nothing.
+    pub(crate) fn check_says(&self, state: State, reason: Option<&str>) -> bool {
+        self.damped.is_none() && self.says(state, reason)
+    }
+
+    /// Differs from one report of a [`Reporter`](crate::Reporter) to the next.
+    pub(crate) fn pushes(&self) -> u64 {
+        self.pushes
+    }
+}

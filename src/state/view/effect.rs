@@ -1,0 +1,48 @@
+//! What a subsystem counts for.
+
+use super::SubsystemView;
+use crate::state::{
+    tally::Tally,
+    vocabulary::{Role, State},
+};
+
+impl SubsystemView {
+    pub(crate) fn scopes(&self) -> &[usize] {
+        &self.declaration.scopes
+    }
+
+    /// What it adds to the process as a whole, by its role.
+    pub(crate) fn effect_on_process(&self) -> Tally {
+        let mut effect = Tally::default();
+        if self.state.is_up() {
+            effect.degraded = u32::from(self.state == State::Degraded);
+            return effect;
+        }
+        if self.pending {
+            effect.degraded = 1;
+            return effect;
+        }
+        match self.role() {
+            Role::Required => {
+                effect.failing = 1;
+                effect.absent = u32::from(self.declaration.at_build);
+            }
+            Role::Shared if !self.been_up => effect.awaited = 1,
+            Role::Shared | Role::Optional => effect.degraded = 1,
+        }
+        effect.vital_dead =
+            u32::from(self.is_vital() && matches!(self.state, State::Dead | State::Stale));
+        effect
+    }
+
+    /// What it adds to a named scope, where every member counts.
+    pub(crate) fn effect_on_scope(&self) -> Tally {
+        let down = u32::from(!self.state.is_up());
+        Tally {
+            absent: down,
+            failing: down,
+            degraded: u32::from(self.state == State::Degraded),
+            ..Tally::default()
+        }
+    }
+}

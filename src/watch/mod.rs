@@ -1,0 +1,32 @@
+//! What the crate reports of the process by itself.
+//!
+//! Every task of a process can be well while none of them gets to run: somebody
+//! blocks the threads of the runtime. [`watch_runtime`] measures how long tasks
+//! wait for their turn and tells when they do not get one at all.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_readiness::{Readiness, Subsystem, watch::RuntimeWatch};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("storage"))
+//!     .build()?;
+//! readiness.watch_runtime(RuntimeWatch::default().stalled_after(Duration::from_secs(20)))?;
+//! assert!(readiness.snapshot().subsystem("runtime").is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A probe that is served by the runtime that hangs is not answered, which a
+//! supervisor takes for a failure after its timeout. Served on a thread of its
+//! own, it says what is the matter.
+//!
+//! [`watch_runtime`]: crate::Readiness::watch_runtime
+
+mod delays;
+mod error;
+mod runtime;
+
+pub use self::{error::WatchError, runtime::RuntimeWatch};

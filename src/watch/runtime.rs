@@ -1,0 +1,166 @@
+use super::{delays::Delays, error::WatchError};
+use crate::{
+    report::{AddError, Core, JobId, Jobs, Readiness, Start, Subsystem, Voice, bounded},
+    state::State,
+};
+use std::{
+    sync::{Arc, mpsc::RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
+
+const NAME: &str = "runtime";
+
+/// What is measured lies in this time.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// How often the runtime is asked for a turn, unless it is to be found stalled
+/// sooner.
+const BEAT_EVERY: Duration = Duration::from_millis(100);
+
+/// How many beats there are until silence means something.
+const BEATS: u32 = 8;
+
+/// When a runtime is slow, and when it is stalled; for
+/// [`Readiness::watch_runtime`].
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeWatch {
+    degraded_above: Duration,
+    stalled_after: Duration,
+}
+
+impl Default for RuntimeWatch {
+    fn default() -> Self {
+        Self {
+            degraded_above: Duration::from_millis(100),
+            stalled_after: Duration::from_secs(10),
+        }
+    }
+}
+
+impl RuntimeWatch {
+    /// Degraded while 1 in 100 tasks waits for its turn for longer than this:
+    /// 1 millisecond to a day, by default 100 milliseconds. It is ready again
+    /// at half of it.
+    pub fn degraded_above(self, degraded_above: Duration) -> Self {
+        Self {
+            degraded_above,
+            ..self
+        }
+    }
+
+    /// Stalled when no task has had a turn for this long: 1 millisecond to a
+    /// day, by default 10 seconds. Liveness is red then.
+    ///
+    /// Choose more than the longest pause that is to be survived.
+    pub fn stalled_after(self, stalled_after: Duration) -> Self {
+        Self {
+            stalled_after,
+            ..self
+        }
+    }
+
+    fn beat_every(&self) -> Duration {
+        BEAT_EVERY.min(self.stalled_after / BEATS)
+    }
+}
+
+impl Readiness {
+    /// Watches the tokio runtime that it is called on: adds a
+    /// [vital](Subsystem::vital) subsystem `runtime`.
+    ///
+    /// A task asks for a turn ten times a second and measures how late it gets
+    /// it (`delay_p50` and `delay_p99` of the last 10 seconds, as attributes).
+    /// A thread of its own notices when it gets none: then `runtime` is
+    /// [stale](State::Stale), and so is every other subsystem whose
+    /// [ttl](Subsystem::ttl) is over, for the thread stands in for the task that
+    /// would publish it. While the process drains, a stall says nothing.
+    ///
+    /// The thread ends with the registry.
+    ///
+    /// # Errors
+    ///
+    /// Outside of a tokio runtime, when a duration is out of its bounds, when
+    /// the runtime is watched already, or when no thread can be started.
+    pub fn watch_runtime(&self, watch: RuntimeWatch) -> Result<(), WatchError> {
+        Handle::try_current().map_err(|_| WatchError::NoRuntime)?;
+        bounded("degraded delay of a runtime", watch.degraded_above)?;
+        bounded("stall of a runtime", watch.stalled_after)?;
+        let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
+        let reporter = self.add_named(&subsystem).map_err(|error| match error {
+            AddError::Setting { source, .. } => WatchError::Setting(source),
+            _ => WatchError::Twice { what: NAME },
+        })?;
+
+        let core = self.core();
+        let thread = {
+            let (core, every) = (Arc::clone(core), watch.stalled_after / BEATS);
+            let line = core.jobs().line();
+            thread::Builder::new()
+                .name("readiness-watch".to_owned())
+                .spawn(move || {
+                    let wait =
+                        |core: &Core| core.nothing_due_for().map_or(every, |due| due.min(every));
+                    // Nothing is ever said on the line, until it is hung up.
+                    while line.recv_timeout(wait(&core)) == Err(RecvTimeoutError::Timeout) {
+                        core.notice();
+                    }
+                })
+        };
+        if let Err(error) = thread {
+            reporter.retire();
+            return Err(WatchError::Thread(error));
+        }
+
+        // Whoever calls this has had a turn just now.
+        reporter.ready();
+        let voice = reporter.into_voice();
+        let start: Start = Arc::new(move |_| Box::pin(beat(voice.clone(), watch.clone())));
+        core.jobs().add(JobId::Watch(NAME), || start);
+        Jobs::start(core);
+        Ok(())
+    }
+}
+
+/// Beats, and reports how late.
+async fn beat(voice: Voice, watch: RuntimeWatch) {
+    let every = watch.beat_every();
+    let per_window = WINDOW.as_nanos() / every.as_nanos();
+    let mut delays = Delays::new(usize::try_from(per_window).unwrap_or(usize::MAX));
+    let mut degraded = false;
+    let mut shown_at = Instant::now();
+    loop {
+        let planned = Instant::now() + every;
+        sleep_until(planned).await;
+        let now = Instant::now();
+        delays.push(now - planned);
+        voice.beat();
+        // Whoever looks at it is a person, and a change publishes a snapshot.
+        if now - shown_at < Duration::from_secs(1) {
+            continue;
+        }
+        shown_at = now;
+        let slow = delays.percentile(99);
+        degraded = if degraded {
+            slow > watch.degraded_above / 2
+        } else {
+            delays.is_full() && slow > watch.degraded_above
+        };
+        if degraded {
+            let limit = watch.degraded_above;
+            let reason = format!("1 in 100 tasks waits for its turn for longer than {limit:?}");
+            voice.report(State::Degraded, &reason);
+        } else {
+            voice.report(State::Ready, "");
+        }
+        for (key, percent) in [("delay_p50", 50), ("delay_p99", 99)] {
+            let delay = format!("{}ms", delays.percentile(percent).as_millis());
+            voice.change(|view| ((), view.with_attribute(key, &delay).unwrap_or_default()));
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! Active checks: asked off the request path, on tokio's paused clock.
+
+mod support;
+
+use futures_util::FutureExt;
+use std::{
+    future::{pending, ready},
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    sync::Notify,
+    time::{Duration, Instant, advance, sleep},
+};
+use tower_readiness::{
+    BuildError, Claim, Progress, Readiness, ReadinessLayer, SettingError, State, Subsystem,
+    check::{Check, Outcome},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Every ten seconds, and what is found counts at once.
+fn every_ten() -> Check {
+    Check::every(SECOND * 10).jitter(0.0).failures(1)
+}
+
+/// A dependency whose answers are set by hand.
+#[derive(Clone, Default)]
+struct Dependency(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    down: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Dependency {
+    fn set(&self, up: bool) {
+        self.0.down.store(!up, Ordering::Relaxed);
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    fn subsystem(&self, check: Check) -> Subsystem {
+        let this = self.clone();
+        Subsystem::new("database").check(check, move || {
+            this.0.asked.fetch_add(1, Ordering::Relaxed);
+            let down = this.0.down.load(Ordering::Relaxed);
+            ready(if down {
+                Err(io::Error::other("connection refused"))
+            } else {
+                Ok(())
+            })
+        })
+    }
+}
+
+fn build(subsystem: Subsystem) -> Readiness {
+    Readiness::builder().subsystem(subsystem).build().unwrap()
+}
+
+/// Lets time pass, and whatever is due happen.
+async fn pass(time: Duration) {
+    let step = Duration::from_millis(250);
+    let mut left = time;
+    settle().await;
+    while !left.is_zero() {
+        advance(left.min(step)).await;
+        left = left.saturating_sub(step);
+        settle().await;
+    }
+}
+
+async fn settle() {
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The state that is published, its reason, and what is damped.
+fn shown(readiness: &Readiness) -> (State, String, Option<(State, Progress)>) {
+    let mut subscription = readiness.subscribe();
+    let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
+    let view = snapshot.subsystem("database").unwrap();
+    let damped = view.damped().map(|it| (it.state(), it.progress()));
+    let reason = view.reason().unwrap_or_default().to_owned();
+    (view.state(), reason, damped)
+}
+
+fn state(readiness: &Readiness) -> State {
+    shown(readiness).0
+}
+
+// === when it is asked ===
+
+#[tokio::test(start_paused = true)]
+async fn a_check_is_asked_at_once_and_then_at_every_interval() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten()));
+    settle().await;
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Ready));
+    pass(SECOND * 9).await;
+    assert_eq!(database.asked(), 1);
+    pass(SECOND * 2).await;
+    assert_eq!(database.asked(), 2);
+    pass(SECOND * 100).await;
+    assert_eq!(database.asked(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_never_overlap_and_intervals_count_from_start_to_start() {
+    let running = Arc::new(AtomicUsize::new(0));
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let subsystem = {
+        let (running, starts) = (Arc::clone(&running), Arc::clone(&starts));
+        Subsystem::new("database").check(every_ten(), move || {
+            starts.lock().unwrap().push(Instant::now());
+            assert_eq!(running.fetch_add(1, Ordering::Relaxed), 0, "overlap");
+            let running = Arc::clone(&running);
+            async move {
+                sleep(SECOND * 8).await;
+                running.fetch_sub(1, Ordering::Relaxed);
+                Ok::<(), io::Error>(())
+            }
+        })
+    };
+    let readiness = build(subsystem);
+    pass(SECOND * 35).await;
+    assert_eq!(state(&readiness), State::Ready);
+    let starts = starts.lock().unwrap();
+    let apart: Vec<_> = starts.windows(2).map(|two| two[1] - two[0]).collect();
+    assert_eq!(apart, [SECOND * 10; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_down_is_asked_less_often_if_it_backs_off() {
+    let database = Dependency::default();
+    database.set(false);
+    let readiness = build(database.subsystem(every_ten().back_off_to(SECOND * 40)));
+    pass(SECOND * 5).await;
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Failing));
+    // At 10, 30, 70 and 110 seconds.
+    pass(SECOND * 100).await;
+    assert_eq!(database.asked(), 4);
+    database.set(true);
+    pass(SECOND * 10).await;
+    assert_eq!((database.asked(), state(&readiness)), (5, State::Ready));
+    pass(SECOND * 10).await;
+    assert_eq!(database.asked(), 6, "back to the interval");
+}
+
+#[test]
+fn a_check_starts_on_the_first_runtime_that_is_met() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten()));
+    assert_eq!(database.asked(), 0, "there is none yet");
+    for run in 1..=2 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let _layer = ReadinessLayer::new(&readiness);
+            support::until(|| database.asked() == run).await;
+        });
+        // And, when that ends, on the next.
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_readiness_is_enough_to_start_it() {
+    let database = Dependency::default();
+    let subsystem = database.subsystem(every_ten());
+    let readiness = std::thread::spawn(|| build(subsystem)).join().unwrap();
+    assert_eq!(database.asked(), 0);
+    support::soon(readiness.wait_ready()).await.unwrap();
+}
+
+// === what it comes to ===
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_several_failures_in_a_row_to_be_down_and_they_show() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten().failures(3).successes(2)));
+    settle().await;
+    let count = |count, needed| Progress::Count { count, needed };
+    let damped = |state, progress| (state, Some(progress));
+    let mut seen = Vec::new();
+    for up in [false, false, true, false, false, false, true, true] {
+        database.set(up);
+        pass(SECOND * 10).await;
+        let (state, _, damped) = shown(&readiness);
+        seen.push((state, damped.map(|(_, progress)| progress)));
+    }
+    assert_eq!(
+        seen,
+        [
+            damped(State::Ready, count(1, 3)),
+            damped(State::Ready, count(2, 3)),
+            (State::Ready, None),
+            damped(State::Ready, count(1, 3)),
+            damped(State::Ready, count(2, 3)),
+            (State::Failing, None),
+            damped(State::Failing, count(1, 2)),
+            (State::Ready, None),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_result_again_publishes_nothing() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten()));
+    settle().await;
+    for up in [true, false] {
+        database.set(up);
+        pass(SECOND * 10).await;
+        let version = readiness.snapshot().version();
+        pass(SECOND * 100).await;
+        assert_eq!(readiness.snapshot().version(), version);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_can_be_degraded_and_carry_attributes() {
+    let lag = Arc::new(AtomicUsize::new(3));
+    let subsystem = {
+        let lag = Arc::clone(&lag);
+        Subsystem::new("database").check(every_ten(), move || {
+            let lag = lag.load(Ordering::Relaxed);
+            ready(match lag {
+                0..10 => Outcome::ready().attribute("lag", lag.to_string()),
+                10..100 => Outcome::degraded("replica lags").attribute("lag", lag.to_string()),
+                _ => Ok(Outcome::failing("replica is lost")),
+            })
+        })
+    };
+    let readiness = build(subsystem);
+    let lag_shown = || {
+        let snapshot = readiness.snapshot();
+        let view = snapshot.subsystem("database").unwrap();
+        view.attribute("lag").unwrap().to_owned()
+    };
+    settle().await;
+    assert_eq!((state(&readiness), lag_shown()), (State::Ready, "3".into()));
+    lag.store(4, Ordering::Relaxed);
+    pass(SECOND * 10).await;
+    assert_eq!(lag_shown(), "4", "although it is ready as before");
+    lag.store(40, Ordering::Relaxed);
+    pass(SECOND * 10).await;
+    let (now, reason, _) = shown(&readiness);
+    assert_eq!((now, &*reason), (State::Degraded, "replica lags"));
+    assert_eq!(lag_shown(), "40");
+    lag.store(400, Ordering::Relaxed);
+    pass(SECOND * 10).await;
+    assert_eq!(state(&readiness), State::Failing);
+}
+
+// === what goes wrong ===
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_has_failed_and_its_future_is_dropped() {
+    struct Dropped(Arc<AtomicUsize>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let subsystem = {
+        let dropped = Arc::clone(&dropped);
+        Subsystem::new("database").check(every_ten().timeout(SECOND * 2), move || {
+            let guard = Dropped(Arc::clone(&dropped));
+            async move {
+                let _guard = guard;
+                pending::<Result<(), io::Error>>().await
+            }
+        })
+    };
+    let readiness = build(subsystem);
+    pass(SECOND).await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 0);
+    pass(SECOND * 2).await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 1);
+    let (now, reason, _) = shown(&readiness);
+    assert_eq!((now, &*reason), (State::Failing, "no answer within 2s"));
+    pass(SECOND * 10).await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 2, "asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_has_failed_and_is_asked_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let subsystem = {
+        let asked = Arc::clone(&asked);
+        Subsystem::new("database").check(every_ten(), move || {
+            let run = asked.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(run, 1, "in the closure, as part of the test");
+            async move {
+                assert_ne!(run, 2, "in the future, as part of the test");
+                Ok::<(), io::Error>(())
+            }
+        })
+    };
+    let readiness = build(subsystem);
+    settle().await;
+    assert_eq!(state(&readiness), State::Ready);
+    for place in ["closure", "future"] {
+        pass(SECOND * 10).await;
+        let (now, reason, _) = shown(&readiness);
+        assert_eq!(now, State::Failing);
+        assert!(reason.starts_with("check panicked: "), "{reason}");
+        assert!(reason.contains(place), "{reason}");
+    }
+    pass(SECOND * 10).await;
+    assert_eq!(state(&readiness), State::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_every_time_keeps_being_asked() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let subsystem = {
+        let asked = Arc::clone(&asked);
+        Subsystem::new("database").check(every_ten(), move || -> std::future::Ready<Outcome> {
+            asked.fetch_add(1, Ordering::Relaxed);
+            panic!("as part of the test")
+        })
+    };
+    let readiness = build(subsystem);
+    pass(SECOND * 95).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 10);
+    assert_eq!(state(&readiness), State::Failing);
+}
+
+#[test]
+fn a_check_that_blocks_its_thread_for_good_turns_stale() {
+    let blocked = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let subsystem = {
+        let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
+        let check = Check::every(Duration::from_millis(20)).failures(1);
+        Subsystem::new("database").check(check, move || {
+            let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
+            async move {
+                if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+                    // What should have been awaited.
+                    let (released, bell) = &*blocked;
+                    let released = released.lock().unwrap();
+                    drop(bell.wait_while(released, |released| !*released).unwrap());
+                }
+                Ok::<(), io::Error>(())
+            }
+        })
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let readiness = runtime.block_on(async { build(subsystem) });
+    // Nobody can poll anything any more, but whoever looks finds it.
+    let stale = (0..30_000).find(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        let snapshot = readiness.snapshot();
+        snapshot.subsystem("database").unwrap().state() == State::Stale
+    });
+    let asked = asked.load(Ordering::Relaxed);
+    *blocked.0.lock().unwrap() = true;
+    blocked.1.notify_all();
+    assert!(stale.is_some());
+    assert_eq!(asked, 2);
+}
+
+// === beside a reporter ===
+
+#[tokio::test(start_paused = true)]
+async fn a_reporter_may_report_beside_a_check() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten().failures(3)));
+    settle().await;
+    let claim = || {
+        let snapshot = readiness.snapshot();
+        snapshot.subsystem("database").unwrap().claim()
+    };
+    assert_eq!(claim(), Claim::Checked);
+    let reporter = readiness.reporter("database").unwrap();
+    assert_eq!(claim(), Claim::Held);
+    reporter.failing("a request could not reach it");
+    assert_eq!(state(&readiness), State::Failing, "at once");
+    pass(SECOND * 10).await;
+    assert_eq!(state(&readiness), State::Ready, "the next result");
+    drop(reporter);
+    assert_eq!(state(&readiness), State::Failing);
+    pass(SECOND * 10).await;
+    assert_eq!((state(&readiness), claim()), (State::Ready, Claim::Checked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_is_older_than_a_report_is_discarded() {
+    let answer = Arc::new(Notify::new());
+    let subsystem = {
+        let answer = Arc::clone(&answer);
+        Subsystem::new("database").check(every_ten(), move || {
+            let answer = Arc::clone(&answer);
+            async move {
+                answer.notified().await;
+                Ok::<(), io::Error>(())
+            }
+        })
+    };
+    let readiness = build(subsystem);
+    let reporter = readiness.reporter("database").unwrap();
+    settle().await;
+    reporter.failing("disk gone");
+    answer.notify_one();
+    settle().await;
+    assert_eq!(
+        state(&readiness),
+        State::Failing,
+        "asked before it was said"
+    );
+    pass(SECOND * 10).await;
+    answer.notify_one();
+    settle().await;
+    assert_eq!(state(&readiness), State::Ready, "asked after it was said");
+}
+
+// === its end ===
+
+#[tokio::test(start_paused = true)]
+async fn a_check_ends_with_its_subsystem_and_with_the_registry() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let database = Dependency::default();
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let hour = Check::every(SECOND * 3_600);
+    let reporter = readiness.add(database.subsystem(hour.clone())).unwrap();
+    settle().await;
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Ready));
+    reporter.retire();
+    // The keeper stays.
+    support::until(|| metrics.num_alive_tasks() == 1).await;
+
+    let reporter = readiness.add(database.subsystem(hour)).unwrap();
+    settle().await;
+    assert_eq!((database.asked(), metrics.num_alive_tasks()), (2, 2));
+    drop((readiness, reporter));
+    support::until(|| metrics.num_alive_tasks() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_can_be_dropped_while_its_checks_run() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let begun = Arc::new(Notify::new());
+    let subsystem = {
+        let begun = Arc::clone(&begun);
+        Subsystem::new("database").check(every_ten(), move || {
+            begun.notify_one();
+            pending::<Outcome>()
+        })
+    };
+    let readiness = build(subsystem);
+    support::soon(begun.notified()).await;
+    drop(readiness);
+    support::until(|| metrics.num_alive_tasks() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_used_again_is_not_spoken_for_by_the_old_check() {
+    let database = Dependency::default();
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let old = readiness.add(database.subsystem(every_ten())).unwrap();
+    settle().await;
+    old.retire();
+    let new = readiness.add(Subsystem::new("database")).unwrap();
+    pass(SECOND * 30).await;
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Starting));
+    drop(new);
+}
+
+// === bad input ===
+
+#[test]
+fn a_check_that_makes_no_sense_is_refused_where_the_registry_is_built() {
+    let database = Dependency::default();
+    let refused = |check| {
+        let subsystem = database.subsystem(check);
+        match Readiness::builder().subsystem(subsystem).build() {
+            Err(BuildError::Setting { name, source }) => {
+                assert_eq!(name, "database");
+                source
+            }
+            built => panic!("{built:?}"),
+        }
+    };
+    let timeout = SECOND * 11;
+    assert_eq!(
+        refused(every_ten().timeout(timeout)),
+        SettingError::LongTimeout {
+            timeout,
+            interval: SECOND * 10
+        }
+    );
+    let zero = |what| SettingError::ZeroThreshold { what };
+    assert_eq!(refused(every_ten().failures(0)), zero("failure"));
+    assert_eq!(refused(every_ten().successes(0)), zero("success"));
+    assert_eq!(refused(every_ten().jitter(2.0)), SettingError::Jitter);
+    for interval in [Duration::ZERO, Duration::MAX] {
+        let error = refused(Check::every(interval));
+        assert!(matches!(error, SettingError::OutOfBounds { .. }), "{error}");
+    }
+}

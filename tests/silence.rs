@@ -1,0 +1,464 @@
+//! A subsystem that falls silent turns red by itself, and damping keeps a
+//! flapping one from doing so: on tokio's paused clock.
+
+mod support;
+
+use futures_util::FutureExt;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use std::{sync::Arc, thread};
+use tokio::time::{Duration, advance};
+use tower::ServiceExt;
+use tower_readiness::{
+    AddError, BuildError, Condition, Phase, Readiness, ReadinessLayer, Reporter, SettingError,
+    State, Subsystem,
+    probe::{Detail, Probes},
+};
+
+const TTL: Duration = Duration::from_secs(8);
+
+fn silent(subsystem: Subsystem) -> (Readiness, Reporter) {
+    let readiness = Readiness::builder().subsystem(subsystem).build().unwrap();
+    let reporter = readiness.reporter("policy").unwrap();
+    (readiness, reporter)
+}
+
+fn policy() -> Subsystem {
+    Subsystem::new("policy").ttl(TTL)
+}
+
+fn state(readiness: &Readiness) -> (State, String) {
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem("policy").unwrap();
+    (view.state(), view.reason().unwrap_or_default().to_owned())
+}
+
+/// What is published, without looking for what is overdue: as a gate sees it.
+fn published(readiness: &Readiness) -> State {
+    let mut subscription = readiness.subscribe();
+    let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
+    snapshot.subsystem("policy").unwrap().state()
+}
+
+/// Lets time pass, and the keeper notice.
+async fn pass(time: Duration) {
+    // In steps, so that whatever sleeps wakes when it should.
+    let step = Duration::from_millis(100);
+    let mut left = time;
+    while !left.is_zero() {
+        advance(left.min(step)).await;
+        left = left.saturating_sub(step);
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+// === ttl ===
+
+#[tokio::test(start_paused = true)]
+async fn silence_turns_red_at_the_ttl_and_says_since_when() {
+    let (readiness, policy) = silent(policy());
+    policy.ready();
+    pass(TTL - Duration::from_millis(100)).await;
+    assert_eq!(published(&readiness), State::Ready);
+    pass(Duration::from_millis(200)).await;
+    assert_eq!(published(&readiness), State::Stale);
+    let (_, reason) = state(&readiness);
+    assert_eq!(reason, "silent for 8s; last report: ready");
+    assert_eq!(readiness.verdict().condition(), Condition::Failing);
+    assert!(readiness.verdict().is_live(), "not a vital one");
+
+    policy.ready();
+    assert!(readiness.verdict().is_ready(), "any report ends it at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_vital_subsystem_is_as_good_as_dead() {
+    let (readiness, policy) = silent(policy().vital());
+    policy.ready();
+    pass(TTL + Duration::from_millis(100)).await;
+    assert!(!readiness.verdict().is_live());
+    policy.ready();
+    assert!(readiness.verdict().is_live());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_beats_or_repeats_itself_is_not_silent() {
+    let (readiness, policy) = silent(policy());
+    policy.ready();
+    let version = readiness.snapshot().version();
+    for _ in 0..10 {
+        pass(TTL * 3 / 4).await;
+        policy.heartbeat();
+        pass(TTL * 3 / 4).await;
+        policy.ready();
+    }
+    assert_eq!(
+        readiness.snapshot().version(),
+        version,
+        "nothing was published"
+    );
+    // Counted from when the last one was seen.
+    pass(TTL).await;
+    assert_eq!(published(&readiness), State::Ready);
+    pass(TTL / 4 + Duration::from_millis(200)).await;
+    assert_eq!(published(&readiness), State::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_after_silence_restores_what_was_said_last() {
+    let (readiness, policy) = silent(policy());
+    policy.degraded("two of three zones");
+    pass(TTL * 2).await;
+    assert_eq!(published(&readiness), State::Stale);
+    policy.heartbeat();
+    pass(TTL / 4 + Duration::from_millis(100)).await;
+    let expected = (State::Degraded, "two of three zones".to_owned());
+    assert_eq!(state(&readiness), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_runs_from_the_first_report_on() {
+    let (readiness, policy) = silent(policy());
+    pass(TTL * 4).await;
+    policy.heartbeat();
+    pass(TTL * 4).await;
+    assert_eq!(published(&readiness), State::Starting);
+    // The same as is assumed anyway, and yet a report.
+    policy.starting("");
+    pass(TTL + Duration::from_millis(100)).await;
+    assert_eq!(published(&readiness), State::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_means_nothing_of_one_that_said_good_bye() {
+    let (readiness, reporter) = silent(policy());
+    reporter.leave_ready();
+    pass(TTL * 4).await;
+    assert_eq!(published(&readiness), State::Ready);
+
+    let (readiness, reporter) = silent(policy());
+    reporter.ready();
+    drop(reporter);
+    pass(TTL * 4).await;
+    let dropped = (State::Failing, "reporter dropped".to_owned());
+    assert_eq!(state(&readiness), dropped);
+    let again = readiness.reporter("policy").unwrap();
+    pass(TTL * 4).await;
+    assert_eq!(state(&readiness), dropped, "it has not reported yet");
+    again.ready();
+    pass(TTL * 2).await;
+    assert_eq!(published(&readiness), State::Stale);
+    again.retire();
+    pass(TTL * 2).await;
+    assert!(readiness.snapshot().subsystem("policy").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_means_nothing_while_the_process_drains() {
+    let (readiness, policy) = silent(policy().vital());
+    policy.ready();
+    readiness.drain();
+    pass(TTL * 4).await;
+    assert_eq!(published(&readiness), State::Ready);
+    assert!(readiness.verdict().is_live());
+    policy.dead("this was said");
+    assert!(!readiness.verdict().is_live());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_stopped_gives_everybody_one_more_ttl() {
+    let (readiness, policy) = silent(policy());
+    policy.ready();
+    pass(TTL / 2).await;
+    // All at once, as after SIGSTOP and SIGCONT.
+    advance(TTL * 100).await;
+    pass(TTL - Duration::from_millis(100)).await;
+    assert_eq!(published(&readiness), State::Ready);
+    policy.heartbeat();
+    pass(TTL).await;
+    assert_eq!(published(&readiness), State::Ready, "it beat in time");
+
+    advance(TTL * 100).await;
+    pass(TTL + Duration::from_millis(100)).await;
+    assert_eq!(published(&readiness), State::Stale, "it did not");
+}
+
+#[test]
+fn a_reader_notices_what_no_keeper_published() {
+    // No runtime, and so no keeper.
+    let ttl = Duration::from_millis(5);
+    let (readiness, policy) = silent(Subsystem::new("policy").ttl(ttl));
+    policy.ready();
+    let noticed = (0..10_000).find(|_| {
+        thread::sleep(Duration::from_millis(1));
+        readiness.snapshot();
+        published(&readiness) == State::Stale
+    });
+    assert!(noticed.is_some());
+    policy.heartbeat();
+    let noticed = (0..10_000).find(|_| {
+        thread::sleep(Duration::from_millis(1));
+        readiness.verdict().is_ready()
+    });
+    assert!(noticed.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
+    let (readiness, policy) = silent(policy());
+    policy.ready();
+    // The keeper has not been polled, so it does not even know.
+    advance(TTL / 4).await;
+    let probes = Probes::new(&readiness).detail(Detail::Full);
+    for _ in 0..4 {
+        // Without a yield: nobody else runs.
+        let request = Request::get("/readyz").body(()).unwrap();
+        probes
+            .clone()
+            .oneshot(request)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        let _ = Box::pin(advance(TTL / 4)).as_mut().now_or_never();
+    }
+    let request = Request::get("/readyz").body(()).unwrap();
+    let response = probes.oneshot(request).now_or_never().unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(published(&readiness), State::Stale);
+}
+
+#[test]
+fn a_keeper_whose_runtime_ended_starts_on_the_next() {
+    let (readiness, policy) = silent(policy());
+    policy.ready();
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // The layer is what meets the runtime.
+            let _layer = ReadinessLayer::new(&readiness);
+            policy.ready();
+            tokio::task::yield_now().await;
+            pass(TTL * 2).await;
+            assert_eq!(published(&readiness), State::Stale);
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_keeps_a_registry_alive_that_only_keeps_its_time() {
+    let (readiness, policy) = silent(policy());
+    let mut subscription = readiness.subscribe();
+    policy.ready();
+    pass(TTL / 2).await;
+    drop((readiness, policy));
+    let ended = async { while subscription.changed().await.is_ok() {} };
+    support::soon(ended).await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    support::until(|| metrics.num_alive_tasks() == 0).await;
+}
+
+// === damping ===
+
+fn link() -> Subsystem {
+    Subsystem::new("policy").hold_down(Duration::from_secs(3))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flap_is_shown_but_counts_only_when_it_lasts() {
+    let (readiness, policy) = silent(link());
+    policy.ready();
+    policy.failing("link down");
+    assert!(readiness.verdict().is_ready());
+    pass(Duration::from_secs(1)).await;
+    let text = verbose(&readiness).await;
+    assert_eq!(
+        text,
+        "[+]policy ready (required), failing in 2s (link down) for 1s\nready\n"
+    );
+    policy.ready();
+    pass(Duration::from_secs(10)).await;
+    assert!(readiness.verdict().is_ready());
+
+    policy.failing("link down");
+    pass(Duration::from_millis(2_900)).await;
+    assert_eq!(published(&readiness), State::Ready);
+    pass(Duration::from_millis(200)).await;
+    assert_eq!(published(&readiness), State::Failing);
+    policy.ready();
+    assert!(readiness.verdict().is_ready(), "green is not held up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flap_is_in_the_json_too() {
+    let (readiness, policy) = silent(link());
+    policy.ready();
+    policy.failing("link down");
+    pass(Duration::from_secs(1)).await;
+    let json = json(&readiness).await;
+    let subsystem = &json["subsystems"][0];
+    assert_eq!(subsystem["state"], "ready");
+    let damped = serde_json::json!({
+        "state": "failing", "reason": "link down", "counts_in_ms": 2_000
+    });
+    assert_eq!(subsystem["damped"], damped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_damped_is_damped_for_the_start_as_well() {
+    let readiness = Readiness::builder()
+        .subsystem(link())
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let policy = readiness.reporter("policy").unwrap();
+    policy.ready();
+    policy.failing("link down");
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    assert_eq!(readiness.verdict().phase(), Phase::Started);
+    assert!(readiness.verdict().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_and_dropping_are_never_damped() {
+    let (readiness, policy) = silent(link());
+    policy.ready();
+    drop(policy);
+    assert_eq!(published(&readiness), State::Failing);
+    let (readiness, policy) = silent(link());
+    policy.ready();
+    readiness.drain();
+    assert!(!readiness.verdict().is_ready());
+    policy.dead("out of memory");
+    assert_eq!(published(&readiness), State::Dead);
+}
+
+// === pending ===
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_come_up_in_time_counts_like_the_rest() {
+    let (readiness, policy) = silent(link());
+    policy.ready();
+    let late = Subsystem::new("late").ready_within(Duration::from_secs(5));
+    let late = readiness.add(late).unwrap();
+    late.failing("no route");
+    pass(Duration::from_millis(4_900)).await;
+    assert_eq!(readiness.verdict().condition(), Condition::Degraded);
+    pass(Duration::from_millis(200)).await;
+    assert_eq!(readiness.verdict().condition(), Condition::Failing);
+    late.ready();
+    assert_eq!(readiness.verdict().condition(), Condition::Ready);
+}
+
+// === bad input, and much of it ===
+
+#[test]
+fn absurd_durations_are_refused_where_the_registry_is_built() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    type Tell = fn(Subsystem, Duration) -> Subsystem;
+    let tell: [(&str, Tell); 3] = [
+        ("ttl", Subsystem::ttl),
+        ("hold-down", Subsystem::hold_down),
+        ("time to become ready", Subsystem::ready_within),
+    ];
+    for (what, tell) in tell {
+        for given in [
+            Duration::ZERO,
+            Duration::from_micros(999),
+            day + Duration::from_nanos(1),
+            Duration::MAX,
+        ] {
+            let subsystem = || tell(Subsystem::new("policy"), given);
+            let source = SettingError::OutOfBounds {
+                what,
+                given,
+                least: Duration::from_millis(1),
+                most: day,
+            };
+            let name = "policy".to_owned();
+            assert_eq!(
+                Readiness::builder()
+                    .subsystem(subsystem())
+                    .build()
+                    .unwrap_err(),
+                BuildError::Setting {
+                    name: name.clone(),
+                    source: source.clone(),
+                }
+            );
+            let (readiness, _storage) = support::ready();
+            assert_eq!(
+                readiness.add(subsystem()).unwrap_err(),
+                AddError::Setting { name, source }
+            );
+            assert_eq!(readiness.snapshot().subsystems().count(), 1);
+        }
+        for given in [Duration::from_millis(1), day] {
+            let _ = silent(tell(Subsystem::new("policy"), given));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_fall_silent_together_and_each_is_told() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let reporters: Vec<_> = (0..1_000)
+        .map(|index| {
+            let name = format!("tenant-{index}");
+            let tenant = readiness.add(Subsystem::new(name).ttl(TTL)).unwrap();
+            tenant.ready();
+            tenant
+        })
+        .collect();
+    let even = |index: usize| index % 2 == 0;
+    for _ in 0..8 {
+        for (_, tenant) in reporters.iter().enumerate().filter(|(i, _)| even(*i)) {
+            tenant.heartbeat();
+        }
+        pass(TTL / 4).await;
+    }
+    let snapshot = readiness.snapshot();
+    let stale = snapshot
+        .subsystems()
+        .filter(|view| view.state() == State::Stale);
+    assert_eq!(stale.count(), 500);
+}
+
+#[test]
+fn reporters_beat_from_many_threads() {
+    let (readiness, policy) = silent(policy());
+    policy.ready();
+    let policy = Arc::new(policy);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..10_000).for_each(|_| policy.heartbeat()));
+        }
+    });
+    assert!(readiness.verdict().is_ready());
+}
+
+async fn answer(readiness: &Readiness, path: &str, accept: &str) -> String {
+    let request = Request::get(path)
+        .header("accept", accept)
+        .body(())
+        .unwrap();
+    let probes = Probes::new(readiness).detail(Detail::Full);
+    let response = probes.oneshot(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.into()).unwrap()
+}
+
+async fn verbose(readiness: &Readiness) -> String {
+    answer(readiness, "/readyz?verbose", "text/plain").await
+}
+
+async fn json(readiness: &Readiness) -> serde_json::Value {
+    let json = answer(readiness, "/readyz", "application/json").await;
+    serde_json::from_str(&json).unwrap()
+}

@@ -1,0 +1,216 @@
+//! What the crate reports of the process by itself.
+
+mod support;
+
+use futures_util::FutureExt;
+use std::{sync::mpsc, thread, time::Duration};
+use tokio::runtime::{Builder, Runtime};
+use tower_readiness::{
+    NameError, Phase, Readiness, SettingError, State, Subsystem,
+    watch::{RuntimeWatch, WatchError},
+};
+
+fn one_worker() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn ready() -> Readiness {
+    let (readiness, storage) = support::ready();
+    storage.leave_ready();
+    readiness
+}
+
+/// What is published, without looking for what is overdue.
+fn runtime(readiness: &Readiness) -> State {
+    let mut subscription = readiness.subscribe();
+    let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
+    snapshot.subsystem("runtime").unwrap().state()
+}
+
+/// Looks from a thread that is none of the runtime's, until it is so.
+#[track_caller]
+fn becomes(what: impl Fn() -> bool) {
+    let found = (0..30_000).any(|_| {
+        thread::sleep(Duration::from_millis(1));
+        what()
+    });
+    assert!(found, "nothing happened");
+}
+
+/// Blocks the only worker, until it is told to go on.
+fn block(runtime: &Runtime) -> mpsc::Sender<()> {
+    let (go_on, blocked) = mpsc::channel();
+    let (begun, has_begun) = mpsc::channel();
+    runtime.spawn(async move {
+        begun.send(()).unwrap();
+        // What should have been awaited.
+        let _ = blocked.recv();
+    });
+    has_begun.recv().unwrap();
+    go_on
+}
+
+#[test]
+fn a_runtime_that_is_blocked_turns_liveness_red_and_green_again() {
+    let runtime_ = one_worker();
+    let readiness = ready();
+    let watch = RuntimeWatch::default().stalled_after(Duration::from_millis(100));
+    runtime_
+        .block_on(async { readiness.watch_runtime(watch) })
+        .unwrap();
+    assert_eq!(runtime(&readiness), State::Ready);
+    assert!(readiness.verdict().is_ready());
+
+    let go_on = block(&runtime_);
+    becomes(|| runtime(&readiness) == State::Stale);
+    assert!(!readiness.verdict().is_live());
+    drop(go_on);
+    becomes(|| runtime(&readiness) == State::Ready);
+    assert!(readiness.verdict().is_live());
+}
+
+#[test]
+fn whoever_lives_on_a_blocked_runtime_is_found_silent_too() {
+    let runtime_ = one_worker();
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("policy").ttl(Duration::from_millis(50)))
+        .build()
+        .unwrap();
+    let policy = readiness.reporter("policy").unwrap();
+    policy.ready();
+    runtime_.block_on(async {
+        let watch = RuntimeWatch::default().stalled_after(Duration::from_millis(80));
+        readiness.watch_runtime(watch).unwrap();
+    });
+    runtime_.spawn(async move {
+        loop {
+            policy.heartbeat();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let policy = || {
+        let snapshot = readiness.snapshot();
+        snapshot.subsystem("policy").unwrap().state()
+    };
+    let go_on = block(&runtime_);
+    becomes(|| runtime(&readiness) == State::Stale && policy() == State::Stale);
+    drop(go_on);
+    becomes(|| runtime(&readiness) == State::Ready && policy() == State::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
+    let readiness = ready();
+    let watch = RuntimeWatch::default().stalled_after(Duration::from_secs(3_600));
+    readiness.watch_runtime(watch).unwrap();
+    // Each beat finds that time has jumped.
+    let beat = |late: u64| async move {
+        tokio::time::advance(Duration::from_millis(100 + late)).await;
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    for _ in 0..200 {
+        beat(0).await;
+    }
+    assert_eq!(runtime(&readiness), State::Ready);
+    // One in a hundred is no news, and neither is what is fast enough.
+    beat(500).await;
+    for _ in 0..20 {
+        beat(90).await;
+    }
+    assert_eq!(runtime(&readiness), State::Ready);
+    for _ in 0..30 {
+        beat(200).await;
+    }
+    assert_eq!(runtime(&readiness), State::Degraded);
+    assert!(readiness.verdict().is_ready());
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem("runtime").unwrap();
+    let shown = ["delay_p50", "delay_p99"].map(|key| view.attribute(key).unwrap());
+    assert_eq!(shown, ["0ms", "200ms"]);
+    for _ in 0..110 {
+        beat(0).await;
+    }
+    assert_eq!(runtime(&readiness), State::Ready);
+}
+
+#[tokio::test]
+async fn the_names_that_the_crate_answers_for_are_nobody_elses() {
+    let readiness = ready();
+    assert!(readiness.add(Subsystem::new("runtime")).is_err());
+    let declared = Readiness::builder()
+        .subsystem(Subsystem::new("runtime"))
+        .build();
+    assert!(
+        matches!(declared, Err(tower_readiness::BuildError::Name { source, .. }) if source == NameError::Reserved)
+    );
+    readiness.watch_runtime(RuntimeWatch::default()).unwrap();
+    let snapshot = readiness.snapshot();
+    assert!(snapshot.subsystem("runtime").unwrap().is_vital());
+}
+
+#[tokio::test]
+async fn a_runtime_is_watched_once() {
+    let readiness = ready();
+    readiness.watch_runtime(RuntimeWatch::default()).unwrap();
+    let again = readiness.watch_runtime(RuntimeWatch::default());
+    assert!(matches!(again, Err(WatchError::Twice { what: "runtime" })));
+}
+
+#[test]
+fn there_has_to_be_a_runtime_to_watch() {
+    let watched = ready().watch_runtime(RuntimeWatch::default());
+    assert!(matches!(watched, Err(WatchError::NoRuntime)));
+}
+
+#[tokio::test]
+async fn absurd_watches_are_refused_and_nothing_is_added() {
+    let readiness = ready();
+    for absurd in [Duration::ZERO, Duration::MAX] {
+        for watch in [
+            RuntimeWatch::default().stalled_after(absurd),
+            RuntimeWatch::default().degraded_above(absurd),
+        ] {
+            let watched = readiness.watch_runtime(watch);
+            assert!(matches!(
+                watched,
+                Err(WatchError::Setting(SettingError::OutOfBounds { .. }))
+            ));
+        }
+    }
+    assert!(readiness.snapshot().subsystem("runtime").is_none());
+}
+
+#[tokio::test]
+async fn the_watch_ends_with_the_registry() {
+    let readiness = ready();
+    readiness.watch_runtime(RuntimeWatch::default()).unwrap();
+    let mut subscription = readiness.subscribe();
+    drop(readiness);
+    support::soon(async { while subscription.changed().await.is_ok() {} }).await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    support::until(|| metrics.num_alive_tasks() == 0).await;
+}
+
+#[test]
+fn a_stall_says_nothing_while_the_process_drains() {
+    let runtime_ = one_worker();
+    let readiness = ready();
+    let watch = RuntimeWatch::default().stalled_after(Duration::from_millis(20));
+    runtime_
+        .block_on(async { readiness.watch_runtime(watch) })
+        .unwrap();
+    readiness.advance(Phase::Draining);
+    let version = readiness.snapshot().version();
+    let go_on = block(&runtime_);
+    // Long enough for what would go wrong.
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(readiness.snapshot().version(), version);
+    assert!(readiness.verdict().is_live());
+    drop(go_on);
+}
