@@ -139,7 +139,7 @@ let disk = Subsystem::new("disk")
 
 A database, with sqlx, tokio-postgres or redis:
 
-```ignore
+```text
 Subsystem::new("database").shared().check(Check::every(interval), move || {
     let pool = pool.clone();
     async move { sqlx::query("SELECT 1").execute(&pool).await.map(drop) }
