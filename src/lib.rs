@@ -85,12 +85,15 @@
 //! - [`gate`]: what happens to traffic
 //! - [`probe`]: what probes answer
 //! - [`drain`]: how the process ends
+//! - `server`: probes on a port of their own (feature `server`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose what is required, and how to end without losing
 //!   a request
 //!
 //! # Features
 //!
+//! - `server`: the admin listener, which answers the probes on an address of
+//!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
@@ -104,7 +107,11 @@ pub mod drain;
 pub mod gate;
 pub mod guide;
 pub mod probe;
+mod race;
 mod report;
+#[cfg(feature = "server")]
+#[cfg_attr(docsrs, doc(cfg(feature = "server")))]
+pub mod server;
 mod state;
 mod sync;
 mod traffic;
