@@ -33,8 +33,10 @@ const MAX_STREAMS: u32 = 32;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection that is to end has to get rid of an answer.
+/// How long a connection that is to end has to get rid of an answer, and if
+/// another waits for its place.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+const QUICKLY: Duration = Duration::from_millis(50);
 
 /// Answers the probes on one connection until either side ends it.
 pub(super) async fn serve<S: Duplex>(
@@ -63,10 +65,13 @@ pub(super) async fn serve<S: Duplex>(
             First::Left(leave) | First::Right(First::Left(leave) | First::Right(leave)),
         ) => leave,
     };
-    if leave == Leave::Politely {
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(LAST_WORDS, connection).await;
-    }
+    let at_most = match leave {
+        Leave::Politely => LAST_WORDS,
+        Leave::Quickly => QUICKLY,
+        Leave::AtOnce => return,
+    };
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(at_most, connection).await;
 }
 
 /// The requests of one connection.
