@@ -97,7 +97,8 @@
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
-//!   starting and refused requests at `debug`.
+//!   starting and refused requests at `debug`; where an admin listener listens
+//!   at `info`.
 //! - `full`: everything there is.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]

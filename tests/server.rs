@@ -679,6 +679,28 @@ async fn a_body_is_not_read() {
     assert_eq!(status(port(&server), "/livez").await, 200);
 }
 
+#[tokio::test]
+async fn http2_peers_are_told_how_many_requests_they_may_send_at_a_time() {
+    const SETTINGS: u8 = 4;
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let mut peer = TcpStream::connect(port(&server)).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    peer.write_all(preface).await.unwrap();
+    let mut head = [0; 9];
+    soon(peer.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[3], SETTINGS);
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    soon(peer.read_exact(&mut settings)).await.unwrap();
+    let at_a_time = settings
+        .chunks(6)
+        .find(|setting| setting[..2] == MAX_CONCURRENT_STREAMS.to_be_bytes())
+        .unwrap();
+    assert_eq!(at_a_time[2..], 32_u32.to_be_bytes());
+}
+
 // === too many connections ===
 
 #[tokio::test]
@@ -702,7 +724,8 @@ async fn one_too_many_takes_the_place_of_who_has_not_asked_for_the_longest_time(
 #[tokio::test]
 async fn a_crowd_that_sends_nothing_cannot_keep_a_probe_out() {
     let (readiness, _storage) = ready();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let listener = AdminListener::new(&readiness).header_timeout(Duration::from_secs(3_600));
+    let server = listener.serve(ANYWHERE).await.unwrap();
     let mut crowd = Vec::new();
     for _ in 0..200 {
         crowd.push(Raw::open(port(&server)).await);
@@ -831,6 +854,22 @@ mod unix {
     }
 
     #[tokio::test]
+    async fn one_of_another_kind_is_in_use() {
+        let folder = Folder::new("datagram");
+        let path = folder.socket();
+        let (readiness, _storage) = ready();
+        let datagrams = net::UnixDatagram::bind(&path).unwrap();
+        for error in errors(&readiness, path.as_path()).await {
+            assert!(
+                matches!(&error, ServeError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse),
+                "{error:?}"
+            );
+        }
+        assert!(path.exists());
+        drop(datagrams);
+    }
+
+    #[tokio::test]
     async fn what_is_no_socket_is_left_alone() {
         let folder = Folder::new("file");
         let (readiness, _storage) = ready();
@@ -886,5 +925,67 @@ mod unix {
         assert!(path.exists());
         drop(runtime);
         assert!(!path.exists());
+    }
+}
+
+// === too many open files ===
+
+#[cfg(all(unix, feature = "tracing"))]
+mod too_many_files {
+    use super::*;
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
+
+    /// Sends on what is logged.
+    struct Lines(mpsc::Sender<String>);
+
+    impl Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(String::from_utf8_lossy(line).into_owned());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_came_while_there_were_too_many_open_files_is_answered() {
+        // A process of its own, for none of its threads can open anything.
+        if std::env::var_os(CHILD).is_some() {
+            let mut builder = runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            return runtime.block_on(while_there_are_too_many_open_files());
+        }
+        let test = "too_many_files::who_came_while_there_were_too_many_open_files_is_answered";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, "1")
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    async fn while_there_are_too_many_open_files() {
+        let (logged, log) = mpsc::channel();
+        tracing_subscriber::fmt()
+            .with_writer(move || Lines(logged.clone()))
+            .init();
+        let (readiness, _storage) = ready();
+        let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+
+        let plenty = getrlimit(Resource::Nofile);
+        let mut none = plenty;
+        none.current = Some(0);
+        setrlimit(Resource::Nofile, none).unwrap();
+        let mut peer = Raw::on(socket.connect(port(&server)).await.unwrap());
+        peer.write(&head("/livez")).await;
+        let wait = Duration::from_secs(30);
+        while !log.recv_timeout(wait).unwrap().contains("cannot accept") {}
+        setrlimit(Resource::Nofile, plenty).unwrap();
+        assert_eq!(peer.response().await.0, 200);
     }
 }

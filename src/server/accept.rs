@@ -89,6 +89,7 @@ async fn next<S, F>(accept: impl Fn() -> F) -> S
 where
     F: Future<Output = io::Result<S>>,
 {
+    let mut warned = false;
     loop {
         match accept().await {
             Ok(stream) => return stream,
@@ -97,7 +98,10 @@ where
             // There are too many open files, or no memory. The connection stays
             // in the queue of the system, and is there again at once.
             Err(error) => {
-                log(&error);
+                if !warned {
+                    warn(&error);
+                    warned = true;
+                }
                 sleep(BACK_OFF).await;
             }
         }
@@ -115,12 +119,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 #[cfg(feature = "tracing")]
-fn log(error: &io::Error) {
-    tracing::debug!(%error, "admin listener: accept failed");
+fn warn(error: &io::Error) {
+    tracing::warn!(%error, "admin listener cannot accept");
 }
 
 #[cfg(not(feature = "tracing"))]
-fn log(_: &io::Error) {}
+fn warn(_: &io::Error) {}
 
 #[cfg(test)]
 mod tests {

@@ -205,7 +205,7 @@ impl AdminListener {
             Detail::Names
         });
         #[cfg(feature = "tracing")]
-        tracing::info!(address = %local, ?probes, "admin listener answers");
+        tracing::info!(address = %local, "admin listener answers");
         let (server, told) = AdminServer::new(local);
         let serving = async move {
             let Told { to_stop, running } = told;
