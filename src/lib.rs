@@ -86,6 +86,7 @@
 //! - [`probe`]: what probes answer
 //! - [`drain`]: how the process ends
 //! - [`watch`]: what the crate reports of the process by itself
+//! - `server`: probes on a port of their own (feature `server`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose what is required, how reports stay true, and how
 //!   to end without losing a request
@@ -93,10 +94,13 @@
 //! # Features
 //!
 //! - `check`: asks subsystems at an interval (module `check`).
+//! - `server`: the admin listener, which answers the probes on an address of
+//!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
-//!   starting and refused requests at `debug`.
+//!   starting and refused requests at `debug`; where an admin listener listens
+//!   at `info`.
 //! - `full`: everything there is.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -109,7 +113,11 @@ pub mod drain;
 pub mod gate;
 pub mod guide;
 pub mod probe;
+mod race;
 mod report;
+#[cfg(feature = "server")]
+#[cfg_attr(docsrs, doc(cfg(feature = "server")))]
+pub mod server;
 mod state;
 mod sync;
 mod traffic;

@@ -62,7 +62,6 @@ mod builder;
 mod ears;
 mod error;
 mod plan;
-mod race;
 mod run;
 mod shutdown;
 #[cfg(feature = "signal")]

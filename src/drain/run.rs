@@ -1,9 +1,9 @@
-use super::{
-    error::CutOff,
+use super::{error::CutOff, wait};
+use crate::{
     race::{First, race},
-    wait,
+    report::Readiness,
+    state::Phase,
 };
-use crate::{report::Readiness, state::Phase};
 use std::future::IntoFuture;
 
 impl Readiness {

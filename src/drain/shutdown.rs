@@ -1,9 +1,9 @@
-use super::{
-    plan::Plan,
+use super::{plan::Plan, wait};
+use crate::{
     race::{First, race},
-    wait,
+    report::Readiness,
+    state::Phase,
 };
-use crate::{report::Readiness, state::Phase};
 use std::{
     fmt,
     future::{Future, pending},

@@ -1,5 +1,5 @@
-use super::race::{First, race};
 use crate::{
+    race::{First, race},
     report::{Core, Readiness},
     state::Phase,
     traffic::InFlight,

@@ -2,7 +2,8 @@
 //!
 //! A [`ReadinessLayer`](crate::ReadinessLayer) answers them in front of any
 //! service. [`Probes`] is also a service of its own, to be served on a port
-//! that only operators and supervisors reach:
+//! that only operators and supervisors reach (feature `server` has a server
+//! for it):
 //!
 //! ```
 //! use tower::ServiceExt;

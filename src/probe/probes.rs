@@ -42,7 +42,8 @@ pub struct Probes(Arc<Config>);
 struct Config {
     readiness: Readiness,
     routes: Routes,
-    detail: Detail,
+    /// What the user chose, if they did.
+    detail: Option<Detail>,
     envoy_headers: bool,
     gone_while_draining: bool,
     waiting: Arc<AtomicUsize>,
@@ -54,7 +55,7 @@ impl Probes {
         Self(Arc::new(Config {
             readiness: readiness.clone(),
             routes: Routes::default(),
-            detail: Detail::default(),
+            detail: None,
             envoy_headers: false,
             gone_while_draining: false,
             waiting: Arc::default(),
@@ -63,7 +64,14 @@ impl Probes {
 
     /// How much the probes tell.
     pub fn detail(mut self, detail: Detail) -> Self {
-        self.config().detail = detail;
+        self.config().detail = Some(detail);
+        self
+    }
+
+    /// How much they tell unless [told](Self::detail).
+    #[cfg(feature = "server")]
+    pub(crate) fn default_detail(mut self, detail: Detail) -> Self {
+        self.config().detail.get_or_insert(detail);
         self
     }
 
@@ -117,6 +125,10 @@ impl Probes {
         self.0.routes.paths()
     }
 
+    fn chosen_detail(&self) -> Detail {
+        self.0.detail.unwrap_or_default()
+    }
+
     fn config(&mut self) -> &mut Config {
         Arc::make_mut(&mut self.0)
     }
@@ -126,7 +138,7 @@ impl fmt::Debug for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probes")
             .field("paths", &self.paths().collect::<Vec<_>>())
-            .field("detail", &self.0.detail)
+            .field("detail", &self.chosen_detail())
             .finish_non_exhaustive()
     }
 }
@@ -173,6 +185,17 @@ impl Probes {
         Some(self.answer_probe(probe, name, request.method(), query, request.headers()))
     }
 
+    /// The answer where there is nothing but probes.
+    pub(crate) fn answer_or_not_found<B>(&self, request: &Request<B>) -> Answer {
+        self.answer(request).unwrap_or_else(|| {
+            Answer::Now(if *request.method() == Method::HEAD {
+                without_body(not_found())
+            } else {
+                not_found()
+            })
+        })
+    }
+
     fn answer_probe(
         &self,
         probe: Probe,
@@ -209,7 +232,7 @@ impl Probes {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Question, Unanswerable> {
-        let detailed = self.0.detail >= Detail::Names;
+        let detailed = self.chosen_detail() >= Detail::Names;
         let target = match name {
             None => Target::Scope(ScopeId::Process),
             Some(name) if detailed => self.target(name).ok_or(Unanswerable::NotFound)?,
@@ -282,7 +305,7 @@ impl Probes {
                 now: Instant::now().into_std(),
                 traffic: self.0.readiness.core().traffic(),
             };
-            let detail = self.0.detail;
+            let detail = self.chosen_detail();
             let body = match question.format {
                 Format::Text => text::render(question, data, verdict, detail, live),
                 Format::Json => json::render(question, data, verdict, detail, live),
@@ -341,7 +364,7 @@ enum Unanswerable {
     Query(QueryError),
 }
 
-pub(super) fn not_found() -> ProbeResponse {
+fn not_found() -> ProbeResponse {
     line(StatusCode::NOT_FOUND, "not found")
 }
 

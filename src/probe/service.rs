@@ -1,6 +1,6 @@
-use super::probes::{Answer, ProbeResponse, Probes, not_found, without_body};
+use super::probes::{Answer, ProbeResponse, Probes};
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use std::{
     convert::Infallible,
@@ -24,14 +24,7 @@ impl<B> Service<Request<B>> for Probes {
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
         self.start_jobs();
-        let answer = self.answer(&request).unwrap_or_else(|| {
-            Answer::Now(if *request.method() == Method::HEAD {
-                without_body(not_found())
-            } else {
-                not_found()
-            })
-        });
-        ProbeFuture(match answer {
+        ProbeFuture(match self.answer_or_not_found(&request) {
             Answer::Now(response) => State::Now(Some(Box::new(response))),
             Answer::Later(response) => State::Later(response),
         })

@@ -1,0 +1,233 @@
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
+use std::{fmt, net::SocketAddr, str::FromStr};
+use thiserror::Error;
+
+/// Where the admin listener listens: `127.0.0.1:28080`, the default, or
+/// another socket address; `/run/app.sock` or `unix:app.sock`, a unix socket.
+///
+/// ```
+/// use tower_readiness::server::Address;
+///
+/// # fn main() -> Result<(), tower_readiness::server::AddressError> {
+/// let address: Address = "[::1]:28080".parse()?;
+/// assert_eq!(address.to_string(), "[::1]:28080");
+/// # #[cfg(unix)]
+/// assert_eq!(Address::try_from("/run/app.sock")?.to_string(), "unix:/run/app.sock");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// An address and a port; port 0 lets the system choose one.
+    Tcp(SocketAddr),
+    /// The path of a unix socket.
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// The port that the admin listener has unless told otherwise.
+    pub const PORT: u16 = 28080;
+
+    /// The address and port, unless it is a unix socket.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether nothing but this machine can reach it. (Containers of one pod
+    /// share theirs.)
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            #[cfg(unix)]
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], Self::PORT)))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            #[cfg(unix)]
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+#[cfg(unix)]
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Self::Unix(path)
+    }
+}
+
+#[cfg(unix)]
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        Self::Unix(path.to_owned())
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let path = match text.strip_prefix("unix:") {
+            Some(path) => Some(path),
+            None => text.starts_with('/').then_some(text),
+        };
+        match path {
+            // Linux takes a path that begins with NUL for no path at all.
+            Some(path) if path.is_empty() || path.contains('\0') => {
+                Err(AddressError::malformed(text))
+            }
+            #[cfg(unix)]
+            Some(path) => Ok(Self::Unix(path.into())),
+            #[cfg(not(unix))]
+            Some(_) => Err(AddressError::NoUnixSockets {
+                address: text.to_owned(),
+            }),
+            None => match text.parse() {
+                Ok(address) => Ok(Self::Tcp(address)),
+                Err(_) => Err(AddressError::malformed(text)),
+            },
+        }
+    }
+}
+
+impl TryFrom<&str> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: &str) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: &String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+/// Why a text is not an [`Address`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It is neither an IP address with a port nor a path. Names of hosts are
+    /// not looked up.
+    #[error("{address:?} is neither IP:PORT (no host name) nor unix:PATH")]
+    Malformed {
+        /// The text.
+        address: String,
+    },
+    /// It names a unix socket, and this system has none.
+    #[cfg(not(unix))]
+    #[error("{address:?}: there are no unix sockets on this system")]
+    NoUnixSockets {
+        /// The text.
+        address: String,
+    },
+}
+
+impl AddressError {
+    fn malformed(text: &str) -> Self {
+        Self::Malformed {
+            address: text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_shown_again() {
+        for text in [
+            "127.0.0.1:28080",
+            "[::1]:28080",
+            "0.0.0.0:0",
+            #[cfg(unix)]
+            "unix:/run/app.sock",
+            #[cfg(unix)]
+            "unix:app.sock",
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+        }
+        assert_eq!(Address::default().to_string(), "127.0.0.1:28080");
+        #[cfg(unix)]
+        assert_eq!(
+            Address::try_from("/run/app.sock"),
+            Address::try_from("unix:/run/app.sock")
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_an_error_that_shows_it() {
+        for text in [
+            "",
+            "localhost:28080",
+            "127.0.0.1",
+            "28080",
+            ":28080",
+            "::1:28080",
+            "127.0.0.1:65536",
+            "127.0.0.1:28080/",
+            " 127.0.0.1:28080",
+            "http://127.0.0.1:28080",
+            "unix:",
+            "unix:\0abstract",
+            "/run/\0",
+            "run/app.sock",
+        ] {
+            let error = Address::try_from(text).unwrap_err();
+            assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_local_in_every_notation() {
+        let local = |text| Address::try_from(text).unwrap().is_local();
+        for text in [
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(local(text), "{text}");
+        }
+        for text in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(!local(text), "{text}");
+        }
+    }
+}

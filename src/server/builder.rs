@@ -1,0 +1,234 @@
+use super::{
+    accept,
+    address::Address,
+    bind::Listener,
+    error::ServeError,
+    handle::{AdminServer, Told},
+    thread,
+};
+use crate::{
+    probe::{Detail, Probes},
+    report::Readiness,
+};
+use std::future::Future;
+use tokio::{
+    runtime::Handle,
+    time::{Duration, sleep},
+};
+
+impl Readiness {
+    /// Answers the probes at `address`, in tasks of the runtime that polls
+    /// this: [`AdminListener::serve`] with everything at its default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AdminListener::serve`].
+    ///
+    /// # Panics
+    ///
+    /// Where [`AdminListener::serve`] does.
+    pub async fn serve<A>(&self, address: A) -> Result<AdminServer, ServeError>
+    where
+        A: TryInto<Address, Error: Into<ServeError>>,
+    {
+        AdminListener::new(self).serve(address).await
+    }
+
+    /// Answers the probes at `address`, on a thread of their own:
+    /// [`AdminListener::serve_on_thread`] with everything at its default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AdminListener::serve_on_thread`].
+    pub fn serve_on_thread<A>(&self, address: A) -> Result<AdminServer, ServeError>
+    where
+        A: TryInto<Address, Error: Into<ServeError>>,
+    {
+        AdminListener::new(self).serve_on_thread(address)
+    }
+}
+
+/// Prepares an admin listener, for those who want to choose; see the
+/// [module documentation](super).
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tower_readiness::{Readiness, Subsystem};
+/// use tower_readiness::{
+///     probe::{Detail, Probe, Probes},
+///     server::AdminListener,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+/// let probes = Probes::new(&readiness)
+///     .path(Probe::Readiness, "/ready")?
+///     .envoy_headers();
+/// let admin = AdminListener::new(probes)
+///     .detail(Detail::Full)
+///     .header_timeout(Duration::from_secs(2))
+///     .serve("127.0.0.1:0")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it serves"]
+pub struct AdminListener {
+    probes: Probes,
+    limits: Limits,
+}
+
+/// What a peer can take of the process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) header_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) connections: usize,
+}
+
+impl AdminListener {
+    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Serves these probes, or those of a registry at their default paths. It
+    /// keeps the registry alive.
+    pub fn new(probes: impl Into<Probes>) -> Self {
+        Self {
+            probes: probes.into(),
+            limits: Limits {
+                header_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(75),
+                connections: 64,
+            },
+        }
+    }
+
+    /// How much the probes tell. By default [`Detail::Full`] on a loopback
+    /// address or a unix socket and [`Detail::Names`] elsewhere, unless the
+    /// [`Probes`] were [told](Probes::detail) already.
+    pub fn detail(mut self, detail: Detail) -> Self {
+        self.probes = self.probes.detail(detail);
+        self
+    }
+
+    /// How long a connection may take from its beginning to the end of the
+    /// head of its first request. By default 5 seconds. Then it is closed,
+    /// whether the peer has sent nothing, a part or garbage.
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.header_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may go on after an answer without the head of
+    /// another request. By default 75 seconds, longer than anybody's interval
+    /// between probes: a client that reuses a connection at the moment it is
+    /// closed loses a probe. It also ends those who do not read their answer.
+    ///
+    /// A request that `?wait`s keeps its connection.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.idle_timeout = timeout;
+        self
+    }
+
+    /// How many connections there may be at a time. By default 64.
+    ///
+    /// One more takes the place of the one that has not asked for the longest
+    /// time; of those that `?wait`, only when all do. Were it to be turned away
+    /// or to queue, whoever opens connections and leaves them could make
+    /// liveness fail, and the process be killed.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.limits.connections = connections;
+        self
+    }
+
+    /// Answers the probes at `address`, in tasks of the runtime that polls
+    /// this. While all of its threads are blocked it does not answer; the
+    /// [other one](Self::serve_on_thread) does.
+    ///
+    /// It ends when it is [stopped](AdminServer::stop), or with the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be read or listened on; when there is no tokio
+    /// runtime; when a timeout is zero or longer than a day, or no connection
+    /// is allowed.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose I/O or timers are not enabled. (That cannot be
+    /// asked.)
+    pub async fn serve<A>(self, address: A) -> Result<AdminServer, ServeError>
+    where
+        A: TryInto<Address, Error: Into<ServeError>>,
+    {
+        let address = address.try_into().map_err(Into::into)?;
+        let runtime = Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
+        // Panics here rather than in each connection.
+        drop(sleep(Duration::ZERO));
+        let (server, serving) = self.bind(address).await?;
+        drop(runtime.spawn(serving));
+        Ok(server)
+    }
+
+    /// Answers the probes at `address`, on a thread of their own, named
+    /// `readiness`, with a small runtime of its own: while the runtime of the
+    /// process is blocked or busy, they still answer. Needs no runtime.
+    ///
+    /// It ends when it is [stopped](AdminServer::stop), or with the process.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be read or listened on; when the thread cannot
+    /// be started; when a timeout is zero or longer than a day, or no
+    /// connection is allowed.
+    pub fn serve_on_thread<A>(self, address: A) -> Result<AdminServer, ServeError>
+    where
+        A: TryInto<Address, Error: Into<ServeError>>,
+    {
+        let address = address.try_into().map_err(Into::into)?;
+        let (server, _) = thread::serve(self, address)?;
+        Ok(server)
+    }
+
+    /// Listens, and gives the future that answers.
+    pub(super) async fn bind(
+        self,
+        address: Address,
+    ) -> Result<(AdminServer, impl Future<Output = ()> + Send + 'static), ServeError> {
+        let Self { probes, limits } = self;
+        limits.check()?;
+        let (listener, local) = Listener::bind(address).await?;
+        let probes = probes.default_detail(if local.is_local() {
+            Detail::Full
+        } else {
+            Detail::Names
+        });
+        #[cfg(feature = "tracing")]
+        tracing::info!(address = %local, "admin listener answers");
+        let (server, told) = AdminServer::new(local);
+        let serving = async move {
+            let Told { to_stop, running } = told;
+            accept::serve(listener, probes, limits, to_stop).await;
+            drop(running);
+        };
+        Ok((server, serving))
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ServeError> {
+        for (what, duration) in [
+            ("header timeout", self.header_timeout),
+            ("idle timeout", self.idle_timeout),
+        ] {
+            if duration.is_zero() || duration > AdminListener::LONGEST {
+                return Err(ServeError::Timeout { what, duration });
+            }
+        }
+        if self.connections == 0 {
+            return Err(ServeError::NoConnections);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+use super::builder::Limits;
+use crate::race::{First, race};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// The place that a connection takes, and what it does there.
+pub(super) struct Seat {
+    doing: Mutex<Doing>,
+    answered: Notify,
+    wanted: Notify,
+}
+
+struct Doing {
+    /// When it came, or when a request last came or was answered.
+    since: Instant,
+    has_asked: bool,
+    /// Requests that are not answered yet.
+    open: usize,
+}
+
+/// How a connection leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// An answer may be on its way.
+    Politely,
+    /// The same, but another stands and waits.
+    Quickly,
+    AtOnce,
+}
+
+impl Seat {
+    pub(super) fn take() -> Arc<Self> {
+        Arc::new(Self {
+            doing: Mutex::new(Doing {
+                since: Instant::now(),
+                has_asked: false,
+                open: 0,
+            }),
+            answered: Notify::new(),
+            wanted: Notify::new(),
+        })
+    }
+
+    /// A request has come; it is answered when this is dropped.
+    pub(super) fn ask(self: &Arc<Self>) -> Open {
+        let mut doing = self.doing();
+        doing.since = Instant::now();
+        doing.has_asked = true;
+        doing.open += 1;
+        Open(Arc::clone(self))
+    }
+
+    /// The seat with the smallest rank is the first to be given to another.
+    pub(super) fn rank(&self) -> impl Ord + use<> {
+        let doing = self.doing();
+        (doing.open > 0, doing.since)
+    }
+
+    /// Tells the connection that another needs the place.
+    pub(super) fn give_away(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Completes when another needs the place.
+    pub(super) async fn given_away(&self) -> Leave {
+        self.wanted.notified().await;
+        let doing = self.doing();
+        // One that waits would wait on.
+        if doing.has_asked && doing.open == 0 {
+            Leave::Quickly
+        } else {
+            Leave::AtOnce
+        }
+    }
+
+    /// Completes when nothing was asked for too long.
+    pub(super) async fn overstayed(&self, limits: &Limits) -> Leave {
+        loop {
+            let Some((until, leave)) = self.may_stay(limits) else {
+                self.answered.notified().await;
+                continue;
+            };
+            let answered = self.answered.notified();
+            if let First::Left(()) = race(answered, sleep_until(until)).await {
+                continue;
+            }
+            // It may have asked at the last moment.
+            if self.may_stay(limits) == Some((until, leave)) {
+                return leave;
+            }
+        }
+    }
+
+    /// Until when, and how it leaves then. While it has yet to be answered, it
+    /// may stay.
+    fn may_stay(&self, limits: &Limits) -> Option<(Instant, Leave)> {
+        let doing = self.doing();
+        let (limit, leave) = if doing.has_asked {
+            (limits.idle_timeout, Leave::Politely)
+        } else {
+            (limits.header_timeout, Leave::AtOnce)
+        };
+        (doing.open == 0).then_some((doing.since + limit, leave))
+    }
+
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is not answered yet.
+pub(super) struct Open(Arc<Seat>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut doing = self.0.doing();
+        doing.since = Instant::now();
+        doing.open -= 1;
+        drop(doing);
+        self.0.answered.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Duration, advance};
+    use tokio_test::{assert_pending, assert_ready_eq, task};
+
+    const LIMITS: Limits = Limits {
+        header_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(75),
+        connections: 1,
+    };
+    const A_MOMENT: Duration = Duration::from_millis(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_ask_may_stay_for_the_header_timeout() {
+        let seat = Seat::take();
+        let mut overstayed = task::spawn(seat.overstayed(&LIMITS));
+        advance(LIMITS.header_timeout - A_MOMENT).await;
+        assert_pending!(overstayed.poll());
+        advance(2 * A_MOMENT).await;
+        assert_ready_eq!(overstayed.poll(), Leave::AtOnce);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_asked_may_stay_for_the_idle_timeout_after_each_answer() {
+        let seat = Seat::take();
+        let mut overstayed = task::spawn(seat.overstayed(&LIMITS));
+        for _ in 0..3 {
+            assert_pending!(overstayed.poll());
+            let open = seat.ask();
+            // However long the answer takes.
+            advance(10 * LIMITS.idle_timeout).await;
+            assert_pending!(overstayed.poll());
+            drop(open);
+            advance(LIMITS.idle_timeout - A_MOMENT).await;
+            assert_pending!(overstayed.poll());
+        }
+        advance(2 * A_MOMENT).await;
+        assert_ready_eq!(overstayed.poll(), Leave::Politely);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_at_the_last_moment_may_stay() {
+        let seat = Seat::take();
+        let mut overstayed = task::spawn(seat.overstayed(&LIMITS));
+        assert_pending!(overstayed.poll());
+        advance(LIMITS.header_timeout + A_MOMENT).await;
+        let open = seat.ask();
+        assert_pending!(overstayed.poll());
+        drop(open);
+        assert_pending!(overstayed.poll());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_seat_is_given_away_at_once_unless_an_answer_may_be_on_its_way() {
+        let silent = Seat::take();
+        silent.give_away();
+        let mut given_away = task::spawn(silent.given_away());
+        assert_ready_eq!(given_away.poll(), Leave::AtOnce);
+
+        let seat = Seat::take();
+        let open = seat.ask();
+        seat.give_away();
+        let mut given_away = task::spawn(seat.given_away());
+        assert_ready_eq!(given_away.poll(), Leave::AtOnce, "it waits");
+        drop(open);
+        seat.give_away();
+        let mut given_away = task::spawn(seat.given_away());
+        assert_ready_eq!(given_away.poll(), Leave::Quickly);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_to_go_has_nothing_open_and_has_not_asked_for_the_longest_time() {
+        let (waits, asked, came, asked_last) =
+            (Seat::take(), Seat::take(), Seat::take(), Seat::take());
+        let _open = waits.ask();
+        advance(A_MOMENT).await;
+        drop(asked.ask());
+        advance(A_MOMENT).await;
+        drop(asked_last.ask());
+        assert!(came.rank() < asked.rank());
+        assert!(asked.rank() < asked_last.rank());
+        assert!(asked_last.rank() < waits.rank());
+    }
+}
