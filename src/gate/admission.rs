@@ -1,10 +1,13 @@
-use super::body::ReadinessBody;
+use super::{
+    body::ReadinessBody,
+    passage::{Passage, UnlessPanic},
+};
 use crate::traffic::InFlight;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// How a request was let through.
@@ -25,15 +28,62 @@ pub(super) fn poll_inner<F, R, E>(
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
+    if in_flight.is_some() {
+        return poll_tracked(response, admission, in_flight, cx);
+    }
     if !admission.close {
         return response
             .poll(cx)
-            .map_ok(|response| response.map(|body| ReadinessBody::inner(body, in_flight.take())));
+            .map_ok(|response| response.map(|body| ReadinessBody::inner(body, None)));
     }
     response.poll(cx).map_ok(|mut response| {
         close_connection(response.status(), response.headers_mut());
-        response.map(|body| ReadinessBody::inner(body, in_flight.take()))
+        response.map(|body| ReadinessBody::inner(body, None))
     })
+}
+
+/// The same for a request that leaves something behind.
+#[inline]
+fn poll_tracked<F, R, E>(
+    response: Pin<&mut F>,
+    admission: Admission,
+    in_flight: &mut Option<InFlight>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ReadinessBody<R>>, E>>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    let panics = UnlessPanic::watch(in_flight.as_ref());
+    let response = response.poll(cx);
+    panics.returned();
+    let mut response = match ready!(response) {
+        Ok(response) => response,
+        Err(error) => {
+            count_failed(in_flight.take());
+            return Poll::Ready(Err(error));
+        }
+    };
+    if admission.close {
+        close_connection(response.status(), response.headers_mut());
+    }
+    let passage = match in_flight.take() {
+        Some(in_flight) if in_flight.is_classified() => {
+            let (passage, response) = Passage::classify(in_flight, response);
+            let response = response.map(|body| ReadinessBody::inner(body, Some(passage)));
+            return Poll::Ready(Ok(response));
+        }
+        Some(in_flight) => Some(Passage::begin(in_flight, &response)),
+        None => None,
+    };
+    Poll::Ready(Ok(response.map(|body| ReadinessBody::inner(body, passage))))
+}
+
+/// The inner service failed with an error.
+#[cold]
+pub(super) fn count_failed(in_flight: Option<InFlight>) {
+    if let Some(observed) = in_flight.as_ref().and_then(InFlight::observed) {
+        observed.count_failed();
+    }
 }
 
 /// Asks the client to open another connection, unless this one is being

@@ -104,11 +104,14 @@ mod action;
 mod admission;
 mod body;
 mod counts;
+mod drift;
 mod future;
 #[expect(clippy::module_inception, reason = "the gate itself")]
 mod gate;
 mod head;
 mod layer;
+mod outcome;
+mod passage;
 mod queue;
 mod refusal;
 mod service;
@@ -124,3 +127,4 @@ pub use self::{
     refusal::{Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
 };
+pub use crate::traffic::{ClassifyEnd, ClassifyOutcome, Drift, Outcome};
