@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// How a request was let through.
@@ -28,23 +28,24 @@ pub(super) fn poll_inner<F, R, E>(
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
-    if in_flight.is_some() {
-        return poll_tracked(response, admission, in_flight, cx);
+    let observed = in_flight.as_ref().and_then(InFlight::observed);
+    if observed.is_some() {
+        return poll_observed(response, admission, in_flight, cx);
     }
     if !admission.close {
-        return response
-            .poll(cx)
-            .map_ok(|response| response.map(|body| ReadinessBody::inner(body, None)));
+        return response.poll(cx).map_ok(|response| {
+            response.map(|body| ReadinessBody::inner(body, Passage::silent(in_flight.take())))
+        });
     }
     response.poll(cx).map_ok(|mut response| {
         close_connection(response.status(), response.headers_mut());
-        response.map(|body| ReadinessBody::inner(body, None))
+        response.map(|body| ReadinessBody::inner(body, Passage::silent(in_flight.take())))
     })
 }
 
-/// The same for a request that leaves something behind.
+/// The same, and sees what becomes of the request.
 #[inline]
-fn poll_tracked<F, R, E>(
+fn poll_observed<F, R, E>(
     response: Pin<&mut F>,
     admission: Admission,
     in_flight: &mut Option<InFlight>,
@@ -56,26 +57,21 @@ where
     let panics = UnlessPanic::watch(in_flight.as_ref());
     let response = response.poll(cx);
     panics.returned();
-    let mut response = match ready!(response) {
-        Ok(response) => response,
+    response.map(|response| match response {
+        Ok(mut response) => {
+            if admission.close {
+                close_connection(response.status(), response.headers_mut());
+            }
+            let passage = in_flight
+                .take()
+                .map(|in_flight| Passage::begin(in_flight, &mut response));
+            Ok(response.map(|body| ReadinessBody::inner(body, passage)))
+        }
         Err(error) => {
             count_failed(in_flight.take());
-            return Poll::Ready(Err(error));
+            Err(error)
         }
-    };
-    if admission.close {
-        close_connection(response.status(), response.headers_mut());
-    }
-    let passage = match in_flight.take() {
-        Some(in_flight) if in_flight.is_classified() => {
-            let (passage, response) = Passage::classify(in_flight, response);
-            let response = response.map(|body| ReadinessBody::inner(body, Some(passage)));
-            return Poll::Ready(Ok(response));
-        }
-        Some(in_flight) => Some(Passage::begin(in_flight, &response)),
-        None => None,
-    };
-    Poll::Ready(Ok(response.map(|body| ReadinessBody::inner(body, passage))))
+    })
 }
 
 /// The inner service failed with an error.

@@ -17,39 +17,46 @@ pub(super) enum Passage {
 }
 
 impl Passage {
+    #[inline]
     fn settled(in_flight: InFlight) -> Self {
         Self::Settled {
             _until_its_end: in_flight,
         }
     }
 
+    /// Only counts as in flight, if at all.
+    #[inline]
+    pub(super) fn silent(in_flight: Option<InFlight>) -> Option<Self> {
+        in_flight.map(Self::settled)
+    }
+
     /// What is left to be seen of a request that got this response.
     #[inline]
-    pub(super) fn begin<R>(in_flight: InFlight, response: &Response<R>) -> Self {
-        if in_flight.observed().is_none() {
-            Self::settled(in_flight)
-        } else if outcome::is_failure(response) {
+    pub(super) fn begin<R>(in_flight: InFlight, response: &mut Response<R>) -> Self {
+        let Some(observed) = in_flight.observed() else {
+            return Self::settled(in_flight);
+        };
+        if observed.classifier().is_some() {
+            return Self::classify(in_flight, response);
+        }
+        if outcome::is_failure(response) {
             Self::failed(in_flight, response)
         } else {
             Self::Streams(Answered::new(in_flight))
         }
     }
 
-    /// The same, as a classifier sees it. It cannot know of what type the body
-    /// is, so that is taken off while it looks.
+    /// The same, as a classifier of the user's sees it.
     #[cold]
-    pub(super) fn classify<R>(in_flight: InFlight, response: Response<R>) -> (Self, Response<R>) {
-        let (head, body) = response.into_parts();
-        let response = Response::from_parts(head, ());
-        let classifier = in_flight.observed().and_then(Observed::classifier);
-        let outcome = classifier.map(|classifier| classifier.classify_response(&response));
-        let passage = match outcome {
-            None => Self::begin(in_flight, &response),
-            Some(Outcome::Success) => Self::Answered(Answered::new(in_flight)),
-            Some(Outcome::Failure) => Self::failed(in_flight, &response),
-            Some(Outcome::AtEnd(end)) => Self::Undecided(Box::new((Answered::new(in_flight), end))),
+    fn classify<R>(in_flight: InFlight, response: &mut Response<R>) -> Self {
+        let Some(classifier) = in_flight.observed().and_then(Observed::classifier) else {
+            return Self::settled(in_flight);
         };
-        (passage, response.map(|()| body))
+        match without_body(response, |head| classifier.classify_response(head)) {
+            Outcome::Success => Self::Answered(Answered::new(in_flight)),
+            Outcome::Failure => Self::failed(in_flight, response),
+            Outcome::AtEnd(end) => Self::Undecided(Box::new((Answered::new(in_flight), end))),
+        }
     }
 
     #[cold]
@@ -95,14 +102,29 @@ impl Passage {
     }
 }
 
+/// Shows a response to whoever cannot know of what type its body is.
+fn without_body<B, R>(response: &mut Response<B>, look: impl FnOnce(&Response<()>) -> R) -> R {
+    let mut head = Response::new(());
+    let swap = |head: &mut Response<()>, response: &mut Response<B>| {
+        mem::swap(head.status_mut(), response.status_mut());
+        mem::swap(head.version_mut(), response.version_mut());
+        mem::swap(head.headers_mut(), response.headers_mut());
+        mem::swap(head.extensions_mut(), response.extensions_mut());
+    };
+    swap(&mut head, response);
+    let seen = look(&head);
+    swap(&mut head, response);
+    seen
+}
+
 /// Counts a request as failed if the inner service panics meanwhile. (Whoever
 /// drops the response afterwards may have caught the panic before.)
-pub(super) struct UnlessPanic<'a>(Option<&'a Observed>);
+pub(super) struct UnlessPanic<'a>(Option<&'a InFlight>);
 
 impl<'a> UnlessPanic<'a> {
     #[inline]
     pub(super) fn watch(in_flight: Option<&'a InFlight>) -> Self {
-        Self(in_flight.and_then(InFlight::observed))
+        Self(in_flight)
     }
 
     #[inline]
@@ -114,7 +136,7 @@ impl<'a> UnlessPanic<'a> {
 impl Drop for UnlessPanic<'_> {
     #[cold]
     fn drop(&mut self) {
-        if let Some(observed) = self.0 {
+        if let Some(observed) = self.0.and_then(InFlight::observed) {
             observed.count_failed();
         }
     }

@@ -108,11 +108,12 @@ impl<S> ReadinessService<S> {
     /// or whose outcome is observed.
     ///
     /// Apart from [`pass`](Self::pass), for whoever does neither shall not pay
-    /// for it.
+    /// for it. In two halves, for looking for an upgrade costs a move of the
+    /// request.
     #[inline]
     fn track<B, R>(
         &mut self,
-        mut request: Request<B>,
+        request: Request<B>,
         admission: Admission,
         ready: bool,
     ) -> ResponseFuture<S, B>
@@ -120,6 +121,30 @@ impl<S> ReadinessService<S> {
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
         let in_flight = self.gate.enter(request.uri().path(), ready);
+        if self.gate.policy.counts_in_flight {
+            return self.count(request, admission, in_flight);
+        }
+        match self
+            .inner
+            .poll_ready(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Ok(())) => {
+                ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
+            }
+            room => self.no_room(request, in_flight, room),
+        }
+    }
+
+    #[inline]
+    fn count<B, R>(
+        &mut self,
+        mut request: Request<B>,
+        admission: Admission,
+        in_flight: Option<InFlight>,
+    ) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))

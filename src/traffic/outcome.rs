@@ -52,13 +52,6 @@ impl InFlight {
     pub(crate) fn observed(&self) -> Option<&Observed> {
         self.shard().observed.as_ref()
     }
-
-    /// Whether a classifier of the user's tells.
-    #[inline]
-    pub(crate) fn is_classified(&self) -> bool {
-        self.observed()
-            .is_some_and(|observed| observed.classifier.is_some())
-    }
 }
 
 /// An observed request that has its response, which has not failed so far.
