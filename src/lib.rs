@@ -92,6 +92,8 @@
 //! # Features
 //!
 //! - `signal` (default): drains on SIGTERM and SIGINT.
+//! - `tower-http`: lets classifiers of tower-http tell which requests failed,
+//!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with).
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
 //!   starting and refused requests at `debug`.

@@ -115,8 +115,12 @@ mod passage;
 mod queue;
 mod refusal;
 mod service;
+#[cfg(feature = "tower-http")]
+mod tower_http;
 mod waiting;
 
+#[cfg(feature = "tower-http")]
+pub use self::tower_http::TowerHttpClassifier;
 pub use self::{
     action::{Action, ActionError, Hold, Shed},
     body::ReadinessBody,
@@ -127,4 +131,6 @@ pub use self::{
     refusal::{Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
 };
-pub use crate::traffic::{ClassifyEnd, ClassifyOutcome, Drift, Outcome};
+pub use crate::traffic::{
+    ClassifyEnd, ClassifyOutcome, Drift, Outcome, TrafficWatch, TrafficWatchError,
+};

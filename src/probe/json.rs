@@ -6,7 +6,7 @@ use crate::state::{Data, Reason, ScopeId, SubsystemView, Verdict};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    time::{Instant, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 #[derive(Serialize)]
@@ -65,6 +65,8 @@ struct Scope<'a> {
     name: &'a str,
     condition: &'static str,
     ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Drift>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +74,17 @@ struct Traffic {
     in_flight: Option<usize>,
     late_arrivals: u64,
     refused: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Drift>,
+}
+
+#[derive(Serialize)]
+struct Drift {
+    window_ms: u64,
+    admitted: u64,
+    failed: u64,
+    failure_ratio: Option<f64>,
+    refusing_ms: u64,
 }
 
 /// The answer as one JSON object on one line.
@@ -131,13 +144,18 @@ fn names<'a>(
             .collect(),
         scopes: scopes
             .iter()
-            .map(|scope| Scope {
+            .enumerate()
+            .map(|(index, scope)| Scope {
                 name: &scope.name,
                 condition: scope.standing.verdict.condition().as_str(),
                 ready: scope.standing.verdict.is_ready(),
+                drift: drift(question, ScopeId::Named(index), live),
             })
             .collect(),
-        traffic: (question.probe == Probe::Status).then(|| traffic(live.traffic)),
+        traffic: (question.probe == Probe::Status).then(|| Traffic {
+            drift: drift(question, ScopeId::Process, live),
+            ..traffic(live.traffic)
+        }),
         excluded,
         unknown,
     }
@@ -152,19 +170,35 @@ fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .collect(),
+        drift: None,
     }
 }
 
+fn drift(question: &Question, scope: ScopeId, live: Live<'_>) -> Option<Drift> {
+    let drift = question.drift(scope, live)?;
+    Some(Drift {
+        window_ms: millis(drift.window()),
+        admitted: drift.admitted(),
+        failed: drift.failed(),
+        failure_ratio: drift.failure_ratio(),
+        refusing_ms: millis(drift.refusing()),
+    })
+}
+
 fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
-    // A clock set before 1970 is shown as 1970; 64 bits last for 584 million
-    // years.
+    // A clock set before 1970 is shown as 1970.
     let since = view.since().duration_since(UNIX_EPOCH).unwrap_or_default();
     Full {
         reason: view.reason(),
         attributes: view.attributes().collect(),
         claim: view.claim().as_str(),
-        since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        for_ms: u64::try_from(view.age(now).as_millis()).unwrap_or(u64::MAX),
+        since_unix_ms: millis(since),
+        for_ms: millis(view.age(now)),
         transitions: view.transitions(),
     }
+}
+
+/// 64 bits last for 584 million years.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,16 +9,20 @@ mod outcome;
 mod outcomes;
 mod refused;
 mod shards;
+mod watch;
 mod window;
 
 use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+#[cfg_attr(not(test), expect(unused_imports, reason = "nobody watches yet"))]
+pub(crate) use self::watch::{Change, Judge};
 pub use self::{
     classify::{ClassifyEnd, ClassifyOutcome, Outcome},
     drift::Drift,
     in_flight::InFlight,
+    watch::{TrafficWatch, TrafficWatchError},
 };
 pub(crate) use self::{
     in_flight::Flights,
