@@ -16,7 +16,7 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "nobody watches yet"))]
+#[expect(unused_imports, reason = "nobody watches yet")]
 pub(crate) use self::watch::{Change, Judge};
 pub use self::{
     classify::{ClassifyEnd, ClassifyOutcome, Outcome},

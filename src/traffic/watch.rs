@@ -1,6 +1,7 @@
-use super::window::Window;
-use std::time::Duration;
+use super::{drift::Drift, outcomes::Outcomes, window::Window};
+use crate::state::ScopeId;
 use thiserror::Error;
+use tokio::time::{Duration, Instant};
 
 /// When the failures of requests that were admitted while ready make the
 /// subsystem `traffic` degraded.
@@ -157,9 +158,12 @@ impl Judge {
         }
     }
 
-    /// The time whose requests it wants to judge.
-    pub(crate) fn window(&self) -> Duration {
-        self.watch.window
+    /// What changes now, and what it is judged by. Look whenever a
+    /// [sample](Outcomes::sample) was taken.
+    pub(crate) fn look(&mut self, outcomes: &Outcomes, now: Instant) -> Option<(Change, Drift)> {
+        let drift = outcomes.over(ScopeId::Process, self.watch.window, now)?;
+        let change = self.judge(drift.admitted(), drift.failed())?;
+        Some((change, drift))
     }
 
     /// What changes now that, of as many as were admitted in the window, so
@@ -226,6 +230,24 @@ mod tests {
         assert_eq!(judge.judge(3, 3), None, "what is left still fails");
         assert_eq!(judge.judge(0, 0), Some(Change::Ready));
         assert_eq!(judge.judge(0, 0), None);
+    }
+
+    #[test]
+    fn it_looks_at_its_own_part_of_the_window() {
+        let (outcomes, begin) = (Outcomes::default(), Instant::now());
+        let at = |second| begin + Duration::from_secs(second);
+        let mut judge = judge();
+        assert_eq!(judge.look(&outcomes, begin), None, "nobody observes");
+        let (shards, _) = outcomes.observe(ScopeId::Process, false, None, begin);
+        for _ in 0..20 {
+            shards.enter().observed().unwrap().count_failed();
+        }
+        outcomes.sample(at(5));
+        let (change, drift) = judge.look(&outcomes, at(5)).unwrap();
+        assert_eq!((change, drift.failed()), (Change::Degraded, 20));
+        assert_eq!(judge.look(&outcomes, at(64)), None);
+        let (change, drift) = judge.look(&outcomes, at(65)).unwrap();
+        assert_eq!((change, drift.admitted()), (Change::Ready, 0));
     }
 
     #[test]
