@@ -152,7 +152,8 @@ impl ReadinessLayer {
         self.policy(|policy| policy.observes = Some(Observes::BuiltIn))
     }
 
-    /// Does the same, where `classifier` tells which responses are failures.
+    /// Does the same, where `classifier` tells which responses are failures: a
+    /// function, a [`ClassifyOutcome`], or one of tower-http's.
     pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
         let classifier = Arc::new(classifier);
         self.policy(|policy| policy.observes = Some(Observes::Custom(classifier)))
