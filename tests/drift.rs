@@ -163,27 +163,35 @@ async fn a_panic_has_failed_whoever_catches_it() {
 
 #[tokio::test]
 async fn an_error_of_a_service_without_room_has_failed() {
-    let (readiness, _storage) = ready();
-    let service = observing(&readiness).layer(BrokenRoom(service_fn(application)));
-    assert!(service.oneshot(get("/")).await.is_err());
-    assert_eq!(counts(readiness.drift()), FAILED);
+    for pending in [false, true] {
+        let (readiness, _storage) = ready();
+        let mut service = observing(&readiness).layer(BrokenRoom { pending });
+        let mut call = task::spawn(service.call(get("/")));
+        assert!(assert_ready!(call.poll()).is_err());
+        assert_eq!(counts(readiness.drift()), FAILED, "{pending}");
+    }
 }
 
-/// Its `poll_ready` fails.
+/// Its `poll_ready` fails, when it is called or when it is waited for.
 #[derive(Clone)]
-struct BrokenRoom<S>(S);
+struct BrokenRoom {
+    pending: bool,
+}
 
-impl<S: Service<Request<()>, Error = &'static str>> Service<Request<()>> for BrokenRoom<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+impl Service<Request<()>> for BrokenRoom {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = std::future::Pending<Result<Response<Body>, &'static str>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        if std::mem::take(&mut self.pending) {
+            return Poll::Pending;
+        }
         Poll::Ready(Err("worker gone"))
     }
 
-    fn call(&mut self, request: Request<()>) -> S::Future {
-        self.0.call(request)
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        unreachable!("it has no room")
     }
 }
 
@@ -383,9 +391,10 @@ async fn what_is_observed_is_in_flight_only_if_that_is_counted() {
 
 #[tokio::test]
 async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
-    for counts_in_flight in [false, true] {
-        let (readiness, _storage) = ready();
-        let mut layer = observing(&readiness);
+    for (counts_in_flight, held) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (readiness, storage) = if held { starting() } else { ready() };
+        let hold = Action::hold(Duration::from_secs(5)).unwrap();
+        let mut layer = observing(&readiness).starting(hold);
         if counts_in_flight {
             layer = layer.count_in_flight();
         }
@@ -396,12 +405,17 @@ async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
             Ok::<_, &'static str>(response)
         });
         let request = Request::get("/").header("upgrade", "websocket");
-        let response = layer.layer(upgrade).oneshot(request.body(()).unwrap());
-        let mut response = response.await.unwrap();
+        let call = layer.layer(upgrade).oneshot(request.body(()).unwrap());
+        let mut call = task::spawn(call);
+        if held {
+            assert_pending!(call.poll());
+            storage.ready();
+        }
+        let mut response = assert_ready!(call.poll()).unwrap();
         let token = response.extensions_mut().remove::<Option<InFlight>>();
         drop(response);
         assert_eq!(counts(readiness.drift()), ANSWERED);
-        assert_eq!(token.flatten().is_some(), counts_in_flight);
+        assert_eq!(token.flatten().is_some(), counts_in_flight, "{held}");
     }
 }
 

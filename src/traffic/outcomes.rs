@@ -167,7 +167,7 @@ impl fmt::Debug for Outcomes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::outcome::Answered, *};
 
     const SECOND: Duration = Duration::from_secs(1);
     const PROCESS: ScopeId = ScopeId::Process;
@@ -197,6 +197,28 @@ mod tests {
         assert!(!new && Arc::ptr_eq(&first, &second));
         assert!(outcomes.observe(PROCESS, true, None, now).1);
         assert!(outcomes.observe(ScopeId::Named(0), false, None, now).1);
+    }
+
+    #[test]
+    fn requests_count_wherever_they_end() {
+        let (outcomes, now) = (Outcomes::default(), Instant::now());
+        let shards = observe(&outcomes, now);
+        let begun: Vec<_> = (0..1_000).map(|_| Answered::new(shards.enter())).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(begun));
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        drop(Answered::new(shards.enter()));
+                        drop(Answered::new(shards.enter()).fail());
+                        drop(shards.enter());
+                    }
+                });
+            }
+        });
+        let drift = outcomes.drift(PROCESS, now).unwrap();
+        assert_eq!((drift.admitted(), drift.failed()), (9_000, 4_000));
+        assert_eq!(shards.owners(), 0);
     }
 
     #[test]
