@@ -105,6 +105,20 @@ fn counting() -> (ReadinessService<Bare>, Reporter) {
     (layer.layer(Bare), storage)
 }
 
+/// Observes what becomes of requests.
+fn observing() -> (ReadinessService<Bare>, Reporter) {
+    let (readiness, storage) = readiness(true);
+    let layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    (layer.layer(Bare), storage)
+}
+
+/// Does both.
+fn counting_observing() -> (ReadinessService<Bare>, Reporter) {
+    let (readiness, storage) = readiness(true);
+    let layer = ReadinessLayer::new(&readiness).count_in_flight();
+    (layer.observe_outcomes().layer(Bare), storage)
+}
+
 /// The cheapest request there is, to hide as little as possible.
 fn request(path: &Uri) -> Request<Body> {
     let mut request = Request::new(Body::empty());
@@ -176,6 +190,18 @@ mod a_in_place {
     }
 
     #[divan::bench]
+    fn readiness_observing(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = observing();
+        in_place(bencher, "/", service);
+    }
+
+    #[divan::bench]
+    fn readiness_counting_observing(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = counting_observing();
+        in_place(bencher, "/", service);
+    }
+
+    #[divan::bench]
     fn readiness_refuse(bencher: Bencher<'_, '_>) {
         let (service, _storage) = gated(false);
         in_place(bencher, "/", service);
@@ -227,6 +253,18 @@ mod b_cloned {
     #[divan::bench(threads = [1, 2])]
     fn readiness_counting(bencher: Bencher<'_, '_>) {
         let (service, _storage) = counting();
+        cloned(bencher, "/", service);
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn readiness_observing(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = observing();
+        cloned(bencher, "/", service);
+    }
+
+    #[divan::bench(threads = [1, 2])]
+    fn readiness_counting_observing(bencher: Bencher<'_, '_>) {
+        let (service, _storage) = counting_observing();
         cloned(bencher, "/", service);
     }
 

@@ -97,6 +97,8 @@
 //! - `server`: the admin listener, which answers the probes on an address of
 //!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
+//! - `tower-http`: lets classifiers of tower-http tell which requests failed,
+//!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with).
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
 //!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
 //!   starting and refused requests at `debug`; where an admin listener listens

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tower::{Layer, Service};
-use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+use tower_readiness::{Readiness, ReadinessLayer, Subsystem, gate::Classified};
 
 fn allocations(run: impl FnOnce()) -> u64 {
     allocation_counter::measure(run).count_total
@@ -113,6 +113,42 @@ fn counting_what_is_in_flight_allocates_nothing() {
     let call = service.call(request);
     assert_eq!(readiness.in_flight(), Some(1), "it does count");
     drop(call);
+}
+
+#[test]
+fn observing_outcomes_allocates_nothing() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    let classifier = |response: &Response<()>| match response.status().as_u16() {
+        500.. => Classified::Failure,
+        _ => Classified::Success,
+    };
+    let path = Uri::from_static("/");
+    for (layer, what) in [
+        (ReadinessLayer::new(&readiness).observe_outcomes(), "alone"),
+        (
+            ReadinessLayer::new(&readiness)
+                .observe_outcomes()
+                .count_in_flight(),
+            "with what is in flight",
+        ),
+        (
+            ReadinessLayer::new(&readiness).observe_outcomes_with(classifier),
+            "by a classifier",
+        ),
+    ] {
+        let mut service = layer.layer(Inner);
+        // The thread takes its number.
+        serve(&mut service, &path);
+        let before = readiness.drift().unwrap().admitted();
+        let observed = allocations(|| assert_eq!(serve(&mut service, &path), 200));
+        assert_eq!(observed, 0, "{what}");
+        let after = readiness.drift().unwrap().admitted();
+        assert_eq!(after, before + 1, "it does count {what}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -705,4 +705,50 @@ async fn around_the_whole_router_everything_is_gated() {
         ])
         .await;
     }
+}
+
+// === drift ===
+
+#[tokio::test]
+async fn what_fails_while_ready_is_drift() {
+    let (readiness, storage) = starting();
+    let torn = async || {
+        let frames = [Ok("half"), Err(std::io::Error::other("disk gone"))];
+        Body::from_stream(tokio_stream::iter(frames))
+    };
+    let app = Router::new()
+        .route("/", get(home))
+        .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
+        .route("/teapot", get(async || StatusCode::IM_A_TEAPOT))
+        .route("/torn", get(torn))
+        .layer(ReadinessLayer::new(&readiness).observe_outcomes());
+    let peer = serve(app).await;
+    let counts = || {
+        let drift = readiness.drift().unwrap();
+        (drift.admitted(), drift.failed())
+    };
+    peer.expect(&[("/", 503, REFUSED), ("/readyz", 503, RED)])
+        .await;
+    assert_eq!(counts(), (0, 0));
+
+    storage.ready();
+    for (method, path, expected) in [
+        (Method::GET, "/", (1, 0)),
+        (Method::HEAD, "/", (2, 0)),
+        (Method::GET, "/unknown", (3, 0)),
+        (Method::GET, "/teapot", (4, 0)),
+        (Method::POST, "/", (5, 0)),
+        (Method::GET, "/broken", (6, 1)),
+        (Method::HEAD, "/broken", (7, 2)),
+        (Method::GET, "/readyz", (7, 2)),
+    ] {
+        peer.send(method, path).await;
+        until(|| counts() == expected).await;
+    }
+
+    let uri = format!("http://{}/torn", peer.address).parse().unwrap();
+    // Whether the head comes through is a matter of buffers.
+    let whole = async { Some(peer.client.get(uri).await.ok()?.into_body().collect().await) };
+    assert!(!matches!(soon(whole).await, Some(Ok(_))));
+    until(|| counts() == (8, 3)).await;
 }

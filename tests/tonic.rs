@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-use support::{listen, ready, soon, starting, value};
+use support::{listen, ready, soon, starting, until, value};
 use tokio::net::TcpStream;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -44,7 +44,8 @@ fn codec() -> ProstCodec<Word, Word> {
     ProstCodec::default()
 }
 
-/// Says a word once, or letter by letter.
+/// Says a word once, or letter by letter. Knows nothing of `?`, and fails over
+/// `!`.
 #[derive(Clone)]
 struct Echo;
 
@@ -62,10 +63,18 @@ impl Service<http::Request<Body>> for Echo {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let once = async |request: Request<Word>| Ok(Response::new(request.into_inner()));
+        let once = async |request: Request<Word>| match &*request.get_ref().text {
+            "?" => Err(Status::not_found("no such word")),
+            "!" => Err(Status::unavailable("no words left")),
+            _ => Ok(Response::new(request.into_inner())),
+        };
         let letters = async |request: Request<Word>| {
             let letters: Vec<_> = request.into_inner().text.chars().collect();
-            let letters = letters.into_iter().map(|letter| Ok(Word::new(letter)));
+            let letters = letters.into_iter().map(|letter| match letter {
+                '?' => Err(Status::not_found("no such letter")),
+                '!' => Err(Status::internal("ink spilt")),
+                letter => Ok(Word::new(letter)),
+            });
             Ok(Response::new(tokio_stream::iter(letters)))
         };
         Box::pin(async move {
@@ -203,6 +212,34 @@ async fn the_health_service_of_grpc_is_never_refused() {
     };
     let mut watch = soon(health.watch(request)).await.unwrap().into_inner();
     assert!(soon(watch.message()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn calls_that_fail_while_ready_are_drift() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    let channel = connect(serve(layer).await).await;
+    let counts = || {
+        let drift = readiness.drift().unwrap();
+        (drift.admitted(), drift.failed())
+    };
+    for (text, expected) in [("word", (2, 0)), ("?", (4, 0)), ("!", (6, 2))] {
+        // Of one call the status is in trailers-only, of the other in trailers.
+        let results = (once(&channel, text).await, letters(&channel, text).await);
+        assert_eq!(results.0.is_ok(), text == "word", "{results:?}");
+        assert_eq!(results.1.is_ok(), text == "word", "{results:?}");
+        until(|| counts() == expected).await;
+    }
+    // In the midst of a stream.
+    assert!(letters(&channel, "ab!").await.is_err());
+    until(|| counts() == (7, 3)).await;
+
+    let mut health = HealthClient::new(channel);
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    assert!(soon(health.check(request)).await.is_ok());
+    assert_eq!(counts(), (7, 3));
 }
 
 /// On the wire: HTTP 200 and everything in one header block, for whatever the

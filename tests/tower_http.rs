@@ -48,6 +48,10 @@ async fn application<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, In
     match path {
         "/panic" => panic!("as it was asked to"),
         "/never" => pending().await,
+        "/500" => {
+            let response = Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR);
+            Ok(response.body(Full::default()).unwrap())
+        }
         _ => Ok(Response::new(Full::from(path.to_owned()))),
     }
 }
@@ -85,7 +89,11 @@ where
     B::Error: Debug,
 {
     let (readiness, storage) = starting();
-    let service = build(ReadinessLayer::new(&readiness));
+    // Whatever a layer can leave in a response.
+    let layer = ReadinessLayer::new(&readiness)
+        .count_in_flight()
+        .observe_outcomes();
+    let service = build(layer);
 
     let refused = service.clone().oneshot(get("/")).await.unwrap();
     assert_eq!(refused.status(), 503, "{stack}");
@@ -104,6 +112,9 @@ where
         (green.status().as_u16(), green.body().as_str()),
         (200, GREEN)
     );
+    assert_eq!(readiness.in_flight(), Some(0), "{stack}");
+    let drift = readiness.drift().unwrap();
+    assert_eq!((drift.admitted(), drift.failed()), (1, 0), "{stack}");
 }
 
 #[tokio::test]
@@ -334,6 +345,50 @@ async fn a_trace_outside_sees_every_answer_and_one_inside_the_admitted() {
         (take(&outside), take(&inside)),
         ("200".into(), "200".into())
     );
+}
+
+#[tokio::test]
+async fn a_trace_inside_fails_by_what_drift_fails_by() {
+    let (readiness, _storage) = ready();
+    let (outside, inside) = (Log::default(), Log::default());
+    let service = ServiceBuilder::new()
+        .layer(trace_to!(outside))
+        .layer(ReadinessLayer::new(&readiness).observe_outcomes())
+        .layer(trace_to!(inside))
+        .service_fn(application);
+    ask(&service, "/500").await;
+    ask(&service, "/").await;
+    ask(&service, "/readyz").await;
+    let take = |log: &Log| std::mem::take(&mut *log.lock().unwrap()).join(" ");
+    assert_eq!(take(&inside), "500 failure 200");
+    assert_eq!(take(&outside), "500 failure 200 200");
+    let drift = readiness.drift().unwrap();
+    assert_eq!((drift.admitted(), drift.failed()), (2, 1));
+}
+
+/// A panic that is caught inside is a 500, and outside it is still seen.
+#[tokio::test]
+async fn panics_are_drift_wherever_they_are_caught() {
+    for inside in [false, true] {
+        let (readiness, _storage) = ready();
+        let observing = ReadinessLayer::new(&readiness).observe_outcomes();
+        let response = if inside {
+            let service = ServiceBuilder::new()
+                .layer(observing)
+                .layer(CatchPanicLayer::new())
+                .service_fn(application);
+            ask(&service, "/panic").await
+        } else {
+            let service = ServiceBuilder::new()
+                .layer(CatchPanicLayer::new())
+                .layer(observing)
+                .service_fn(application);
+            ask(&service, "/panic").await
+        };
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let drift = readiness.drift().unwrap();
+        assert_eq!((drift.admitted(), drift.failed()), (1, 1), "{inside}");
+    }
 }
 
 // === timeouts ===

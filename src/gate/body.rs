@@ -1,4 +1,4 @@
-use crate::traffic::InFlight;
+use super::passage::Passage;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -26,16 +26,16 @@ pin_project! {
             #[pin]
             body: B,
             // Until the body has ended.
-            in_flight: Option<InFlight>,
+            passage: Option<Passage>,
         },
         Own { #[pin] body: Full<Bytes> },
     }
 }
 
 impl<B> ReadinessBody<B> {
-    pub(super) fn inner(body: B, in_flight: Option<InFlight>) -> Self {
+    pub(super) fn inner(body: B, passage: Option<Passage>) -> Self {
         Self {
-            kind: Kind::Inner { body, in_flight },
+            kind: Kind::Inner { body, passage },
         }
     }
 
@@ -62,10 +62,29 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Inner { body, in_flight } => {
-                let frame = ready!(body.poll_frame(cx));
-                if !matches!(frame, Some(Ok(_))) {
-                    *in_flight = None;
+            KindProj::Inner { mut body, passage } => {
+                let frame = ready!(body.as_mut().poll_frame(cx));
+                if let Some(seen) = passage {
+                    match &frame {
+                        Some(Ok(frame)) => {
+                            // Servers do not go on to ask a body that says
+                            // that it has ended.
+                            let over = || seen.is_undecided() && body.is_end_stream();
+                            if frame.is_trailers() || over() {
+                                let trailers = frame.trailers_ref();
+                                *passage = passage.take().and_then(|seen| seen.ends(trailers));
+                            }
+                        }
+                        Some(Err(_)) => {
+                            if let Some(seen) = passage.take() {
+                                seen.breaks();
+                            }
+                        }
+                        None if seen.is_undecided() => {
+                            drop(passage.take().and_then(|seen| seen.ends(None)));
+                        }
+                        None => *passage = None,
+                    }
                 }
                 Poll::Ready(frame)
             }

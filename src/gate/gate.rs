@@ -9,7 +9,7 @@ use crate::{
     probe::{ProbeResponse, Probes},
     report::{Core, Jobs, Scope},
     state::{OpenWord, Phase, Reason, ScopeId, Verdict},
-    traffic::InFlight,
+    traffic::{ClassifyOutcome, InFlight, Shards},
 };
 use http::{Method, Request, header::UPGRADE};
 use std::sync::Arc;
@@ -28,6 +28,14 @@ pub(super) struct Policy {
     pub(super) responder: Option<Responder>,
     pub(super) closes_connections: bool,
     pub(super) counts_in_flight: bool,
+    pub(super) observes: Option<Observes>,
+}
+
+/// By whom outcomes are told.
+#[derive(Clone)]
+pub(super) enum Observes {
+    BuiltIn,
+    Custom(Arc<dyn ClassifyOutcome>),
 }
 
 impl Policy {
@@ -52,6 +60,7 @@ impl Policy {
             responder: None,
             closes_connections: false,
             counts_in_flight: false,
+            observes: None,
         }
     }
 }
@@ -66,6 +75,10 @@ pub(super) struct Gate {
     pub(super) probes: Option<Probes>,
     pub(super) policy: Policy,
     pub(super) counts: GateCounts,
+    /// Whether requests that are passed on leave anything behind.
+    pub(super) tracks: bool,
+    /// Where those do that were admitted while ready, if that is asked for.
+    observed: Option<Arc<Shards>>,
     /// For each reason to hold, who may be let go at the same time.
     release: [Option<Arc<Semaphore>>; Reason::ALL.len()],
 }
@@ -99,15 +112,26 @@ impl Gate {
             }
             _ => None,
         });
-        Jobs::start(scope.readiness().core());
+        let (core, id) = (Arc::clone(scope.readiness().core()), scope.id());
+        Jobs::start(&core);
+        let observed = policy.observes.as_ref().map(|observes| {
+            let classifier = match observes {
+                Observes::BuiltIn => None,
+                Observes::Custom(classifier) => Some(classifier),
+            };
+            core.traffic()
+                .observe(id, policy.counts_in_flight, classifier)
+        });
         Self {
-            open: scope.readiness().core().open_word(scope.id()),
-            core: Arc::clone(scope.readiness().core()),
-            id: scope.id(),
+            open: core.open_word(id),
+            core,
+            id,
             scope,
             probes,
-            policy,
             counts,
+            tracks: policy.counts_in_flight || observed.is_some(),
+            observed,
+            policy,
             release,
         }
     }
@@ -131,12 +155,36 @@ impl Gate {
         self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
     }
 
-    /// Counts a request for `path` as in flight, if that is asked for.
+    /// Counts a request for `path` as in flight, and observes what becomes of
+    /// it if it was admitted while ready, as far as that is asked for.
     #[inline]
-    pub(super) fn enter(&self, path: &str) -> Option<InFlight> {
+    pub(super) fn enter(&self, path: &str, ready: bool) -> Option<InFlight> {
         // A watch of gRPC's health service lasts as long as its client.
-        let counts = self.policy.counts_in_flight && !head::is_grpc_health(path);
-        counts.then(|| self.core.traffic().flights.enter())
+        if head::is_grpc_health(path) {
+            return None;
+        }
+        match &self.observed {
+            Some(observed) if ready => Some(observed.enter()),
+            _ if self.policy.counts_in_flight => Some(self.core.traffic().flights.enter()),
+            _ => None,
+        }
+    }
+
+    /// Gives a request whose connection may be upgraded what keeps that in
+    /// flight, for Tower does not see what becomes of it.
+    #[inline]
+    pub(super) fn keep_upgrade_in_flight<B>(
+        &self,
+        request: &mut Request<B>,
+        in_flight: Option<&InFlight>,
+    ) {
+        let counts = |_: &&InFlight| self.policy.counts_in_flight;
+        let Some(in_flight) = in_flight.filter(counts) else {
+            return;
+        };
+        if request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT {
+            request.extensions_mut().insert(in_flight.clone());
+        }
     }
 
     /// A request is admitted that is not exempt, although there are reasons to
@@ -286,14 +334,4 @@ impl Gate {
 /// timers are enabled cannot be asked.)
 pub(super) fn has_runtime() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
-}
-
-/// Gives a request whose connection may be upgraded what keeps that in flight,
-/// for Tower does not see what becomes of it.
-#[inline]
-pub(super) fn keep_upgrade_in_flight<B>(request: &mut Request<B>, in_flight: Option<&InFlight>) {
-    let Some(in_flight) = in_flight else { return };
-    if request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT {
-        request.extensions_mut().insert(in_flight.clone());
-    }
 }

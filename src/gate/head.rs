@@ -60,16 +60,20 @@ impl RequestHead<'_> {
     }
 
     pub(super) fn is_grpc(&self) -> bool {
-        self.headers
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|value| value.as_bytes().get(..GRPC.len()))
-            .is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        has_grpc_type(self.headers)
     }
 
     /// gRPC's own health service answers for itself.
     pub(super) fn is_grpc_health(&self) -> bool {
         is_grpc_health(self.uri.path())
     }
+}
+
+pub(super) fn has_grpc_type(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().get(..GRPC.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }
 
 pub(super) fn is_grpc_health(path: &str) -> bool {

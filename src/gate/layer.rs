@@ -1,7 +1,7 @@
 use super::{
     action::Action,
     counts::GateCounts,
-    gate::{Gate, Policy},
+    gate::{Gate, Observes, Policy},
     head::RequestHead,
     refusal::{Refusal, RetryAfter},
     service::ReadinessService,
@@ -10,6 +10,7 @@ use crate::{
     probe::Probes,
     report::{Readiness, Scope},
     state::Reason,
+    traffic::ClassifyOutcome,
 };
 use bytes::Bytes;
 use http::Response;
@@ -138,6 +139,24 @@ impl ReadinessLayer {
         let flights = &self.gate.scope.readiness().core().traffic().flights;
         flights.begin();
         self.policy(|policy| policy.counts_in_flight = true)
+    }
+
+    /// Observes how many of the requests that it admits while its scope is
+    /// ready fail nevertheless, for [`Readiness::drift`] and [`Scope::drift`].
+    /// Do it in one layer of each scope; a request counts once for each.
+    ///
+    /// What has failed, and what does not count, is said
+    /// [there](crate::gate#readiness-drift). It allocates nothing, and threads
+    /// do not wait for each other.
+    pub fn observe_outcomes(self) -> Self {
+        self.policy(|policy| policy.observes = Some(Observes::BuiltIn))
+    }
+
+    /// Does the same, where `classifier` tells which responses are failures: a
+    /// function, a [`ClassifyOutcome`], or one of tower-http's.
+    pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
+        let classifier = Arc::new(classifier);
+        self.policy(|policy| policy.observes = Some(Observes::Custom(classifier)))
     }
 
     /// Always admits the requests that `exempt` picks. It is asked on the

@@ -61,6 +61,64 @@
 //! [`respond_with`](ReadinessLayer::respond_with) puts another response in its
 //! place.
 //!
+//! # Readiness drift
+//!
+//! Readiness is what the subsystems say. Whether it is true shows in what
+//! becomes of the requests that it let in. A layer that is told to
+//! [observe outcomes](ReadinessLayer::observe_outcomes) counts, for its scope
+//! and over the last five minutes, how many requests were admitted while ready,
+//! and how many of them failed nevertheless: a check is missing, or looks at
+//! the wrong thing. [`Readiness::drift`](crate::Readiness::drift) and
+//! [`Scope::drift`](crate::Scope::drift) tell, and so does `/statusz`.
+//!
+//! ```
+//! # use http::{Request, Response, StatusCode};
+//! # use http_body_util::Empty;
+//! # use tower::{Layer, ServiceExt, service_fn};
+//! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # type Body = Empty<bytes::Bytes>;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! readiness.reporter("storage")?.leave_ready(); // or so it believes
+//!
+//! let layer = ReadinessLayer::new(&readiness).observe_outcomes();
+//! let service = layer.layer(service_fn(|_: Request<Body>| async {
+//!     let mut response = Response::new(Body::new());
+//!     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+//!     Ok::<_, std::convert::Infallible>(response)
+//! }));
+//! drop(service.oneshot(Request::new(Body::new())).await?);
+//!
+//! let drift = readiness.drift().expect("it is observed");
+//! assert_eq!((drift.admitted(), drift.failed()), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A request was admitted while ready if nothing spoke against it, at once or
+//! after a hold. It counts once, at its end:
+//!
+//! | what came of it | |
+//! |---|---|
+//! | a status of 5xx | failed |
+//! | a gRPC status of `UNAVAILABLE` or `INTERNAL`, in trailers or trailers-only | failed |
+//! | a body that ended with an error | failed |
+//! | an error of the inner service, or a panic while it was polled | failed |
+//! | a head that is none of this, and then the end of its body, or of its client's patience | answered |
+//! | a client that hung up before the head | does not count |
+//! | a refusal, also by a gate further inside | does not count |
+//!
+//! Neither do probes, gRPC's health service, nor what was admitted (or is
+//! exempt) although there was a reason to hesitate. Other responses can be
+//! failures [in your own words](ReadinessLayer::observe_outcomes_with), or,
+//! with the feature `tower-http`, in those of its classifiers.
+//!
+//! A layer outside that gives up on a request, such as tower-http's
+//! `TimeoutLayer`, looks like a client that hung up; put it inside. The status
+//! of gRPC-Web is hidden in the body once `tonic-web` has translated it; put
+//! this layer inside of that.
+//!
 //! # Where it stands
 //!
 //! Outside of everything that should not see refused traffic or probes:
@@ -104,16 +162,23 @@ mod action;
 mod admission;
 mod body;
 mod counts;
+mod drift;
 mod future;
 #[expect(clippy::module_inception, reason = "the gate itself")]
 mod gate;
 mod head;
 mod layer;
+mod outcome;
+mod passage;
 mod queue;
 mod refusal;
 mod service;
+#[cfg(feature = "tower-http")]
+mod tower_http;
 mod waiting;
 
+#[cfg(feature = "tower-http")]
+pub use self::tower_http::TowerHttpClassifier;
 pub use self::{
     action::{Action, ActionError, Hold, Shed},
     body::ReadinessBody,
@@ -123,4 +188,7 @@ pub use self::{
     layer::ReadinessLayer,
     refusal::{Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
+};
+pub use crate::traffic::{
+    Classified, ClassifyEnd, ClassifyOutcome, Drift, TrafficWatch, TrafficWatchError,
 };

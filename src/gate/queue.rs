@@ -1,6 +1,6 @@
 use super::{
     action::{Action, Hold},
-    admission::Admission,
+    admission::{Admission, count_failed},
     counts::Place,
     gate::{Basis, Decision, Gate, has_runtime},
     head::RequestHead,
@@ -129,8 +129,11 @@ impl Queue {
             },
         };
         self.place = None;
-        if ready.is_err() {
-            self.in_flight = None;
+        if let Err(turned) = &ready {
+            let in_flight = self.in_flight.take();
+            if let Turned::Failed(_) = turned {
+                count_failed(in_flight);
+            }
         }
         Poll::Ready(ready)
     }
@@ -208,8 +211,10 @@ impl Queue {
 
     fn admit(&mut self, head: RequestHead<'_>) {
         self.place = None;
-        self.in_flight = self.gate.enter(head.uri().path());
-        self.gate.admitted(self.gate.basis());
+        let basis = self.gate.basis();
+        let ready = basis.verdict.reasons().is_empty();
+        self.in_flight = self.gate.enter(head.uri().path(), ready);
+        self.gate.admitted(basis);
         self.step = Step::Admitted;
     }
 

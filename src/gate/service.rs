@@ -1,8 +1,8 @@
 use super::{
-    admission::Admission,
+    admission::{Admission, count_failed},
     body::ReadinessBody,
     future::ResponseFuture,
-    gate::{Decision, Gate, keep_upgrade_in_flight},
+    gate::{Decision, Gate},
     head::RequestHead,
     queue::Queue,
     waiting::Waiting,
@@ -68,7 +68,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.gate.waves_through(request.uri().path()) {
-            self.pass(request, Admission { close: false })
+            self.pass(request, Admission { close: false }, true)
         } else {
             self.look(request)
         }
@@ -76,14 +76,20 @@ where
 }
 
 impl<S> ReadinessService<S> {
-    /// Passes a request on, at once if the inner service has room.
+    /// Passes a request on that was admitted while `ready`, or although it was
+    /// not; at once if the inner service has room.
     #[inline]
-    fn pass<B, R>(&mut self, request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    fn pass<B, R>(
+        &mut self,
+        request: Request<B>,
+        admission: Admission,
+        ready: bool,
+    ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        if self.gate.policy.counts_in_flight {
-            return self.count(request, admission);
+        if self.gate.tracks {
+            return self.track(request, admission, ready);
         }
         // No task waits for this answer, so there is nobody to wake: while it
         // is pending, the future returned here asks again with its own waker.
@@ -98,22 +104,54 @@ impl<S> ReadinessService<S> {
         }
     }
 
-    /// Passes a request on that counts as in flight until its response ends.
+    /// Passes a request on that counts as in flight until its response ends,
+    /// or whose outcome is observed.
     ///
-    /// Apart from [`pass`](Self::pass), for whoever does not count shall not
-    /// pay for it.
+    /// Apart from [`pass`](Self::pass), for whoever does neither shall not pay
+    /// for it. In two halves, for looking for an upgrade costs a move of the
+    /// request.
     #[inline]
-    fn count<B, R>(&mut self, mut request: Request<B>, admission: Admission) -> ResponseFuture<S, B>
+    fn track<B, R>(
+        &mut self,
+        request: Request<B>,
+        admission: Admission,
+        ready: bool,
+    ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        let in_flight = self.gate.enter(request.uri().path());
+        let in_flight = self.gate.enter(request.uri().path(), ready);
+        if self.gate.policy.counts_in_flight {
+            return self.count(request, admission, in_flight);
+        }
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(Ok(())) => {
-                keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
+            }
+            room => self.no_room(request, in_flight, room),
+        }
+    }
+
+    #[inline]
+    fn count<B, R>(
+        &mut self,
+        mut request: Request<B>,
+        admission: Admission,
+        in_flight: Option<InFlight>,
+    ) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        match self
+            .inner
+            .poll_ready(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Ok(())) => {
+                self.gate
+                    .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
                 ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
             }
             room => self.no_room(request, in_flight, room),
@@ -136,6 +174,7 @@ impl<S> ReadinessService<S> {
         // wait for.
         let asked = self.replace_inner();
         if let Poll::Ready(Err(error)) = room {
+            count_failed(in_flight);
             return ResponseFuture::failed(error);
         }
         let queue = Queue::admitted(&self.gate, in_flight);
@@ -156,7 +195,7 @@ impl<S> ReadinessService<S> {
         }
         if self.gate.is_open() {
             // It only began like a probe.
-            return self.pass(request, Admission { close: false });
+            return self.pass(request, Admission { close: false }, true);
         }
         let head = RequestHead::from(&request);
         let basis = self.gate.basis();
@@ -165,7 +204,8 @@ impl<S> ReadinessService<S> {
                 if !self.gate.is_exempt(head) {
                     self.gate.admitted(basis);
                 }
-                return self.pass(request, admission);
+                let ready = basis.verdict.reasons().is_empty();
+                return self.pass(request, admission, ready);
             }
             Decision::Refuse(reason) => reason,
             Decision::Hold(reason, hold) => match Queue::held(&self.gate, reason, hold, basis) {

@@ -1,7 +1,6 @@
 use super::{
     admission::{Admission, poll_inner},
     body::ReadinessBody,
-    gate::keep_upgrade_in_flight,
     head::RequestHead,
     queue::{Queue, Turned},
 };
@@ -83,7 +82,9 @@ where
                     let in_flight = queue.take_in_flight();
                     let turn = queue.take_turn();
                     call.take().map(|(mut inner, mut request)| {
-                        keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                        queue
+                            .gate()
+                            .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
                         Self::Called {
                             response: inner.call(request),
                             admission,

@@ -84,6 +84,8 @@ struct Scope<'a> {
     name: &'a str,
     condition: &'static str,
     ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Drift>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +93,17 @@ struct Traffic {
     in_flight: Option<usize>,
     late_arrivals: u64,
     refused: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Drift>,
+}
+
+#[derive(Serialize)]
+struct Drift {
+    window_ms: u64,
+    admitted: u64,
+    failed: u64,
+    failure_ratio: Option<f64>,
+    refusing_ms: u64,
 }
 
 /// The answer as one JSON object on one line.
@@ -151,13 +164,18 @@ fn names<'a>(
             .collect(),
         scopes: scopes
             .iter()
-            .map(|scope| Scope {
+            .enumerate()
+            .map(|(index, scope)| Scope {
                 name: &scope.name,
                 condition: scope.standing.verdict.condition().as_str(),
                 ready: scope.standing.verdict.is_ready(),
+                drift: drift(question, ScopeId::Named(index), live),
             })
             .collect(),
-        traffic: (question.probe == Probe::Status).then(|| traffic(live.traffic)),
+        traffic: (question.probe == Probe::Status).then(|| Traffic {
+            drift: drift(question, ScopeId::Process, live),
+            ..traffic(live.traffic)
+        }),
         excluded,
         unknown,
     }
@@ -176,11 +194,6 @@ fn damped(damped: state::Damped<'_>, full: bool, now: Instant) -> Damped<'_> {
     }
 }
 
-/// 64 bits last for 584 million years.
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
     let refused = Reason::ALL.map(|reason| (reason.as_str(), traffic.refused.of(reason)));
     Traffic {
@@ -190,7 +203,19 @@ fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .collect(),
+        drift: None,
     }
+}
+
+fn drift(question: &Question, scope: ScopeId, live: Live<'_>) -> Option<Drift> {
+    let drift = question.drift(scope, live)?;
+    Some(Drift {
+        window_ms: millis(drift.window()),
+        admitted: drift.admitted(),
+        failed: drift.failed(),
+        failure_ratio: drift.failure_ratio(),
+        refusing_ms: millis(drift.refusing()),
+    })
 }
 
 fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
@@ -204,4 +229,9 @@ fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
         for_ms: millis(view.age(now)),
         transitions: view.transitions(),
     }
+}
+
+/// 64 bits last for 584 million years.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 use super::{accept::Format, query::Query, route::Probe};
 use crate::{
     state::{Data, Phase, ScopeId, SubsystemView, Tally, Verdict},
-    traffic::Traffic,
+    traffic::{Drift, Traffic},
 };
 use std::time::Instant;
 
@@ -77,6 +77,14 @@ impl Question {
             .is_none_or(|verdict| self.passes(verdict));
         // Nor shall a wait hold up a server that is about to stop.
         passes || data.phase >= Phase::Draining
+    }
+
+    /// How well the readiness of a scope has matched its traffic, if that is
+    /// observed and asked for.
+    pub(super) fn drift(&self, scope: ScopeId, live: Live<'_>) -> Option<Drift> {
+        let asked = self.probe == Probe::Status;
+        let drift = || live.traffic.outcomes.drift(scope, live.now.into());
+        asked.then(drift).flatten()
     }
 
     /// The answer in words.

@@ -6,7 +6,7 @@ use crate::{
     state::{
         Claim, Condition, Damped, Data, Phase, Progress, ScopeId, State, SubsystemView, Verdict,
     },
-    traffic::Traffic,
+    traffic::{Drift, Traffic},
 };
 use std::{
     fmt::{self, Write as _},
@@ -47,15 +47,22 @@ fn write(
             write_subsystem(text, question, view, detail, live.now)?;
         }
         if let Target::Scope(ScopeId::Process) = question.target {
-            for scope in &data.scopes {
+            for (index, scope) in data.scopes.iter().enumerate() {
                 let verdict = scope.standing.verdict;
                 let sign = if verdict.is_ready() { '+' } else { '-' };
-                writeln!(
+                write!(
                     text,
                     "[{sign}]{} {} (scope)",
                     scope.name,
                     verdict.condition()
                 )?;
+                if let Some(drift) = question.drift(ScopeId::Named(index), live) {
+                    write!(text, ": {}", Drifted(drift))?;
+                }
+                text.write_char('\n')?;
+            }
+            if let Some(drift) = question.drift(ScopeId::Process, live) {
+                writeln!(text, "drift: {}", Drifted(drift))?;
             }
         }
     }
@@ -211,6 +218,29 @@ impl fmt::Display for OneLine<'_> {
             .chars()
             .map(harmless)
             .try_for_each(|c| f.write_char(c))
+    }
+}
+
+/// Shows a drift in a few words.
+struct Drifted(Drift);
+
+impl fmt::Display for Drifted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(drift) = self;
+        write!(
+            f,
+            "{} of {} failed while ready",
+            drift.failed(),
+            drift.admitted()
+        )?;
+        if !drift.refusing().is_zero() {
+            write!(
+                f,
+                ", refused for {} against all checks",
+                Age(drift.refusing())
+            )?;
+        }
+        write!(f, ", in {}", Age(drift.window()))
     }
 }
 

@@ -1,10 +1,10 @@
+use super::shards::{Shard, Shards};
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
 /// Something the process is still working on, counted by
@@ -37,24 +37,28 @@ use std::{
 /// is sent or its handler has let go of the request.
 #[derive(Clone)]
 #[must_use = "it counts until it is dropped"]
-pub struct InFlight(#[expect(dead_code, reason = "its clones are what is counted")] Arc<Shard>);
+pub struct InFlight(Arc<Shard>);
 
-/// Its owners are the count. A request must own something that outlives the
-/// layer anyway, so the one atomic step which that takes does both.
-///
-/// Two cache lines, for processors fetch them in pairs.
-#[repr(align(128))]
-struct Shard;
+impl InFlight {
+    pub(super) fn new(shard: Arc<Shard>) -> Self {
+        Self(shard)
+    }
+
+    pub(super) fn shard(&self) -> &Shard {
+        &self.0
+    }
+}
 
 /// Counts what is in flight, by threads that do not disturb each other.
+#[derive(Default)]
 pub(crate) struct Flights {
-    shards: Box<[Arc<Shard>]>,
+    shards: Shards,
+    /// Those of requests that are [observed](super::Outcomes) as well.
+    observed: Mutex<Vec<Arc<Shards>>>,
     counting: AtomicBool,
 }
 
 impl Flights {
-    const MOST_SHARDS: usize = 64;
-
     /// From now on everything enters, so that zero means that there is nothing,
     /// and not that nobody counts.
     pub(crate) fn begin(&self) {
@@ -62,9 +66,12 @@ impl Flights {
     }
 
     pub(crate) fn enter(&self) -> InFlight {
-        // There is a power of two of them.
-        let shard = thread_number() & (self.shards.len() - 1);
-        InFlight(Arc::clone(&self.shards[shard]))
+        self.shards.enter()
+    }
+
+    /// What has entered these is in flight, too.
+    pub(super) fn include(&self, shards: &Arc<Shards>) {
+        self.observed().push(Arc::clone(shards));
     }
 
     /// What is in flight, or `None` if nobody counts.
@@ -78,29 +85,13 @@ impl Flights {
     /// What entered before the call and leaves after it is counted; what comes
     /// or goes meanwhile may be.
     pub(crate) fn entered(&self) -> usize {
-        let entered = |shard| Arc::strong_count(shard) - 1;
-        self.shards.iter().map(entered).sum()
+        let observed: usize = self.observed().iter().map(|shards| shards.owners()).sum();
+        self.shards.owners() + observed
     }
-}
 
-impl Default for Flights {
-    fn default() -> Self {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let shards = threads.next_power_of_two().min(Self::MOST_SHARDS);
-        Self {
-            shards: (0..shards).map(|_| Arc::new(Shard)).collect(),
-            counting: AtomicBool::new(false),
-        }
+    fn observed(&self) -> MutexGuard<'_, Vec<Arc<Shards>>> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Threads that count are numbered as they come, so that the workers of a
-/// runtime spread evenly.
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-    // While a thread ends, its number may be gone.
-    NUMBER.try_with(|number| *number).unwrap_or(0)
 }
 
 impl fmt::Debug for InFlight {
@@ -118,6 +109,7 @@ impl fmt::Debug for Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
 
     #[test]
     fn nobody_counts_until_somebody_begins() {
@@ -155,10 +147,5 @@ mod tests {
         let token = flights.enter();
         drop(flights);
         drop(token);
-    }
-
-    #[test]
-    fn shards_do_not_share_a_cache_line() {
-        assert_eq!(align_of::<Shard>(), 128);
     }
 }

@@ -1,12 +1,37 @@
 //! What requests leave behind as they pass: counters, for operators and for
 //! whoever ends the process. Nothing here decides anything.
 
+mod classify;
+mod drift;
 mod in_flight;
 mod lame_duck;
+mod outcome;
+mod outcomes;
 mod refused;
+mod shards;
+mod watch;
+mod window;
 
-pub use self::in_flight::InFlight;
-pub(crate) use self::{in_flight::Flights, lame_duck::LameDuck, refused::Refused};
+use crate::state::ScopeId;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+#[expect(unused_imports, reason = "nobody watches yet")]
+pub(crate) use self::watch::{Change, Judge};
+pub use self::{
+    classify::{Classified, ClassifyEnd, ClassifyOutcome},
+    drift::Drift,
+    in_flight::InFlight,
+    watch::{TrafficWatch, TrafficWatchError},
+};
+pub(crate) use self::{
+    in_flight::Flights,
+    lame_duck::LameDuck,
+    outcome::{Answered, Observed},
+    outcomes::Outcomes,
+    refused::Refused,
+    shards::Shards,
+};
 
 /// The counters of one registry.
 #[derive(Debug, Default)]
@@ -16,4 +41,24 @@ pub(crate) struct Traffic {
     pub(crate) waiting: Flights,
     pub(crate) lame_duck: LameDuck,
     pub(crate) refused: Refused,
+    pub(crate) outcomes: Outcomes,
+}
+
+impl Traffic {
+    /// The counters for requests of this scope that are observed, and in
+    /// flight as well if the layer counts that.
+    pub(crate) fn observe(
+        &self,
+        scope: ScopeId,
+        in_flight: bool,
+        classifier: Option<&Arc<dyn ClassifyOutcome>>,
+    ) -> Arc<Shards> {
+        let (shards, new) = self
+            .outcomes
+            .observe(scope, in_flight, classifier, Instant::now());
+        if new && in_flight {
+            self.flights.include(&shards);
+        }
+        shards
+    }
 }

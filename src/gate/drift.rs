@@ -1,0 +1,29 @@
+use crate::{
+    report::{Readiness, Scope},
+    state::ScopeId,
+    traffic::Drift,
+};
+use tokio::time::Instant;
+
+impl Readiness {
+    /// How well the readiness of the process has matched what became of its
+    /// requests, or `None` if no layer of the process as a whole was
+    /// [told to observe](crate::ReadinessLayer::observe_outcomes) it.
+    pub fn drift(&self) -> Option<Drift> {
+        drift(self, ScopeId::Process)
+    }
+}
+
+impl Scope {
+    /// How well the readiness of the scope has matched what became of its
+    /// requests, or `None` if no layer of this scope was
+    /// [told to observe](crate::ReadinessLayer::observe_outcomes) it.
+    pub fn drift(&self) -> Option<Drift> {
+        drift(self.readiness(), self.id())
+    }
+}
+
+fn drift(readiness: &Readiness, scope: ScopeId) -> Option<Drift> {
+    let outcomes = &readiness.core().traffic().outcomes;
+    outcomes.drift(scope, Instant::now())
+}

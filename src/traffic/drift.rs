@@ -1,0 +1,45 @@
+use super::window::Totals;
+use std::time::Duration;
+
+/// How well what a scope declared matched what became of its requests, over
+/// the last minutes; see [Readiness drift](crate::gate#readiness-drift).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drift {
+    totals: Totals,
+    window: Duration,
+}
+
+impl Drift {
+    pub(super) fn new((totals, window): (Totals, Duration)) -> Self {
+        Self { totals, window }
+    }
+
+    /// How many requests were admitted while ready and have come to an end.
+    pub fn admitted(&self) -> u64 {
+        self.totals.answered + self.totals.failed
+    }
+
+    /// How many of these failed nevertheless.
+    pub fn failed(&self) -> u64 {
+        self.totals.failed
+    }
+
+    /// What part of them failed, from 0 to 1, or `None` if there were none.
+    pub fn failure_ratio(&self) -> Option<f64> {
+        let admitted = self.admitted();
+        (admitted > 0).then(|| self.failed() as f64 / admitted as f64)
+    }
+
+    /// For how long the gate refused although the checks of the subsystems
+    /// themselves passed.
+    pub fn refusing(&self) -> Duration {
+        self.totals.refusing
+    }
+
+    /// The time that all this is about: five minutes and up to five seconds.
+    /// Less if it has not been observed for so long; more if nobody looked
+    /// meanwhile.
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+}

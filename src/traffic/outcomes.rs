@@ -1,0 +1,272 @@
+use super::{
+    classify::ClassifyOutcome,
+    drift::Drift,
+    shards::Shards,
+    window::{Totals, Window},
+};
+use crate::state::ScopeId;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::time::{Duration, Instant};
+
+/// What becomes of requests that are admitted while ready, by scope. Requests
+/// count in [`Shards`]; only who reads takes the lock.
+#[derive(Default)]
+pub(crate) struct Outcomes(Mutex<Vec<Scope>>);
+
+struct Scope {
+    id: ScopeId,
+    sets: Vec<Set>,
+    /// There is one once somebody observes.
+    window: Option<Window>,
+    disputes: Disputes,
+}
+
+/// Counters of requests that count in the same way.
+struct Set {
+    in_flight: bool,
+    classifier: Option<Arc<dyn ClassifyOutcome>>,
+    shards: Arc<Shards>,
+}
+
+/// For how long a gate has refused what the checks saw no reason to.
+#[derive(Default)]
+struct Disputes {
+    past: Duration,
+    since: Option<Instant>,
+}
+
+impl Outcomes {
+    /// The counters for a layer of this scope, and whether they are new. It
+    /// begins to be observed, if it is not already.
+    pub(super) fn observe(
+        &self,
+        scope: ScopeId,
+        in_flight: bool,
+        classifier: Option<&Arc<dyn ClassifyOutcome>>,
+        now: Instant,
+    ) -> (Arc<Shards>, bool) {
+        let mut scopes = self.lock();
+        let scope = of(&mut scopes, scope);
+        if let Some(set) = scope.sets.iter().find(|set| set.is(in_flight, classifier)) {
+            return (Arc::clone(&set.shards), false);
+        }
+        let shards = Arc::new(Shards::observing(classifier));
+        scope.sets.push(Set {
+            in_flight,
+            classifier: classifier.cloned(),
+            shards: Arc::clone(&shards),
+        });
+        let totals = scope.totals(now);
+        scope.window.get_or_insert_with(|| Window::new(now, totals));
+        (shards, true)
+    }
+
+    /// Whether, from now on, the gate of this scope refuses although the
+    /// subsystems' own checks pass.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing says so yet"))]
+    pub(crate) fn set_disputed(&self, scope: ScopeId, disputed: bool, now: Instant) {
+        of(&mut self.lock(), scope).disputes.set(disputed, now);
+    }
+
+    /// Takes the samples that are due, and says when the next is; `None` as
+    /// long as nobody observes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "readers take theirs so far"))]
+    pub(crate) fn sample(&self, now: Instant) -> Option<Instant> {
+        let mut scopes = self.lock();
+        let next = scopes.iter_mut().filter_map(|scope| scope.sample(now));
+        next.min()
+    }
+
+    /// What happened in the window, or `None` if nobody observes.
+    pub(crate) fn drift(&self, scope: ScopeId, now: Instant) -> Option<Drift> {
+        self.over(scope, Window::LENGTH, now)
+    }
+
+    /// What happened in the last `length`, at most the window's.
+    pub(crate) fn over(&self, scope: ScopeId, length: Duration, now: Instant) -> Option<Drift> {
+        let mut scopes = self.lock();
+        let scope = scopes.iter_mut().find(|known| known.id == scope)?;
+        scope.sample(now)?;
+        let window = scope.window.as_ref()?;
+        Some(Drift::new(window.over(length, now, scope.totals(now))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Scope>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn of(scopes: &mut Vec<Scope>, id: ScopeId) -> &mut Scope {
+    let known = scopes.iter().position(|scope| scope.id == id);
+    let index = known.unwrap_or_else(|| {
+        scopes.push(Scope {
+            id,
+            sets: Vec::new(),
+            window: None,
+            disputes: Disputes::default(),
+        });
+        scopes.len() - 1
+    });
+    &mut scopes[index]
+}
+
+impl Scope {
+    fn totals(&self, now: Instant) -> Totals {
+        let mut totals = Totals {
+            refusing: self.disputes.total(now),
+            ..Totals::default()
+        };
+        for observed in self.sets.iter().flat_map(|set| set.shards.observed()) {
+            totals.answered += observed.answered();
+            totals.failed += observed.failed();
+        }
+        totals
+    }
+
+    fn sample(&mut self, now: Instant) -> Option<Instant> {
+        let totals = self.totals(now);
+        let window = self.window.as_mut()?;
+        window.sample(now, totals);
+        Some(window.next_sample())
+    }
+}
+
+impl Set {
+    fn is(&self, in_flight: bool, classifier: Option<&Arc<dyn ClassifyOutcome>>) -> bool {
+        let same = match (&self.classifier, classifier) {
+            (Some(this), Some(that)) => Arc::ptr_eq(this, that),
+            (this, that) => this.is_none() && that.is_none(),
+        };
+        self.in_flight == in_flight && same
+    }
+}
+
+impl Disputes {
+    fn set(&mut self, disputed: bool, now: Instant) {
+        self.past = self.total(now);
+        self.since = disputed.then_some(now);
+    }
+
+    fn total(&self, now: Instant) -> Duration {
+        let present = self.since.map(|since| now.saturating_duration_since(since));
+        self.past + present.unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Outcomes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = Instant::now();
+        let scopes = self.lock();
+        let totals = scopes.iter().map(|scope| (scope.id, scope.totals(now)));
+        f.debug_map().entries(totals).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::outcome::Answered, *};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PROCESS: ScopeId = ScopeId::Process;
+
+    fn observe(outcomes: &Outcomes, now: Instant) -> Arc<Shards> {
+        outcomes.observe(PROCESS, false, None, now).0
+    }
+
+    #[test]
+    fn there_is_no_drift_until_somebody_observes() {
+        let (outcomes, now) = (Outcomes::default(), Instant::now());
+        outcomes.set_disputed(PROCESS, true, now);
+        assert_eq!(outcomes.drift(PROCESS, now), None);
+        assert_eq!(outcomes.sample(now), None);
+        observe(&outcomes, now);
+        assert!(outcomes.drift(PROCESS, now).is_some());
+        assert_eq!(outcomes.drift(ScopeId::Named(0), now), None);
+        assert_eq!(outcomes.sample(now), Some(now + Window::EVERY));
+    }
+
+    #[test]
+    fn layers_that_count_alike_share_their_counters() {
+        let (outcomes, now) = (Outcomes::default(), Instant::now());
+        let (first, new) = outcomes.observe(PROCESS, false, None, now);
+        assert!(new);
+        let (second, new) = outcomes.observe(PROCESS, false, None, now);
+        assert!(!new && Arc::ptr_eq(&first, &second));
+        assert!(outcomes.observe(PROCESS, true, None, now).1);
+        assert!(outcomes.observe(ScopeId::Named(0), false, None, now).1);
+    }
+
+    #[test]
+    fn requests_count_wherever_they_end() {
+        let (outcomes, now) = (Outcomes::default(), Instant::now());
+        let shards = observe(&outcomes, now);
+        let begun: Vec<_> = (0..1_000).map(|_| Answered::new(shards.enter())).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(begun));
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        drop(Answered::new(shards.enter()));
+                        drop(Answered::new(shards.enter()).fail());
+                        drop(shards.enter());
+                    }
+                });
+            }
+        });
+        let drift = outcomes.drift(PROCESS, now).unwrap();
+        assert_eq!((drift.admitted(), drift.failed()), (9_000, 4_000));
+        assert_eq!(shards.owners(), 0);
+    }
+
+    #[test]
+    fn time_in_dispute_adds_up_and_slides_out_of_the_window() {
+        let (outcomes, begin) = (Outcomes::default(), Instant::now());
+        observe(&outcomes, begin);
+        let refusing = |second| {
+            let drift = outcomes.drift(PROCESS, begin + second * SECOND).unwrap();
+            drift.refusing()
+        };
+        let set = |disputed, second| {
+            outcomes.set_disputed(PROCESS, disputed, begin + second * SECOND);
+        };
+        set(true, 10);
+        assert_eq!(refusing(14), 4 * SECOND);
+        set(true, 15);
+        assert_eq!(refusing(16), 6 * SECOND, "said twice");
+        set(false, 20);
+        assert_eq!(refusing(30), 10 * SECOND);
+        set(true, 40);
+        set(false, 41);
+        assert_eq!(refusing(45), 11 * SECOND);
+        for second in (50..=400).step_by(5) {
+            outcomes.sample(begin + second * SECOND);
+        }
+        assert_eq!(refusing(400), Duration::ZERO);
+    }
+
+    #[test]
+    fn readers_and_a_sampler_do_not_disturb_each_other() {
+        let (outcomes, begin) = (Outcomes::default(), Instant::now());
+        let shards = observe(&outcomes, begin);
+        // One failure a second, somebody who looks three times a second, and a
+        // sampler that comes when it is told to.
+        let mut due = outcomes.sample(begin).unwrap();
+        for third in 1..=3_000_u32 {
+            let now = begin + SECOND * third / 3;
+            if third % 3 == 0 {
+                shards.enter().observed().unwrap().count_failed();
+            }
+            if now >= due {
+                due = outcomes.sample(now).unwrap();
+                assert!(due > now);
+            }
+            let drift = outcomes.drift(PROCESS, now).unwrap();
+            // Half of what happens in a second is in it, or is not yet.
+            assert!(drift.failed().abs_diff(drift.window().as_secs()) <= 1);
+            assert!(drift.window() < Window::LENGTH + Window::EVERY);
+        }
+    }
+}

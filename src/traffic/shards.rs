@@ -1,0 +1,79 @@
+use super::{classify::ClassifyOutcome, in_flight::InFlight, outcome::Observed};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// Its owners are what is in flight. A request must own something that outlives
+/// the layer anyway, so the one atomic step which that takes does both.
+///
+/// Two cache lines, for processors fetch them in pairs.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Shard {
+    pub(super) observed: Option<Observed>,
+}
+
+/// One for each thread, so that threads do not disturb each other.
+pub(crate) struct Shards(Box<[Arc<Shard>]>);
+
+impl Shards {
+    const MOST: usize = 64;
+
+    /// Of requests whose outcomes are observed.
+    pub(super) fn observing(classifier: Option<&Arc<dyn ClassifyOutcome>>) -> Self {
+        Self::of(|| Shard {
+            observed: Some(Observed::by(classifier.cloned())),
+        })
+    }
+
+    fn of(shard: impl Fn() -> Shard) -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let shards = threads.next_power_of_two().min(Self::MOST);
+        Self((0..shards).map(|_| Arc::new(shard())).collect())
+    }
+
+    pub(crate) fn enter(&self) -> InFlight {
+        // There is a power of two of them.
+        let shard = thread_number() & (self.0.len() - 1);
+        InFlight::new(Arc::clone(&self.0[shard]))
+    }
+
+    /// What has entered and not left.
+    pub(super) fn owners(&self) -> usize {
+        let owners = |shard| Arc::strong_count(shard) - 1;
+        self.0.iter().map(owners).sum()
+    }
+
+    pub(super) fn observed(&self) -> impl Iterator<Item = &Observed> {
+        self.0.iter().filter_map(|shard| shard.observed.as_ref())
+    }
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self::of(Shard::default)
+    }
+}
+
+/// Threads that count are numbered as they come, so that the workers of a
+/// runtime spread evenly.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    // While a thread ends, its number may be gone.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_do_not_share_a_cache_line() {
+        assert_eq!(align_of::<Shard>(), 128);
+    }
+}
