@@ -2,12 +2,16 @@
 
 mod support;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use std::{sync::mpsc, thread, time::Duration};
+use http::{Request, Response};
+use http_body_util::Empty;
+use std::{convert::Infallible, sync::mpsc, thread, time::Duration};
 use tokio::runtime::{Builder, Runtime};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
-    NameError, Phase, Readiness, SettingError, State, Subsystem,
-    watch::{RuntimeWatch, WatchError},
+    Condition, NameError, Phase, Readiness, ReadinessLayer, SettingError, State, Subsystem,
+    watch::{RuntimeWatch, TrafficWatch, WatchError},
 };
 
 fn one_worker() -> Runtime {
@@ -196,6 +200,103 @@ async fn the_watch_ends_with_the_registry() {
     let metrics = tokio::runtime::Handle::current().metrics();
     support::until(|| metrics.num_alive_tasks() == 0).await;
 }
+
+// === traffic ===
+
+/// Serves one request, which is answered with this status.
+async fn serve(layer: &ReadinessLayer, status: u16) -> u16 {
+    let service = service_fn(move |_: Request<()>| async move {
+        let response = Response::builder().status(status);
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    });
+    let response = layer.layer(service).oneshot(Request::new(())).await;
+    response.unwrap().status().as_u16()
+}
+
+fn traffic(readiness: &Readiness) -> (State, String) {
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem("traffic").unwrap();
+    (view.state(), view.reason().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_is_degraded_while_too_many_requests_fail_and_never_more() {
+    let readiness = ready();
+    let layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    readiness.watch_traffic(TrafficWatch::default()).unwrap();
+    assert_eq!(traffic(&readiness).0, State::Ready);
+    for status in [200, 500].into_iter().cycle().take(30) {
+        assert_eq!(serve(&layer, status).await, status);
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let (state, reason) = traffic(&readiness);
+    assert_eq!(state, State::Degraded);
+    assert_eq!(reason, "15 of 30 requests failed in 5s");
+    assert_eq!(readiness.verdict().condition(), Condition::Degraded);
+    assert!(readiness.verdict().is_ready());
+    for _ in 0..1_000 {
+        serve(&layer, 500).await;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(readiness.verdict().is_ready(), "whatever happens");
+
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(traffic(&readiness).0, State::Ready, "nothing failed lately");
+    let again = readiness.watch_traffic(TrafficWatch::default());
+    assert!(matches!(again, Err(WatchError::Twice { what: "traffic" })));
+}
+
+#[cfg(feature = "check")]
+#[tokio::test(start_paused = true)]
+async fn time_spent_refusing_while_all_checks_pass_is_drift() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tower_readiness::check::{Check, Outcome};
+
+    let second = Duration::from_secs(1);
+    let up = std::sync::Arc::new(AtomicBool::new(true));
+    let database = {
+        let up = up.clone();
+        let check = Check::every(second).jitter(0.0).failures(1);
+        Subsystem::new("database").check(check, move || {
+            std::future::ready(if up.load(Ordering::Relaxed) {
+                Outcome::ready()
+            } else {
+                Outcome::failing("gone")
+            })
+        })
+    };
+    let readiness = Readiness::builder()
+        .subsystem(database)
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let _layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    let storage = readiness.reporter("storage").unwrap();
+    let refusing = || readiness.drift().unwrap().refusing();
+    tokio::time::sleep(second * 10).await;
+    assert_eq!(refusing(), Duration::ZERO, "it has yet to start");
+    storage.ready();
+    tokio::time::sleep(second * 10).await;
+    assert_eq!(refusing(), Duration::ZERO);
+    storage.failing("says its reporter");
+    tokio::time::sleep(second * 10).await;
+    assert_eq!(refusing(), second * 10);
+    up.store(false, Ordering::Relaxed);
+    tokio::time::sleep(second * 10).await;
+    let agreed = refusing();
+    assert!(agreed <= second * 11, "the check agrees: {agreed:?}");
+    up.store(true, Ordering::Relaxed);
+    tokio::time::sleep(second * 5).await;
+    assert!(refusing() > agreed);
+    storage.ready();
+    let all = refusing();
+    tokio::time::sleep(second * 5).await;
+    assert_eq!(refusing(), all);
+    tokio::time::sleep(second * 400).await;
+    assert_eq!(refusing(), Duration::ZERO, "long ago");
+}
+
+// === while it drains ===
 
 #[test]
 fn a_stall_says_nothing_while_the_process_drains() {

@@ -113,15 +113,14 @@ impl Gate {
             _ => None,
         });
         let (core, id) = (Arc::clone(scope.readiness().core()), scope.id());
-        Jobs::start(&core);
         let observed = policy.observes.as_ref().map(|observes| {
             let classifier = match observes {
                 Observes::BuiltIn => None,
                 Observes::Custom(classifier) => Some(classifier),
             };
-            core.traffic()
-                .observe(id, policy.counts_in_flight, classifier)
+            core.observe(id, policy.counts_in_flight, classifier)
         });
+        Jobs::start(&core);
         Self {
             open: core.open_word(id),
             core,

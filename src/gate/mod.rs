@@ -189,6 +189,4 @@ pub use self::{
     refusal::{Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
 };
-pub use crate::traffic::{
-    Classified, ClassifyEnd, ClassifyOutcome, Drift, TrafficWatch, TrafficWatchError,
-};
+pub use crate::traffic::{Classified, ClassifyEnd, ClassifyOutcome, Drift};

@@ -79,6 +79,9 @@ impl Core {
             if let Some(slot) = sealed.timed() {
                 self.follow(slot);
             }
+            if sealed.changes_disputes() {
+                self.follow_disputes();
+            }
             log::published(sealed);
         }
         result

@@ -1,7 +1,7 @@
 use super::{
     core::{Core, now},
     jobs::{JobId, Jobs, Start},
-    keeper::{self, Pulse},
+    keeper::Pulse,
     subsystem::Subsystem,
 };
 use crate::state::{Declaration, Slot, State, SubsystemView, text};
@@ -99,9 +99,7 @@ impl Core {
     /// Takes on what runs for a subsystem.
     pub(super) fn employ(&self, slot: Slot, subsystem: &Subsystem, declaration: &Arc<Declaration>) {
         if declaration.is_timed() {
-            self.jobs().add(JobId::Keeper, || {
-                Arc::new(|core| Box::pin(keeper::run(Arc::clone(core))))
-            });
+            self.hire_keeper();
         }
         if let Some(check) = subsystem.check.clone() {
             let declaration = Arc::clone(declaration);

@@ -32,7 +32,8 @@ impl OpenWord {
 
 impl Cell {
     pub(crate) fn new(first: Arc<Data>) -> Self {
-        let open = scopes(&first)
+        let open = first
+            .scope_ids()
             .map(|scope| Arc::new(AtomicBool::new(admits(&first, scope))))
             .collect();
         Self {
@@ -44,13 +45,13 @@ impl Cell {
     /// Makes `next` the newest snapshot. Callers take turns: two at the same
     /// time could leave the words of one beside the snapshot of the other.
     pub(crate) fn publish(&self, next: &Arc<Data>) {
-        for (word, scope) in self.open.iter().zip(scopes(next)) {
+        for (word, scope) in self.open.iter().zip(next.scope_ids()) {
             if !admits(next, scope) {
                 word.store(false, Ordering::Release);
             }
         }
         self.newest.store(Arc::clone(next));
-        for (word, scope) in self.open.iter().zip(scopes(next)) {
+        for (word, scope) in self.open.iter().zip(next.scope_ids()) {
             if admits(next, scope) {
                 word.store(true, Ordering::Release);
             }
@@ -74,10 +75,6 @@ impl Cell {
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.newest.load_full())
     }
-}
-
-fn scopes(data: &Data) -> impl Iterator<Item = ScopeId> + use<> {
-    std::iter::once(ScopeId::Process).chain((0..data.scopes.len()).map(ScopeId::Named))
 }
 
 fn admits(data: &Data, scope: ScopeId) -> bool {

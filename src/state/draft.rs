@@ -35,6 +35,18 @@ impl Sealed {
     }
 }
 
+impl Sealed {
+    /// Whether a gate begins, or ends, to refuse what no check sees a reason
+    /// to refuse.
+    pub(crate) fn changes_disputes(&self) -> bool {
+        let disputed = |scope| [&self.before, &self.after].map(|data| data.is_disputed(scope));
+        self.after.scope_ids().any(|scope| {
+            let [before, after] = disputed(scope);
+            before != after
+        })
+    }
+}
+
 impl Draft {
     pub(crate) fn new(base: Arc<Data>) -> Self {
         Self {

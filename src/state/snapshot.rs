@@ -3,7 +3,7 @@ use super::{
     verdict::{Facts, Verdict},
     view::SubsystemView,
     views::{Slot, Views},
-    vocabulary::Phase,
+    vocabulary::{Condition, Phase},
 };
 use std::{fmt, sync::Arc};
 
@@ -61,6 +61,26 @@ impl Data {
             paused: self.pause.is_some(),
             vital_dead,
         })
+    }
+
+    /// All scopes, the process first.
+    pub(crate) fn scope_ids(&self) -> impl Iterator<Item = ScopeId> + use<> {
+        std::iter::once(ScopeId::Process).chain((0..self.scopes.len()).map(ScopeId::Named))
+    }
+
+    /// Whether a scope that had started is down, while those of its members
+    /// that are checked are all up.
+    pub(crate) fn is_disputed(&self, scope: ScopeId) -> bool {
+        let Standing {
+            tally,
+            started,
+            verdict,
+        } = self.standing(scope);
+        let down = matches!(
+            verdict.condition(),
+            Condition::Starting | Condition::Failing
+        );
+        *started && down && tally.checked_up > 0 && tally.checked_down == 0
     }
 
     pub(crate) fn scope_id(&self, name: &str) -> Option<ScopeId> {

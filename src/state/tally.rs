@@ -17,6 +17,10 @@ pub(crate) struct Tally {
     pub(crate) degraded: u32,
     /// A vital subsystem that is dead or stale.
     pub(crate) vital_dead: u32,
+    /// Is checked, and up.
+    pub(crate) checked_up: u32,
+    /// Is checked, and not up.
+    pub(crate) checked_down: u32,
 }
 
 impl Tally {
@@ -40,6 +44,8 @@ impl AddAssign for Tally {
         self.failing += other.failing;
         self.degraded += other.degraded;
         self.vital_dead += other.vital_dead;
+        self.checked_up += other.checked_up;
+        self.checked_down += other.checked_down;
     }
 }
 
@@ -50,5 +56,7 @@ impl SubAssign for Tally {
         self.failing -= other.failing;
         self.degraded -= other.degraded;
         self.vital_dead -= other.vital_dead;
+        self.checked_up -= other.checked_up;
+        self.checked_down -= other.checked_down;
     }
 }

@@ -16,7 +16,6 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-#[expect(unused_imports, reason = "nobody watches yet")]
 pub(crate) use self::watch::{Change, Judge};
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
@@ -52,10 +51,9 @@ impl Traffic {
         scope: ScopeId,
         in_flight: bool,
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
+        now: Instant,
     ) -> Arc<Shards> {
-        let (shards, new) = self
-            .outcomes
-            .observe(scope, in_flight, classifier, Instant::now());
+        let (shards, new) = self.outcomes.observe(scope, in_flight, classifier, now);
         if new && in_flight {
             self.flights.include(&shards);
         }

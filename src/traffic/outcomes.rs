@@ -64,16 +64,17 @@ impl Outcomes {
         (shards, true)
     }
 
-    /// Whether, from now on, the gate of this scope refuses although the
-    /// subsystems' own checks pass.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing says so yet"))]
-    pub(crate) fn set_disputed(&self, scope: ScopeId, disputed: bool, now: Instant) {
-        of(&mut self.lock(), scope).disputes.set(disputed, now);
+    /// Follows which gates refuse although the subsystems' own checks pass.
+    /// `is_disputed` is asked under the lock, so that the last of several who
+    /// call this finds the newest answer.
+    pub(crate) fn dispute(&self, now: Instant, is_disputed: impl Fn(ScopeId) -> bool) {
+        for scope in self.lock().iter_mut() {
+            scope.disputes.set(is_disputed(scope.id), now);
+        }
     }
 
     /// Takes the samples that are due, and says when the next is; `None` as
     /// long as nobody observes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "readers take theirs so far"))]
     pub(crate) fn sample(&self, now: Instant) -> Option<Instant> {
         let mut scopes = self.lock();
         let next = scopes.iter_mut().filter_map(|scope| scope.sample(now));
@@ -179,7 +180,6 @@ mod tests {
     #[test]
     fn there_is_no_drift_until_somebody_observes() {
         let (outcomes, now) = (Outcomes::default(), Instant::now());
-        outcomes.set_disputed(PROCESS, true, now);
         assert_eq!(outcomes.drift(PROCESS, now), None);
         assert_eq!(outcomes.sample(now), None);
         observe(&outcomes, now);
@@ -230,7 +230,10 @@ mod tests {
             drift.refusing()
         };
         let set = |disputed, second| {
-            outcomes.set_disputed(PROCESS, disputed, begin + second * SECOND);
+            outcomes.dispute(begin + second * SECOND, |scope| {
+                assert_eq!(scope, PROCESS);
+                disputed
+            });
         };
         set(true, 10);
         assert_eq!(refusing(14), 4 * SECOND);

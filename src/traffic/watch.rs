@@ -4,15 +4,16 @@ use thiserror::Error;
 use tokio::time::{Duration, Instant};
 
 /// When the failures of requests that were admitted while ready make the
-/// subsystem `traffic` degraded.
+/// subsystem `traffic` degraded; for
+/// [`Readiness::watch_traffic`](crate::Readiness::watch_traffic).
 ///
 /// Degraded, and never failing: whoever is failing gets no traffic, and nothing
 /// caps how many replicas would leave at once when what they share is at fault.
 ///
 /// ```
-/// # fn main() -> Result<(), tower_readiness::gate::TrafficWatchError> {
+/// # fn main() -> Result<(), tower_readiness::watch::TrafficWatchError> {
 /// use std::time::Duration;
-/// use tower_readiness::gate::TrafficWatch;
+/// use tower_readiness::watch::TrafficWatch;
 ///
 /// let watch = TrafficWatch::default()
 ///     .window(Duration::from_secs(30))?
@@ -32,6 +33,9 @@ pub struct TrafficWatch {
 }
 
 impl TrafficWatch {
+    /// How often to look.
+    pub(crate) const EVERY: Duration = Window::EVERY;
+
     /// Judges by this last part of the time that is observed.
     ///
     /// # Errors
@@ -148,7 +152,6 @@ pub(crate) struct Judge {
     degraded: bool,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody watches yet"))]
 impl Judge {
     /// It is ready to begin with.
     pub(crate) fn new(watch: TrafficWatch) -> Self {

@@ -23,10 +23,17 @@
 //! supervisor takes for a failure after its timeout. Served on a thread of its
 //! own, it says what is the matter.
 //!
+//! And every subsystem can be ready while requests fail. [`watch_traffic`]
+//! compares what is declared with what becomes of requests
+//! ([readiness drift](crate::gate#readiness-drift)).
+//!
 //! [`watch_runtime`]: crate::Readiness::watch_runtime
+//! [`watch_traffic`]: crate::Readiness::watch_traffic
 
 mod delays;
 mod error;
 mod runtime;
+mod traffic;
 
 pub use self::{error::WatchError, runtime::RuntimeWatch};
+pub use crate::traffic::{TrafficWatch, TrafficWatchError};

@@ -1,5 +1,5 @@
-//! What time alone changes: silence, reports that are held down, and
-//! subsystems that stay pending.
+//! What time alone changes: silence, reports that are held down, subsystems
+//! that stay pending; and the samples of what becomes of requests.
 //!
 //! All of it is published like any other report, so that every surface sees it
 //! in the same version. One task does so when it is due; whoever reads and
@@ -11,9 +11,11 @@ mod watch;
 pub(crate) use self::pulse::Pulse;
 use self::watch::{Heard, Watch};
 use super::core::{Core, now};
+use super::jobs::JobId;
 use crate::{
-    state::{Declaration, Moment, Phase, Slot},
+    state::{Declaration, Moment, Phase, ScopeId, Slot},
     sync::{AtomicU64, Mutex, Notify, Ordering},
+    traffic::{ClassifyOutcome, Shards},
 };
 use std::{
     collections::HashMap,
@@ -69,6 +71,14 @@ impl Keeper {
     }
 
     /// Only under the lock of the watches.
+    fn set_due_by(&self, next: Option<Instant>) {
+        let due = self.due();
+        if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
+            self.set_due(next);
+        }
+    }
+
+    /// Only under the lock of the watches.
     fn set_due(&self, due: Option<Instant>) {
         let due = due.map_or(NEVER, |due| {
             let nanos = due.saturating_duration_since(self.base).as_nanos();
@@ -103,10 +113,7 @@ impl Core {
                 }
                 watch.due = view.due();
                 watch.listen(view.awaits_sign_of_life(), now);
-                let (next, due) = (watch.next(now), keeper.due());
-                if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
-                    keeper.set_due(next);
-                }
+                keeper.set_due_by(watch.next(now));
             }
             _ => drop(watches.remove(&slot)),
         });
@@ -195,13 +202,60 @@ impl Core {
             let happened = time.into_iter().chain(heard);
             events.extend(happened.map(|event| (*slot, Arc::clone(&watch.declaration), event)));
         }
-        keeper.set_due(watches.values().filter_map(|watch| watch.next(now)).min());
+        let sample = self.traffic().outcomes.sample(now.into());
+        let next = watches.values().filter_map(|watch| watch.next(now));
+        keeper.set_due(next.chain(sample.map(Into::into)).min());
         events
     }
 }
 
+impl Core {
+    /// Takes on a keeper, unless there is one.
+    pub(super) fn hire_keeper(&self) {
+        self.jobs().add(JobId::Keeper, || {
+            Arc::new(|core| Box::pin(run(Arc::clone(core))))
+        });
+    }
+
+    /// Observes what becomes of the requests of a layer: the counters for them.
+    pub(crate) fn observe(
+        &self,
+        scope: ScopeId,
+        in_flight: bool,
+        classifier: Option<&Arc<dyn ClassifyOutcome>>,
+    ) -> Arc<Shards> {
+        let now = now().monotonic;
+        let outcomes = &self.traffic().outcomes;
+        let shards = self
+            .traffic()
+            .observe(scope, in_flight, classifier, now.into());
+        outcomes.dispute(now.into(), |scope| self.is_disputed(scope));
+        {
+            let keeper = &self.keeper;
+            let _watches = keeper
+                .watches
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            keeper.set_due_by(outcomes.sample(now.into()).map(Into::into));
+        }
+        self.hire_keeper();
+        shards
+    }
+
+    fn is_disputed(&self, scope: ScopeId) -> bool {
+        self.look(|data| data.is_disputed(scope))
+    }
+
+    /// Follows whether a gate refuses what the checks see no reason to.
+    pub(super) fn follow_disputes(&self) {
+        let now = now().monotonic;
+        let outcomes = &self.traffic().outcomes;
+        outcomes.dispute(now.into(), |scope| self.is_disputed(scope));
+    }
+}
+
 /// Keeps the time of a registry, for as long as anybody can write to it.
-pub(super) async fn run(core: Arc<Core>) {
+async fn run(core: Arc<Core>) {
     loop {
         // Listening comes before looking: what becomes due in between rings
         // the bell that is already being listened to.

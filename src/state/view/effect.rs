@@ -13,7 +13,7 @@ impl SubsystemView {
 
     /// What it adds to the process as a whole, by its role.
     pub(crate) fn effect_on_process(&self) -> Tally {
-        let mut effect = Tally::default();
+        let mut effect = self.effect_on_all();
         if self.state.is_up() {
             effect.degraded = u32::from(self.state == State::Degraded);
             return effect;
@@ -42,6 +42,15 @@ impl SubsystemView {
             absent: down,
             failing: down,
             degraded: u32::from(self.state == State::Degraded),
+            ..self.effect_on_all()
+        }
+    }
+
+    fn effect_on_all(&self) -> Tally {
+        let (checked, up) = (self.declaration.checked, self.state.is_up());
+        Tally {
+            checked_up: u32::from(checked && up),
+            checked_down: u32::from(checked && !up),
             ..Tally::default()
         }
     }

@@ -1,0 +1,63 @@
+use super::error::WatchError;
+use crate::{
+    report::{Core, JobId, Jobs, Readiness, Start, Subsystem, Voice},
+    state::State,
+    traffic::{Change, Judge, TrafficWatch},
+};
+use std::sync::Arc;
+use tokio::time::{Instant, sleep};
+
+const NAME: &str = "traffic";
+
+impl Readiness {
+    /// Adds an [optional](Subsystem::optional) subsystem `traffic`, which is
+    /// degraded while too many requests fail that were admitted while the
+    /// process was ready. It is never failing: nothing caps how many replicas
+    /// would leave at once.
+    ///
+    /// It goes by the requests of layers of the process as a whole that
+    /// [observe outcomes](crate::ReadinessLayer::observe_outcomes); as long as
+    /// there are none, it is ready. It looks every 5 seconds, from the first
+    /// tokio runtime on that is met.
+    ///
+    /// # Errors
+    ///
+    /// When traffic is watched already.
+    ///
+    /// # Panics
+    ///
+    /// Its task does, on a runtime whose timers are not enabled.
+    pub fn watch_traffic(&self, watch: TrafficWatch) -> Result<(), WatchError> {
+        let subsystem = Subsystem::new(NAME).optional();
+        let reporter = self
+            .add_named(&subsystem)
+            .map_err(|_| WatchError::Twice { what: NAME })?;
+        reporter.ready();
+        let voice = reporter.into_voice();
+        let start: Start = Arc::new(move |core| {
+            let judge = Judge::new(watch.clone());
+            Box::pin(judge_on(Arc::clone(core), voice.clone(), judge))
+        });
+        self.core().jobs().add(JobId::Watch(NAME), || start);
+        Jobs::start(self.core());
+        Ok(())
+    }
+}
+
+async fn judge_on(core: Arc<Core>, voice: Voice, mut judge: Judge) {
+    // One who begins anew, on another runtime, begins as ready.
+    voice.report(State::Ready, "");
+    loop {
+        sleep(TrafficWatch::EVERY).await;
+        match judge.look(&core.traffic().outcomes, Instant::now()) {
+            Some((Change::Degraded, drift)) => {
+                let (failed, admitted) = (drift.failed(), drift.admitted());
+                let window = drift.window();
+                let reason = format!("{failed} of {admitted} requests failed in {window:.0?}");
+                voice.report(State::Degraded, &reason);
+            }
+            Some((Change::Ready, _)) => voice.report(State::Ready, ""),
+            None => {}
+        }
+    }
+}
