@@ -9,9 +9,12 @@ use std::{
     future::{Future, Ready, ready},
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tower::{Layer, Service};
-use tower_readiness::{Readiness, ReadinessLayer, Subsystem, gate::Classified};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, gate::Classified};
+#[cfg(feature = "check")]
+use tower_readiness::{State, SubsystemView};
 
 fn allocations(run: impl FnOnce()) -> u64 {
     allocation_counter::measure(run).count_total
@@ -161,4 +164,87 @@ fn a_repeated_report_allocates_nothing() {
     storage.failing("gone");
     assert_eq!(allocations(|| storage.failing("gone")), 0);
     assert!(allocations(|| storage.failing("back soon")) > 0);
+}
+
+#[test]
+fn a_heartbeat_allocates_nothing() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage").ttl(Duration::from_secs(60)))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    let version = readiness.snapshot().version();
+    assert_eq!(allocations(|| storage.heartbeat()), 0);
+    assert_eq!(allocations(|| storage.ready()), 0, "a repeated report");
+    assert_eq!(readiness.snapshot().version(), version);
+}
+
+/// What is still allocated of what `run` has allocated.
+fn live(run: impl FnOnce()) -> i64 {
+    allocation_counter::measure(run).count_current
+}
+
+#[test]
+fn subsystems_that_come_and_go_leave_nothing_behind() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let come_and_go = || {
+        let reporters: Vec<_> = (0..2_000)
+            .map(|index| {
+                let subsystem = Subsystem::new(format!("tenant-{index}"))
+                    .ttl(Duration::from_secs(60))
+                    .hold_down(Duration::from_secs(1));
+                let reporter = readiness.add(subsystem).unwrap();
+                reporter.attribute("tenant", index.to_string()).unwrap();
+                reporter.ready();
+                reporter.failing("gone");
+                reporter
+            })
+            .collect();
+        reporters.into_iter().for_each(Reporter::retire);
+    };
+    // The tables grow once, to what was there at the same time.
+    come_and_go();
+    for _ in 0..3 {
+        assert_eq!(live(come_and_go), 0);
+    }
+    assert_eq!(readiness.snapshot().subsystems().count(), 0);
+}
+
+#[cfg(feature = "check")]
+#[test]
+fn checks_that_come_and_go_leave_nothing_behind() {
+    use tower_readiness::check::{Check, Outcome};
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let come_and_go = || {
+        runtime.block_on(async {
+            let reporters: Vec<_> = (0..2_000)
+                .map(|index| {
+                    let check = Check::every(Duration::from_secs(1)).failures(2);
+                    let ask = || std::future::ready(Outcome::failing("gone"));
+                    let subsystem = Subsystem::new(format!("tenant-{index}")).check(check, ask);
+                    readiness.add(subsystem).unwrap()
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let failing = |view: &SubsystemView| view.state() == State::Failing;
+            assert!(readiness.snapshot().subsystems().all(failing));
+            reporters.into_iter().for_each(Reporter::retire);
+            let metrics = tokio::runtime::Handle::current().metrics();
+            while metrics.num_alive_tasks() > 1 {
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    come_and_go();
+    come_and_go();
+    // tokio keeps some of what it has used for the next time.
+    let left: Vec<_> = (0..4).map(|_| live(come_and_go)).collect();
+    assert!(left.iter().all(|left| *left < 100), "{left:?}");
 }

@@ -1,0 +1,118 @@
+//! A process that is stopped (SIGSTOP, a debugger, a suspended machine) and goes
+//! on has fallen silent, and it is nobody's fault.
+#![cfg(unix)]
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    env,
+    io::{BufRead, BufReader, Write, stdin},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tower_readiness::{Readiness, State, Subsystem, watch::RuntimeWatch};
+
+const TTL: Duration = Duration::from_millis(600);
+/// Says to a child that it is one.
+const CHILD: &str = "TOWER_READINESS_TEST_STOPPED";
+
+/// Beats, and says so, until it is told to be silent; and says when that was
+/// found.
+fn child() {
+    let silent = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&silent);
+    thread::spawn(move || {
+        let mut line = String::new();
+        while stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
+            told.store(true, Ordering::Relaxed);
+        }
+        // Whoever told is gone.
+        std::process::exit(1);
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let readiness = Readiness::builder()
+            .subsystem(Subsystem::new("policy").ttl(TTL).vital())
+            .build()
+            .unwrap();
+        let watch = RuntimeWatch::default().stalled_after(TTL);
+        readiness.watch_runtime(watch).unwrap();
+        let policy = readiness.reporter("policy").unwrap();
+        policy.ready();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TTL / 8).await;
+                if !silent.load(Ordering::Relaxed) {
+                    policy.heartbeat();
+                    println!("beat");
+                }
+            }
+        });
+        let mut subscription = readiness.subscribe();
+        while let Ok(snapshot) = subscription.changed().await {
+            for view in snapshot.subsystems() {
+                if view.state() == State::Stale {
+                    println!("stale {}", view.name());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn whoever_beats_again_within_one_ttl_does_not_turn_stale() {
+    if env::var_os(CHILD).is_some() {
+        return child();
+    }
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg("whoever_beats_again_within_one_ttl_does_not_turn_stale")
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to_child = child.stdin.take().unwrap();
+    let from_child = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = from_child.lines().map_while(Result::ok);
+    let pid = Pid::from_child(&child);
+
+    let mut seen = Vec::new();
+    let mut beats = |count: usize| {
+        let of_child = lines.by_ref().filter(|line| line.starts_with(['b', 's']));
+        let mut beats = 0;
+        for line in of_child {
+            beats += usize::from(line == "beat");
+            seen.push(line);
+            if beats == count {
+                break;
+            }
+        }
+        seen.iter().filter(|line| line.starts_with("stale")).count()
+    };
+    assert_eq!(beats(8), 0);
+    for _ in 0..2 {
+        kill_process(pid, Signal::STOP).unwrap();
+        // What it takes for every ttl to be over, were time to count.
+        thread::sleep(TTL * 3);
+        kill_process(pid, Signal::CONT).unwrap();
+        assert_eq!(beats(24), 0, "three ttls long");
+    }
+
+    // Silence is found all the same.
+    to_child.write_all(b"hush\n").unwrap();
+    let stale = lines.find(|line| line == "stale policy");
+    assert!(stale.is_some());
+    drop(to_child);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
