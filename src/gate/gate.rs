@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     probe::{ProbeResponse, Probes},
-    report::{Core, Jobs, Scope},
+    report::{Core, Scope},
     state::{OpenWord, Phase, Reason, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlight, Shards},
 };
@@ -120,7 +120,7 @@ impl Gate {
             };
             core.observe(id, policy.counts_in_flight, classifier)
         });
-        Jobs::start(&core);
+        core.jobs().start();
         Self {
             open: core.open_word(id),
             core,
@@ -203,7 +203,7 @@ impl Gate {
 
     /// Starts what could not start where there was no runtime.
     pub(super) fn start_jobs(&self) {
-        Jobs::start(&self.core);
+        self.core.jobs().start();
     }
 
     /// What a request would be judged by now.

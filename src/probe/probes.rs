@@ -7,7 +7,7 @@ use super::{
     text,
 };
 use crate::{
-    report::{Core, Jobs, Readiness},
+    report::{Core, Readiness},
     state::{Condition, Data, Phase, ScopeId, Verdict},
 };
 use bytes::Bytes;
@@ -175,7 +175,7 @@ impl Probes {
 
     /// Starts what could not start where there was no runtime.
     pub(super) fn start_jobs(&self) {
-        Jobs::start(self.0.readiness.core());
+        self.0.readiness.core().jobs().start();
     }
 
     /// The answer to `request`, or `None` if it is not for a probe.

@@ -1,7 +1,6 @@
 use super::{
     core::{Core, Desk, now},
     error::BuildError,
-    jobs::Jobs,
     name,
     readiness::Readiness,
     subsystem::Subsystem,
@@ -131,7 +130,7 @@ impl Builder {
                 core.follow(slot);
             }
         }
-        Jobs::start(&core);
+        core.jobs().start();
         Ok(Readiness::new(core))
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Core {
     ended: AtomicBool,
     traffic: Traffic,
     pub(super) keeper: Keeper,
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
 }
 
 /// What only writers need to know. Whoever holds it is the writer.
@@ -54,7 +54,7 @@ impl Core {
             ended: AtomicBool::new(false),
             traffic: Traffic::default(),
             keeper: Keeper::new(now().monotonic),
-            jobs: Jobs::default(),
+            jobs: Arc::default(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Core {
     }
 
     /// What runs beside the subsystems.
-    pub(crate) fn jobs(&self) -> &Jobs {
+    pub(crate) fn jobs(&self) -> &Arc<Jobs> {
         &self.jobs
     }
 

@@ -4,7 +4,6 @@
 //! soon as one is met, by whoever reports or reads there. Should that runtime
 //! end, it starts again on the next one.
 
-use super::core::Core;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -21,9 +20,9 @@ use tokio::{runtime::Handle, task::AbortHandle};
 
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Begins a job. What it returns does not keep the registry alive, and is
-/// dropped when that ends.
-pub(crate) type Start = Arc<dyn Fn(&Arc<Core>) -> Running + Send + Sync>;
+/// Begins a job, unless there is nothing left to do it for. What it returns
+/// does not keep the registry alive, and is dropped when that ends.
+pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum JobId {
@@ -111,21 +110,20 @@ impl Jobs {
 
     /// Starts what does not run, if there is a runtime here.
     #[inline]
-    pub(crate) fn start(core: &Arc<Core>) {
-        if core.jobs().idle.load(Ordering::Relaxed) {
-            Self::start_idle(core);
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.idle.load(Ordering::Relaxed) {
+            self.start_idle();
         }
     }
 
     #[cold]
-    fn start_idle(core: &Arc<Core>) {
+    fn start_idle(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let jobs = core.jobs();
-        jobs.idle.store(false, Ordering::Release);
+        self.idle.store(false, Ordering::Release);
         let idle: Vec<_> = {
-            let table = jobs.table();
+            let table = self.table();
             let idle = table
                 .jobs
                 .iter()
@@ -135,10 +133,10 @@ impl Jobs {
         };
         for (id, start, runs) in idle {
             let guard = Guard {
-                core: Arc::clone(core),
+                jobs: Arc::clone(self),
                 runs: Arc::clone(&runs),
             };
-            let running = start(core);
+            let Some(running) = start() else { continue };
             // Outside of the lock, for a runtime that shuts down drops it at
             // once.
             let task = runtime.spawn(async move {
@@ -146,7 +144,7 @@ impl Jobs {
                 running.await;
             });
             let handle = task.abort_handle();
-            let mut table = jobs.table();
+            let mut table = self.table();
             match table.jobs.get_mut(&id) {
                 Some(job) if Arc::ptr_eq(&job.runs, &runs) => job.handle = Some(handle),
                 // Removed meanwhile.
@@ -161,14 +159,14 @@ impl Jobs {
 
 /// Dropped with the task, as when its runtime ends.
 struct Guard {
-    core: Arc<Core>,
+    jobs: Arc<Jobs>,
     runs: Arc<AtomicBool>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.runs.store(false, Ordering::Release);
-        self.core.jobs().idle.store(true, Ordering::Release);
+        self.jobs.idle.store(true, Ordering::Release);
     }
 }
 

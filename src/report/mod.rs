@@ -6,6 +6,7 @@
 
 mod builder;
 mod core;
+mod employ;
 mod error;
 mod jobs;
 mod keeper;
@@ -17,6 +18,7 @@ mod reporter;
 mod scope;
 mod subscription;
 mod subsystem;
+mod timekeeping;
 mod voice;
 
 #[cfg(all(test, tower_readiness_loom))]
@@ -37,7 +39,7 @@ pub use self::{
 };
 pub(crate) use self::{
     core::Core,
-    jobs::{JobId, Jobs, Start},
+    jobs::{JobId, Start},
     subsystem::bounded,
     voice::Voice,
 };

@@ -1,7 +1,6 @@
 use super::{
     core::Core,
     error::{Ended, WaitError},
-    jobs::Jobs,
 };
 use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, Verdict};
 use std::{fmt, sync::Arc};
@@ -155,7 +154,7 @@ impl Readiness {
     }
 
     async fn wait_for<R>(&self, find: impl FnMut(&Data) -> Option<R>) -> R {
-        Jobs::start(self.core());
+        self.core().jobs().start();
         match self.core().wait_for(find).await {
             Ok(found) => found,
             // It ends when the last handle goes, and this is one.

@@ -1,7 +1,7 @@
 use super::{
     core::now,
     error::{AddError, AttributeError, ClaimError},
-    jobs::{JobId, Jobs},
+    jobs::JobId,
     name,
     readiness::Readiness,
     subsystem::Subsystem,
@@ -121,7 +121,7 @@ enum Parting {
 impl Reporter {
     pub(crate) fn new(readiness: Readiness, slot: Slot, declaration: Arc<Declaration>) -> Self {
         let core = readiness.core();
-        Jobs::start(core);
+        core.jobs().start();
         Self {
             voice: Voice::new(core, slot, declaration),
             readiness,

@@ -1,4 +1,4 @@
-use super::{core::Core, error::Ended, jobs::Jobs, readiness::Readiness};
+use super::{core::Core, error::Ended, readiness::Readiness};
 use crate::state::Snapshot;
 use std::{fmt, sync::Arc};
 
@@ -54,7 +54,7 @@ impl Subscription {
     /// When the registry is gone and its last snapshot has been given.
     pub async fn changed(&mut self) -> Result<Snapshot, Ended> {
         let Self { core, seen } = self;
-        Jobs::start(core);
+        core.jobs().start();
         core.wait_for(|data| (data.version > *seen).then_some(()))
             .await?;
         // Newer still, perhaps; never older than what was found.

@@ -1,8 +1,6 @@
 use super::{
     core::{Core, now},
-    jobs::{JobId, Jobs, Start},
     keeper::Pulse,
-    subsystem::Subsystem,
 };
 use crate::state::{Declaration, Slot, State, SubsystemView, text};
 use std::sync::Arc;
@@ -67,7 +65,7 @@ impl Voice {
             let new = !view.says(state, reason);
             ((), new.then(|| view.report(state, reason, now())))
         });
-        Jobs::start(&self.core);
+        self.core.jobs().start();
     }
 
     /// Lets `change` set the next view, unless it gives none. `None` if the
@@ -93,19 +91,4 @@ impl Voice {
 /// What is kept of a reason; an empty one is none.
 pub(crate) fn shortened(reason: &str) -> Option<&str> {
     Some(text::cut(reason, text::MAX_BYTES)).filter(|reason| !reason.is_empty())
-}
-
-impl Core {
-    /// Takes on what runs for a subsystem.
-    pub(super) fn employ(&self, slot: Slot, subsystem: &Subsystem, declaration: &Arc<Declaration>) {
-        if declaration.is_timed() {
-            self.hire_keeper();
-        }
-        if let Some(check) = subsystem.check.clone() {
-            let declaration = Arc::clone(declaration);
-            let start: Start =
-                Arc::new(move |core| check(Voice::new(core, slot, Arc::clone(&declaration))));
-            self.jobs().add(JobId::Check(slot), || start);
-        }
-    }
 }

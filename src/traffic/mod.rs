@@ -3,11 +3,13 @@
 
 mod classify;
 mod drift;
+mod flights;
 mod in_flight;
 mod lame_duck;
 mod outcome;
 mod outcomes;
 mod refused;
+mod shard;
 mod shards;
 mod watch;
 mod window;
@@ -24,12 +26,8 @@ pub use self::{
     watch::{TrafficWatch, TrafficWatchError},
 };
 pub(crate) use self::{
-    in_flight::Flights,
-    lame_duck::LameDuck,
-    outcome::{Answered, Observed},
-    outcomes::Outcomes,
-    refused::Refused,
-    shards::Shards,
+    flights::Flights, lame_duck::LameDuck, outcome::Answered, outcomes::Outcomes, refused::Refused,
+    shard::Observed, shards::Shards,
 };
 
 /// The counters of one registry.

@@ -1,49 +1,5 @@
-use super::{classify::ClassifyOutcome, in_flight::InFlight};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
-
-/// What became of the requests of one shard that were admitted while ready.
-///
-/// Each of them counts once, at its end, so that what has failed is never more
-/// than there was.
-#[derive(Default)]
-pub(crate) struct Observed {
-    answered: AtomicU64,
-    failed: AtomicU64,
-    /// `None` for the one that is built in.
-    classifier: Option<Arc<dyn ClassifyOutcome>>,
-}
-
-impl Observed {
-    pub(super) fn by(classifier: Option<Arc<dyn ClassifyOutcome>>) -> Self {
-        Self {
-            classifier,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn classifier(&self) -> Option<&dyn ClassifyOutcome> {
-        self.classifier.as_deref()
-    }
-
-    #[cold]
-    pub(crate) fn count_failed(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
-    }
-}
+use super::{in_flight::InFlight, shard::Observed};
+use std::thread;
 
 impl InFlight {
     /// Where the outcome of the request goes, if anybody wants to know it.
@@ -82,13 +38,12 @@ impl Drop for Answered {
     #[inline]
     fn drop(&mut self) {
         if let Some(observed) = self.0.as_ref().and_then(InFlight::observed) {
-            let count = if thread::panicking() {
+            if thread::panicking() {
                 // Most likely the body did.
-                &observed.failed
+                observed.count_failed();
             } else {
-                &observed.answered
-            };
-            count.fetch_add(1, Ordering::Relaxed);
+                observed.count_answered();
+            }
         }
     }
 }

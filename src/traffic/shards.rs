@@ -1,4 +1,8 @@
-use super::{classify::ClassifyOutcome, in_flight::InFlight, outcome::Observed};
+use super::{
+    classify::ClassifyOutcome,
+    in_flight::InFlight,
+    shard::{Observed, Shard},
+};
 use std::{
     sync::{
         Arc,
@@ -6,16 +10,6 @@ use std::{
     },
     thread,
 };
-
-/// Its owners are what is in flight. A request must own something that outlives
-/// the layer anyway, so the one atomic step which that takes does both.
-///
-/// Two cache lines, for processors fetch them in pairs.
-#[derive(Default)]
-#[repr(align(128))]
-pub(super) struct Shard {
-    pub(super) observed: Option<Observed>,
-}
 
 /// One for each thread, so that threads do not disturb each other.
 pub(crate) struct Shards(Box<[Arc<Shard>]>);
@@ -66,14 +60,4 @@ fn thread_number() -> usize {
     thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
     // While a thread ends, its number may be gone.
     NUMBER.try_with(|number| *number).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_do_not_share_a_cache_line() {
-        assert_eq!(align_of::<Shard>(), 128);
-    }
 }

@@ -1,6 +1,6 @@
 use super::{delays::Delays, error::WatchError};
 use crate::{
-    report::{AddError, Core, JobId, Jobs, Readiness, Start, Subsystem, Voice, bounded},
+    report::{AddError, Core, JobId, Readiness, Start, Subsystem, Voice, bounded},
     state::State,
 };
 use std::{
@@ -120,9 +120,9 @@ impl Readiness {
         // Whoever calls this has had a turn just now.
         reporter.ready();
         let voice = reporter.into_voice();
-        let start: Start = Arc::new(move |_| Box::pin(beat(voice.clone(), watch.clone())));
+        let start: Start = Arc::new(move || Some(Box::pin(beat(voice.clone(), watch.clone()))));
         core.jobs().add(JobId::Watch(NAME), || start);
-        Jobs::start(core);
+        core.jobs().start();
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 use super::error::WatchError;
 use crate::{
-    report::{Core, JobId, Jobs, Readiness, Start, Subsystem, Voice},
+    report::{Core, JobId, Readiness, Start, Subsystem, Voice},
     state::State,
     traffic::{Change, Judge, TrafficWatch},
 };
@@ -34,12 +34,13 @@ impl Readiness {
             .map_err(|_| WatchError::Twice { what: NAME })?;
         reporter.ready();
         let voice = reporter.into_voice();
-        let start: Start = Arc::new(move |core| {
+        let core = Arc::downgrade(self.core());
+        let start: Start = Arc::new(move || {
             let judge = Judge::new(watch.clone());
-            Box::pin(judge_on(Arc::clone(core), voice.clone(), judge))
+            Some(Box::pin(judge_on(core.upgrade()?, voice.clone(), judge)))
         });
         self.core().jobs().add(JobId::Watch(NAME), || start);
-        Jobs::start(self.core());
+        self.core().jobs().start();
         Ok(())
     }
 }

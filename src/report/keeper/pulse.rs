@@ -27,13 +27,13 @@ impl Pulse {
         fence(Ordering::SeqCst);
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
     /// The count, after having published something: the other half of
     /// [`beat_before_looking`](Self::beat_before_looking).
-    pub(super) fn count_after_publishing(&self) -> u64 {
+    pub(crate) fn count_after_publishing(&self) -> u64 {
         fence(Ordering::SeqCst);
         self.count()
     }

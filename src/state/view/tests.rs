@@ -352,6 +352,23 @@ fn a_report_beside_a_check_counts_at_once() {
     );
 }
 
+#[test]
+fn a_check_that_agrees_with_a_report_does_not_put_it_off() {
+    let declaration = Declaration {
+        checked: true,
+        hold_down: Some(HOLD_DOWN),
+        ..declaration(Role::Required, false, true)
+    };
+    let at = now();
+    let up = SubsystemView::declared(declaration, at).report(State::Ready, None, at);
+    let down = up.report(State::Failing, Some("reset"), at);
+    let until = Some(at.monotonic + HOLD_DOWN);
+    let agreed = down.check(State::Failing, Some("timeout"), thresholds(3, 1), at);
+    assert_eq!((agreed.due(), agreed.state()), (until, State::Ready));
+    let back = down.check(State::Ready, None, thresholds(3, 1), at);
+    assert_eq!((back.due(), back.damped()), (None, None), "it knows better");
+}
+
 // === silence ===
 
 #[test]

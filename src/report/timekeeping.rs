@@ -1,0 +1,132 @@
+//! What time alone changes is published like any other report, so that every
+//! surface sees it in the same version. One task does so when it is due; whoever
+//! reads and notices first does it instead, for the task's runtime may be what
+//! hangs.
+
+use super::{
+    core::{Core, now},
+    jobs::JobId,
+    keeper::Event,
+};
+use crate::{
+    state::{Moment, Phase, ScopeId, Slot, SubsystemView},
+    traffic::{ClassifyOutcome, Shards},
+};
+use std::{sync::Arc, time::Duration};
+
+impl Core {
+    /// Follows what was published of the subsystem in `slot`; to be called
+    /// after each publication that touched it.
+    pub(super) fn follow(&self, slot: Slot) {
+        self.keeper.follow(slot, now().monotonic, |follow| {
+            self.look(|data| follow(data.views.get(slot).map(|view| &**view)));
+        });
+    }
+
+    /// Publishes what is overdue, if anything is. For readers, so cheap as long
+    /// as nothing is.
+    #[inline]
+    pub(crate) fn notice(&self) {
+        if self.keeper.is_waiting() {
+            self.keep(now());
+        }
+    }
+
+    /// How long there is nothing to publish, unless somebody reports; `None`
+    /// for ever.
+    pub(crate) fn nothing_due_for(&self) -> Option<Duration> {
+        let due = self.keeper.due()?;
+        Some(due.saturating_duration_since(now().monotonic))
+    }
+
+    /// Publishes what time alone has changed, if it is time to look.
+    #[cold]
+    pub(crate) fn keep(&self, at: Moment) {
+        let outcomes = &self.traffic().outcomes;
+        let sample = || outcomes.sample(at.monotonic.into()).map(Into::into);
+        for (slot, declaration, event) in self.keeper.look(at.monotonic, sample) {
+            let published = self.update(|_, draft| {
+                let view = draft.view(slot)?;
+                if !Arc::ptr_eq(view.declaration(), &declaration) {
+                    return None;
+                }
+                let next = happened(view, &event, draft.phase(), at)?;
+                draft.set(slot, Some(next));
+                Some(())
+            });
+            if let (Some(()), Event::Silence { pulse, seen, .. }) = (published, event) {
+                if pulse.count_after_publishing() != seen {
+                    // It spoke while we said that it did not, and may have
+                    // found that what it said is what is published.
+                    self.update(|_, draft| {
+                        let view = draft.view(slot)?.speak_again(at)?;
+                        draft.set(slot, Some(view));
+                        Some(())
+                    });
+                }
+            }
+        }
+    }
+
+    /// Takes on a keeper, unless there is one.
+    pub(super) fn hire_keeper(self: &Arc<Self>) {
+        self.jobs().add(JobId::Keeper, || {
+            let core = Arc::downgrade(self);
+            Arc::new(move || Some(Box::pin(keep_time(core.upgrade()?))))
+        });
+    }
+
+    /// Observes what becomes of the requests of a layer: the counters for them.
+    pub(crate) fn observe(
+        self: &Arc<Self>,
+        scope: ScopeId,
+        in_flight: bool,
+        classifier: Option<&Arc<dyn ClassifyOutcome>>,
+    ) -> Arc<Shards> {
+        let now = now().monotonic.into();
+        let traffic = self.traffic();
+        let shards = traffic.observe(scope, in_flight, classifier, now);
+        self.follow_disputes();
+        self.keeper
+            .expect(traffic.outcomes.sample(now).map(Into::into));
+        self.hire_keeper();
+        shards
+    }
+
+    /// Follows which gates refuse what the checks see no reason to.
+    pub(super) fn follow_disputes(&self) {
+        let is_disputed = |scope| self.look(|data| data.is_disputed(scope));
+        let now = now().monotonic.into();
+        self.traffic().outcomes.dispute(now, is_disputed);
+    }
+}
+
+/// What has become of a subsystem, or `None` if it is as it was.
+fn happened(
+    view: &SubsystemView,
+    event: &Event,
+    phase: Phase,
+    at: Moment,
+) -> Option<SubsystemView> {
+    match event {
+        Event::Silence {
+            lasted,
+            pulse,
+            seen,
+        } => {
+            let silent = pulse.count() == *seen && view.awaits_sign_of_life().is_some();
+            // While it drains, tasks end in any order.
+            let counts = silent && phase < Phase::Draining;
+            counts.then(|| view.fall_silent(*lasted, at))
+        }
+        Event::Life => view.speak_again(at),
+        Event::Time => view.pass_time(at),
+    }
+}
+
+async fn keep_time(core: Arc<Core>) {
+    loop {
+        core.keeper.wait().await;
+        core.keep(now());
+    }
+}
