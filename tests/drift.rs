@@ -434,6 +434,17 @@ async fn head_requests_count_although_nobody_reads_their_body() {
 // === the window ===
 
 #[tokio::test(start_paused = true)]
+async fn the_window_slides_although_nobody_looks() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    assert!(readiness.drift().is_some());
+    drop(layer);
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    let window = readiness.drift().unwrap().window();
+    assert!(window >= Duration::from_secs(300) && window <= Duration::from_secs(305));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_window_slides() {
     let (readiness, _storage) = ready();
     let layer = observing(&readiness);

@@ -118,6 +118,12 @@ async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
             tokio::task::yield_now().await;
         }
     };
+    for late in [500, 500, 500, 0] {
+        for _ in 0..20 {
+            beat(late).await;
+        }
+        assert_eq!(runtime(&readiness), State::Ready, "it has just begun");
+    }
     for _ in 0..200 {
         beat(0).await;
     }
@@ -137,7 +143,11 @@ async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
     let view = snapshot.subsystem("runtime").unwrap();
     let shown = ["delay_p50", "delay_p99"].map(|key| view.attribute(key).unwrap());
     assert_eq!(shown, ["0ms", "200ms"]);
-    for _ in 0..110 {
+    for _ in 0..140 {
+        beat(80).await;
+    }
+    assert_eq!(runtime(&readiness), State::Degraded, "not much better");
+    for _ in 0..140 {
         beat(0).await;
     }
     assert_eq!(runtime(&readiness), State::Ready);
@@ -265,13 +275,18 @@ async fn time_spent_refusing_while_all_checks_pass_is_drift() {
             })
         })
     };
+    let cache = Check::every(second);
+    let cache = Subsystem::new("cache").check(cache, || std::future::ready(Outcome::ready()));
     let readiness = Readiness::builder()
         .subsystem(database)
+        .subsystem(cache)
         .subsystem(Subsystem::new("storage"))
+        .scope("storage-only", ["storage", "cache"])
         .build()
         .unwrap();
     let _layer = ReadinessLayer::new(&readiness).observe_outcomes();
     let storage = readiness.reporter("storage").unwrap();
+    assert!(readiness.drift().is_some());
     let refusing = || readiness.drift().unwrap().refusing();
     tokio::time::sleep(second * 10).await;
     assert_eq!(refusing(), Duration::ZERO, "it has yet to start");
@@ -288,6 +303,11 @@ async fn time_spent_refusing_while_all_checks_pass_is_drift() {
     up.store(true, Ordering::Relaxed);
     tokio::time::sleep(second * 5).await;
     assert!(refusing() > agreed);
+    // A layer that comes later sees at once that it is so.
+    let scope = readiness.scope("storage-only").unwrap();
+    let _layer = ReadinessLayer::gate(&scope).observe_outcomes();
+    tokio::time::sleep(second * 5).await;
+    assert_eq!(scope.drift().unwrap().refusing(), second * 5);
     storage.ready();
     let all = refusing();
     tokio::time::sleep(second * 5).await;

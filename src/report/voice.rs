@@ -92,3 +92,34 @@ impl Voice {
 pub(crate) fn shortened(reason: &str) -> Option<&str> {
     Some(text::cut(reason, text::MAX_BYTES)).filter(|reason| !reason.is_empty())
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::super::{Readiness, Subsystem};
+    use crate::state::State;
+
+    #[test]
+    fn a_voice_does_not_speak_for_whoever_takes_the_place_of_its_subsystem() {
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let old = readiness.add(Subsystem::new("tenant")).unwrap();
+        let voice = readiness.add(Subsystem::new("spare")).unwrap().into_voice();
+        let spoken = voice.clone();
+        old.retire();
+        spoken.report(State::Ready, "");
+        let reporter = |voice: super::Voice| {
+            let (slot, declaration) = (voice.slot, voice.declaration.clone());
+            super::super::Reporter::new(readiness.clone(), slot, declaration)
+        };
+        reporter(voice.clone()).retire();
+        // They find the places that were left, the last one first.
+        let new = readiness.add(Subsystem::new("spare")).unwrap();
+        assert_eq!(readiness.snapshot().subsystems().count(), 1);
+        voice.report(State::Failing, "not my place");
+        assert!(voice.look(|_| ()).is_none());
+        assert!(voice.change(|_| ((), None)).is_none());
+        let snapshot = readiness.snapshot();
+        let state = snapshot.subsystem("spare").unwrap().state();
+        assert_eq!(state, State::Starting);
+        drop(new);
+    }
+}

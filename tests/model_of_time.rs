@@ -1,0 +1,164 @@
+//! Random histories of one subsystem whose silence counts and whose reports are
+//! held down, on tokio's paused clock: at every moment, what is published is
+//! what a reader of the documentation would expect.
+
+use futures_util::FutureExt;
+use proptest::{collection::vec, prelude::*, sample::select};
+use tokio::time::{Duration, Instant, advance};
+use tower_readiness::{Readiness, Reporter, State, Subsystem};
+
+const TTL: Duration = Duration::from_secs(4);
+const HOLD_DOWN: Duration = Duration::from_secs(1);
+/// How long a beat may take to be seen.
+const LOOK: Duration = Duration::from_secs(1);
+/// Time goes on in steps of this.
+const TICK: Duration = Duration::from_millis(100);
+
+const STATES: [State; 5] = [
+    State::Starting,
+    State::Ready,
+    State::Degraded,
+    State::Failing,
+    State::Dead,
+];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Say(State),
+    Beat,
+    Pass(u32),
+    Drain,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => select(&STATES[..]).prop_map(Step::Say),
+        8 => Just(Step::Say(State::Ready)),
+        8 => Just(Step::Beat),
+        16 => (1..60_u32).prop_map(Step::Pass),
+        1 => Just(Step::Drain),
+    ]
+}
+
+/// What the documentation lets one expect.
+struct Model {
+    said: Option<State>,
+    /// The last report or beat.
+    sign: Instant,
+    /// The first report of being down since it was up.
+    down_since: Option<Instant>,
+    draining: bool,
+    /// What was published before the last step.
+    was: State,
+}
+
+impl Model {
+    fn check(&mut self, is: State) {
+        let now = Instant::now();
+        let silent_for = now - self.sign;
+        let Some(said) = self.said else {
+            assert_eq!(is, State::Starting, "nothing was said");
+            return;
+        };
+        if is == State::Stale {
+            // A beat is seen at the next look.
+            let not_seen_yet = self.was == State::Stale && silent_for <= LOOK;
+            assert!(silent_for >= TTL || not_seen_yet, "{silent_for:?}");
+            assert!(!self.draining || self.was == State::Stale, "it drains");
+        } else {
+            let too_long = silent_for > TTL + LOOK + TICK;
+            assert!(!too_long || self.draining, "{silent_for:?}");
+            let held_down = |since| now - since <= HOLD_DOWN + TICK;
+            let damped = is.is_up() && !said.is_up() && said != State::Dead;
+            assert!(
+                is == said || damped && self.down_since.is_some_and(held_down),
+                "{is} although {said} was said"
+            );
+        }
+        self.was = is;
+    }
+}
+
+fn say(reporter: &Reporter, state: State) {
+    match state {
+        State::Starting => reporter.starting("again"),
+        State::Ready => reporter.ready(),
+        State::Degraded => reporter.degraded("slow"),
+        State::Failing => reporter.failing("gone"),
+        _ => reporter.dead("gone for good"),
+    }
+}
+
+/// What is published, without looking for what is overdue.
+fn published(readiness: &Readiness) -> State {
+    let mut subscription = readiness.subscribe();
+    let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
+    snapshot.subsystem("link").unwrap().state()
+}
+
+async fn run(steps: Vec<Step>) {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("link").ttl(TTL).hold_down(HOLD_DOWN))
+        .build()
+        .unwrap();
+    let link = readiness.reporter("link").unwrap();
+    let mut model = Model {
+        said: None,
+        sign: Instant::now(),
+        down_since: None,
+        draining: false,
+        was: State::Starting,
+    };
+    for step in steps {
+        match step {
+            Step::Say(state) => {
+                let before = published(&readiness);
+                say(&link, state);
+                model.said = Some(state);
+                model.sign = Instant::now();
+                let is = published(&readiness);
+                if state.is_up() || state == State::Dead || !before.is_up() {
+                    assert_eq!(is, state, "at once");
+                }
+                if state.is_up() || state == State::Dead {
+                    model.down_since = None;
+                } else if before.is_up() {
+                    model.down_since.get_or_insert(Instant::now());
+                }
+                model.was = is;
+            }
+            Step::Beat => {
+                link.heartbeat();
+                model.sign = Instant::now();
+            }
+            Step::Pass(ticks) => {
+                for _ in 0..ticks {
+                    advance(TICK).await;
+                    for _ in 0..4 {
+                        tokio::task::yield_now().await;
+                    }
+                    model.check(published(&readiness));
+                }
+            }
+            Step::Drain => {
+                readiness.drain();
+                model.draining = true;
+            }
+        }
+        model.check(published(&readiness));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_published_is_what_one_would_expect(steps in vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(run(steps));
+    }
+}
