@@ -1,20 +1,27 @@
 //! A gRPC server behind the layer: a refused call fails with `UNAVAILABLE`,
-//! which gRPC clients know to retry, and the same port answers the probes.
+//! which gRPC clients know to retry, and the same port answers the probes and
+//! gRPC health checks.
 //!
 //! It is its own client first and shows a few calls, then it goes on serving:
 //!
 //! ```sh
-//! cargo run --example tonic
-//! PORT=8080 cargo run --example tonic
-//! ONCE=1 cargo run --example tonic # ends after the calls
+//! cargo run --features grpc --example tonic
+//! PORT=8080 cargo run --features grpc --example tonic
+//! ONCE=1 cargo run --features grpc --example tonic # ends after the calls
 //! ```
 
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::post,
+};
 use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
-use http::uri::PathAndQuery;
+use http::{StatusCode, uri::PathAndQuery};
 use std::{
     convert::Infallible,
     env,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,11 +30,12 @@ use tonic::{
     Code, Request, Response, Status,
     body::Body,
     server::NamedService,
+    service::Routes,
     transport::{Channel, Server, server::TcpIncoming},
 };
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
-use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -35,16 +43,26 @@ type Error = Box<dyn std::error::Error>;
 async fn main() -> Result<(), Error> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["index"])
         .build()?;
-    let storage = readiness.reporter("storage")?;
+    let storage = Arc::new(readiness.reporter("storage")?);
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+    let layer = ReadinessLayer::new(&readiness)
+        // For the demo only.
+        .exempt(|head| head.uri().path().starts_with("/demo/storage/"));
+    let demo = Router::new()
+        .route("/demo/storage/{state}", post(flip))
+        .with_state(Arc::clone(&storage));
     let server = Server::builder()
         .accept_http1(true) // What most probes speak, the kubelet's for one.
-        .layer(ReadinessLayer::new(&readiness))
+        .layer(layer)
+        .add_routes(Routes::from(demo))
+        .add_service(readiness.grpc_health())
         .add_service(Greeter)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), shutdown);
     let server = tokio::spawn(server);
@@ -96,6 +114,22 @@ fn show(expected: Code, outcome: Result<String, Status>) -> Result<(), Error> {
     }
 }
 
+/// `POST /demo/storage/{state}`
+async fn flip(
+    State(storage): State<Arc<Reporter>>,
+    Path(state): Path<String>,
+) -> Result<String, (StatusCode, &'static str)> {
+    match state.as_str() {
+        "ready" => storage.ready(),
+        "failing" => storage.failing("connection refused"),
+        _ => {
+            let message = "the states are ready and failing\n";
+            return Err((StatusCode::BAD_REQUEST, message));
+        }
+    }
+    Ok(format!("storage is {state}\n"))
+}
+
 fn print_walk_through(address: SocketAddr) {
     println!(
         "
@@ -105,6 +139,17 @@ The probes, over HTTP/2 and HTTP/1.1
   curl -i --http2-prior-knowledge http://{address}/readyz
   curl -i http://{address}/readyz
   curl -i http://{address}/livez
+
+gRPC health checks of readiness (no name, or `readiness`), `liveness`, `startup`, the scope
+`search` (whose index never comes up here), a subsystem, and of nothing there is
+  grpcurl -plaintext {address} grpc.health.v1.Health/Check
+  grpcurl -plaintext -d '{{\"service\": \"search\"}}' {address} grpc.health.v1.Health/Check
+  grpcurl -plaintext -d '{{\"service\": \"nobody\"}}' {address} grpc.health.v1.Health/Check
+In a terminal of its own, each change as it comes
+  grpcurl -plaintext {address} grpc.health.v1.Health/Watch
+Fail and recover: calls are refused, health checks are not
+  curl -i -X POST http://{address}/demo/storage/failing
+  curl -i -X POST http://{address}/demo/storage/ready
 
 End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill."
     );

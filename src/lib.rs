@@ -86,6 +86,7 @@
 //! - [`probe`]: what probes answer
 //! - [`drain`]: how the process ends
 //! - [`watch`]: what the crate reports of the process by itself
+//! - `notify`: mirrors for gRPC (feature `grpc`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose what is required, how reports stay true, and how
@@ -94,6 +95,7 @@
 //! # Features
 //!
 //! - `check`: asks subsystems at an interval (module `check`).
+//! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
 //! - `server`: the admin listener, which answers the probes on an address of
 //!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
@@ -114,6 +116,8 @@ pub mod check;
 pub mod drain;
 pub mod gate;
 pub mod guide;
+#[cfg(feature = "grpc")]
+pub mod notify;
 pub mod probe;
 mod race;
 mod report;

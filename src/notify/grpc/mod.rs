@@ -1,0 +1,48 @@
+//! gRPC health checking: the `grpc.health.v1.Health` service, answered from the
+//! snapshot.
+//!
+//! ```
+//! use tonic::transport::Server;
+//! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("storage"))
+//!     .subsystem(Subsystem::new("index").optional())
+//!     .scope("search", ["index"])
+//!     .build()?;
+//! let router = Server::builder()
+//!     .layer(ReadinessLayer::new(&readiness))
+//!     .add_service(readiness.grpc_health());
+//! # let _ = router;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | service asked for | serving while |
+//! |---|---|
+//! | `""` (the whole server), `readiness` | the process is [ready](crate::Verdict::is_ready) |
+//! | `liveness` | it is [live](crate::Verdict::is_live) |
+//! | `startup` | it [has started](crate::Verdict::has_started) |
+//! | the name of a scope or a subsystem | that is ready |
+//!
+//! It is not serving until the process has started, and no longer serving, but
+//! for `liveness` and `startup`, from the moment the process drains.
+//!
+//! `Check` of any other name is `NOT_FOUND`. `Watch` of any other name says
+//! `SERVICE_UNKNOWN` and goes on, for a subsystem may be added later. A watch
+//! gets the newest status and never a history: a client that does not read
+//! holds up nothing and is told the latest when it does. Watches end when the
+//! process [closes](crate::Phase::Closing), so that they do not hold up the
+//! server.
+//!
+//! A [`ReadinessLayer`](crate::ReadinessLayer) never refuses this service, nor
+//! counts it as in flight. It tells the names of subsystems to whoever knows
+//! them; serve it where that does not matter, as
+//! [`Detail::Names`](crate::probe::Detail::Names).
+
+mod service;
+mod status;
+mod watch;
+
+pub use self::{service::GrpcHealth, watch::Statuses};
