@@ -142,11 +142,6 @@ pub use self::{
 };
 
 /// Tests the code in the README.
-#[cfg(all(
-    doctest,
-    feature = "check",
-    feature = "server",
-    feature = "signal"
-))]
+#[cfg(all(doctest, feature = "check", feature = "server", feature = "signal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -83,6 +83,22 @@ fn red(body: &str) -> (StatusCode, String) {
 // === verdicts ===
 
 #[tokio::test]
+async fn what_only_a_restart_mends_is_blamed_first() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("worker").vital())
+        .build()
+        .unwrap();
+    let [storage, worker] = ["storage", "worker"].map(|name| readiness.reporter(name).unwrap());
+    storage.failing("no answer");
+    worker.dead("panicked");
+    let request = Request::get("/readyz").body(()).unwrap();
+    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let (_, body) = read(probes.oneshot(request).await.unwrap()).await;
+    assert_eq!(body, "not ready: worker dead, storage failing\n");
+}
+
+#[tokio::test]
 async fn each_probe_follows_its_column_of_the_truth_table() {
     let demo = demo();
     let answers = async || {

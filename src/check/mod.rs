@@ -45,6 +45,11 @@
 //! such a report is discarded. When the reporter is dropped, that is a failure
 //! until the next result.
 //!
+//! A future that is dropped does not end what it has begun on another thread: a
+//! check by `spawn_blocking` that hangs leaves its thread behind, and the next
+//! run takes another. Give such a call a timeout of its own, or let one thread
+//! look and share what it has seen.
+//!
 //! Checks ask whether something is there, and pay for it every few seconds in
 //! every replica: keep them to a ping. What a reporter would notice anyway needs
 //! no check. Ready-made ones for a TCP port, an HTTP upstream, a database and a
@@ -66,8 +71,9 @@ impl Subsystem {
     /// [ttl](Self::ttl) of two intervals (the longest, if the check
     /// [backs off](Check::back_off_to)) and a timeout.
     ///
-    /// A `ask` that only makes a future is asked for one for each run. What it
-    /// returns is anything that is an [`Outcome`]: a `Result<(), E>`, a
+    /// `ask` is called for each run, and makes a future. It is shared by all of
+    /// them, so state that a run needs is cloned into it (an `Arc` of it). What
+    /// the future returns is anything that is an [`Outcome`]: a `Result<(), E>`, a
     /// `Result<Outcome, E>` or an outcome itself, the error being shown as the
     /// reason.
     #[cfg_attr(docsrs, doc(cfg(feature = "check")))]

@@ -110,7 +110,8 @@
 //! | a refusal, also by a gate further inside | does not count |
 //!
 //! Neither do probes, gRPC's health service, nor what was admitted (or is
-//! exempt) although there was a reason to hesitate. Other responses can be
+//! exempt) although there was a reason to hesitate. While there is none, nobody
+//! asks what is exempt, and it counts like the rest. Other responses can be
 //! failures [in your own words](ReadinessLayer::observe_outcomes_with), or,
 //! with the feature `tower-http`, in those of its classifiers.
 //!

@@ -69,8 +69,11 @@
 //!
 //! A connection pool does not know that the database is gone until somebody
 //! needs it. Let a check find out before a user does. It should do the least
-//! that proves the point, against the same pool that requests use, and never
-//! write.
+//! that proves the point, against the same pool that requests use, and not write
+//! to what others share. (A local store is another matter: a file that was moved
+//! away can still be read and written by whoever has it open, so prove a write,
+//! and that the path still leads to the file that is open.) Say in the error
+//! *what* could not be reached: "No such file or directory" alone helps nobody.
 #![cfg_attr(
     feature = "check",
     doc = r##"
@@ -173,7 +176,9 @@ common is [shared](crate::Subsystem::shared), however it is found out; see
 //!
 //! Whoever blocks the threads of the runtime silences every reporter at once.
 //! [`watch_runtime`](crate::Readiness::watch_runtime) notices from a thread of
-//! its own, and liveness turns red, for which a restart is the cure.
+//! its own, and liveness turns red, for which a restart is the cure. (It takes a
+//! supervisor: a process whose runtime is blocked hears no SIGTERM either, and
+//! only SIGKILL ends it.)
 //!
 //! # What the crate does not believe
 //!
@@ -184,5 +189,6 @@ common is [shared](crate::Subsystem::shared), however it is found out; see
 //! | no report or beat for the ttl | stale, `silent for 30s; last report: ready` |
 //! | the process was stopped and goes on | everybody has one more ttl to speak |
 //! | a check hangs, panics, or blocks its thread | failing, failing, stale |
+//! | the runtime is blocked | `runtime` stale, and with it everybody whose silence counts; probes of that runtime time out, those on a [thread](crate::server) answer |
 //! | a check's answer is older than what its owner reported | nothing: it is discarded |
 //! | a dropped reporter or silence while the process drains | nothing: tasks end in any order then |

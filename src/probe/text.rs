@@ -176,16 +176,15 @@ fn write_summary(
             }
         }
     }
-    let mut unnamed = 0_usize;
-    for (index, view) in question
-        .subjects(data)
+    let blamed = question.subjects(data);
+    let mut blamed: Vec<_> = blamed
         .filter(|view| question.blames(view, verdict))
-        .enumerate()
-    {
-        if index >= NAMED {
-            unnamed += 1;
-            continue;
-        }
+        .collect();
+    // Where the runtime hangs, all that live on it have fallen silent. First
+    // comes what only a restart mends.
+    blamed.sort_by_key(|view| view.effect_on_process().vital_dead == 0);
+    let unnamed = blamed.len().saturating_sub(NAMED);
+    for view in blamed.into_iter().take(NAMED) {
         separate(text)?;
         write!(text, "{} {}", view.name(), view.state())?;
         if detail >= Detail::Full && view.state() != State::Ready {

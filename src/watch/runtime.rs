@@ -83,6 +83,11 @@ impl Readiness {
     ///
     /// The thread ends with the registry.
     ///
+    /// A runtime that is blocked for good hears no signal, so the process no
+    /// longer drains on SIGTERM, nor ends at ctrl-c where that was
+    /// [taken over](Self::drain_on_signal): what ends it is the SIGKILL of the
+    /// supervisor that finds liveness red.
+    ///
     /// # Errors
     ///
     /// Outside of a tokio runtime, when a duration is out of its bounds, when

@@ -1,0 +1,160 @@
+//! Everything together: an identity-aware reverse proxy whose parts each report
+//! for themselves. It finds out who asks, whether they may, keeps their session,
+//! and passes the request on; when one of these cannot be done, the gate says so
+//! before the request fails.
+//!
+//! The point is readiness, not security: a token is the name of its bearer.
+//!
+//! Run it and follow what it prints, in a second terminal:
+//!
+//! ```sh
+//! cargo run --example zero_trust_proxy --features check,server
+//! PORT=8080 ADMIN_PORT=9090 cargo run --example zero_trust_proxy --features check,server
+//! ```
+
+mod audit;
+mod authenticate;
+mod authorize;
+mod backend;
+mod demo;
+mod request;
+mod storage;
+mod upstream;
+mod walk_through;
+
+use audit::Audit;
+use authenticate::Authenticate;
+use authorize::Authorize;
+use axum::{Router, middleware, routing::post};
+use axum_reverse_proxy::ReverseProxy;
+use backend::Backend;
+use demo::Demo;
+use request::Parts;
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use storage::Storage;
+use tokio::net::{TcpListener, TcpStream};
+use tower::Layer;
+use tower_readiness::{
+    Action, Readiness, ReadinessLayer, Subsystem,
+    check::Check,
+    server::Address,
+    watch::{RuntimeWatch, TrafficWatch},
+};
+use upstream::Upstream;
+
+/// What the slowest load balancer takes to notice.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
+
+/// Longer than any pause that is to be survived.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// How often the storage is asked, and the directory.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Removed when `main` returns, however it does.
+    let folder = tempfile::Builder::new().prefix("proxy-").tempdir()?;
+    let storage = Arc::new(Storage::create(folder.path())?);
+    let directory = Arc::new(Backend::start(Router::new()).await?);
+    let upstream = Upstream::start().await?;
+
+    let (asked, at) = (Arc::clone(&storage), directory.address());
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("authenticate"))
+        // Silent for longer than a few syncs take, it hangs.
+        .subsystem(Subsystem::new("authorize").ttl(authorize::SYNC_EVERY * 6))
+        // Nobody would notice that the file is gone: whoever has it open goes
+        // on writing, into what the next start will not find.
+        .subsystem(Subsystem::new("storage").check(
+            Check::every(CHECK_EVERY).back_off_to(CHECK_EVERY * 4),
+            move || Arc::clone(&asked).prove(),
+        ))
+        .subsystem(Subsystem::new("proxy"))
+        // The same one stands behind every replica. Required, its outage would
+        // make all of them refuse at once, and nobody could be sent elsewhere.
+        .subsystem(
+            Subsystem::new("directory")
+                .shared()
+                .check(Check::every(CHECK_EVERY).failures(2), move || async move {
+                    TcpStream::connect(at).await.map(drop)
+                }),
+        )
+        // The process can do without its audit log. Secrets are another matter:
+        // what cannot be written down is not shown.
+        .subsystem(Subsystem::new("audit").optional())
+        .scope("secrets", ["audit"])
+        .build()?;
+    // Answers from now on, whatever becomes of the runtime.
+    let admin = readiness.serve_on_thread(admin_address()?)?;
+    readiness.watch_runtime(RuntimeWatch::default().stalled_after(STALLED_AFTER))?;
+    readiness.watch_traffic(TrafficWatch::default())?;
+
+    let authenticate = Arc::new(Authenticate::start(&readiness)?);
+    let authorize = Authorize::start(readiness.reporter("authorize")?);
+    let audit = Audit::start(folder.path(), readiness.reporter("audit")?)?;
+    tokio::spawn(upstream::watch(
+        upstream.address(),
+        readiness.reporter("proxy")?,
+    ));
+
+    let parts = Parts {
+        authenticate: Arc::clone(&authenticate),
+        authorize: Arc::clone(&authorize),
+        storage: Arc::clone(&storage),
+        audit: Arc::clone(&audit),
+    };
+    let proxy = ReverseProxy::new("/", format!("http://{}", upstream.address()));
+    let secrets = ReadinessLayer::gate(readiness.scope("secrets")?);
+    let proxied = Router::new()
+        .route_service("/secrets/{*path}", secrets.layer(proxy.clone()))
+        .fallback_service(proxy)
+        .layer(middleware::from_fn_with_state(parts, request::handle));
+
+    let layer = ReadinessLayer::new(&readiness)
+        // Longer than the slowest part takes to come up, and shorter than
+        // clients wait.
+        .starting(Action::hold(Duration::from_secs(10))?)
+        .exempt(|head| head.uri().path().starts_with("/demo/"))
+        .count_in_flight()
+        .observe_outcomes();
+    let app = Router::new()
+        .route("/demo/{part}/{action}", post(demo::act))
+        .with_state(Arc::new(Demo {
+            authenticate,
+            authorize,
+            storage,
+            audit,
+            upstream,
+            directory,
+        }))
+        .merge(proxied)
+        .layer(layer); // Last, so that it wraps all of the above.
+
+    let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let shutdown = readiness.drain_on_signal(DRAIN_DELAY)?;
+    walk_through::print(listener.local_addr()?, admin.local_addr());
+
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    readiness.run(server).await??;
+    if let Some(drift) = readiness.drift() {
+        let (failed, admitted) = (drift.failed(), drift.admitted());
+        println!("Of {admitted} requests that were admitted while ready, {failed} failed.");
+    }
+    println!("Drained.");
+    Ok(())
+}
+
+/// The default of the admin listener, or another port.
+fn admin_address() -> Result<Address, std::num::ParseIntError> {
+    env::var("ADMIN_PORT").map_or(Ok(Address::default()), |port| {
+        let port: u16 = port.parse()?;
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
+    })
+}
