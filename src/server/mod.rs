@@ -87,9 +87,13 @@
 mod accept;
 mod bind;
 mod builder;
+#[cfg(unix)]
+mod commands;
 mod connection;
 mod error;
 mod handle;
+#[cfg(unix)]
+mod place;
 mod seat;
 mod thread;
 
