@@ -284,7 +284,9 @@ fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Excluded)> {
     let red = format!("not {}", probe.green);
     let says = |line: &str, word: &str| {
         let rest = line.strip_prefix(word);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ':']))
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with(": ") || rest.starts_with(" (degraded)")
+        })
     };
     let (mut details, mut unknown, mut lists) = (String::new(), Vec::new(), false);
     let mut summary = None;
@@ -395,6 +397,7 @@ mod tests {
             (503, "ready\n"),
             (200, "live\n"),
             (200, "readyish\n"),
+            (200, "ready and waiting\n"),
             (200, "OK\n"),
             (200, ""),
             (204, "ready\n"),
