@@ -87,6 +87,7 @@
 //! - [`drain`]: how the process ends
 //! - [`watch`]: what the crate reports of the process by itself
 //! - `server`: probes on a port of their own (feature `server`)
+//! - `client`: health checks without curl (feature `client`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose what is required, how reports stay true, and how
 //!   to end without losing a request
@@ -94,6 +95,9 @@
 //! # Features
 //!
 //! - `check`: asks subsystems at an interval (module `check`).
+//! - `cli`: the command `readiness`, which asks and commands a process.
+//! - `client`: asks a process how it is, blocking and by the standard library
+//!   alone, so that an application can be its own health check command.
 //! - `server`: the admin listener, which answers the probes on an address of
 //!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
@@ -143,6 +147,6 @@ pub use self::{
 };
 
 /// Tests the code in the README.
-#[cfg(all(doctest, feature = "signal"))]
+#[cfg(all(doctest, feature = "client", feature = "signal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

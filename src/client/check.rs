@@ -74,9 +74,9 @@ impl Check {
     /// How many subsystems a process leaves out of one answer.
     pub const MAX_EXCLUDED: usize = 64;
 
-    /// Asks at `address`: where an [admin listener](crate::Readiness) listens,
-    /// or at an application's port with probes at their default paths, which
-    /// gives the verdict alone.
+    /// Asks at `address`: where an admin listener (feature `server`) listens, or
+    /// at an application's port with probes at their default paths, which gives
+    /// the verdict alone.
     ///
     /// A text is an address after `"…".parse::<Address>()?`.
     pub fn new(address: impl Into<Address>) -> Self {
