@@ -86,6 +86,7 @@
 //! - [`probe`]: what probes answer
 //! - [`drain`]: how the process ends
 //! - [`watch`]: what the crate reports of the process by itself
+//! - `notify`: who is told: systemd (feature `systemd`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose what is required, how reports stay true, and how
@@ -97,6 +98,8 @@
 //! - `server`: the admin listener, which answers the probes on an address of
 //!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
+//! - `systemd`: tells systemd how the process is, by sd-notify (on Unix;
+//!   elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http tell which requests failed,
 //!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with).
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
@@ -114,6 +117,9 @@ pub mod check;
 pub mod drain;
 pub mod gate;
 pub mod guide;
+#[cfg(all(unix, feature = "systemd"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "systemd")))]
+pub mod notify;
 pub mod probe;
 mod race;
 mod report;
@@ -129,7 +135,8 @@ pub use self::{
     gate::{Action, ReadinessLayer},
     report::{
         AddError, AttributeError, BuildError, Builder, ClaimError, Ended, NameError, PauseGuard,
-        Readiness, Reporter, Scope, SettingError, Subscription, Subsystem, UnknownScope, WaitError,
+        Readiness, ReloadGuard, Reporter, Scope, SettingError, Subscription, Subsystem,
+        UnknownScope, WaitError,
     },
     state::{
         Claim, Condition, Damped, Phase, Progress, Reason, Reasons, Role, Snapshot, State,

@@ -190,7 +190,9 @@ impl ShutdownBuilder {
             #[cfg(not(feature = "signal"))]
             ears: Ears::default(),
         };
-        self.readiness.core().traffic().lame_duck.cap(self.cap);
+        let lame_duck = &self.readiness.core().traffic().lame_duck;
+        lame_duck.delayed_at_most(up_to);
+        lame_duck.cap(self.cap);
         Ok(Shutdown::new(self.readiness, plan, runtime))
     }
 }
