@@ -70,8 +70,12 @@
 //! With a socket unit (`ListenStream=`) the listening socket outlives the
 //! process: what connects while a new one comes up waits in the kernel, and a
 //! [hold](crate::Action::hold) takes over what arrives before it is ready. No
-//! load balancer has to notice anything, so the drain needs no delay. The
-//! example `systemd` does so.
+//! load balancer has to notice anything, so half a second of
+//! [delay](crate::drain::ShutdownBuilder::delay) is enough. It is there for
+//! connections that were accepted and have not sent their request yet, which the
+//! server closes when it is told to stop. The listener is to accept none from the
+//! moment on that the process [drains](crate::Readiness::draining), and leave
+//! them to the next one: the example `systemd` does so.
 
 mod environment;
 mod error;
