@@ -100,8 +100,9 @@ impl ShutdownBuilder {
     /// takes its part), 90 s under systemd (`TimeoutStopSec`).
     ///
     /// Zero is right where nothing has to notice: a preStop hook has slept
-    /// already, or the listening socket outlives the process (systemd's socket
-    /// activation).
+    /// already. Where the listening socket outlives the process (systemd's socket
+    /// activation), leave it alone from the drain on, and give those that were
+    /// accepted before half a second to send their request.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
