@@ -86,7 +86,7 @@
 //! - [`probe`]: what probes answer
 //! - [`drain`]: how the process ends
 //! - [`watch`]: what the crate reports of the process by itself
-//! - `notify`: mirrors for gRPC (feature `grpc`)
+//! - `notify`: mirrors for gRPC and systemd (features `grpc` and `systemd`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
@@ -103,6 +103,8 @@
 //! - `server`: the admin listener, which answers the probes on an address of
 //!   its own, by hyper.
 //! - `signal` (default): drains on SIGTERM and SIGINT.
+//! - `systemd`: tells systemd how the process is, by sd-notify (on Unix;
+//!   elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http tell which requests failed,
 //!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with).
 //! - `tracing` (default): logs transitions. Recovery, phases and the readiness
@@ -125,7 +127,7 @@ pub mod client;
 pub mod drain;
 pub mod gate;
 pub mod guide;
-#[cfg(feature = "grpc")]
+#[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
 pub mod probe;
 mod race;
@@ -142,7 +144,8 @@ pub use self::{
     gate::{Action, ReadinessLayer},
     report::{
         AddError, AttributeError, BuildError, Builder, ClaimError, Ended, NameError, PauseGuard,
-        Readiness, Reporter, Scope, SettingError, Subscription, Subsystem, UnknownScope, WaitError,
+        Readiness, ReloadGuard, Reporter, Scope, SettingError, Subscription, Subsystem,
+        UnknownScope, WaitError,
     },
     state::{
         Claim, Condition, Damped, Phase, Progress, Reason, Reasons, Role, Snapshot, State,

@@ -26,6 +26,7 @@ fn handles_can_go_anywhere() {
     anywhere::<Snapshot>();
     anywhere::<Subscription>();
     anywhere::<tower_readiness::PauseGuard>();
+    anywhere::<tower_readiness::ReloadGuard>();
     anywhere::<tower_readiness::ReadinessLayer>();
     anywhere::<tower_readiness::probe::Probes>();
 }
@@ -470,6 +471,34 @@ fn phases_only_advance_and_started_is_for_the_subsystems_to_say() {
     assert_eq!(readiness.snapshot().phase(), Phase::Closing);
 }
 
+#[test]
+fn a_reload_shows_as_long_as_any_guard_and_changes_no_verdict() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let verdict = readiness.verdict();
+    let first = readiness.reloading();
+    let second = readiness.reloading();
+    drop(first);
+    assert!(readiness.snapshot().is_reloading());
+    assert_eq!(readiness.verdict(), verdict);
+    drop(second);
+    assert!(!readiness.snapshot().is_reloading());
+}
+
+#[test]
+fn progress_reports_like_starting() {
+    let (readiness, storage) = storage();
+    storage.progress("replaying its log");
+    let detail = Some("replaying its log".to_owned());
+    assert_eq!(state(&readiness, "storage"), (State::Starting, detail));
+    let version = readiness.snapshot().version();
+    storage.progress("replaying its log");
+    assert_eq!(readiness.snapshot().version(), version, "nothing new");
+    storage.ready();
+    storage.progress("reconnecting");
+    assert_eq!(readiness.verdict().condition(), Condition::Failing);
+}
+
 // === following ===
 
 #[test]
@@ -666,10 +695,14 @@ mod logging {
                     ],
                 ),
                 (
+                    &|| drop(readiness.reloading()),
+                    &["INFO process reloads", "INFO process has reloaded"],
+                ),
+                (
                     &|| readiness.drain(),
                     &["INFO process phase", "INFO process readiness"],
                 ),
-            ] as [(&dyn Fn(), &[&str]); 9]
+            ] as [(&dyn Fn(), &[&str]); 10]
             {
                 assert_eq!(lines(step), logged);
             }

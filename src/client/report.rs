@@ -1,4 +1,4 @@
-use crate::probe::OneLine;
+use crate::state::text::OneLine;
 use std::{fmt, process::ExitCode};
 
 /// What a process says of itself.

@@ -100,8 +100,9 @@ impl ShutdownBuilder {
     /// takes its part), 90 s under systemd (`TimeoutStopSec`).
     ///
     /// Zero is right where nothing has to notice: a preStop hook has slept
-    /// already, or the listening socket outlives the process (systemd's socket
-    /// activation).
+    /// already. Where the listening socket outlives the process (systemd's socket
+    /// activation), leave it alone from the drain on, and give those that were
+    /// accepted before half a second to send their request.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -190,7 +191,9 @@ impl ShutdownBuilder {
             #[cfg(not(feature = "signal"))]
             ears: Ears::default(),
         };
-        self.readiness.core().traffic().lame_duck.cap(self.cap);
+        let lame_duck = &self.readiness.core().traffic().lame_duck;
+        lame_duck.delayed_at_most(up_to);
+        lame_duck.cap(self.cap);
         Ok(Shutdown::new(self.readiness, plan, runtime))
     }
 }

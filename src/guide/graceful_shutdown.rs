@@ -44,7 +44,8 @@
 //! | HAProxy, `check` with its defaults: `inter 2s`, `fall 3` | 4 to 6 s | 7 s |
 //! | HAProxy with `inter 300ms fall 3` | 0.6 to 0.9 s | 2 s |
 //! | AWS ALB with its defaults: 30 s, 2 failures, 5 s timeout | 30 to 65 s | deregister the target first, or probe more often |
-//! | nobody: a socket of systemd's, a preStop hook that slept already | 0 | 0 |
+//! | nobody: a preStop hook that slept already | 0 | 0 |
+//! | nobody: a socket of systemd's, which the next process accepts from | 0 | 500 ms |
 //!
 //! A load balancer that probes needs *interval × (failures − 1)*, and up to one
 //! interval more until the first probe fails; and its timeout on top if a probe

@@ -64,8 +64,6 @@ mod text;
 #[cfg(all(feature = "server", unix))]
 pub(crate) use self::probes::line;
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
-#[cfg(feature = "client")]
-pub(crate) use self::text::OneLine;
 pub use self::{
     probes::Probes,
     question::Detail,

@@ -5,6 +5,7 @@ use super::{
 use crate::{
     state::{
         Claim, Condition, Damped, Data, Phase, Progress, ScopeId, State, SubsystemView, Verdict,
+        text::OneLine,
     },
     traffic::{Drift, Traffic},
 };
@@ -200,26 +201,6 @@ fn write_summary(
     text.write_char('\n')
 }
 
-/// Shows a text in one line: what a terminal or a log would break or obey
-/// becomes a blank.
-pub(crate) struct OneLine<'a>(pub(crate) &'a str);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let harmless = |c: char| match c {
-            // Unicode's own line and paragraph separators, and what changes
-            // the direction of writing.
-            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
-            c if c.is_control() => ' ',
-            c => c,
-        };
-        self.0
-            .chars()
-            .map(harmless)
-            .try_for_each(|c| f.write_char(c))
-    }
-}
-
 /// Shows a drift in a few words.
 struct Drifted(Drift);
 
@@ -261,13 +242,6 @@ impl fmt::Display for Age {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn whatever_breaks_a_line_becomes_a_blank() {
-        let nasty = "a\nb\r\nc\td\0e\u{1b}[31mf\u{85}g\u{2028}h\u{202e}i";
-        assert_eq!(OneLine(nasty).to_string(), "a b  c d e [31mf g h i");
-        assert_eq!(OneLine("naïve – ✓").to_string(), "naïve – ✓");
-    }
 
     #[test]
     fn ages_are_shown_in_their_largest_whole_unit() {

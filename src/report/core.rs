@@ -6,7 +6,10 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64 as Counter, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -18,6 +21,7 @@ pub(crate) struct Core {
     /// Nobody is left who could write.
     ended: AtomicBool,
     traffic: Traffic,
+    progress: Counter,
     pub(super) keeper: Keeper,
     jobs: Arc<Jobs>,
 }
@@ -53,6 +57,7 @@ impl Core {
             changed: Notify::default(),
             ended: AtomicBool::new(false),
             traffic: Traffic::default(),
+            progress: Counter::default(),
             keeper: Keeper::new(now().monotonic),
             jobs: Arc::default(),
         }
@@ -95,6 +100,17 @@ impl Core {
     /// The counters that requests leave behind.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// Whatever holds up the start has got further.
+    pub(super) fn made_progress(&self) {
+        self.progress.fetch_add(1, Relaxed);
+    }
+
+    /// How often that was.
+    #[cfg(all(unix, feature = "systemd"))]
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.load(Relaxed)
     }
 
     pub(crate) fn load(&self) -> Snapshot {

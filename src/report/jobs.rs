@@ -5,7 +5,7 @@
 //! end, it starts again on the next one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     convert::Infallible,
     fmt,
     hash::Hash,
@@ -31,6 +31,9 @@ pub(crate) enum JobId {
     Check(crate::state::Slot),
     /// What the crate reports of the process by itself.
     Watch(&'static str),
+    /// Whom the crate tells of it.
+    #[cfg(all(unix, feature = "systemd"))]
+    Mirror(&'static str),
 }
 
 #[derive(Default)]
@@ -67,17 +70,22 @@ impl Jobs {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes on a job, unless there is one of this id.
-    pub(crate) fn add(&self, id: JobId, start: impl FnOnce() -> Start) {
+    /// Takes on a job, unless there is one of this id: then it is `false`.
+    pub(crate) fn add(&self, id: JobId, start: impl FnOnce() -> Start) -> bool {
         let mut table = self.table();
-        if !table.ended {
-            table.jobs.entry(id).or_insert_with(|| Job {
-                start: start(),
-                runs: Arc::default(),
-                handle: None,
-            });
-            self.idle.store(true, Ordering::Release);
+        if table.ended {
+            return true;
         }
+        let Entry::Vacant(place) = table.jobs.entry(id) else {
+            return false;
+        };
+        place.insert(Job {
+            start: start(),
+            runs: Arc::default(),
+            handle: None,
+        });
+        self.idle.store(true, Ordering::Release);
+        true
     }
 
     /// Takes a job away, to be ended where no lock is held: what it drops may

@@ -30,6 +30,11 @@ pub(crate) fn published(
         (Some(_), None) => tracing::info!(version, "process resumed"),
         _ => {}
     }
+    match (before.reloads.under_way, after.reloads.under_way) {
+        (0, 1..) => tracing::info!(version, "process reloads"),
+        (1.., 0) => tracing::info!(version, "process has reloaded"),
+        _ => {}
+    }
     let (was, is) = (before.process.verdict, after.process.verdict);
     if was.is_ready() != is.is_ready() || was.condition() != is.condition() {
         tracing::info!(version, ready = is.is_ready(), condition = %is.condition(), "process readiness");

@@ -14,6 +14,7 @@ mod log;
 mod name;
 mod pause;
 mod readiness;
+mod reload;
 mod reporter;
 mod scope;
 mod subscription;
@@ -34,6 +35,7 @@ pub use self::{
     },
     pause::PauseGuard,
     readiness::Readiness,
+    reload::ReloadGuard,
     reporter::Reporter,
     scope::Scope,
     subscription::Subscription,

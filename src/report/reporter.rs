@@ -142,6 +142,21 @@ impl Reporter {
         self.voice.report(State::Starting, detail.as_ref());
     }
 
+    /// The subsystem comes up and has got further: [`starting`](Self::starting)
+    /// with a promise that it is not stuck. Say it again, with the same
+    /// `detail` or another, at each step.
+    ///
+    /// A service manager may give a process that makes progress more time to
+    /// start, if it was told to. It counts only where the start waits for this
+    /// subsystem, that is a required one that has not been up.
+    pub fn progress(&self, detail: impl AsRef<str>) {
+        let awaited = self.voice.look(|view| view.effect_on_process().absent > 0);
+        if awaited == Some(true) {
+            self.readiness.core().made_progress();
+        }
+        self.starting(detail);
+    }
+
     /// The subsystem does its part.
     pub fn ready(&self) {
         self.voice.report(State::Ready, "");

@@ -1,5 +1,5 @@
 use super::{
-    snapshot::{Data, ScopeState, Standing},
+    snapshot::{Data, Reloads, ScopeState, Standing},
     tally::Tally,
     verdict::{Facts, Verdict},
     view::SubsystemView,
@@ -82,6 +82,7 @@ impl Draft {
             version: 0,
             phase: Phase::Starting,
             pause: None,
+            reloads: Reloads::default(),
             views: Views::default(),
             process: nothing,
             scopes: scopes.collect(),
@@ -131,6 +132,10 @@ impl Draft {
         if self.data().pause != pause {
             self.next().pause = pause;
         }
+    }
+
+    pub(crate) fn reloads(&mut self) -> &mut Reloads {
+        &mut self.next().reloads
     }
 
     /// `None` if nothing was set.

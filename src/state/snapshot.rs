@@ -30,11 +30,20 @@ pub(crate) struct ScopeState {
     pub(crate) standing: Standing,
 }
 
+/// How often the process has begun to reload, and whether it still does. The
+/// count tells of a reload that was over before anybody looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reloads {
+    pub(crate) begun: u64,
+    pub(crate) under_way: u32,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
     pub(crate) version: u64,
     pub(crate) phase: Phase,
     pub(crate) pause: Option<Arc<str>>,
+    pub(crate) reloads: Reloads,
     pub(crate) views: Views,
     pub(crate) process: Standing,
     pub(crate) scopes: Vec<ScopeState>,
@@ -193,6 +202,12 @@ impl Snapshot {
         self.0.pause.as_deref()
     }
 
+    /// Whether the process [reloads](crate::Readiness::reloading) its
+    /// configuration, which changes no verdict.
+    pub fn is_reloading(&self) -> bool {
+        self.0.reloads.under_way > 0
+    }
+
     /// The verdict on the process as a whole.
     pub fn verdict(&self) -> Verdict {
         self.0.process.verdict
@@ -227,6 +242,7 @@ impl fmt::Debug for Snapshot {
             .field("version", &self.version())
             .field("phase", &self.phase())
             .field("paused", &self.paused())
+            .field("reloading", &self.is_reloading())
             .field("condition", &self.verdict().condition())
             .field("ready", &self.verdict().is_ready())
             .finish_non_exhaustive()

@@ -14,6 +14,8 @@ pub(crate) struct LameDuck {
     /// How long after `since` the last request arrived, in nanoseconds and
     /// one more; zero if none has.
     last: AtomicU64,
+    /// How long after `since` the server is told to stop accepting, at most.
+    longest_delay: OnceLock<Duration>,
     closing_since: OnceLock<Instant>,
     /// How long after `closing_since` whoever still works is cut off.
     cap: OnceLock<Duration>,
@@ -64,6 +66,18 @@ impl LameDuck {
     /// How long whoever still works then has.
     pub(crate) fn cap(&self, cap: Duration) {
         let _ = self.cap.set(cap);
+    }
+
+    /// How long it takes at most until the server is told to stop accepting.
+    pub(crate) fn delayed_at_most(&self, longest: Duration) {
+        let _ = self.longest_delay.set(longest);
+    }
+
+    /// When all of it is over at the latest, if somebody sees to that.
+    #[cfg(all(unix, feature = "systemd"))]
+    pub(crate) fn over_at_latest(&self) -> Option<Instant> {
+        let open = || Some(self.since()? + *self.longest_delay.get()? + *self.cap.get()?);
+        self.cut_off().or_else(open)
     }
 
     /// When whoever still works is cut off, if ever. Known once the process

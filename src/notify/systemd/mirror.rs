@@ -1,0 +1,167 @@
+use super::{
+    error::SystemdError,
+    options::SystemdOptions,
+    said::{Next, Rules, Said, Sight},
+    sender::Sender,
+};
+use crate::{
+    race::{First, race},
+    report::{Core, Ended, JobId, Start},
+    state::Phase,
+};
+use sd_notify::NotifyState;
+use std::{
+    future::pending,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// How soon a message that was not taken is tried again, at first and at last.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+
+/// However short the watchdog: a shorter interval is none to a timer.
+const PING_AT_MOST_EVERY: Duration = Duration::from_millis(1);
+
+pub(super) fn start(
+    core: &Arc<Core>,
+    sender: Sender,
+    options: &SystemdOptions,
+    watchdog: Option<Duration>,
+) -> Result<(), SystemdError> {
+    let rules = Rules {
+        ping_every: watchdog.map(|watchdog| (watchdog / 2).max(PING_AT_MOST_EVERY)),
+        trigger: options.trigger,
+        extend_start: options.extend_start,
+        extend_stop: options.extend_stop,
+    };
+    let new = core.jobs().add(JobId::Mirror("systemd"), || {
+        // Shared by the tasks of one runtime after the other, for what has been
+        // said stays said.
+        let mirror = Arc::new(Mutex::new(Mirror::new(sender, rules)));
+        let core = Arc::downgrade(core);
+        let start: Start = Arc::new(move || {
+            let (core, mirror) = (core.upgrade()?, Arc::clone(&mirror));
+            Some(Box::pin(run(core, mirror)))
+        });
+        start
+    });
+    if !new {
+        return Err(SystemdError::Twice);
+    }
+    core.jobs().start();
+    Ok(())
+}
+
+async fn run(core: Arc<Core>, mirror: Arc<Mutex<Mirror>>) {
+    loop {
+        let (version, due) = {
+            // No one else is there, unless a runtime is about to end.
+            let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            mirror.look(&core)
+        };
+        let due = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => pending().await,
+            }
+        };
+        let newer = core.wait_for(|data| (data.version > version).then_some(()));
+        if let First::Left(Err(Ended {})) = race(newer, due).await {
+            return;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Mirror {
+    rules: Rules,
+    sender: Sender,
+    said: Said,
+    /// A message was not taken.
+    trouble: Option<Trouble>,
+    warned: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    lasts: Duration,
+    until: Instant,
+}
+
+impl Mirror {
+    fn new(sender: Sender, rules: Rules) -> Self {
+        Self {
+            rules,
+            sender,
+            said: Said::nothing(Instant::now()),
+            trouble: None,
+            warned: false,
+        }
+    }
+
+    /// Says what there is to say. Gives the version it has seen, and when to look
+    /// again.
+    fn look(&mut self, core: &Core) -> (u64, Option<Instant>) {
+        let snapshot = core.load();
+        let traffic = core.traffic();
+        let data = &*snapshot.0;
+        let drains = data.phase >= Phase::Draining;
+        let sight = Sight {
+            data,
+            in_flight: traffic.flights.count().filter(|_| drains),
+            progress: core.progress(),
+            drained_by: traffic.lame_duck.over_at_latest(),
+            now: Instant::now(),
+            clock: NotifyState::monotonic_usec_now().ok(),
+        };
+        (data.version, self.say(&sight))
+    }
+
+    fn say(&mut self, sight: &Sight<'_>) -> Option<Instant> {
+        if let Some(trouble) = self.trouble.filter(|trouble| trouble.until > sight.now) {
+            return Some(trouble.until);
+        }
+        while let Some(Next { message, then }) = self.said.next(&self.rules, sight) {
+            if let Err(error) = self.sender.send(&message) {
+                self.warn(&error);
+                return Some(self.try_again(sight.now));
+            }
+            self.said = then;
+            self.trouble = None;
+        }
+        self.said.due(&self.rules, sight)
+    }
+
+    fn try_again(&mut self, now: Instant) -> Instant {
+        // Late is better than never, but not for a ping.
+        let most = self
+            .rules
+            .ping_every
+            .map_or(AGAIN_AT_MOST, |every| every / 2);
+        let lasts = self
+            .trouble
+            .map_or(AGAIN_AFTER, |trouble| trouble.lasts * 2)
+            .min(most.min(AGAIN_AT_MOST));
+        let until = now + lasts;
+        self.trouble = Some(Trouble { lasts, until });
+        until
+    }
+
+    /// The first time only: whoever repairs it needs to know once.
+    fn warn(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.warned, true) {
+            log(error);
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn log(error: &io::Error) {
+    tracing::warn!(%error, "systemd cannot be told; it is tried again, and not logged again");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log(_: &io::Error) {}

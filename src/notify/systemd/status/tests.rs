@@ -1,0 +1,182 @@
+use super::*;
+use crate::report::{Readiness, Reporter, Subsystem};
+
+fn process(subsystems: impl IntoIterator<Item = Subsystem>) -> Readiness {
+    let builder = Readiness::builder().allow_empty();
+    let builder = subsystems
+        .into_iter()
+        .fold(builder, crate::report::Builder::subsystem);
+    builder.build().unwrap()
+}
+
+fn required(name: &str) -> Subsystem {
+    Subsystem::new(name)
+}
+
+fn claim(readiness: &Readiness, name: &str) -> Reporter {
+    readiness.reporter(name).unwrap()
+}
+
+/// One whose storage is up.
+fn serving() -> (Readiness, Reporter) {
+    let readiness = process([required("storage")]);
+    let storage = claim(&readiness, "storage");
+    storage.ready();
+    (readiness, storage)
+}
+
+fn after(readiness: &Readiness, seconds: u64, in_flight: Option<usize>) -> String {
+    let now = Instant::now() + Duration::from_secs(seconds);
+    Status::of(&readiness.snapshot().0, in_flight, now).text
+}
+
+fn now(readiness: &Readiness) -> String {
+    after(readiness, 0, None)
+}
+
+#[test]
+fn starting_says_how_far_it_is_and_who_is_awaited() {
+    let readiness = process([
+        required("authenticate"),
+        required("storage"),
+        required("policy"),
+        required("authorize"),
+        required("database").shared(),
+        required("cache").optional(),
+    ]);
+    let reporters =
+        ["authenticate", "storage", "policy", "authorize"].map(|name| claim(&readiness, name));
+    reporters[0].ready();
+    reporters[2].degraded("slow");
+    assert_eq!(now(&readiness), "starting 2/4: storage, authorize");
+    reporters[1].starting("replaying its log");
+    assert_eq!(
+        now(&readiness),
+        "starting 2/4: storage (replaying its log), authorize"
+    );
+    reporters[1].ready();
+    reporters[3].ready();
+    // The latch has closed, and yet it waits for what all replicas share.
+    assert_eq!(now(&readiness), "not ready: database (starting)");
+}
+
+#[test]
+fn whoever_failed_is_forgotten_when_it_recovers() {
+    let (readiness, storage) = serving();
+    assert_eq!(now(&readiness), "ready");
+    storage.failing("connection refused");
+    assert_eq!(now(&readiness), "not ready: storage (connection refused)");
+    let later = |seconds| after(&readiness, seconds, None);
+    assert_eq!(later(12), "not ready: storage (connection refused), 12 s");
+    assert!(later(60).ends_with(", 1 min"), "{}", later(60));
+    assert!(later(3_600).ends_with(", 1 h"), "{}", later(3_600));
+    assert!(later(86_400).ends_with(", 1 d"), "{}", later(86_400));
+    storage.ready();
+    assert_eq!(later(12), "ready");
+}
+
+#[test]
+fn one_without_a_reason_shows_its_state() {
+    let (readiness, storage) = serving();
+    storage.failing("");
+    assert_eq!(now(&readiness), "not ready: storage (failing)");
+}
+
+#[test]
+fn degraded_says_by_whom() {
+    let readiness = process([required("cache").optional()]);
+    let cache = claim(&readiness, "cache");
+    cache.failing("connection refused");
+    assert_eq!(now(&readiness), "degraded: cache (connection refused)");
+    cache.ready();
+    assert_eq!(now(&readiness), "ready");
+}
+
+#[test]
+fn the_death_of_a_vital_one_comes_first() {
+    let readiness = process([required("storage"), required("worker").vital()]);
+    let worker = claim(&readiness, "worker");
+    worker.dead("gave up");
+    assert_eq!(
+        after(&readiness, 3, None),
+        "not live: worker (gave up), 3 s"
+    );
+    readiness.drain();
+    assert_eq!(
+        after(&readiness, 3, Some(2)),
+        "draining, 2 in flight; not live: worker (gave up), 3 s"
+    );
+}
+
+#[test]
+fn the_end_says_what_is_still_in_flight() {
+    let (readiness, _storage) = serving();
+    readiness.drain();
+    assert_eq!(now(&readiness), "draining");
+    assert_eq!(after(&readiness, 0, Some(17)), "draining, 17 in flight");
+    readiness.advance(Phase::Closing);
+    assert_eq!(after(&readiness, 0, Some(1)), "closing, 1 in flight");
+}
+
+#[test]
+fn pauses_and_reloads_are_shown() {
+    let (readiness, storage) = serving();
+    let reload = readiness.reloading();
+    assert_eq!(now(&readiness), "ready; reloading");
+    let pause = readiness.pause("standby");
+    assert_eq!(now(&readiness), "paused (standby); reloading");
+    drop(reload);
+    storage.failing("gone");
+    assert_eq!(
+        now(&readiness),
+        "not ready: storage (gone); paused (standby)"
+    );
+    drop(pause);
+    assert_eq!(now(&readiness), "not ready: storage (gone)");
+}
+
+#[test]
+fn a_reason_cannot_smuggle_an_assignment() {
+    let (readiness, storage) = serving();
+    for nasty in ["x\nREADY=1", "x\rREADY=1", "x\0READY=1", "x\u{2028}READY=1"] {
+        storage.failing(nasty);
+        assert_eq!(now(&readiness), "not ready: storage (x READY=1)");
+        let _pause = readiness.pause(nasty);
+        assert!(!now(&readiness).contains(char::is_control));
+    }
+}
+
+#[test]
+fn however_much_there_is_to_say_it_is_short_and_whole_characters() {
+    let names: Vec<_> = (0..40).map(|index| format!("subsystem-{index}")).collect();
+    let readiness = process(names.iter().map(|name| required(name)));
+    let reporters: Vec<_> = names.iter().map(|name| claim(&readiness, name)).collect();
+    reporters.iter().for_each(Reporter::ready);
+    for (index, reporter) in reporters.iter().enumerate() {
+        // Of two bytes and of three, at every offset.
+        reporter.failing(".".repeat(index % 3) + &"é✓".repeat(300));
+    }
+    for reporter in &reporters {
+        let text = now(&readiness);
+        assert!(text.len() <= LONGEST, "{}", text.len());
+        assert!(text.starts_with("not ready: subsystem-"), "{text}");
+        reporter.failing("short");
+    }
+    assert!(
+        now(&readiness).ends_with(", 32 more"),
+        "{}",
+        now(&readiness)
+    );
+}
+
+#[test]
+fn only_what_shows_an_age_or_a_count_ages() {
+    let (readiness, storage) = serving();
+    let ages = |in_flight| Status::of(&readiness.snapshot().0, in_flight, Instant::now()).ages;
+    assert!(!ages(None));
+    storage.failing("gone");
+    assert!(ages(None));
+    readiness.drain();
+    assert!(!ages(None));
+    assert!(ages(Some(0)));
+}
