@@ -5,7 +5,7 @@ mod folder;
 #[path = "support/rows.rs"]
 mod rows;
 
-use rows::{Process, Row, rows};
+use rows::{Process, Row, rows, silent_port};
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
@@ -158,7 +158,8 @@ fn where_nothing_answers_is_unhealthy_in_one_line() {
         (code, out),
         (1, format!("no answer from {address} within 50ms\n"))
     );
-    drop(listener);
+    let (_socket, address) = silent_port();
+    let address = address.to_string();
     let (code, out) = run(&["check", &address]);
     assert_eq!(code, 1);
     assert!(out.contains(&address) && out.contains("refused"), "{out}");
@@ -309,7 +310,7 @@ mod commands {
     use super::{folder::Folder, *};
     use std::{
         fs::{self, Permissions, metadata, set_permissions},
-        io::Read,
+        io::{ErrorKind, Read},
         os::unix::{
             fs::{MetadataExt, PermissionsExt},
             net::UnixStream,
@@ -538,7 +539,13 @@ mod commands {
         let nobody = |arguments: &[&str]| {
             let mut command = Command::new(&binary);
             command.args(arguments).args(["--addr", &path]);
-            let (code, out, _) = outcome(command.uid(65_534).gid(65_534));
+            command.uid(65_534).gid(65_534);
+            // What another test starts at this moment may hold the file open
+            // for writing.
+            while matches!(command.output(), Err(error) if error.kind() == ErrorKind::ExecutableFileBusy)
+            {
+            }
+            let (code, out, _) = outcome(&mut command);
             (code, out)
         };
         let (code, out) = nobody(&["pause"]);

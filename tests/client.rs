@@ -6,10 +6,10 @@ mod folder;
 #[path = "support/rows.rs"]
 mod rows;
 
-use rows::{Process, Row, rows};
+use rows::{Process, Row, rows, silent_port};
 use std::{
     io::{BufRead, BufReader, ErrorKind, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, JoinHandle},
     time::Duration,
@@ -419,10 +419,7 @@ fn green_of_something_else_is_not_green() {
 
 #[test]
 fn where_nothing_listens_is_an_error_that_says_where() {
-    let free: SocketAddr = {
-        let listener = TcpListener::bind(ANYWHERE).unwrap();
-        listener.local_addr().unwrap()
-    };
+    let (_socket, free) = silent_port();
     let error = exchange_error(Check::new(free).run().map(|report| report.is_ok()));
     let ExchangeError::Connect { address, source } = &error else {
         panic!("{error:?}");

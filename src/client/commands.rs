@@ -16,6 +16,9 @@ use std::{
 /// connection, which it does when others need the place.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// What a listener answers that is about to end, or whose file was moved.
+const ENDING: u16 = 503;
+
 /// Tells a process what to do, over the unix socket of its admin listener
 /// (feature `server`), which takes commands of its owner alone; never over TCP.
 ///
@@ -99,32 +102,40 @@ impl Commands {
         let begin = Deadline::after(self.timeout.min(deadline.timeout()));
         self.tell("/commands/drain", "", begin)?;
         loop {
-            match self.tell("/commands/drain?wait", "", deadline) {
-                Err(CommandError::Exchange(error)) if is_gone(&error) => {
-                    return Ok("gone".to_owned());
-                }
-                Err(CommandError::Exchange(
-                    ExchangeError::CutOff { .. } | ExchangeError::Broken { .. },
-                )) => sleep(AGAIN_AFTER),
-                told => return told,
+            match self.send("/commands/drain?wait", "", deadline) {
+                Err(error) if is_gone(&error) => return Ok("gone".to_owned()),
+                Err(ExchangeError::CutOff { .. } | ExchangeError::Broken { .. })
+                | Ok(Answer { status: ENDING, .. }) => sleep(AGAIN_AFTER),
+                Err(error) => return Err(error.into()),
+                Ok(answer) => return self.judge(&answer),
             }
         }
     }
 
     fn tell(&self, target: &str, body: &str, deadline: Deadline) -> Result<String, CommandError> {
+        self.judge(&self.send(target, body, deadline)?)
+    }
+
+    fn send(&self, target: &str, body: &str, deadline: Deadline) -> Result<Answer, ExchangeError> {
         let request = Request {
             method: "POST",
             target,
             accept: "text/plain",
             body,
         };
-        let Answer { status, body, .. } = exchange(&self.address, &request, deadline)?;
-        let answer = clean(body.trim_end());
+        exchange(&self.address, &request, deadline)
+    }
+
+    fn judge(&self, answer: &Answer) -> Result<String, CommandError> {
+        let text = clean(answer.body.trim_end());
         let address = self.address.clone();
-        match status {
-            200 => Ok(answer),
-            400 | 403 | 408 | 413 => Err(CommandError::Refused { address, answer }),
-            _ => Err(CommandError::NotTaken { address, status }),
+        match answer.status {
+            200 => Ok(text),
+            400 | 403 | 408 | 413 | ENDING => Err(CommandError::Refused {
+                address,
+                answer: text,
+            }),
+            status => Err(CommandError::NotTaken { address, status }),
         }
     }
 }

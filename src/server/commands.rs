@@ -1,4 +1,4 @@
-use super::place::Place;
+use super::place::{Doubt, Place};
 use crate::{
     probe::{ProbeResponse, line},
     report::{PauseGuard, Readiness},
@@ -103,7 +103,12 @@ impl Commander {
         }
         let Self { commands, peer } = self;
         if let Err(doubt) = commands.place.admits(peer) {
-            return line(StatusCode::FORBIDDEN, &doubt.to_string());
+            let status = match doubt {
+                // The file goes before the connections.
+                Doubt::Gone => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::FORBIDDEN,
+            };
+            return line(status, &doubt.to_string());
         }
         let readiness = &commands.readiness;
         match command {

@@ -5,6 +5,8 @@
     reason = "each test binary includes this module and uses a part of it"
 )]
 
+use std::net::SocketAddr;
+use tokio::net::TcpSocket;
 use tower_readiness::{PauseGuard, Phase, Readiness, Reporter, Subsystem};
 
 /// A process with a subsystem of every role.
@@ -131,4 +133,13 @@ pub fn rows() -> Vec<(&'static str, Process, Row)> {
             row([1, 0, 1, 1, 0]),
         ),
     ]
+}
+
+/// A port that nobody listens at, for as long as the socket is kept: without it
+/// somebody else may be given the port.
+pub fn silent_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
