@@ -2,9 +2,9 @@
 use super::commands::Commands;
 use super::{
     bind::{Duplex, Listener, Stream},
-    builder::Limits,
     connection::{self, Commander},
     handle::ToStop,
+    limits::Limits,
     seat::Seat,
 };
 use crate::{

@@ -5,6 +5,7 @@ use super::{
     bind::Listener,
     error::ServeError,
     handle::{AdminServer, Told},
+    limits::Limits,
     thread,
 };
 use crate::{
@@ -85,17 +86,7 @@ pub struct AdminListener {
     commands: bool,
 }
 
-/// What a peer can take of the process.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) header_timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) connections: usize,
-}
-
 impl AdminListener {
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
     /// Serves these probes, or those of a registry at their default paths. It
     /// keeps the registry alive.
     pub fn new(probes: impl Into<Probes>) -> Self {
@@ -210,7 +201,7 @@ impl AdminListener {
         A: TryInto<Address, Error: Into<ServeError>>,
     {
         let address = address.try_into().map_err(Into::into)?;
-        let (server, _) = thread::serve(self, address)?;
+        let (server, _) = thread::serve(address, |address| self.bind(address))?;
         Ok(server)
     }
 
@@ -253,22 +244,5 @@ impl AdminListener {
             drop(running);
         };
         Ok((server, serving))
-    }
-}
-
-impl Limits {
-    fn check(&self) -> Result<(), ServeError> {
-        for (what, duration) in [
-            ("header timeout", self.header_timeout),
-            ("idle timeout", self.idle_timeout),
-        ] {
-            if duration.is_zero() || duration > AdminListener::LONGEST {
-                return Err(ServeError::Timeout { what, duration });
-            }
-        }
-        if self.connections == 0 {
-            return Err(ServeError::NoConnections);
-        }
-        Ok(())
     }
 }

@@ -4,8 +4,8 @@ use super::commands::Command;
 pub(super) use super::commands::Commander;
 use super::{
     bind::Duplex,
-    builder::Limits,
     handle::ToStop,
+    limits::Limits,
     seat::{Leave, Seat},
 };
 use crate::{

@@ -119,6 +119,7 @@ mod commands;
 mod connection;
 mod error;
 mod handle;
+mod limits;
 #[cfg(unix)]
 mod place;
 mod seat;

@@ -1,4 +1,4 @@
-use super::builder::Limits;
+use super::limits::Limits;
 use crate::race::{First, race};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{

@@ -1,4 +1,4 @@
-use super::{builder::AdminListener, error::ServeError, handle::AdminServer};
+use super::{error::ServeError, handle::AdminServer};
 use crate::address::Address;
 use std::{
     io,
@@ -10,11 +10,16 @@ use tokio::runtime;
 /// What a debugger or `top -H` shows.
 const NAME: &str = "readiness";
 
-/// Serves on a thread, which ends with it.
-pub(super) fn serve(
-    admin: AdminListener,
+/// Lets `bind` listen on a thread, and answer there; the thread ends with it.
+pub(super) fn serve<B, F, S>(
     address: Address,
-) -> Result<(AdminServer, JoinHandle<()>), ServeError> {
+    bind: B,
+) -> Result<(AdminServer, JoinHandle<()>), ServeError>
+where
+    B: FnOnce(Address) -> F + Send + 'static,
+    F: Future<Output = Result<(AdminServer, S), ServeError>>,
+    S: Future<Output = ()>,
+{
     let failed = {
         let address = address.clone();
         move |source| ServeError::Thread { address, source }
@@ -33,7 +38,7 @@ pub(super) fn serve(
             }
         };
         runtime.block_on(async move {
-            match admin.bind(address).await {
+            match bind(address).await {
                 Ok((server, serving)) => {
                     // Nobody has to be there to receive it.
                     let _ = tell.send(Ok(server));
@@ -58,18 +63,19 @@ pub(super) fn serve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Readiness, Subsystem};
+    use crate::{
+        report::{Readiness, Subsystem},
+        server::AdminListener,
+    };
 
     fn start() -> (AdminServer, JoinHandle<()>) {
         let readiness = Readiness::builder()
             .subsystem(Subsystem::new("storage"))
             .build()
             .unwrap();
-        serve(
-            AdminListener::new(&readiness),
-            "127.0.0.1:0".parse().unwrap(),
-        )
-        .unwrap()
+        let admin = AdminListener::new(&readiness);
+        let address = "127.0.0.1:0".parse().unwrap();
+        serve(address, |address| admin.bind(address)).unwrap()
     }
 
     #[test]

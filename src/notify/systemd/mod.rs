@@ -84,8 +84,6 @@ mod options;
 mod said;
 mod sender;
 mod status;
+mod tell;
 
-pub use self::{
-    error::SystemdError,
-    options::{Systemd, SystemdOptions},
-};
+pub use self::{error::SystemdError, options::SystemdOptions, tell::Systemd};

@@ -1,24 +1,12 @@
-use super::{environment::Environment, error::SystemdError, mirror};
-use crate::report::{Readiness, bounded};
 use std::{ffi::OsString, time::Duration};
-
-/// Whether there is a systemd to tell; see [`Readiness::notify_systemd`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Systemd {
-    /// It is told from now on.
-    Present,
-    /// `NOTIFY_SOCKET` is unset or empty: nobody waits to be told.
-    Absent,
-}
 
 /// What systemd is told beyond what is always told; for
 /// [`Readiness::notify_systemd_with`].
 #[must_use]
 #[derive(Clone, Debug, Default)]
 pub struct SystemdOptions {
-    socket: Option<OsString>,
-    watchdog: Option<Duration>,
+    pub(super) socket: Option<OsString>,
+    pub(super) watchdog: Option<Duration>,
     pub(super) trigger: bool,
     pub(super) extend_start: Option<ExtendStart>,
     pub(super) extend_stop: bool,
@@ -88,71 +76,5 @@ impl SystemdOptions {
             extend_stop: true,
             ..self
         }
-    }
-}
-
-impl Readiness {
-    /// Tells systemd how the process is, from now on: see the
-    /// [module documentation](crate::notify::systemd).
-    ///
-    /// Call it once, within the runtime whose hanging is to be noticed by the
-    /// watchdog: the task that tells starts there. Called outside of one, it
-    /// starts on the first runtime that reports or asks. It needs a runtime whose
-    /// timers are enabled, does not keep the registry alive, and ends with it.
-    ///
-    /// # Errors
-    ///
-    /// When the environment makes no sense, or systemd is told already.
-    pub fn notify_systemd(&self) -> Result<Systemd, SystemdError> {
-        self.notify_systemd_with(SystemdOptions::default())
-    }
-
-    /// As [`notify_systemd`](Self::notify_systemd), and more.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_readiness::{Readiness, Subsystem, notify::systemd::SystemdOptions};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
-    /// let options = SystemdOptions::default()
-    ///     .extend_start(Duration::from_secs(30), Duration::from_secs(600))
-    ///     .extend_stop();
-    /// readiness.notify_systemd_with(options)?;
-    ///
-    /// let storage = readiness.reporter("storage")?;
-    /// for part in ["log", "index"] {
-    ///     storage.progress(format!("reading its {part}")); // 30 more seconds
-    /// }
-    /// storage.ready();
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When the environment or an option makes no sense, or systemd is told
-    /// already.
-    pub fn notify_systemd_with(&self, options: SystemdOptions) -> Result<Systemd, SystemdError> {
-        if let Some(ExtendStart { each, total }) = options.extend_start {
-            bounded("extension of the start", each)?;
-            bounded("longest start", total)?;
-        }
-        if let Some(watchdog) = options.watchdog {
-            bounded("watchdog", watchdog)?;
-        }
-        let mut environment = Environment::of_process();
-        if let Some(socket) = &options.socket {
-            environment.socket = Some(socket.clone());
-        }
-        let Some(sender) = environment.sender()? else {
-            return Ok(Systemd::Absent);
-        };
-        let watchdog = match options.watchdog {
-            Some(watchdog) => Some(watchdog),
-            None => environment.watchdog()?,
-        };
-        mirror::start(self.core(), sender, &options, watchdog)?;
-        Ok(Systemd::Present)
     }
 }
