@@ -110,9 +110,14 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "client", feature = "server"))]
+mod address;
 #[cfg(feature = "check")]
 #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
 pub mod check;
+#[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+pub mod client;
 pub mod drain;
 pub mod gate;
 pub mod guide;
@@ -142,11 +147,6 @@ pub use self::{
 };
 
 /// Tests the code in the README.
-#[cfg(all(
-    doctest,
-    feature = "check",
-    feature = "server",
-    feature = "signal"
-))]
+#[cfg(all(doctest, feature = "check", feature = "server", feature = "signal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -62,6 +62,8 @@ mod service;
 mod text;
 
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
+#[cfg(feature = "client")]
+pub(crate) use self::text::OneLine;
 pub use self::{
     probes::Probes,
     question::Detail,

@@ -203,7 +203,7 @@ fn write_summary(
 
 /// Shows a text in one line: what a terminal or a log would break or obey
 /// becomes a blank.
-pub(super) struct OneLine<'a>(pub(super) &'a str);
+pub(crate) struct OneLine<'a>(pub(crate) &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,8 @@ mod voice;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
+#[cfg(feature = "client")]
+pub(crate) use self::name::check as check_name;
 pub use self::{
     builder::Builder,
     error::{

@@ -1,4 +1,5 @@
-use super::{address::Address, error::ServeError};
+use super::error::ServeError;
+use crate::address::Address;
 use std::{io, net::SocketAddr};
 #[cfg(unix)]
 use tokio::net::UnixStream;

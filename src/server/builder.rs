@@ -1,12 +1,12 @@
 use super::{
     accept,
-    address::Address,
     bind::Listener,
     error::ServeError,
     handle::{AdminServer, Told},
     thread,
 };
 use crate::{
+    address::Address,
     probe::{Detail, Probes},
     report::Readiness,
 };

@@ -1,4 +1,4 @@
-use super::address::{Address, AddressError};
+use crate::address::{Address, AddressError};
 use std::{convert::Infallible, io, time::Duration};
 use thiserror::Error;
 

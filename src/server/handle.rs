@@ -1,4 +1,4 @@
-use super::address::Address;
+use crate::address::Address;
 use std::{fmt, future::pending};
 use tokio::sync::watch;
 

@@ -85,7 +85,6 @@
 //! socket is left alone.
 
 mod accept;
-mod address;
 mod bind;
 mod builder;
 mod connection;
@@ -94,9 +93,5 @@ mod handle;
 mod seat;
 mod thread;
 
-pub use self::{
-    address::{Address, AddressError},
-    builder::AdminListener,
-    error::ServeError,
-    handle::AdminServer,
-};
+pub use self::{builder::AdminListener, error::ServeError, handle::AdminServer};
+pub use crate::address::{Address, AddressError};

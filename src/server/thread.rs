@@ -1,4 +1,5 @@
-use super::{address::Address, builder::AdminListener, error::ServeError, handle::AdminServer};
+use super::{builder::AdminListener, error::ServeError, handle::AdminServer};
+use crate::address::Address;
 use std::{
     io,
     sync::mpsc,

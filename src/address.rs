@@ -3,13 +3,19 @@ use std::path::{Path, PathBuf};
 use std::{fmt, net::SocketAddr, str::FromStr};
 use thiserror::Error;
 
-/// Where the admin listener listens: `127.0.0.1:28080`, the default, or
-/// another socket address; `/run/app.sock` or `unix:app.sock`, a unix socket.
+/// Where the admin listener listens, and a client asks: `127.0.0.1:28080`, the
+/// default, or another socket address; `/run/app.sock` or `unix:app.sock`, a
+/// unix socket.
+///
+/// One type, under the name of either module.
 ///
 /// ```
-/// use tower_readiness::server::Address;
+/// # #[cfg(feature = "client")]
+/// use tower_readiness::client::{Address, AddressError};
+/// # #[cfg(not(feature = "client"))]
+/// # use tower_readiness::server::{Address, AddressError};
 ///
-/// # fn main() -> Result<(), tower_readiness::server::AddressError> {
+/// # fn main() -> Result<(), AddressError> {
 /// let address: Address = "[::1]:28080".parse()?;
 /// assert_eq!(address.to_string(), "[::1]:28080");
 /// # #[cfg(unix)]
@@ -42,7 +48,8 @@ impl Address {
 
     /// Whether nothing but this machine can reach it. (Containers of one pod
     /// share theirs.)
-    pub(super) fn is_local(&self) -> bool {
+    #[cfg(feature = "server")]
+    pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
             #[cfg(unix)]
@@ -215,6 +222,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "server")]
     #[test]
     fn loopback_is_local_in_every_notation() {
         let local = |text| Address::try_from(text).unwrap().is_local();

@@ -1,0 +1,235 @@
+use lexopt::{Arg, Parser};
+use std::{ffi::OsString, time::Duration};
+#[cfg(unix)]
+use tower_readiness::client::Commands;
+use tower_readiness::client::{Address, Check};
+
+/// What is to be done.
+pub(crate) enum Arguments {
+    Help,
+    Version,
+    Check(Check),
+    #[cfg(unix)]
+    Tell(Commands, Command),
+}
+
+#[cfg(unix)]
+pub(crate) enum Command {
+    Pause(String),
+    Resume,
+    Drain,
+    /// For so long at most, if that was said.
+    DrainAndWait(Option<Duration>),
+}
+
+/// What is wrong with the arguments.
+pub(crate) struct Usage(pub(crate) String);
+
+impl From<lexopt::Error> for Usage {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn wrong<T>(text: impl Into<String>) -> Result<T, Usage> {
+    Err(Usage(text.into()))
+}
+
+/// The arguments, taken apart but not yet put together.
+#[derive(Default)]
+struct Given {
+    values: Vec<String>,
+    addr: Option<String>,
+    timeout: Option<Duration>,
+    /// Which of the probes, and of what.
+    question: Option<(&'static str, String)>,
+    exclude: Vec<String>,
+    verbose: bool,
+    json: bool,
+    wait: bool,
+}
+
+impl Arguments {
+    /// `from` begins with the name of the program; `environment` is the
+    /// address that is meant if none is said.
+    pub(crate) fn parse(
+        from: impl IntoIterator<Item = OsString, IntoIter: 'static>,
+        environment: Option<OsString>,
+    ) -> Result<Self, Usage> {
+        let mut parser = Parser::from_iter(from);
+        let mut given = Given::default();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
+                Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
+                Arg::Long("ready") => given.ask("--ready", String::new())?,
+                Arg::Long("live") => given.ask("--live", String::new())?,
+                Arg::Long("startup") => given.ask("--startup", String::new())?,
+                Arg::Long("scope") => given.ask("--scope", text(parser.value()?)?)?,
+                Arg::Long("exclude") => given.exclude.push(text(parser.value()?)?),
+                Arg::Long("verbose") => given.verbose = true,
+                Arg::Long("json") => given.json = true,
+                Arg::Long("wait") => given.wait = true,
+                Arg::Long("addr") => given.addr = Some(text(parser.value()?)?),
+                Arg::Long("timeout") => given.timeout = Some(seconds(&text(parser.value()?)?)?),
+                Arg::Value(value) => given.values.push(text(value)?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        given.put_together(environment)
+    }
+}
+
+impl Given {
+    /// A scope is one of readiness, so `--ready` may stand beside it.
+    fn ask(&mut self, flag: &'static str, name: String) -> Result<(), Usage> {
+        self.question = match self.question.take() {
+            Some((one, _)) if one == "--ready" && flag == "--scope" => Some((flag, name)),
+            Some((one, name)) if one == "--scope" && flag == "--ready" => Some((one, name)),
+            Some((one, _)) if one != flag || flag == "--scope" => {
+                return wrong(format!("either {one} or {flag}, once"));
+            }
+            _ => Some((flag, name)),
+        };
+        Ok(())
+    }
+
+    fn put_together(mut self, environment: Option<OsString>) -> Result<Arguments, Usage> {
+        let mut values = std::mem::take(&mut self.values).into_iter();
+        let Some(command) = values.next() else {
+            return wrong("check, pause, resume or drain?");
+        };
+        let value = values.next();
+        if let Some(value) = values.next() {
+            return wrong(format!("unexpected {value:?} (quote what has blanks)"));
+        }
+        if self.wait && command != "drain" {
+            return wrong("--wait is for drain");
+        }
+        let asks = self.question.is_some() || !self.exclude.is_empty();
+        if command != "check" && (asks || self.verbose || self.json) {
+            return wrong(format!("{command} does not take the options of check"));
+        }
+        match (&*command, value) {
+            ("check", value) => {
+                if value.is_some() && self.addr.is_some() {
+                    return wrong("either ADDR or --addr ADDR");
+                }
+                let address = address(value.or(self.addr.take()), environment)?;
+                Ok(Arguments::Check(self.check(address)?))
+            }
+            ("pause" | "resume" | "drain", value) => {
+                let address = address(self.addr.take(), environment)?;
+                self.tell(&command, value, address)
+            }
+            _ => wrong(format!("{command:?} is no command")),
+        }
+    }
+
+    fn check(self, address: Address) -> Result<Check, Usage> {
+        let mut check = Check::new(address);
+        if let Some(timeout) = self.timeout {
+            check = check.timeout(timeout);
+        }
+        check = match self.question {
+            Some(("--ready", _)) => check.ready(),
+            Some(("--live", _)) => check.live(),
+            Some(("--startup", _)) => check.startup(),
+            Some((_, name)) => named(&name, check.scope(&name))?,
+            None => check,
+        };
+        if self.exclude.len() > Check::MAX_EXCLUDED {
+            return wrong(format!(
+                "--exclude may be given {} times",
+                Check::MAX_EXCLUDED
+            ));
+        }
+        for name in self.exclude {
+            check = named(&name, check.exclude(&name))?;
+        }
+        if self.verbose {
+            check = check.verbose();
+        }
+        // Which holds what --verbose would add.
+        if self.json {
+            check = check.json();
+        }
+        Ok(check)
+    }
+
+    #[cfg(unix)]
+    fn tell(
+        self,
+        command: &str,
+        value: Option<String>,
+        address: Address,
+    ) -> Result<Arguments, Usage> {
+        let Address::Unix(path) = address else {
+            return wrong(format!(
+                "{command} goes over a unix socket, not {address}: --addr unix:PATH"
+            ));
+        };
+        let mut commands = Commands::new(path);
+        if let Some(timeout) = self.timeout {
+            commands = commands.timeout(timeout);
+        }
+        let command = match (command, value) {
+            ("pause", reason) => Command::Pause(reason.unwrap_or_default()),
+            ("resume", None) => Command::Resume,
+            ("drain", None) if self.wait => Command::DrainAndWait(self.timeout),
+            ("drain", None) => Command::Drain,
+            (_, value) => {
+                let value = value.unwrap_or_default();
+                return wrong(format!("{command} takes no {value:?}"));
+            }
+        };
+        Ok(Arguments::Tell(commands, command))
+    }
+
+    #[cfg(not(unix))]
+    fn tell(self, command: &str, _: Option<String>, _: Address) -> Result<Arguments, Usage> {
+        wrong(format!(
+            "{command} goes over a unix socket, which this system has none of"
+        ))
+    }
+}
+
+fn address(said: Option<String>, environment: Option<OsString>) -> Result<Address, Usage> {
+    let (text, from) = match (said, environment) {
+        (Some(text), _) => (text, ""),
+        (None, Some(text)) if !text.is_empty() => (self::text(text)?, "READINESS_ADDR: "),
+        (None, _) => return Ok(Address::default()),
+    };
+    Address::try_from(text).map_err(|error| Usage(format!("{from}{error}")))
+}
+
+fn named<E: std::fmt::Display>(name: &str, check: Result<Check, E>) -> Result<Check, Usage> {
+    check.map_err(|error| Usage(format!("{name:?}: {error}")))
+}
+
+fn text(value: OsString) -> Result<String, Usage> {
+    let shown = |value: OsString| Usage(format!("{value:?} is not UTF-8"));
+    value.into_string().map_err(shown)
+}
+
+/// A number of seconds, in decimals if need be, of a thousandth to a day.
+fn seconds(text: &str) -> Result<Duration, Usage> {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let parse = || {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        if text == "." || !digits(whole) || !digits(part) || part.len() > 3 {
+            return None;
+        }
+        // By hand, for all the rest of reading floating point is a tenth of
+        // what the binary may have beside the standard library.
+        let millis = format!("{whole}{part:0<3}").parse().ok()?;
+        (1..=DAY).contains(&millis).then_some(millis)
+    };
+    match parse() {
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => wrong(format!(
+            "--timeout takes seconds, 0.001 to 86400, not {text:?}"
+        )),
+    }
+}

@@ -1,0 +1,470 @@
+use super::{
+    deadline::Deadline,
+    error::{CheckError, ExchangeError},
+    http::{Answer, MAX_BODY, Request, exchange},
+    report::{Report, clean},
+};
+use crate::{
+    address::Address,
+    report::{NameError, check_name},
+};
+use std::time::Duration;
+
+/// One question to a process; see the [module documentation](super).
+///
+/// Unless told otherwise it asks whether the process has started and is alive:
+/// what a supervisor should act upon that restarts what is not.
+#[derive(Clone, Debug)]
+#[must_use = "it asks nothing until it is run"]
+pub struct Check {
+    pub(super) address: Address,
+    timeout: Duration,
+    question: Question,
+    exclude: Vec<String>,
+    pub(super) format: Format,
+}
+
+#[derive(Clone, Debug)]
+enum Question {
+    StartupThenLiveness,
+    Startup,
+    Liveness,
+    Readiness,
+    Scope(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Line,
+    Verbose,
+    Json,
+}
+
+/// What a probe is called: in its path, in JSON, and when it is green.
+struct Probe {
+    path: &'static str,
+    name: &'static str,
+    green: &'static str,
+}
+
+const STARTUP: Probe = Probe {
+    path: "/startupz",
+    name: "startup",
+    green: "started",
+};
+const LIVENESS: Probe = Probe {
+    path: "/livez",
+    name: "liveness",
+    green: "live",
+};
+const READINESS: Probe = Probe {
+    path: "/readyz",
+    name: "readiness",
+    green: "ready",
+};
+
+/// How the server begins the line of what it was to leave out and does not
+/// know.
+const UNKNOWN: &str = "no subsystem to exclude: ";
+
+impl Check {
+    /// How long a check may take in all unless [told](Self::timeout).
+    pub const TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// How many subsystems a process leaves out of one answer.
+    pub const MAX_EXCLUDED: usize = 64;
+
+    /// Asks at `address`: where an [admin listener](crate::Readiness) listens,
+    /// or at an application's port with probes at their default paths, which
+    /// gives the verdict alone.
+    ///
+    /// A text is an address after `"…".parse::<Address>()?`.
+    pub fn new(address: impl Into<Address>) -> Self {
+        Self {
+            address: address.into(),
+            timeout: Self::TIMEOUT,
+            question: Question::StartupThenLiveness,
+            exclude: Vec::new(),
+            format: Format::Line,
+        }
+    }
+
+    /// How long it may take in all, from connecting to the end of the answer.
+    /// By default 3 seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Asks whether the process shall get traffic. For load balancers; whoever
+    /// restarts what is red would restart a process that drains, or that waits
+    /// for a database.
+    pub fn ready(mut self) -> Self {
+        self.question = Question::Readiness;
+        self
+    }
+
+    /// Asks whether the process is worth keeping, started or not.
+    pub fn live(mut self) -> Self {
+        self.question = Question::Liveness;
+        self
+    }
+
+    /// Asks whether the process has come up, and nothing else.
+    pub fn startup(mut self) -> Self {
+        self.question = Question::Startup;
+        self
+    }
+
+    /// Asks for the readiness of one scope or subsystem.
+    ///
+    /// # Errors
+    ///
+    /// When none can have that name.
+    pub fn scope(mut self, name: impl Into<String>) -> Result<Self, NameError> {
+        self.question = Question::Scope(checked(name.into())?);
+        Ok(self)
+    }
+
+    /// Asks as if this subsystem were not there. For the process and for
+    /// scopes, [`MAX_EXCLUDED`](Self::MAX_EXCLUDED) times at most.
+    ///
+    /// # Errors
+    ///
+    /// When none can have that name.
+    pub fn exclude(mut self, name: impl Into<String>) -> Result<Self, NameError> {
+        self.exclude.push(checked(name.into())?);
+        Ok(self)
+    }
+
+    /// Asks for a line on each subsystem too.
+    pub fn verbose(mut self) -> Self {
+        self.format = Format::Verbose;
+        self
+    }
+
+    /// Asks for JSON.
+    pub fn json(mut self) -> Self {
+        self.format = Format::Json;
+        self
+    }
+
+    /// Asks, and blocks until there is an answer or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it is not that of a probe to this question.
+    /// The process is then to be taken for unhealthy.
+    pub fn run(&self) -> Result<Report, CheckError> {
+        let deadline = Deadline::after(self.timeout);
+        match &self.question {
+            Question::StartupThenLiveness => {
+                let startup = self.ask(&STARTUP, None, deadline)?;
+                if !startup.is_ok() {
+                    return Ok(startup);
+                }
+                // What has started will have started, so both hold at the
+                // moment of the second answer.
+                let liveness = self.ask(&LIVENESS, None, deadline)?;
+                Ok(liveness.after(&startup))
+            }
+            Question::Startup => self.ask(&STARTUP, None, deadline),
+            Question::Liveness => self.ask(&LIVENESS, None, deadline),
+            Question::Readiness => self.ask(&READINESS, None, deadline),
+            Question::Scope(name) => self.ask(&READINESS, Some(name), deadline),
+        }
+    }
+
+    fn ask(
+        &self,
+        probe: &Probe,
+        scope: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Report, CheckError> {
+        let mut target = probe.path.to_owned();
+        if let Some(name) = scope {
+            target = target + "/" + name;
+        }
+        let exclude = self.exclude.iter().map(|name| format!("exclude={name}"));
+        let verbose = self.lists().then(|| "verbose".to_owned());
+        let parameters: Vec<_> = verbose.into_iter().chain(exclude).collect();
+        if !parameters.is_empty() {
+            target = target + "?" + &parameters.join("&");
+        }
+        let accept = match self.format {
+            Format::Json => "application/json",
+            Format::Line | Format::Verbose => "text/plain",
+        };
+        let request = Request {
+            method: "GET",
+            target: &target,
+            accept,
+            body: "",
+        };
+        let answer = exchange(&self.address, &request, deadline)?;
+        self.judge(probe, scope, &answer)
+    }
+
+    /// Whether a line on each subsystem is needed. They tell whether something
+    /// can be left out at all.
+    fn lists(&self) -> bool {
+        self.format == Format::Verbose || !self.exclude.is_empty()
+    }
+
+    // === judging ===
+
+    fn judge(
+        &self,
+        probe: &Probe,
+        scope: Option<&str>,
+        answer: &Answer,
+    ) -> Result<Report, CheckError> {
+        let address = || self.address.clone();
+        match (answer.status, scope) {
+            (300..400, _) => {
+                return Err(CheckError::Redirect {
+                    address: address(),
+                    status: answer.status,
+                    location: answer.location.clone(),
+                });
+            }
+            (400, _) => {
+                return Err(CheckError::Refused {
+                    address: address(),
+                    answer: clean(answer.body.trim_end()),
+                });
+            }
+            (404, Some(name)) if answer.body == "not found\n" => {
+                return Err(CheckError::UnknownScope {
+                    address: address(),
+                    name: name.to_owned(),
+                });
+            }
+            _ => {}
+        }
+        let report = match self.format {
+            Format::Json => in_json(probe, answer),
+            Format::Line | Format::Verbose => in_text(probe, answer),
+        };
+        let Some((report, excluded)) = report else {
+            return Err(CheckError::NotAProbe {
+                address: address(),
+                path: probe.path.to_owned(),
+                status: answer.status,
+            });
+        };
+        if answer.is_cut && !self.lists() && self.format == Format::Line {
+            return Err(CheckError::Exchange(ExchangeError::TooLong {
+                address: address(),
+                limit: MAX_BODY,
+            }));
+        }
+        match excluded {
+            _ if self.exclude.is_empty() => Ok(report),
+            Excluded::AllBut(names) if !names.is_empty() => Err(CheckError::UnknownExclude {
+                address: address(),
+                names,
+            }),
+            Excluded::AllBut(_) => Ok(report),
+            Excluded::Nothing => Err(CheckError::NoDetails { address: address() }),
+        }
+    }
+}
+
+/// What an answer says about what was to be left out.
+enum Excluded {
+    /// What is not known.
+    AllBut(Vec<String>),
+    Nothing,
+}
+
+/// What the probe says as text, or `None` if it is not the probe that does.
+fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Excluded)> {
+    let is_ok = answer.status == 200;
+    let red = format!("not {}", probe.green);
+    let says = |line: &str, word: &str| {
+        let rest = line.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ':']))
+    };
+    let (mut details, mut unknown, mut lists) = (String::new(), Vec::new(), false);
+    let mut summary = None;
+    for line in answer.body.lines() {
+        if let Some(name) = line.strip_prefix(UNKNOWN) {
+            unknown.push(clean(name));
+        } else if line.starts_with('[') {
+            lists = true;
+            details = details + &clean(line) + "\n";
+        } else {
+            summary = Some(line);
+        }
+    }
+    // The verdict stands last, out of reach if all of them are too many.
+    let line = match summary {
+        _ if answer.is_cut && lists => {
+            if is_ok {
+                probe.green.to_owned()
+            } else {
+                red
+            }
+        }
+        Some(line) if is_ok && says(line, probe.green) => clean(line),
+        // Draining, a probe may be told to answer 404.
+        Some(line) if matches!(answer.status, 404 | 503) && says(line, &red) => clean(line),
+        _ => return None,
+    };
+    let excluded = if lists || !unknown.is_empty() {
+        Excluded::AllBut(unknown)
+    } else {
+        Excluded::Nothing
+    };
+    Some((Report::text(is_ok, line, details), excluded))
+}
+
+/// The same as JSON. It is not parsed, for nothing but the server's own
+/// rendering is expected.
+fn in_json(probe: &Probe, answer: &Answer) -> Option<(Report, Excluded)> {
+    let is_ok = match answer.status {
+        200 => true,
+        404 | 503 => false,
+        _ => return None,
+    };
+    let beginning = format!("{{\"probe\":\"{}\",\"ok\":{is_ok},", probe.name);
+    if !answer.body.starts_with(&beginning) {
+        return None;
+    }
+    // A quotation mark within a string would be escaped.
+    let excluded = if let Some((_, names)) = answer.body.split_once(",\"unknown\":[\"") {
+        let names = names.split(']').next().unwrap_or_default();
+        Excluded::AllBut(names.split('"').step_by(2).map(clean).collect())
+    } else if answer.body.contains(",\"subsystems\":[") {
+        Excluded::AllBut(Vec::new())
+    } else {
+        Excluded::Nothing
+    };
+    let line = if is_ok {
+        probe.green.to_owned()
+    } else {
+        format!("not {}", probe.green)
+    };
+    let json = clean(answer.body.trim_end());
+    Some((Report::json_of(is_ok, line, json, answer.is_cut), excluded))
+}
+
+/// Names are put in the head of a request as they are.
+fn checked(name: String) -> Result<String, NameError> {
+    match check_name(&name) {
+        // The crate has subsystems of its own.
+        Ok(()) | Err(NameError::Reserved) => Ok(name),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            location: String::new(),
+            body: body.to_owned(),
+            is_cut: false,
+        }
+    }
+
+    fn text(status: u16, body: &str) -> Option<(bool, String)> {
+        let (report, _) = in_text(&READINESS, &answer(status, body))?;
+        Some((report.is_ok(), report.line().to_owned()))
+    }
+
+    #[test]
+    fn status_and_words_have_to_say_the_same() {
+        for (status, body, is_ok) in [
+            (200, "ready\n", true),
+            (200, "ready (degraded): cache failing\n", true),
+            (503, "not ready\n", false),
+            (503, "not ready: storage failing\n", false),
+            (404, "not ready: draining\n", false),
+            (200, "[+]a ready (required)\nready\n", true),
+        ] {
+            let line = body.trim_end().rsplit('\n').next().unwrap().to_owned();
+            assert_eq!(text(status, body), Some((is_ok, line)), "{body}");
+        }
+        for (status, body) in [
+            (200, "not ready\n"),
+            (503, "ready\n"),
+            (200, "live\n"),
+            (200, "readyish\n"),
+            (200, "OK\n"),
+            (200, ""),
+            (204, "ready\n"),
+            (404, "not found\n"),
+            (500, "not ready\n"),
+            (200, "<html>\n<p>ready\n</html>"),
+        ] {
+            assert_eq!(text(status, body), None, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn json_is_the_probes_own() {
+        let says = |status, body| in_json(&READINESS, &answer(status, body)).is_some();
+        assert!(says(
+            200,
+            r#"{"probe":"readiness","ok":true,"status":"ready"}"#
+        ));
+        assert!(says(
+            503,
+            r#"{"probe":"readiness","ok":false,"status":"not ready"}"#
+        ));
+        assert!(!says(
+            200,
+            r#"{"probe":"readiness","ok":false,"status":"not ready"}"#
+        ));
+        assert!(!says(
+            200,
+            r#"{"probe":"liveness","ok":true,"status":"live"}"#
+        ));
+        assert!(!says(200, r#"{"status":"UP"}"#));
+        assert!(!says(
+            500,
+            r#"{"probe":"readiness","ok":false,"status":"not ready"}"#
+        ));
+    }
+
+    #[test]
+    fn what_could_not_be_excluded_is_told_from_what_a_reason_says() {
+        let unknown = |body: &str| {
+            let body = format!(r#"{{"probe":"readiness","ok":true,"subsystems":[{body}}}"#);
+            match in_json(&READINESS, &answer(200, &body)).unwrap().1 {
+                Excluded::AllBut(names) => names,
+                Excluded::Nothing => panic!("it has details"),
+            }
+        };
+        let nothing: [&str; 0] = [];
+        assert_eq!(unknown(r#"],"unknown":["a","b"]"#), ["a", "b"]);
+        assert_eq!(unknown(r#"],"excluded":["c"],"unknown":["a"]"#), ["a"]);
+        assert_eq!(unknown(r#"{"reason":",\"unknown\":[\"x\"]"}]"#), nothing);
+        assert_eq!(
+            unknown(r#"{"attributes":{"a":"b","unknown":"[x"}}]"#),
+            nothing
+        );
+    }
+
+    #[test]
+    fn names_that_would_change_the_request_are_refused() {
+        let check = || Check::new(Address::default());
+        for name in [
+            "",
+            "a b",
+            "a&wait=60",
+            "a\r\nx: y",
+            "../livez",
+            &"x".repeat(129),
+        ] {
+            assert!(check().scope(name).is_err(), "{name}");
+            assert!(check().exclude(name).is_err(), "{name}");
+        }
+        assert!(check().exclude("runtime").is_ok());
+    }
+}

@@ -1,0 +1,141 @@
+use super::{
+    deadline::Deadline,
+    error::{CommandError, ExchangeError},
+    http::{Answer, Request, exchange},
+    report::clean,
+};
+use crate::address::Address;
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
+};
+
+/// How long to wait before asking again when the listener let go of a
+/// connection, which it does when others need the place.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Tells a process what to do, over the unix socket of its admin listener,
+/// which [takes commands](crate::Readiness) of its owner alone; never over TCP.
+///
+/// ```no_run
+/// use tower_readiness::client::Commands;
+///
+/// # fn main() -> Result<(), tower_readiness::client::CommandError> {
+/// let commands = Commands::new("/run/app/admin.sock");
+/// commands.pause("maintenance")?;
+/// // …
+/// commands.resume()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Commands {
+    address: Address,
+    timeout: Duration,
+}
+
+impl Commands {
+    /// How long a command may take unless [told](Self::timeout).
+    pub const TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// Tells the process that listens at this path.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            address: PathBuf::from(path.as_ref()).into(),
+            timeout: Self::TIMEOUT,
+        }
+    }
+
+    /// How long a command may take, from connecting to the end of the answer.
+    /// By default 3 seconds.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Turns readiness red until [`resume`](Self::resume), or until the
+    /// listener ends; traffic is still served. Told again, the newer reason
+    /// counts, of which 1 KiB is kept. Gives what the process answers.
+    ///
+    /// # Errors
+    ///
+    /// When it is not obeyed.
+    pub fn pause(&self, reason: &str) -> Result<String, CommandError> {
+        self.tell("/commands/pause", reason, Deadline::after(self.timeout))
+    }
+
+    /// Ends the pause that was [commanded](Self::pause). One that the program
+    /// made itself goes on, and the answer says so.
+    ///
+    /// # Errors
+    ///
+    /// When it is not obeyed.
+    pub fn resume(&self) -> Result<String, CommandError> {
+        self.tell("/commands/resume", "", Deadline::after(self.timeout))
+    }
+
+    /// Begins to drain, as SIGTERM does; does nothing if the process drains
+    /// already. A SIGTERM that follows joins it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not obeyed.
+    pub fn drain(&self) -> Result<String, CommandError> {
+        self.tell("/commands/drain", "", Deadline::after(self.timeout))
+    }
+
+    /// Begins to drain, and blocks until the process is closed, or its
+    /// listener is gone: `at_most` this long in all, or for ever. (A process
+    /// that nothing leads on from draining never closes.)
+    ///
+    /// # Errors
+    ///
+    /// When it is not obeyed, and when the time is over before.
+    pub fn drain_and_wait(&self, at_most: Option<Duration>) -> Result<String, CommandError> {
+        let deadline = Deadline::after(at_most.unwrap_or(Duration::MAX));
+        let begin = Deadline::after(self.timeout.min(deadline.timeout()));
+        self.tell("/commands/drain", "", begin)?;
+        loop {
+            match self.tell("/commands/drain?wait", "", deadline) {
+                Err(CommandError::Exchange(error)) if is_gone(&error) => {
+                    return Ok("gone".to_owned());
+                }
+                Err(CommandError::Exchange(
+                    ExchangeError::CutOff { .. } | ExchangeError::Broken { .. },
+                )) => sleep(AGAIN_AFTER),
+                told => return told,
+            }
+        }
+    }
+
+    fn tell(&self, target: &str, body: &str, deadline: Deadline) -> Result<String, CommandError> {
+        let request = Request {
+            method: "POST",
+            target,
+            accept: "text/plain",
+            body,
+        };
+        let Answer { status, body, .. } = exchange(&self.address, &request, deadline)?;
+        let answer = clean(body.trim_end());
+        let address = self.address.clone();
+        match status {
+            200 => Ok(answer),
+            400 | 403 | 408 | 413 => Err(CommandError::Refused { address, answer }),
+            _ => Err(CommandError::NotTaken { address, status }),
+        }
+    }
+}
+
+/// Whether nothing listens there (any more).
+fn is_gone(error: &ExchangeError) -> bool {
+    match error {
+        ExchangeError::Connect { source, .. } => matches!(
+            source.kind(),
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused
+        ),
+        _ => false,
+    }
+}

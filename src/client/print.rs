@@ -1,0 +1,125 @@
+use super::{
+    check::{Check, Format},
+    report::{Report, clean},
+};
+use crate::state::text;
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{Write, stdout},
+    process::ExitCode,
+};
+
+/// How many bytes of the output of a health check Docker keeps.
+const MAX_OUTPUT: usize = 4096;
+
+impl Check {
+    /// Runs it and prints the answer to standard output, for a health check
+    /// command: one line, or as many as were asked for, of 4,096 bytes in all
+    /// at most (what Docker keeps). JSON that is longer than that, and an
+    /// error, become a small object with `ok` and `status` or `error`.
+    ///
+    /// The exit code is 0 if the answer is yes, and 1 if it is no or there is
+    /// none.
+    pub fn print(&self) -> ExitCode {
+        let (code, text) = match self.run() {
+            Ok(report) => (report.exit_code(), self.shown(&report)),
+            Err(error) => (ExitCode::FAILURE, self.shown_error(&error)),
+        };
+        write(text);
+        code
+    }
+
+    fn shown(&self, report: &Report) -> String {
+        match (self.format, report.json()) {
+            (Format::Json, Some(json)) if json.len() < MAX_OUTPUT => json.to_owned(),
+            (Format::Json, _) => format!(
+                "{{\"ok\":{},\"status\":{},\"cut\":true}}",
+                report.is_ok(),
+                quoted(report.line())
+            ),
+            (Format::Verbose, _) => format!("{report}\n{}", report.details()),
+            (Format::Line, _) => report.to_string(),
+        }
+    }
+
+    fn shown_error(&self, error: &dyn Error) -> String {
+        let text = causes(error);
+        match self.format {
+            Format::Json => format!("{{\"ok\":false,\"error\":{}}}", quoted(&text)),
+            Format::Line | Format::Verbose => text,
+        }
+    }
+}
+
+/// Prints what came of a command to standard output, in one line of 4,096
+/// bytes at most that is safe to show in a terminal: what the process answers,
+/// or the error and its causes. The exit code is 0, or 1 for an error.
+pub fn print<E: Error>(outcome: Result<impl Display, E>) -> ExitCode {
+    let (code, text) = match outcome {
+        Ok(answer) => (ExitCode::SUCCESS, clean(&answer.to_string())),
+        Err(error) => (ExitCode::FAILURE, causes(&error)),
+    };
+    write(text);
+    code
+}
+
+fn write(text: String) {
+    // Whoever closed it has no need of it.
+    let _ = stdout().write_all(bounded(text).as_bytes());
+}
+
+/// An error and its causes in one line.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = text + ": " + &error.to_string();
+        cause = error.source();
+    }
+    // Paths and what peers say are anybody's text; as JSON it may double.
+    clean(text::cut(&text, MAX_OUTPUT / 4))
+}
+
+/// `text` as lines, of which the last may end early.
+fn bounded(mut text: String) -> String {
+    const CUT: &str = "…";
+    text.truncate(text.trim_end().len());
+    if text.len() >= MAX_OUTPUT {
+        text.truncate(text::cut(&text, MAX_OUTPUT - CUT.len() - 1).len());
+        text += CUT;
+    }
+    text + "\n"
+}
+
+/// A string of JSON. There are no control characters left to escape.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_has_a_bound_and_ends_a_line() {
+        assert_eq!(bounded(String::new()), "\n");
+        assert_eq!(bounded("ready\n\n".into()), "ready\n");
+        let most = "x".repeat(MAX_OUTPUT - 1);
+        assert_eq!(bounded(most.clone()), most.clone() + "\n");
+        for long in [most + "x", "é".repeat(MAX_OUTPUT), "日".repeat(MAX_OUTPUT)] {
+            let printed = bounded(long);
+            assert!(printed.len() <= MAX_OUTPUT, "{}", printed.len());
+            assert!(printed.len() > MAX_OUTPUT - 4, "{}", printed.len());
+            assert!(printed.ends_with("…\n"));
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_json() {
+        for text in ["", "a", r#"a "b" \ \" c"#] {
+            let parsed: String = serde_json::from_str(&quoted(text)).unwrap();
+            assert_eq!(parsed, text);
+        }
+    }
+}

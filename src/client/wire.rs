@@ -1,0 +1,87 @@
+use super::deadline::Deadline;
+#[cfg(unix)]
+use super::unix;
+use crate::address::Address;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+/// A connection that is over when its time is, however its peer behaves: one
+/// that sends a byte a second is no different from one that sends none.
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: Socket,
+    deadline: Deadline,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Wire {
+    pub(super) fn connect(address: &Address, deadline: Deadline) -> io::Result<Self> {
+        let left = deadline.left()?;
+        let socket = match address {
+            Address::Tcp(address) => Socket::Tcp(match left {
+                Some(left) => TcpStream::connect_timeout(address, left)?,
+                None => TcpStream::connect(address)?,
+            }),
+            #[cfg(unix)]
+            Address::Unix(path) => Socket::Unix(unix::connect(path, left)?),
+        };
+        Ok(Self { socket, deadline })
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.left()?;
+        timed(match &mut self.socket {
+            Socket::Tcp(socket) => {
+                socket.set_read_timeout(left)?;
+                socket.read(buffer)
+            }
+            #[cfg(unix)]
+            Socket::Unix(socket) => {
+                socket.set_read_timeout(left)?;
+                socket.read(buffer)
+            }
+        })
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left: Option<Duration> = self.deadline.left()?;
+        timed(match &mut self.socket {
+            Socket::Tcp(socket) => {
+                socket.set_write_timeout(left)?;
+                socket.write(bytes)
+            }
+            #[cfg(unix)]
+            Socket::Unix(socket) => {
+                socket.set_write_timeout(left)?;
+                socket.write(bytes)
+            }
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Unix calls the end of a socket's timeout `WouldBlock`.
+fn timed<T>(result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
+        _ => error,
+    })
+}
