@@ -88,6 +88,7 @@
 //! - [`watch`]: what the crate reports of the process by itself
 //! - `notify`: mirrors for gRPC (feature `grpc`)
 //! - `server`: probes on a port of their own (feature `server`)
+//! - `client`: health checks without curl (feature `client`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose what is required, how reports stay true, and how
 //!   to end without losing a request
@@ -95,6 +96,9 @@
 //! # Features
 //!
 //! - `check`: asks subsystems at an interval (module `check`).
+//! - `cli`: the command `readiness`, which asks and commands a process.
+//! - `client`: asks a process how it is, blocking and by the standard library
+//!   alone, so that an application can be its own health check command.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
 //! - `server`: the admin listener, which answers the probes on an address of
 //!   its own, by hyper.
@@ -147,6 +151,12 @@ pub use self::{
 };
 
 /// Tests the code in the README.
-#[cfg(all(doctest, feature = "check", feature = "server", feature = "signal"))]
+#[cfg(all(
+    doctest,
+    feature = "check",
+    feature = "client",
+    feature = "server",
+    feature = "signal"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -74,9 +74,9 @@ impl Check {
     /// How many subsystems a process leaves out of one answer.
     pub const MAX_EXCLUDED: usize = 64;
 
-    /// Asks at `address`: where an [admin listener](crate::Readiness) listens,
-    /// or at an application's port with probes at their default paths, which
-    /// gives the verdict alone.
+    /// Asks at `address`: where an admin listener (feature `server`) listens, or
+    /// at an application's port with probes at their default paths, which gives
+    /// the verdict alone.
     ///
     /// A text is an address after `"…".parse::<Address>()?`.
     pub fn new(address: impl Into<Address>) -> Self {
@@ -284,7 +284,9 @@ fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Excluded)> {
     let red = format!("not {}", probe.green);
     let says = |line: &str, word: &str| {
         let rest = line.strip_prefix(word);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ':']))
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with(": ") || rest.starts_with(" (degraded)")
+        })
     };
     let (mut details, mut unknown, mut lists) = (String::new(), Vec::new(), false);
     let mut summary = None;
@@ -395,6 +397,7 @@ mod tests {
             (503, "ready\n"),
             (200, "live\n"),
             (200, "readyish\n"),
+            (200, "ready and waiting\n"),
             (200, "OK\n"),
             (200, ""),
             (204, "ready\n"),

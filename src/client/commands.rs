@@ -16,8 +16,8 @@ use std::{
 /// connection, which it does when others need the place.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// Tells a process what to do, over the unix socket of its admin listener,
-/// which [takes commands](crate::Readiness) of its owner alone; never over TCP.
+/// Tells a process what to do, over the unix socket of its admin listener
+/// (feature `server`), which takes commands of its owner alone; never over TCP.
 ///
 /// ```no_run
 /// use tower_readiness::client::Commands;

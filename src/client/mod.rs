@@ -67,7 +67,24 @@
 //!
 //! # Commands
 //!
-//! On Unix, `Commands` tells a process to pause, resume and drain.
+//! On Unix, `Commands` tells a process to pause, to resume and to drain, over a
+//! unix socket that only its owner can open.
+//!
+//! # The command
+//!
+//! The binary `readiness` (feature `cli`; `cargo install tower-readiness
+//! --features cli`) is this as a command:
+//!
+//! | | |
+//! |---|---|
+//! | `readiness check [ADDR]` | started and alive? `--ready`, `--live`, `--startup`, `--scope NAME` ask otherwise; `--exclude NAME`, `--timeout SECONDS`, `--verbose`, `--json` |
+//! | `readiness pause [REASON]`, `resume` | readiness red, and no longer |
+//! | `readiness drain [--wait]` | as SIGTERM; `--wait` until the process is closed or gone |
+//!
+//! `ADDR` is `127.0.0.1:28080` unless told by it, `--addr` or
+//! `READINESS_ADDR`. It exits with 0 for yes, 1 for no or no answer, and 64 if
+//! it is used wrongly, and prints at most 4,096 bytes. The repository's
+//! `release/build` makes a static binary of 1 MiB for empty images.
 
 mod check;
 #[cfg(unix)]

@@ -61,6 +61,8 @@ mod route;
 mod service;
 mod text;
 
+#[cfg(all(feature = "server", unix))]
+pub(crate) use self::probes::line;
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
 #[cfg(feature = "client")]
 pub(crate) use self::text::OneLine;

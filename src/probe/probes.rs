@@ -125,6 +125,11 @@ impl Probes {
         self.0.routes.paths()
     }
 
+    #[cfg(all(feature = "server", unix))]
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.readiness
+    }
+
     fn chosen_detail(&self) -> Detail {
         self.0.detail.unwrap_or_default()
     }
@@ -368,7 +373,7 @@ fn not_found() -> ProbeResponse {
     line(StatusCode::NOT_FOUND, "not found")
 }
 
-fn line(status: StatusCode, text: &str) -> ProbeResponse {
+pub(crate) fn line(status: StatusCode, text: &str) -> ProbeResponse {
     respond(status, Format::Text.content_type(), format!("{text}\n"))
 }
 

@@ -1,7 +1,9 @@
+#[cfg(unix)]
+use super::commands::Commands;
 use super::{
     bind::{Duplex, Listener, Stream},
     builder::Limits,
-    connection,
+    connection::{self, Commander},
     handle::ToStop,
     seat::Seat,
 };
@@ -23,9 +25,17 @@ use tokio::{
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Accepts connections until told to stop, and then until the last has ended.
-pub(super) async fn serve(listener: Listener, probes: Probes, limits: Limits, mut to_stop: ToStop) {
+pub(super) async fn serve(
+    listener: Listener,
+    probes: Probes,
+    #[cfg(unix)] commands: Option<Arc<Commands>>,
+    limits: Limits,
+    mut to_stop: ToStop,
+) {
     let mut connections = Connections {
         probes,
+        #[cfg(unix)]
+        commands,
         limits,
         to_stop: to_stop.clone(),
         seats: Vec::new(),
@@ -47,6 +57,8 @@ pub(super) async fn serve(listener: Listener, probes: Probes, limits: Limits, mu
 
 struct Connections {
     probes: Probes,
+    #[cfg(unix)]
+    commands: Option<Arc<Commands>>,
     limits: Limits,
     to_stop: ToStop,
     seats: Vec<Weak<Seat>>,
@@ -67,17 +79,22 @@ impl Connections {
         let seat = Seat::take();
         self.seats.push(Arc::downgrade(&seat));
         match stream {
-            Stream::Tcp(stream) => self.spawn(stream, seat),
+            Stream::Tcp(stream) => self.spawn(stream, seat, None),
             #[cfg(unix)]
-            Stream::Unix(stream) => self.spawn(stream, seat),
+            Stream::Unix(stream) => {
+                let peer = stream.peer_cred().ok().map(|peer| peer.uid());
+                let commander = self.commands.as_ref().map(|commands| commands.of(peer));
+                self.spawn(stream, seat, commander);
+            }
         }
     }
 
-    fn spawn<S: Duplex>(&mut self, stream: S, seat: Arc<Seat>) {
+    fn spawn<S: Duplex>(&mut self, stream: S, seat: Arc<Seat>, commander: Option<Commander>) {
         self.tasks.spawn(connection::serve(
             stream,
             seat,
             self.probes.clone(),
+            commander,
             self.limits,
             self.to_stop.clone(),
         ));

@@ -1,4 +1,6 @@
 use super::error::ServeError;
+#[cfg(unix)]
+use super::place::Place;
 use crate::address::Address;
 use std::{io, net::SocketAddr};
 #[cfg(unix)]
@@ -28,7 +30,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for S {}
 
 impl Listener {
     /// Listens, and says where.
-    pub(super) async fn bind(address: Address) -> Result<(Self, Address), ServeError> {
+    /// `mode` is that of the file of a unix socket.
+    pub(super) async fn bind(address: Address, mode: u32) -> Result<(Self, Address), ServeError> {
+        #[cfg(not(unix))]
+        let _ = mode;
         match address {
             Address::Tcp(wanted) => match bind_tcp(wanted).await {
                 Ok((listener, local)) => Ok((Self::Tcp(listener), Address::Tcp(local))),
@@ -36,9 +41,18 @@ impl Listener {
             },
             #[cfg(unix)]
             Address::Unix(path) => {
-                let listener = unix::Listener::bind(&path).await?;
+                let listener = unix::Listener::bind(&path, mode).await?;
                 Ok((Self::Unix(listener), Address::Unix(path)))
             }
+        }
+    }
+
+    /// The file of the unix socket, if it is one.
+    #[cfg(unix)]
+    pub(super) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(listener) => Some(listener.place()),
         }
     }
 
@@ -65,47 +79,71 @@ async fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 
 #[cfg(unix)]
 mod unix {
-    use super::super::error::ServeError;
-    use std::{
-        fs::{remove_file, symlink_metadata},
-        io,
-        os::unix::fs::{FileTypeExt, MetadataExt},
-        path::{Path, PathBuf},
+    use super::super::{
+        error::ServeError,
+        place::{Place, SocketFile},
     };
-    use tokio::net::{UnixListener, UnixStream};
+    use std::{
+        fs::{File, Permissions, remove_file, set_permissions, symlink_metadata},
+        io,
+        os::{
+            fd::AsFd,
+            unix::fs::{FileTypeExt, PermissionsExt},
+        },
+        path::Path,
+    };
+    use tokio::net::{UnixListener, UnixSocket, UnixStream};
+
+    /// How many connections may queue; as many as for tokio's own listeners.
+    const BACKLOG: u32 = 1024;
 
     pub(in super::super) struct Listener {
         // The first to go: as long as the file is there somebody listens, so
         // that nobody takes it for a stale one.
-        _file: SocketFile,
+        file: SocketFile,
         listener: UnixListener,
     }
 
     impl Listener {
-        pub(super) async fn bind(path: &Path) -> Result<Self, ServeError> {
+        pub(super) async fn bind(path: &Path, mode: u32) -> Result<Self, ServeError> {
             let failed = |source| ServeError::Bind {
                 address: path.into(),
                 source,
             };
-            let listener = match UnixListener::bind(path) {
+            let socket = UnixSocket::new_stream().map_err(failed)?;
+            // Linux makes the file with what the socket has. Where this is not
+            // so (and for what the umask takes away), see below.
+            let _ = set_mode(&socket, mode);
+            match socket.bind(path) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     remove_stale(path, error).await?;
-                    UnixListener::bind(path)
+                    socket.bind(path)
                 }
                 bound => bound,
-            };
-            let listener = listener.map_err(failed)?;
+            }
+            .map_err(failed)?;
             let file = SocketFile::at(path).map_err(failed)?;
-            Ok(Self {
-                _file: file,
-                listener,
-            })
+            if file.place().mode().map_err(failed)? != mode {
+                set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+            }
+            // Before this nobody can connect, whatever the file allows.
+            let listener = socket.listen(BACKLOG).map_err(failed)?;
+            Ok(Self { file, listener })
+        }
+
+        pub(super) fn place(&self) -> Place {
+            self.file.place().clone()
         }
 
         pub(super) async fn accept(&self) -> io::Result<UnixStream> {
             let (stream, _) = self.listener.accept().await?;
             Ok(stream)
         }
+    }
+
+    fn set_mode(socket: &UnixSocket, mode: u32) -> io::Result<()> {
+        let file = File::from(socket.as_fd().try_clone_to_owned()?);
+        file.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Removes what a process left behind that could not do so itself.
@@ -131,36 +169,6 @@ mod unix {
                 address: address(),
                 source: in_use,
             }),
-        }
-    }
-
-    /// The file of a socket, removed when dropped unless it is somebody else's
-    /// by then.
-    struct SocketFile {
-        path: PathBuf,
-        device: u64,
-        inode: u64,
-    }
-
-    impl SocketFile {
-        fn at(path: &Path) -> io::Result<Self> {
-            let file = symlink_metadata(path)?;
-            Ok(Self {
-                path: path.to_owned(),
-                device: file.dev(),
-                inode: file.ino(),
-            })
-        }
-    }
-
-    impl Drop for SocketFile {
-        fn drop(&mut self) {
-            let is_ours = symlink_metadata(&self.path)
-                .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
-            if is_ours {
-                // What cannot be removed is stale for whoever comes next.
-                let _ = remove_file(&self.path);
-            }
         }
     }
 }

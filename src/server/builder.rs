@@ -1,3 +1,5 @@
+#[cfg(unix)]
+use super::commands::Commands;
 use super::{
     accept,
     bind::Listener,
@@ -78,6 +80,9 @@ impl Readiness {
 pub struct AdminListener {
     probes: Probes,
     limits: Limits,
+    socket_mode: u32,
+    #[cfg_attr(not(unix), expect(dead_code))]
+    commands: bool,
 }
 
 /// What a peer can take of the process.
@@ -101,6 +106,8 @@ impl AdminListener {
                 idle_timeout: Duration::from_secs(75),
                 connections: 64,
             },
+            socket_mode: 0o600,
+            commands: true,
         }
     }
 
@@ -142,6 +149,22 @@ impl AdminListener {
         self
     }
 
+    /// The permissions of the file of a unix socket, which the umask does not
+    /// change. By default `0o600`: only the owner of the process can open it
+    /// (and root). One that others can open too takes no
+    /// [commands](super#commands).
+    #[cfg(unix)]
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.socket_mode = mode;
+        self
+    }
+
+    /// Takes no [commands](super#commands), from nobody.
+    pub fn without_commands(mut self) -> Self {
+        self.commands = false;
+        self
+    }
+
     /// Answers the probes at `address`, in tasks of the runtime that polls
     /// this. While all of its threads are blocked it does not answer; the
     /// [other one](Self::serve_on_thread) does.
@@ -151,8 +174,8 @@ impl AdminListener {
     /// # Errors
     ///
     /// When the address cannot be read or listened on; when there is no tokio
-    /// runtime; when a timeout is zero or longer than a day, or no connection
-    /// is allowed.
+    /// runtime; when a timeout is zero or longer than a day, no connection is
+    /// allowed, or the mode of a socket is more than permissions.
     ///
     /// # Panics
     ///
@@ -180,8 +203,8 @@ impl AdminListener {
     /// # Errors
     ///
     /// When the address cannot be read or listened on; when the thread cannot
-    /// be started; when a timeout is zero or longer than a day, or no
-    /// connection is allowed.
+    /// be started; when a timeout is zero or longer than a day, no connection is
+    /// allowed, or the mode of a socket is more than permissions.
     pub fn serve_on_thread<A>(self, address: A) -> Result<AdminServer, ServeError>
     where
         A: TryInto<Address, Error: Into<ServeError>>,
@@ -196,9 +219,18 @@ impl AdminListener {
         self,
         address: Address,
     ) -> Result<(AdminServer, impl Future<Output = ()> + Send + 'static), ServeError> {
-        let Self { probes, limits } = self;
-        limits.check()?;
-        let (listener, local) = Listener::bind(address).await?;
+        self.limits.check()?;
+        if self.socket_mode > 0o777 {
+            let mode = self.socket_mode;
+            return Err(ServeError::SocketMode { mode });
+        }
+        let (listener, local) = Listener::bind(address, self.socket_mode).await?;
+        let Self { probes, limits, .. } = self;
+        #[cfg(unix)]
+        let commands = listener
+            .place()
+            .filter(|_| self.commands)
+            .map(|place| Commands::new(probes.readiness().clone(), place, limits.header_timeout));
         let probes = probes.default_detail(if local.is_local() {
             Detail::Full
         } else {
@@ -209,7 +241,15 @@ impl AdminListener {
         let (server, told) = AdminServer::new(local);
         let serving = async move {
             let Told { to_stop, running } = told;
-            accept::serve(listener, probes, limits, to_stop).await;
+            accept::serve(
+                listener,
+                probes,
+                #[cfg(unix)]
+                commands,
+                limits,
+                to_stop,
+            )
+            .await;
             drop(running);
         };
         Ok((server, serving))

@@ -1,3 +1,7 @@
+#[cfg(unix)]
+use super::commands::Command;
+#[cfg(unix)]
+pub(super) use super::commands::Commander;
 use super::{
     bind::Duplex,
     builder::Limits,
@@ -38,17 +42,23 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const QUICKLY: Duration = Duration::from_millis(50);
 
+/// Nobody commands where there are no unix sockets.
+#[cfg(not(unix))]
+pub(super) type Commander = Infallible;
+
 /// Answers the probes on one connection until either side ends it.
 pub(super) async fn serve<S: Duplex>(
     stream: S,
     seat: Arc<Seat>,
     probes: Probes,
+    commander: Option<Commander>,
     limits: Limits,
     mut to_stop: ToStop,
 ) {
     let protocols = protocols();
     let asking = Asking {
         probes,
+        commander,
         seat: Arc::clone(&seat),
     };
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), asking));
@@ -77,6 +87,8 @@ pub(super) async fn serve<S: Duplex>(
 /// The requests of one connection.
 struct Asking {
     probes: Probes,
+    #[cfg_attr(not(unix), expect(dead_code))]
+    commander: Option<Commander>,
     seat: Arc<Seat>,
 }
 
@@ -87,6 +99,17 @@ impl Service<Request<Incoming>> for Asking {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = self.seat.ask();
+        #[cfg(unix)]
+        if let (Some(commander), Some(command)) =
+            (&self.commander, Command::at(request.uri().path()))
+        {
+            let obeyed = commander.clone().obeyed(command, request);
+            return Box::pin(async move {
+                let response = obeyed.await;
+                drop(open);
+                Ok(response)
+            });
+        }
         // Not by the service of the probes, which is for the runtime of the
         // process.
         let answer = self.probes.answer_or_not_found(&request);

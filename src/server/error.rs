@@ -37,6 +37,13 @@ pub enum ServeError {
     /// Not one connection would be allowed.
     #[error("at least one connection has to be allowed")]
     NoConnections,
+    /// The permissions of a unix socket hold more than those of owner, group
+    /// and others.
+    #[error("the mode of a socket is at most 777, not {mode:o}")]
+    SocketMode {
+        /// The mode given.
+        mode: u32,
+    },
     /// It was to run in a tokio runtime, outside of one.
     #[error("there is no tokio runtime here; serve within one, or on a thread")]
     NoRuntime,

@@ -79,17 +79,48 @@
 //!
 //! # Unix sockets
 //!
-//! A path, or `unix:` and a path, is a unix socket; who may connect is up to
-//! the permissions of its folder and the umask. The file that a dead process
-//! left behind is replaced, one that is listened on is in use, and what is no
-//! socket is left alone.
+//! A path, or `unix:` and a path, is a unix socket. Its file is made with the
+//! [mode](AdminListener::socket_mode) 600, whatever the umask, before anybody
+//! can connect. The file that a dead process left behind is replaced, one that
+//! is listened on is in use, and what is no socket is left alone.
+//!
+//! # Commands
+//!
+//! Over a unix socket that only the owner can open, and never over TCP, the
+//! listener also takes commands, by POST:
+//!
+//! | | |
+//! |---|---|
+//! | `/commands/pause` | turns readiness red for the reason in the body (4 KiB at most, of which 1 KiB is kept), as [`Readiness::pause`](crate::Readiness::pause) does, until resumed or the listener ends |
+//! | `/commands/resume` | ends that; what the program paused itself goes on |
+//! | `/commands/drain` | [`Readiness::drain`](crate::Readiness::drain): as SIGTERM, and one that follows joins it; with `?wait` the answer comes when the process is closed |
+//!
+//! (The command `readiness` of the feature `cli`, and `client::Commands`, send
+//! them.) Whoever may send them may send signals to the process too, and so
+//! gets no power by it that they do not have; but a listener
+//! [can be told](AdminListener::without_commands) not to take them.
+//!
+//! That only the owner can open it means, looked at for each command anew:
+//!
+//! - the peer is the user that the file belongs to, or root, as the system says;
+//! - nobody else may open the file (mode 600). One that was opened to others
+//!   answers them, and obeys nobody: 403, with the reason;
+//! - nobody else can replace the file: its folder belongs to the same user or to
+//!   root, and others may not write to it, or it is sticky as `/tmp` is.
+//!   (Kubernetes' `emptyDir` is neither; use a folder below it.)
+//!
+//! Who may write to the folders above is not looked at.
 
 mod accept;
 mod bind;
 mod builder;
+#[cfg(unix)]
+mod commands;
 mod connection;
 mod error;
 mod handle;
+#[cfg(unix)]
+mod place;
 mod seat;
 mod thread;
 

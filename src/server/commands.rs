@@ -1,0 +1,170 @@
+use super::place::Place;
+use crate::{
+    probe::{ProbeResponse, line},
+    report::{PauseGuard, Readiness},
+    state::Phase,
+};
+use http::{HeaderValue, Method, Request, StatusCode, header::ALLOW};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::{Duration, timeout};
+
+/// How much may be sent for a reason, of which the registry keeps a part.
+const MAX_REASON: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Pause,
+    Resume,
+    Drain,
+}
+
+/// The commands of one listener.
+pub(super) struct Commands {
+    readiness: Readiness,
+    place: Place,
+    patience: Duration,
+    /// What was commanded, until it is taken back or the listener ends.
+    pause: Mutex<Option<PauseGuard>>,
+}
+
+/// Whoever is at the other end of a connection.
+#[derive(Clone)]
+pub(super) struct Commander {
+    commands: Arc<Commands>,
+    /// Their user id.
+    peer: Option<u32>,
+}
+
+impl Commands {
+    /// `patience` is how long the body of a request may take.
+    pub(super) fn new(readiness: Readiness, place: Place, patience: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            readiness,
+            place,
+            patience,
+            pause: Mutex::new(None),
+        })
+    }
+
+    pub(super) fn of(self: &Arc<Self>, peer: Option<u32>) -> Commander {
+        Commander {
+            commands: Arc::clone(self),
+            peer,
+        }
+    }
+
+    fn pause(&self, reason: &str) -> &'static str {
+        let newer = self.readiness.pause(reason);
+        // The older one goes when the newer one is there.
+        let _older = self.held().replace(newer);
+        "paused"
+    }
+
+    fn resume(&self) -> &'static str {
+        let held = self.held().take();
+        let was_held = held.is_some();
+        drop(held);
+        match (was_held, self.readiness.snapshot().paused().is_some()) {
+            (true, false) => "resumed",
+            (false, false) => "was not paused",
+            (_, true) => "still paused, by the process itself",
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<PauseGuard>> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Command {
+    pub(super) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/commands/pause" => Some(Self::Pause),
+            "/commands/resume" => Some(Self::Resume),
+            "/commands/drain" => Some(Self::Drain),
+            _ => None,
+        }
+    }
+}
+
+impl Commander {
+    pub(super) async fn obeyed(
+        self,
+        command: Command,
+        request: Request<Incoming>,
+    ) -> ProbeResponse {
+        if *request.method() != Method::POST {
+            let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            let post = HeaderValue::from_static("POST");
+            response.headers_mut().insert(ALLOW, post);
+            return response;
+        }
+        let Self { commands, peer } = self;
+        if let Err(doubt) = commands.place.admits(peer) {
+            return line(StatusCode::FORBIDDEN, &doubt.to_string());
+        }
+        let readiness = &commands.readiness;
+        match command {
+            Command::Pause => {
+                let reason = match timeout(commands.patience, text(request)).await {
+                    Ok(Ok(reason)) => reason,
+                    Ok(Err(Unread::TooLong)) => {
+                        return line(StatusCode::PAYLOAD_TOO_LARGE, "the reason is too long");
+                    }
+                    Ok(Err(Unread::Broken)) => {
+                        return line(StatusCode::BAD_REQUEST, "the reason did not arrive");
+                    }
+                    Err(_) => {
+                        return line(StatusCode::REQUEST_TIMEOUT, "the reason did not arrive");
+                    }
+                };
+                log("pause", peer);
+                line(StatusCode::OK, commands.pause(&reason))
+            }
+            Command::Resume => {
+                log("resume", peer);
+                line(StatusCode::OK, commands.resume())
+            }
+            Command::Drain => {
+                log("drain", peer);
+                readiness.drain();
+                if request.uri().query() == Some("wait") {
+                    let closed = |phase| phase == Phase::Closed;
+                    let core = readiness.core();
+                    // Not by what waits for the registry, which would start its
+                    // jobs in the runtime of the listener. It cannot end before
+                    // this handle does.
+                    let _ = core.wait_for(|data| closed(data.phase).then_some(())).await;
+                }
+                line(StatusCode::OK, readiness.verdict().phase().as_str())
+            }
+        }
+    }
+}
+
+/// Why a body is none.
+enum Unread {
+    TooLong,
+    Broken,
+}
+
+async fn text(request: Request<Incoming>) -> Result<String, Unread> {
+    match Limited::new(request.into_body(), MAX_REASON)
+        .collect()
+        .await
+    {
+        Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+        Err(_) => Err(Unread::Broken),
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn log(command: &str, peer: Option<u32>) {
+    tracing::info!(command, uid = peer, "commanded");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log(_: &str, _: Option<u32>) {}

@@ -1,0 +1,135 @@
+use std::{
+    fs::{metadata, remove_file, symlink_metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+const ROOT: u32 = 0;
+
+/// Everybody but the owner may do something.
+const OTHERS: u32 = 0o077;
+/// Everybody but the owner may write.
+const OTHERS_WRITE: u32 = 0o022;
+/// In such a folder one's files are one's own even if everybody may write.
+const STICKY: u32 = 0o1000;
+
+/// Where the file of a unix socket is, and whose it was when it was made.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    /// The user this process was, or the files of.
+    owner: u32,
+}
+
+/// Why a peer is not surely the owner.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(super) enum Doubt {
+    #[error("only the owner of the process may command it")]
+    Stranger,
+    #[error("others may open the socket (mode {mode:o}, not 600)")]
+    Open { mode: u32 },
+    #[error("others may replace the socket, for they may write to its folder")]
+    Folder,
+    #[error("the file of the socket is no longer there")]
+    Gone,
+}
+
+impl Place {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: file.dev(),
+            inode: file.ino(),
+            owner: file.uid(),
+        })
+    }
+
+    /// The permissions of the file, as they are now.
+    pub(super) fn mode(&self) -> io::Result<u32> {
+        let file = symlink_metadata(&self.path)?;
+        if (file.dev(), file.ino()) == (self.device, self.inode) {
+            Ok(file.mode() & 0o7777)
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// Whether nobody but the owner (and root, which may do everything) can
+    /// have opened the socket, and the peer of a connection is one of them.
+    ///
+    /// The system vouches for the user id of a peer, so that alone would do,
+    /// but for ids that are shared: those that have no name in the namespace of
+    /// this process look alike. The permissions are looked at anew, for they may
+    /// have been changed since. Whoever can replace the file could answer in
+    /// the place of this process, and take its commands.
+    pub(super) fn admits(&self, peer: Option<u32>) -> Result<(), Doubt> {
+        if !peer.is_some_and(|peer| peer == self.owner || peer == ROOT) {
+            return Err(Doubt::Stranger);
+        }
+        let mode = self.mode().map_err(|_| Doubt::Gone)?;
+        if mode & OTHERS != 0 {
+            return Err(Doubt::Open { mode });
+        }
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let folder = metadata(folder).map_err(|_| Doubt::Gone)?;
+        let is_shared = folder.mode() & OTHERS_WRITE != 0 && folder.mode() & STICKY == 0;
+        if is_shared || ![self.owner, ROOT].contains(&folder.uid()) {
+            return Err(Doubt::Folder);
+        }
+        Ok(())
+    }
+}
+
+/// The file of a socket, removed when dropped unless it is somebody else's by
+/// then.
+pub(super) struct SocketFile(Place);
+
+impl SocketFile {
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        Place::of(path).map(Self)
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.0.mode().is_ok() {
+            // What cannot be removed is stale for whoever comes next.
+            let _ = remove_file(&self.0.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_neither_the_owner_nor_root_is_a_stranger() {
+        let folder = std::env::temp_dir().join(format!("readiness-place-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("admin.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let file = SocketFile::at(&path).unwrap();
+        let owner = file.place().owner;
+        for peer in [None, Some(owner + 1), Some(u32::MAX)] {
+            assert_eq!(file.place().admits(peer), Err(Doubt::Stranger), "{peer:?}");
+        }
+        for peer in [owner, ROOT] {
+            assert_ne!(file.place().admits(Some(peer)), Err(Doubt::Stranger));
+        }
+        drop(file);
+        std::fs::remove_dir(folder).unwrap();
+    }
+}

@@ -1,0 +1,509 @@
+//! The blocking client, against real admin listeners and against servers that
+//! do what none should.
+
+#[path = "support/folder.rs"]
+mod folder;
+#[path = "support/rows.rs"]
+mod rows;
+
+use rows::{Process, Row, rows};
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tower_readiness::{
+    client::{Address, Check, CheckError, ExchangeError},
+    probe::{Detail, Probe, Probes},
+    server::{AdminListener, AdminServer},
+};
+
+const ANYWHERE: &str = "127.0.0.1:0";
+
+/// A timeout that a test waits for.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// One that no test waits for, and that ends one that would hang.
+const LONG: Duration = Duration::from_secs(30);
+
+fn serve(process: &Process) -> (AdminServer, Check) {
+    let server = process.readiness.serve_on_thread(ANYWHERE).unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    (server, check)
+}
+
+// === real answers ===
+
+#[test]
+fn every_question_is_answered_as_the_truth_table_says() {
+    for (name, process, expected) in rows() {
+        let (_server, check) = serve(&process);
+        let asked = |check: &Check| check.run().unwrap().is_ok();
+        let all = |check: &Check| Row {
+            default: asked(check),
+            ready: asked(&check.clone().ready()),
+            live: asked(&check.clone().live()),
+            startup: asked(&check.clone().startup()),
+            search: asked(&check.clone().scope("search").unwrap()),
+        };
+        assert_eq!(all(&check), expected, "{name}");
+        assert_eq!(all(&check.clone().verbose()), expected, "{name}");
+        assert_eq!(all(&check.clone().json()), expected, "{name}");
+    }
+}
+
+#[test]
+fn one_line_says_who_and_why() {
+    let process = Process::starting();
+    let (_server, check) = serve(&process);
+    let line = |check: &Check| check.run().unwrap().line().to_owned();
+    process.storage.starting("opening /var/lib/x");
+    process.engine.ready();
+    assert_eq!(
+        line(&check),
+        "not started: storage starting (opening /var/lib/x)"
+    );
+    process.storage.ready();
+    process.database.ready();
+    process.cache.failing("connection refused");
+    assert_eq!(line(&check), "started, live");
+    assert_eq!(
+        line(&check.clone().ready()),
+        "ready (degraded): cache failing (connection refused)"
+    );
+    assert_eq!(
+        line(&check.clone().scope("search").unwrap()),
+        "not ready: cache failing (connection refused)"
+    );
+    process.engine.dead("stuck");
+    assert_eq!(line(&check), "not live: engine dead (stuck)");
+}
+
+#[test]
+fn details_are_told_if_they_are_asked_for() {
+    let process = Process::ready();
+    let (_server, check) = serve(&process);
+    let report = check.run().unwrap();
+    assert_eq!((report.details(), report.json()), ("", None));
+
+    let report = check.clone().verbose().run().unwrap();
+    assert_eq!(report.line(), "started, live");
+    assert!(report.details().starts_with("[+]storage ready (required)"));
+    assert_eq!(report.details().lines().count(), 5);
+
+    let report = check.ready().json().run().unwrap();
+    let json = report.json().unwrap();
+    assert!(json.starts_with(r#"{"probe":"readiness","ok":true"#) && json.ends_with('}'));
+}
+
+#[test]
+fn what_is_excluded_does_not_count() {
+    let process = Process::ready();
+    process.storage.failing("x");
+    let (_server, check) = serve(&process);
+    for check in [check.clone(), check.clone().json(), check.verbose()] {
+        let check = check.ready();
+        assert!(!check.run().unwrap().is_ok());
+        let check = check.exclude("cache").unwrap();
+        assert!(!check.run().unwrap().is_ok());
+        assert!(check.exclude("storage").unwrap().run().unwrap().is_ok());
+    }
+}
+
+#[test]
+fn names_that_nobody_has_are_errors_that_say_which() {
+    let process = Process::ready();
+    let (_server, check) = serve(&process);
+    for check in [check.clone(), check.clone().json(), check.verbose()] {
+        let excluded = check.clone().exclude("cache").unwrap();
+        let error = excluded
+            .exclude("kache")
+            .unwrap()
+            .exclude("storrage")
+            .unwrap()
+            .run()
+            .unwrap_err();
+        let CheckError::UnknownExclude { names, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(names, &["kache", "storrage"]);
+        assert!(error.to_string().ends_with("kache, storrage"), "{error}");
+
+        let error = check.clone().scope("serch").unwrap().run().unwrap_err();
+        assert!(
+            matches!(&error, CheckError::UnknownScope { name, .. } if name == "serch"),
+            "{error:?}"
+        );
+        let one = check.scope("storage").unwrap().exclude("cache").unwrap();
+        let error = one.run().unwrap_err();
+        assert!(
+            matches!(&error, CheckError::Refused { answer, .. } if answer.contains("exclude")),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn an_applications_port_gives_the_verdict_and_says_that_it_excludes_nothing() {
+    let process = Process::ready();
+    process.storage.failing("secret");
+    let probes = Probes::new(&process.readiness).detail(Detail::None);
+    let server = AdminListener::new(probes)
+        .serve_on_thread(ANYWHERE)
+        .unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    assert_eq!(check.run().unwrap().line(), "started, live");
+    let ready = check.clone().ready();
+    assert_eq!(ready.run().unwrap().line(), "not ready");
+    assert_eq!(ready.clone().verbose().run().unwrap().details(), "");
+    assert!(!ready.clone().json().run().unwrap().is_ok());
+    for check in [ready.clone(), ready.clone().json(), ready.verbose()] {
+        let error = check.exclude("storage").unwrap().run().unwrap_err();
+        assert!(matches!(error, CheckError::NoDetails { .. }), "{error:?}");
+    }
+    let error = check.scope("search").unwrap().run().unwrap_err();
+    assert!(
+        matches!(error, CheckError::UnknownScope { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_probe_that_answers_404_while_draining_is_red_and_one_that_was_moved_is_an_error() {
+    let process = Process::ready();
+    process.readiness.drain();
+    let probes = Probes::new(&process.readiness)
+        .not_found_while_draining()
+        .without(Probe::Startup);
+    let server = AdminListener::new(probes)
+        .serve_on_thread(ANYWHERE)
+        .unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    for ready in [check.clone().ready(), check.clone().ready().json()] {
+        assert!(!ready.run().unwrap().is_ok());
+    }
+    let error = check.startup().run().unwrap_err();
+    assert!(
+        matches!(&error, CheckError::NotAProbe { path, status: 404, .. } if path == "/startupz"),
+        "{error:?}"
+    );
+}
+
+// === servers that do what none should ===
+
+/// A server that reads the head of a request on each of so many connections,
+/// and then does as it likes.
+fn server(
+    connections: usize,
+    answer: impl Fn(TcpStream) + Send + 'static,
+) -> (Check, JoinHandle<()>) {
+    let listener = TcpListener::bind(ANYWHERE).unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = thread::spawn(move || {
+        for _ in 0..connections {
+            let (stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            answer(stream);
+        }
+    });
+    (Check::new(address).timeout(LONG), thread)
+}
+
+/// What comes of an answer.
+fn answered(text: &[u8]) -> Result<bool, CheckError> {
+    let text = text.to_owned();
+    let (check, thread) = server(1, move |mut stream| stream.write_all(&text).unwrap());
+    let outcome = check.live().run();
+    thread.join().unwrap();
+    outcome.map(|report| report.is_ok())
+}
+
+fn exchange_error(outcome: Result<bool, CheckError>) -> ExchangeError {
+    match outcome {
+        Err(CheckError::Exchange(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_on() {
+    // The system accepts for a listener that does not.
+    let listener = TcpListener::bind(ANYWHERE).unwrap();
+    let check = Check::new(listener.local_addr().unwrap()).timeout(SHORT);
+    let error = exchange_error(check.run().map(|report| report.is_ok()));
+    assert!(
+        matches!(error, ExchangeError::Timeout { timeout: SHORT, .. }),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("within 50ms"), "{error}");
+}
+
+#[test]
+fn a_server_that_drips_is_given_up_on() {
+    for beginning in [
+        "",
+        "HTTP/1.1 200 OK\r\nx: ",
+        "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n",
+    ] {
+        let (check, thread) = server(1, move |mut stream| {
+            stream.write_all(beginning.as_bytes()).unwrap();
+            let endless = "HTTP/1.1 200 OK\r\nx: "
+                .bytes()
+                .chain(std::iter::repeat(b'y'));
+            for byte in endless {
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let check = check.timeout(3 * SHORT);
+        let error = exchange_error(check.run().map(|report| report.is_ok()));
+        assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_answers_only_the_first_of_two_questions_is_given_up_on() {
+    let first = AtomicBool::new(true);
+    let (check, thread) = server(2, move |mut stream| {
+        if first.swap(false, Ordering::Relaxed) {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\n\r\nstarted\n")
+                .unwrap();
+        } else {
+            // Until the client goes.
+            let _ = BufReader::new(stream).fill_buf();
+        }
+    });
+    let check = check.timeout(10 * SHORT);
+    let error = exchange_error(check.run().map(|report| report.is_ok()));
+    assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn garbage_is_told_from_an_answer() {
+    for garbage in [
+        &b"\x15\x03\x01\x00\x02\x02\x28"[..],
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\0\0\0\0",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
+    ] {
+        let error = exchange_error(answered(garbage));
+        assert!(matches!(error, ExchangeError::NotHttp { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn garbage_is_not_waited_for() {
+    // It neither ends a line nor the connection.
+    let (check, thread) = server(1, |mut stream| {
+        stream.write_all(b"220-smtp").unwrap();
+        let mut reader = BufReader::new(stream);
+        assert_eq!(reader.fill_buf().unwrap_or_default(), b"");
+    });
+    let error = exchange_error(check.run().map(|report| report.is_ok()));
+    assert!(matches!(error, ExchangeError::NotHttp { .. }), "{error:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn of_an_endless_answer_no_more_than_a_bound_is_read() {
+    for head in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffff\r\n",
+        "HTTP/1.1 200 OK\r\nx: ",
+    ] {
+        let (check, thread) = server(1, move |mut stream| {
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(b"live\n").unwrap();
+            let block = [b'x'; 1 << 16];
+            while stream.write_all(&block).is_ok() {}
+        });
+        let outcome = check.live().run();
+        assert!(outcome.is_err(), "{head}");
+        thread.join().unwrap();
+    }
+    let long = format!("live: {}\n", "x".repeat(10 << 20));
+    let (check, thread) = server(1, move |mut stream| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", long.len());
+        let _ = stream.write_all((head + &long).as_bytes());
+    });
+    let error = exchange_error(check.live().run().map(|report| report.is_ok()));
+    assert!(matches!(error, ExchangeError::TooLong { .. }), "{error:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn an_answer_that_stops_half_way_is_none() {
+    for half in [
+        "",
+        "HTT",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nlive\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nlive\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nlive",
+    ] {
+        let error = exchange_error(answered(half.as_bytes()));
+        assert!(
+            matches!(error, ExchangeError::CutOff { .. }),
+            "{half:?}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn every_framing_of_an_answer_is_read() {
+    for whole in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nlive\nHTTP/1.1 500",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nli\r\n3;a=b\r\nve\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nlive\n",
+    ] {
+        assert!(answered(whole.as_bytes()).unwrap(), "{whole}");
+    }
+    assert!(!answered(b"HTTP/1.1 503 No\r\n\r\nnot live: engine dead\n").unwrap());
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = TcpListener::bind(ANYWHERE).unwrap();
+    let target = format!("http://{}/livez", elsewhere.local_addr().unwrap());
+    for status in [301, 302, 303, 307, 308] {
+        let head = format!("HTTP/1.1 {status} Moved\r\nlocation: {target}\r\n\r\n");
+        let error = answered(head.as_bytes()).unwrap_err();
+        let CheckError::Redirect {
+            location,
+            status: told,
+            ..
+        } = &error
+        else {
+            panic!("{error:?}");
+        };
+        assert_eq!((location, *told), (&target, status));
+        assert!(error.to_string().contains("not followed"), "{error}");
+    }
+    elsewhere.set_nonblocking(true).unwrap();
+    assert_eq!(
+        elsewhere.accept().unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
+}
+
+#[test]
+fn green_of_something_else_is_not_green() {
+    for body in [
+        "",
+        "OK",
+        "ready\n",
+        "<!doctype html>",
+        "not live\n",
+        "live and kicking",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+        let outcome = answered(answer.as_bytes());
+        let error = outcome.unwrap_err();
+        assert!(
+            matches!(error, CheckError::NotAProbe { status: 200, .. }),
+            "{body}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn where_nothing_listens_is_an_error_that_says_where() {
+    let free: SocketAddr = {
+        let listener = TcpListener::bind(ANYWHERE).unwrap();
+        listener.local_addr().unwrap()
+    };
+    let error = exchange_error(Check::new(free).run().map(|report| report.is_ok()));
+    let ExchangeError::Connect { address, source } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*address, Address::Tcp(free));
+    assert_eq!(source.kind(), ErrorKind::ConnectionRefused);
+    assert!(error.to_string().contains(&free.to_string()));
+}
+
+#[test]
+fn without_any_time_nothing_is_asked() {
+    let process = Process::ready();
+    let (_server, check) = serve(&process);
+    let check = check.timeout(Duration::ZERO);
+    let error = exchange_error(check.run().map(|report| report.is_ok()));
+    assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
+}
+
+// === unix sockets ===
+
+#[cfg(unix)]
+mod unix {
+    use super::{folder::Folder, *};
+    use std::{fs, os::unix::net::UnixListener, path::Path};
+
+    fn error_at(path: impl AsRef<Path>) -> ExchangeError {
+        let check = Check::new(path.as_ref()).timeout(SHORT);
+        exchange_error(check.run().map(|report| report.is_ok()))
+    }
+
+    #[test]
+    fn a_unix_socket_is_asked_as_a_port_is() {
+        let folder = Folder::new();
+        let process = Process::ready();
+        let _server = process.readiness.serve_on_thread(folder.socket()).unwrap();
+        for timeout in [LONG, Duration::MAX] {
+            let check = Check::new(folder.socket()).timeout(timeout);
+            assert_eq!(check.run().unwrap().line(), "started, live");
+        }
+    }
+
+    #[test]
+    fn what_is_no_socket_that_listens_is_told_apart() {
+        let folder = Folder::new();
+        let kind = |error: ExchangeError| match error {
+            ExchangeError::Connect { source, .. } => source.kind(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kind(error_at(folder.socket())), ErrorKind::NotFound);
+        let stale = folder.0.join("stale");
+        drop(UnixListener::bind(&stale).unwrap());
+        assert_eq!(kind(error_at(&stale)), ErrorKind::ConnectionRefused);
+        let long = folder.0.join("x".repeat(200));
+        assert_eq!(kind(error_at(long)), ErrorKind::InvalidInput);
+
+        let file = folder.0.join("file");
+        fs::write(&file, "").unwrap();
+        for path in [&file, &folder.0] {
+            let error = error_at(path);
+            assert!(
+                matches!(error, ExchangeError::NotASocket { .. }),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_listener_whose_queue_is_full_is_given_up_on() {
+        let folder = Folder::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _inside = runtime.enter();
+        let socket = tokio::net::UnixSocket::new_stream().unwrap();
+        socket.bind(folder.socket()).unwrap();
+        let _listener = socket.listen(0).unwrap();
+        // Whoever was in the queue stays there, gone or not.
+        for _ in 0..3 {
+            let error = error_at(folder.socket());
+            assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
+        }
+    }
+}
