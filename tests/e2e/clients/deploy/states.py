@@ -48,12 +48,13 @@ def compare(what, program, folder, environment, probes):
     """`probes`: what asks, by what it is asked for: startup, readiness, liveness."""
 
     def are(state, **expected):
-        answers = {name: expected[name] for name in probes}
-        becomes(f"{what}, {state}", answers, lambda: {name: ask() for name, ask in probes.items()})
+        # At once: whoever asks after a report sees that report.
+        answers = {name: ask() for name, ask in probes.items()}
+        expect(f"{what}, {state}", {name: expected[name] for name in probes}, answers)
 
     host, _, port = environment["LISTEN"].rpartition(":")
     expect(f"{what}: where it listens in its container", "0.0.0.0", host)
-    settings = {"ADMIN": "127.0.0.1:28080", **environment, "START_SECONDS": "2"}
+    settings = {"ADMIN": "127.0.0.1:28080", **environment, "START_SECONDS": "3"}
     with Replica(program, folder / "app.log", what, int(port), **settings) as app:
         becomes("it listens", 200, lambda: status(app.port, "/livez"))
         are("while it starts", startup=False, readiness=False, liveness=True)
@@ -70,6 +71,7 @@ def compare(what, program, folder, environment, probes):
         are("when a vital subsystem is dead", startup=True, readiness=False, liveness=False)
         app.flip("worker", "ready")
         app.terminate()
+        becomes("it drains", 503, lambda: status(app.port, "/readyz"))
         are("while it drains", startup=True, readiness=False, liveness=True)
 
 
