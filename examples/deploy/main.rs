@@ -17,6 +17,7 @@
 
 use axum::{
     Router,
+    body::Bytes,
     extract::{Path, State},
     http::StatusCode,
     routing::{get, post},
@@ -33,7 +34,7 @@ use std::{
 };
 use tokio::{net::TcpListener, time::sleep};
 use tonic::service::Routes;
-use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem};
+use tower_readiness::{Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -54,6 +55,7 @@ async fn main() -> Result<(), Error> {
         reporters.insert(name, readiness.reporter(name)?);
     }
     let service = Arc::new(Service {
+        readiness: readiness.clone(),
         name: setting("NAME", "app".to_owned())?,
         handled: AtomicU64::new(0),
         reporters,
@@ -67,7 +69,7 @@ async fn main() -> Result<(), Error> {
         .route("/", get(hello).post(hello))
         .route("/slow", get(slow))
         .route("/busy", get(busy).post(busy))
-        .route("/demo/handled", get(handled))
+        .route("/demo/counts", get(counts))
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(Arc::clone(&service))
         .merge(Routes::new(readiness.grpc_health()).into_axum_router())
@@ -81,7 +83,7 @@ async fn main() -> Result<(), Error> {
 
     let shutdown = readiness
         .shutdown()
-        .on_signals(tower_readiness::drain::Signals::default())
+        .on_signals(Signals::default())
         .delay(seconds("DRAIN_SECONDS", 5.0)?)
         .closing_cap(seconds("FINISH_SECONDS", 20.0)?)
         .build()?;
@@ -105,6 +107,7 @@ fn seconds(name: &str, default: f64) -> Result<Duration, Error> {
 }
 
 struct Service {
+    readiness: Readiness,
     name: String,
     handled: AtomicU64,
     reporters: HashMap<&'static str, Reporter>,
@@ -125,7 +128,10 @@ async fn come_up(service: Arc<Service>, takes: Duration) {
     }
 }
 
-async fn hello(State(service): State<Arc<Service>>) -> String {
+/// Reads the body: with one that is left behind, hyper closes the connection
+/// after the answer, and a proxy that keeps connections may have sent the next
+/// request on it by then.
+async fn hello(State(service): State<Arc<Service>>, _: Bytes) -> String {
     service.handle("hello")
 }
 
@@ -136,12 +142,14 @@ async fn slow(State(service): State<Arc<Service>>) -> String {
 
 /// The application's own 503, which does not come from the gate: the request
 /// was handled.
-async fn busy(State(service): State<Arc<Service>>) -> (StatusCode, String) {
+async fn busy(State(service): State<Arc<Service>>, _: Bytes) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, service.handle("busy"))
 }
 
-async fn handled(State(service): State<Arc<Service>>) -> String {
-    service.handled.load(Ordering::Relaxed).to_string()
+async fn counts(State(service): State<Arc<Service>>) -> String {
+    let handled = service.handled.load(Ordering::Relaxed);
+    let refused = service.readiness.refused(Reason::Failing);
+    format!("{handled} {refused}")
 }
 
 /// `POST /demo/{subsystem}/{state}`

@@ -170,7 +170,7 @@
 //!   elsewhere as well, and the application's own 503 is left alone. The panic
 //!   threshold stays: when less than half are green, all are asked, those that
 //!   drain serve and the rest refuse. Outlier detection counts what breaks, not
-//!   what is refused: an ejected replica would stay out for longer than it is red.
+//!   what is answered with 503: the checks judge that.
 //!
 //! <details><summary>proxies/haproxy.cfg</summary>
 //!

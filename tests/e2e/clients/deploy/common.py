@@ -64,10 +64,12 @@ class Answer:
 
 
 def ask(port, path, method="GET", host="127.0.0.1", timeout=10):
-    """One request on a connection of its own; None if there is no answer."""
+    """One request on a connection of its own; None if there is no answer. Without a
+    body, so that it is one packet, and nothing but its method is a reason for a
+    proxy not to send it twice."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.request(method, path, body=b"order" if method == "POST" else None)
+        connection.request(method, path)
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read().decode())
     except (OSError, http.client.HTTPException):
@@ -136,5 +138,13 @@ class Replica(Process):
         path = f"/demo/{subsystem}/{state}"
         expect(f"{self.name} {path}", 200, status(self.port, path, method="POST"))
 
+    def counts(self):
+        """How many requests it handled, and how many its gate refused while
+        it was failing."""
+        return [int(count) for count in ask(self.port, "/demo/counts").body.split()]
+
     def handled(self):
-        return int(ask(self.port, "/demo/handled").body)
+        return self.counts()[0]
+
+    def refused(self):
+        return self.counts()[1]

@@ -97,8 +97,10 @@ def fails_over(proxy, port, a, b):
     if proxy.asks:
         # In the words of the files: after 1.5 s nobody asks a any more.
         time.sleep(2)
+        refused = a.refused()
         posts = [ask(port, "/", "POST") for _ in range(10)]
         expect("POSTs after the failover", [(200, "b")] * 10, [(p.status, p.by) for p in posts])
+        expect("requests that a refused after the failover", refused, a.refused())
     a.flip("storage", "ready")
     becomes("who serves when a is green again", {"a", "b"}, lambda: who_serves(port))
 
@@ -110,6 +112,8 @@ def an_answer_is_no_refusal(proxy, port, a, b):
         answer = ask(port, "/busy", method)
         expect(f"{method} /busy", (503, False), (answer.status, answer.refused))
         expect(f"{method} /busy handled", times, a.handled() + b.handled() - before)
+        if proxy.asks:
+            expect("who serves after that", {"a", "b"}, who_serves(port))
         # One that learns from answers may leave both alone for a while.
         becomes("who serves after that", {"a", "b"}, lambda: who_serves(port))
 
