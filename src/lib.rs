@@ -90,8 +90,8 @@
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
-//! - [`guide`]: how to choose what is required, how reports stay true, and how
-//!   to end without losing a request
+//! - [`guide`]: how to choose what is required, how reports stay true, how to
+//!   deploy, and how to end without losing a request
 //!
 //! # Features
 //!

@@ -6,6 +6,8 @@
 //!   should close for, and what it should not.
 //! - [Reporters that cannot lie](reporters_that_cannot_lie): how what is
 //!   reported stays true.
+//! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
+//!   with files that work.
 //!
 //! ```
 //! use tower_readiness::{Readiness, Subsystem};
@@ -21,5 +23,6 @@
 //! ```
 
 pub mod choosing_what_is_required;
+pub mod deploying;
 pub mod graceful_shutdown;
 pub mod reporters_that_cannot_lie;

@@ -1,0 +1,172 @@
+//! The service that the files beside this one deploy: it serves HTTP and gRPC
+//! health checks on one port, and the probes on an admin listener as well.
+//!
+//! ```sh
+//! cargo run --features full --example deploy
+//! LISTEN=0.0.0.0:3000 ADMIN=0.0.0.0:28080 cargo run --features full --example deploy
+//! ```
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `LISTEN` | `127.0.0.1:3000` | where it serves |
+//! | `ADMIN` | `127.0.0.1:28080` | where it answers probes for those on the machine |
+//! | `NAME` | `app` | what it calls itself in answers |
+//! | `START_SECONDS` | 2 | how long it takes to come up |
+//! | `DRAIN_SECONDS` | 5 | how long it serves on after SIGTERM, until load balancers know |
+//! | `FINISH_SECONDS` | 20 | how long it finishes what is in flight after that |
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use std::{
+    collections::HashMap,
+    env,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpListener, time::sleep};
+use tonic::service::Routes;
+use tower_readiness::{Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals};
+
+type Error = Box<dyn std::error::Error>;
+
+/// What each of these has to say is made up; see [`flip`].
+const SUBSYSTEMS: [&str; 3] = ["storage", "worker", "database"];
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("listener"))
+        .subsystem(Subsystem::new("storage"))
+        // The one whose death only a new process can cure.
+        .subsystem(Subsystem::new("worker").vital())
+        .subsystem(Subsystem::new("database").shared())
+        .build()?;
+    let mut reporters = HashMap::new();
+    for name in SUBSYSTEMS {
+        reporters.insert(name, readiness.reporter(name)?);
+    }
+    let service = Arc::new(Service {
+        readiness: readiness.clone(),
+        name: setting("NAME", "app".to_owned())?,
+        handled: AtomicU64::new(0),
+        reporters,
+    });
+
+    let layer = ReadinessLayer::new(&readiness)
+        // For the demo only.
+        .exempt(|head| head.uri().path().starts_with("/demo/"))
+        .count_in_flight();
+    let app = Router::new()
+        .route("/", get(hello).post(hello))
+        .route("/slow", get(slow))
+        .route("/busy", get(busy).post(busy))
+        .route("/demo/counts", get(counts))
+        .route("/demo/{subsystem}/{state}", post(flip))
+        .with_state(Arc::clone(&service))
+        .merge(Routes::new(readiness.grpc_health()).into_axum_router())
+        .layer(layer);
+
+    // Its first answers are for whoever watches the start.
+    let admin = setting("ADMIN", "127.0.0.1:28080".to_owned())?;
+    readiness.serve_on_thread(&*admin)?;
+    let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:3000".to_owned())?).await?;
+    readiness.reporter("listener")?.leave_ready();
+
+    let shutdown = readiness
+        .shutdown()
+        .on_signals(Signals::default())
+        .delay(seconds("DRAIN_SECONDS", 5.0)?)
+        .closing_cap(seconds("FINISH_SECONDS", 20.0)?)
+        .build()?;
+    tokio::spawn(come_up(service, seconds("START_SECONDS", 2.0)?));
+    println!("Serving on {}", listener.local_addr()?);
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    readiness.run(server).await??;
+    println!("Drained.");
+    Ok(())
+}
+
+fn setting<T: FromStr>(name: &str, default: T) -> Result<T, String> {
+    let Ok(text) = env::var(name) else {
+        return Ok(default);
+    };
+    text.parse().map_err(|_| format!("{name}: what is {text}?"))
+}
+
+fn seconds(name: &str, default: f64) -> Result<Duration, Error> {
+    Ok(Duration::try_from_secs_f64(setting(name, default)?)?)
+}
+
+struct Service {
+    readiness: Readiness,
+    name: String,
+    handled: AtomicU64,
+    reporters: HashMap<&'static str, Reporter>,
+}
+
+impl Service {
+    /// Counts a request that the gate let in.
+    fn handle(&self, answer: &str) -> String {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+        format!("{answer} from {}\n", self.name)
+    }
+}
+
+async fn come_up(service: Arc<Service>, takes: Duration) {
+    sleep(takes).await;
+    for reporter in service.reporters.values() {
+        reporter.ready();
+    }
+}
+
+/// Reads the body: with one that is left behind, hyper closes the connection
+/// after the answer, and a proxy that keeps connections may have sent the next
+/// request on it by then.
+async fn hello(State(service): State<Arc<Service>>, _: Bytes) -> String {
+    service.handle("hello")
+}
+
+async fn slow(State(service): State<Arc<Service>>) -> String {
+    sleep(Duration::from_secs(2)).await;
+    service.handle("at last")
+}
+
+/// The application's own 503, which does not come from the gate: the request
+/// was handled.
+async fn busy(State(service): State<Arc<Service>>, _: Bytes) -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, service.handle("busy"))
+}
+
+async fn counts(State(service): State<Arc<Service>>) -> String {
+    let handled = service.handled.load(Ordering::Relaxed);
+    let refused = service.readiness.refused(Reason::Failing);
+    format!("{handled} {refused}")
+}
+
+/// `POST /demo/{subsystem}/{state}`
+async fn flip(
+    State(service): State<Arc<Service>>,
+    Path((subsystem, state)): Path<(String, String)>,
+) -> Result<String, (StatusCode, &'static str)> {
+    let unknown = (StatusCode::NOT_FOUND, "no such subsystem\n");
+    let reporter = service.reporters.get(&*subsystem).ok_or(unknown)?;
+    match &*state {
+        "ready" => reporter.ready(),
+        "failing" => reporter.failing("connection refused"),
+        "dead" => reporter.dead("gave up"),
+        _ => {
+            let message = "the states are ready, failing and dead\n";
+            return Err((StatusCode::BAD_REQUEST, message));
+        }
+    }
+    Ok(format!("{subsystem} is {state}\n"))
+}
