@@ -84,7 +84,7 @@
 //! `ADDR` is `127.0.0.1:28080` unless told by it, `--addr` or
 //! `READINESS_ADDR`. It exits with 0 for yes, 1 for no or no answer, and 64 if
 //! it is used wrongly, and prints at most 4,096 bytes. The repository's
-//! `release/build` makes a static binary of 1 MiB for empty images.
+//! `examples/deploy/command/build` makes a static binary of 1 MiB for empty images.
 
 mod check;
 #[cfg(unix)]
