@@ -242,6 +242,12 @@ impl Check {
             }
             _ => {}
         }
+        if answer.is_cut && !self.lists() && self.format == Format::Line {
+            return Err(CheckError::Exchange(ExchangeError::TooLong {
+                address: address(),
+                limit: MAX_BODY,
+            }));
+        }
         let report = match self.format {
             Format::Json => in_json(probe, answer),
             Format::Line | Format::Verbose => in_text(probe, answer),
@@ -253,12 +259,6 @@ impl Check {
                 status: answer.status,
             });
         };
-        if answer.is_cut && !self.lists() && self.format == Format::Line {
-            return Err(CheckError::Exchange(ExchangeError::TooLong {
-                address: address(),
-                limit: MAX_BODY,
-            }));
-        }
         match excluded {
             _ if self.exclude.is_empty() => Ok(report),
             Excluded::AllBut(names) if !names.is_empty() => Err(CheckError::UnknownExclude {

@@ -84,12 +84,9 @@ mod unix {
         place::{Place, SocketFile},
     };
     use std::{
-        fs::{File, Permissions, remove_file, set_permissions, symlink_metadata},
+        fs::{Permissions, remove_file, set_permissions, symlink_metadata},
         io,
-        os::{
-            fd::AsFd,
-            unix::fs::{FileTypeExt, PermissionsExt},
-        },
+        os::unix::fs::{FileTypeExt, PermissionsExt},
         path::Path,
     };
     use tokio::net::{UnixListener, UnixSocket, UnixStream};
@@ -111,9 +108,6 @@ mod unix {
                 source,
             };
             let socket = UnixSocket::new_stream().map_err(failed)?;
-            // Linux makes the file with what the socket has. Where this is not
-            // so (and for what the umask takes away), see below.
-            let _ = set_mode(&socket, mode);
             match socket.bind(path) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     remove_stale(path, error).await?;
@@ -126,7 +120,8 @@ mod unix {
             if file.place().mode().map_err(failed)? != mode {
                 set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
             }
-            // Before this nobody can connect, whatever the file allows.
+            // Until here nobody could connect, whatever the umask had allowed.
+            // (That is one of the whole process, and not ours to change.)
             let listener = socket.listen(BACKLOG).map_err(failed)?;
             Ok(Self { file, listener })
         }
@@ -139,11 +134,6 @@ mod unix {
             let (stream, _) = self.listener.accept().await?;
             Ok(stream)
         }
-    }
-
-    fn set_mode(socket: &UnixSocket, mode: u32) -> io::Result<()> {
-        let file = File::from(socket.as_fd().try_clone_to_owned()?);
-        file.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Removes what a process left behind that could not do so itself.
