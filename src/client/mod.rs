@@ -92,6 +92,7 @@ mod commands;
 mod deadline;
 mod error;
 mod http;
+mod judge;
 mod print;
 mod report;
 #[cfg(unix)]

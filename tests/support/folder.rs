@@ -7,6 +7,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -18,11 +19,17 @@ pub struct Folder(pub PathBuf);
 
 impl Folder {
     pub fn new() -> Self {
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("readiness-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        loop {
+            let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+            let name = format!("readiness-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // A process of the same id was killed.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     pub fn socket(&self) -> PathBuf {
