@@ -1,7 +1,7 @@
 use std::{ffi::OsString, time::Duration};
 
 /// What systemd is told beyond what is always told; for
-/// [`Readiness::notify_systemd_with`].
+/// [`Readiness::notify_systemd_with`](crate::Readiness::notify_systemd_with).
 #[must_use]
 #[derive(Clone, Debug, Default)]
 pub struct SystemdOptions {
