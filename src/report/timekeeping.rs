@@ -88,7 +88,7 @@ impl Core {
         let shards = traffic.observe(scope, in_flight, classifier, now);
         self.follow_disputes();
         self.keeper
-            .expect(traffic.outcomes.sample(now).map(Into::into));
+            .wake_by(traffic.outcomes.sample(now).map(Into::into));
         self.hire_keeper();
         shards
     }

@@ -106,7 +106,7 @@ impl Keeper {
     }
 
     /// Something is due that is not a subsystem's.
-    pub(super) fn expect(&self, due: Option<Instant>) {
+    pub(super) fn wake_by(&self, due: Option<Instant>) {
         let _watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         self.set_due_by(due);
     }
