@@ -430,6 +430,43 @@ async fn a_result_that_is_older_than_a_report_is_discarded() {
     assert_eq!(state(&readiness), State::Ready, "asked after it was said");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_check_may_not_fall_silent_whoever_claims_it_or_lets_go() {
+    let silent = || {
+        let database = Dependency::default();
+        let check = Check::every(SECOND * 1_000).failures(1);
+        let readiness = build(database.subsystem(check).ttl(SECOND * 5));
+        (database, readiness)
+    };
+    let (_database, readiness) = silent();
+    settle().await;
+    let reporter = readiness.reporter("database").unwrap();
+    pass(SECOND * 7).await;
+    assert_eq!(state(&readiness), State::Stale, "claimed, and nothing said");
+    drop(reporter);
+
+    let (_database, readiness) = silent();
+    settle().await;
+    readiness.reporter("database").unwrap().leave_ready();
+    pass(SECOND * 7).await;
+    assert_eq!(state(&readiness), State::Stale, "left ready, but checked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_too_many_is_no_news() {
+    let subsystem = Subsystem::new("database").check(every_ten(), || {
+        let keys = (0..33).map(|key| key.to_string());
+        ready(keys.fold(Outcome::ready(), |outcome, key| {
+            outcome.attribute(key, "1").unwrap()
+        }))
+    });
+    let readiness = build(subsystem);
+    settle().await;
+    let version = readiness.snapshot().version();
+    pass(SECOND * 100).await;
+    assert_eq!(readiness.snapshot().version(), version);
+}
+
 // === its end ===
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,11 @@
 //! A [`Reporter`](crate::Reporter) may claim the subsystem and report beside the
 //! check what its owner notices in between. A result of a run that began before
 //! such a report is discarded. When the reporter is dropped, that is a failure
-//! until the next result.
+//! until the check has succeeded [often enough](Check::successes). Both are
+//! listened for together: whoever beats for it conceals a check that hangs.
+//!
+//! Its timers are tokio's: on a runtime on which they are not enabled, its task
+//! panics.
 //!
 //! A future that is dropped does not end what it has begun on another thread: a
 //! check by `spawn_blocking` that hangs leaves its thread behind, and the next

@@ -72,7 +72,10 @@ fn report(voice: &Voice, schedule: Schedule, outcome: &Outcome, pushes: u64) {
     let (state, reason) = (outcome.state, shortened(&outcome.reason));
     let attributes = &outcome.attributes;
     let repeats = voice.repeats(|view| {
-        let shown = |(key, value): &(String, String)| view.attribute(key) == Some(value);
+        // It has it, or no room for it.
+        let shown = |(key, value): &(String, String)| {
+            matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
+        };
         view.check_says(state, reason) && attributes.iter().all(shown)
     });
     if repeats {

@@ -154,7 +154,12 @@ impl Jobs {
             let handle = task.abort_handle();
             let mut table = self.table();
             match table.jobs.get_mut(&id) {
-                Some(job) if Arc::ptr_eq(&job.runs, &runs) => job.handle = Some(handle),
+                Some(job) if Arc::ptr_eq(&job.runs, &runs) => {
+                    // One whose runtime has just ended may run elsewhere by now.
+                    if !handle.is_finished() {
+                        job.handle = Some(handle);
+                    }
+                }
                 // Removed meanwhile.
                 _ => {
                     drop(table);

@@ -77,10 +77,11 @@ impl Readiness {
                 .with_claim(Claim::Held);
             let declaration = Arc::clone(view.declaration());
             draft.set(slot, Some(view));
-            // Under the lock, or the subsystem might have left again.
-            self.core().employ(slot, subsystem, &declaration);
             Ok((slot, declaration))
         })?;
+        // Only now is it listened for. It cannot have left again, for whoever
+        // could let it is yet to be made.
+        self.core().employ(slot, subsystem, &declaration);
         Ok(Reporter::new(self.clone(), slot, declaration))
     }
 }
@@ -97,7 +98,8 @@ impl Readiness {
 ///
 /// **Dropping a reporter is a report**: of `failing("reporter dropped")`, or
 /// of `dead` where the subsystem is [vital](crate::Subsystem::vital) or had
-/// said so itself; a reason that was given before is kept behind it. So a task
+/// said so itself; the reason of a failure that was reported before is kept
+/// behind it. So a task
 /// that panicked or was cancelled cannot leave green behind. (While the process
 /// drains it says nothing, for tasks end in any order then.) To end on purpose,
 /// [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready).

@@ -42,6 +42,10 @@ impl Core {
     /// Publishes what time alone has changed, if it is time to look.
     #[cold]
     pub(crate) fn keep(&self, at: Moment) {
+        // Readers take no lock for what is not due.
+        if self.keeper.due().is_none_or(|due| due > at.monotonic) {
+            return;
+        }
         let outcomes = &self.traffic().outcomes;
         let sample = || outcomes.sample(at.monotonic.into()).map(Into::into);
         for (slot, declaration, event) in self.keeper.look(at.monotonic, sample) {
@@ -59,7 +63,9 @@ impl Core {
                     // It spoke while we said that it did not, and may have
                     // found that what it said is what is published.
                     self.update(|_, draft| {
-                        let view = draft.view(slot)?.speak_again(at)?;
+                        let view = draft.view(slot)?;
+                        let same = Arc::ptr_eq(view.declaration(), &declaration);
+                        let view = same.then(|| view.speak_again(at))??;
                         draft.set(slot, Some(view));
                         Some(())
                     });

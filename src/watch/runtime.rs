@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 const NAME: &str = "runtime";
@@ -92,8 +92,14 @@ impl Readiness {
     ///
     /// Outside of a tokio runtime, when a duration is out of its bounds, when
     /// the runtime is watched already, or when no thread can be started.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose timers are not enabled. (That cannot be asked.)
     pub fn watch_runtime(&self, watch: RuntimeWatch) -> Result<(), WatchError> {
         Handle::try_current().map_err(|_| WatchError::NoRuntime)?;
+        // Panics here rather than in the task, which would be found stalled.
+        drop(sleep(Duration::ZERO));
         bounded("degraded delay of a runtime", watch.degraded_above)?;
         bounded("stall of a runtime", watch.stalled_after)?;
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);

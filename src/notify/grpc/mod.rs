@@ -26,8 +26,8 @@
 //! | `startup` | it [has started](crate::Verdict::has_started) |
 //! | the name of a scope or a subsystem | that is ready |
 //!
-//! It is not serving until the process has started, and no longer serving, but
-//! for `liveness` and `startup`, from the moment the process drains.
+//! `""` and `readiness` are not serving until the process has started. From the
+//! moment it drains nothing is, but for `liveness` and `startup`.
 //!
 //! `Check` of any other name is `NOT_FOUND`. `Watch` of any other name says
 //! `SERVICE_UNKNOWN` and goes on, for a subsystem may be added later. A watch

@@ -24,6 +24,7 @@ impl SubsystemView {
     ) -> Self {
         let mut next = self.clone();
         next.reported = true;
+        next.spoken = true;
         if next.claim == Claim::Dropped {
             next.claim = Claim::Checked;
         }

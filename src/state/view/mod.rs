@@ -68,6 +68,8 @@ pub struct SubsystemView {
     claim: Claim,
     /// Whoever speaks for it now has done so.
     reported: bool,
+    /// Somebody has spoken who may not fall silent.
+    spoken: bool,
     /// How often somebody other than its check has spoken.
     pushes: u64,
     been_up: bool,

@@ -30,6 +30,7 @@ impl SubsystemView {
             damped: None,
             attributes: None,
             reported: false,
+            spoken: false,
             pushes: 0,
             been_up: false,
             since: at,
@@ -116,6 +117,7 @@ impl SubsystemView {
     fn with_push(&self) -> Self {
         Self {
             reported: true,
+            spoken: true,
             pushes: self.pushes + 1,
             ..self.clone()
         }
@@ -125,6 +127,8 @@ impl SubsystemView {
         Self {
             claim,
             reported: false,
+            // A check goes on, whoever claims it or lets go.
+            spoken: self.spoken && self.declaration.checked,
             ..self.clone()
         }
     }
@@ -167,8 +171,8 @@ impl SubsystemView {
 
     /// For how long it may be silent, if somebody speaks for it now.
     pub(crate) fn awaits_sign_of_life(&self) -> Option<Duration> {
-        let spoken_for = self.reported && matches!(self.claim, Claim::Held | Claim::Checked);
-        self.declaration.ttl.filter(|_| spoken_for)
+        let spoken_for = self.declaration.checked || self.claim == Claim::Held;
+        self.declaration.ttl.filter(|_| self.spoken && spoken_for)
     }
 
     /// It has been silent for longer than it promised.
