@@ -111,7 +111,12 @@ class Process:
 
     def __exit__(self, failed, *_):
         if self.process.poll() is None:
-            self.process.kill()
+            # Killed at once, nginx would leave its workers behind.
+            self.terminate()
+            try:
+                self.process.wait(1)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
         self.process.wait()
         if failed:
             print(f"--- {self.log}\n{tail(self.log)}", file=sys.stderr)
