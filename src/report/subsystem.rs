@@ -31,8 +31,8 @@ pub struct Subsystem {
 /// Begins the task that reports for a subsystem.
 pub(crate) type Check = Arc<dyn Fn(Voice) -> Running + Send + Sync>;
 
-/// A tenth of what tokio's timers can tell apart would be no time at all; what
-/// takes longer than a day is nobody's business any more.
+/// tokio's timers tell no less than a millisecond apart, and what takes longer
+/// than a day is nobody's business any more.
 const BOUNDS: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(24 * 60 * 60)];
 
 pub(crate) fn bounded(what: &'static str, given: Duration) -> Result<Duration, SettingError> {
