@@ -1,0 +1,69 @@
+use crate::{
+    ANYWHERE,
+    clients::{Raw, status},
+    peers::waiting,
+    port,
+    support::{ready, starting},
+};
+use std::time::Duration;
+use tower_readiness::server::AdminListener;
+
+#[tokio::test]
+async fn one_too_many_takes_the_place_of_who_has_not_asked_for_the_longest_time() {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness).max_connections(2);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut first = Raw::open(port(&server)).await;
+    assert_eq!(first.get("/livez").await.0, 200);
+    let mut second = Raw::open(port(&server)).await;
+    assert_eq!(second.get("/livez").await.0, 200);
+    assert_eq!(first.get("/livez").await.0, 200);
+
+    let mut third = Raw::open(port(&server)).await;
+    assert_eq!(third.get("/livez").await.0, 200);
+    second.is_closed_without_a_word().await;
+    assert_eq!(first.get("/livez").await.0, 200);
+    assert_eq!(third.get("/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_crowd_that_sends_nothing_cannot_keep_a_probe_out() {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness).header_timeout(Duration::from_secs(3_600));
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(Raw::open(port(&server)).await);
+    }
+    assert_eq!(status(port(&server), "/livez").await, 200);
+    for peer in crowd.drain(..136) {
+        let mut peer = peer;
+        peer.is_closed_without_a_word().await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_keeps_the_place_as_long_as_another_does_not() {
+    let (readiness, storage) = starting();
+    let listener = AdminListener::new(&readiness).max_connections(2);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut patient = waiting(port(&server)).await;
+    let mut idle = Raw::open(port(&server)).await;
+    assert_eq!(idle.get("/livez").await.0, 200);
+
+    assert_eq!(status(port(&server), "/livez").await, 200);
+    idle.is_closed_without_a_word().await;
+    storage.ready();
+    assert_eq!(patient.response().await.0, 200);
+}
+
+#[tokio::test]
+async fn those_who_wait_cannot_keep_a_probe_out() {
+    let (readiness, _storage) = starting();
+    let listener = AdminListener::new(&readiness).max_connections(2);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut first = waiting(port(&server)).await;
+    let _second = waiting(port(&server)).await;
+    assert_eq!(status(port(&server), "/livez").await, 200);
+    first.is_closed_without_a_word().await;
+}

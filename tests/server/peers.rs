@@ -1,0 +1,228 @@
+use crate::{
+    ANYWHERE, SHORT,
+    clients::{Raw, head, http2, request, send, status},
+    port,
+    support::{ready, soon, starting},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tower_readiness::{Readiness, Subsystem, server::AdminListener};
+
+#[tokio::test]
+async fn who_does_not_ask_is_let_go() {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness).header_timeout(SHORT);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    for sent in [
+        "",
+        "GET /livez HTTP/1.1\r\nhost: localhost\r\n",
+        "GET /li",
+        // What HTTP/2 begins with, in part.
+        "PRI * HTTP",
+        "\r\n\r\n\r\n",
+    ] {
+        let mut peer = Raw::open(port(&server)).await;
+        peer.write(sent).await;
+        peer.is_closed_without_a_word().await;
+    }
+    let (_sender, connection) = http2(port(&server)).await;
+    let _ = soon(connection).await.unwrap();
+    assert_eq!(status(port(&server), "/livez").await, 200);
+}
+
+#[tokio::test]
+async fn who_drips_does_not_stay_longer() {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness).header_timeout(SHORT);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut peer = TcpStream::connect(port(&server)).await.unwrap();
+    peer.write_all(b"GET /livez HTTP/1.1\r\nx: ").await.unwrap();
+    soon(async {
+        while peer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_keeps_a_connection_and_asks_no_more_is_let_go() {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness).idle_timeout(SHORT);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut http1 = Raw::open(port(&server)).await;
+    assert_eq!(http1.get("/livez").await.0, 200);
+    http1.is_closed_without_a_word().await;
+
+    let mut half = Raw::open(port(&server)).await;
+    assert_eq!(half.get("/livez").await.0, 200);
+    half.write("GET /livez HTTP/1.1\r\n").await;
+    half.is_closed_without_a_word().await;
+
+    let (mut sender, connection) = http2(port(&server)).await;
+    assert_eq!(send(&mut sender, request("/livez")).await.status(), 200);
+    soon(connection).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_connection_outlives_the_header_timeout() {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness).header_timeout(SHORT);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut kept = Raw::open(port(&server)).await;
+    assert_eq!(kept.get("/livez").await.0, 200);
+    // When this one is closed, the timeout is over for the first one too.
+    let mut silent = Raw::open(port(&server)).await;
+    silent.is_closed_without_a_word().await;
+    assert_eq!(kept.get("/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_wait_outlives_all_timeouts() {
+    let (readiness, storage) = starting();
+    let listener = AdminListener::new(&readiness)
+        .header_timeout(SHORT)
+        .idle_timeout(SHORT);
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut waiting = waiting(port(&server)).await;
+    for _ in 0..3 {
+        let mut silent = Raw::open(port(&server)).await;
+        silent.is_closed_without_a_word().await;
+    }
+    storage.ready();
+    assert_eq!(waiting.response().await.0, 200);
+}
+
+/// A request that waits, once it surely does: hyper goes on to it in the same
+/// turn in which it answers the one before.
+pub(crate) async fn waiting(address: SocketAddr) -> Raw<TcpStream> {
+    let mut waiting = Raw::open(address).await;
+    let both = head("/livez") + &head("/readyz?wait=60");
+    waiting.write(&both).await;
+    assert_eq!(waiting.response().await.0, 200);
+    waiting
+}
+
+#[tokio::test]
+async fn who_does_not_read_the_answer_is_let_go() {
+    let readiness = talkative();
+    let listener = AdminListener::new(&readiness).idle_timeout(SHORT);
+    let server = listener.serve_on_thread(ANYWHERE).unwrap();
+    let mut peer = TcpStream::connect(port(&server)).await.unwrap();
+    peer.write_all(head("/statusz").as_bytes()).await.unwrap();
+    soon(async {
+        while peer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Has more to say than the system keeps for a connection: 16 MiB.
+fn talkative() -> Readiness {
+    let name = |n: usize| format!("subsystem-{n}");
+    let subsystems = (0..512).map(|n| Subsystem::new(name(n)));
+    let readiness = subsystems
+        .fold(Readiness::builder(), tower_readiness::Builder::subsystem)
+        .build()
+        .unwrap();
+    for n in 0..512 {
+        let reporter = readiness.reporter(&name(n)).unwrap();
+        for attribute in 0..32 {
+            let key = format!("key-{attribute}");
+            reporter.attribute(&key, "x".repeat(1 << 10)).unwrap();
+        }
+        reporter.leave_ready();
+    }
+    readiness
+}
+
+#[tokio::test]
+async fn garbage_is_the_end_of_a_connection_and_of_nothing_else() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    // The second begins as TLS does; the last as HTTP/2.
+    for garbage in [
+        "\0\0\0\0\r\n\r\n",
+        "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET /livez HTTP/3.0\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage, garbage, garbage, garbage",
+    ] {
+        let mut peer = Raw::open(port(&server)).await;
+        peer.write(garbage).await;
+        let rest = peer.rest().await;
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(!rest.contains("live"), "{rest}");
+    }
+    assert_eq!(status(port(&server), "/livez").await, 200);
+}
+
+#[tokio::test]
+async fn a_head_of_more_than_16_kib_is_refused() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let large = |size| format!("GET /livez HTTP/1.1\r\nx: {}", "x".repeat(size));
+
+    let mut peer = Raw::open(port(&server)).await;
+    peer.write(&large(15 << 10)).await;
+    peer.write("\r\n\r\n").await;
+    assert_eq!(peer.response().await.0, 200);
+
+    let mut peer = Raw::open(port(&server)).await;
+    peer.write(&large(16 << 10)[..16 << 10]).await;
+    assert_eq!(peer.response().await.0, 431);
+    peer.is_closed_without_a_word().await;
+
+    let (mut sender, _connection) = http2(port(&server)).await;
+    for (size, expected) in [(15 << 10, 200), (17 << 10, 431)] {
+        let request = request("/livez").header("x", "x".repeat(size));
+        assert_eq!(send(&mut sender, request).await.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_not_read() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let mut peer = Raw::open(port(&server)).await;
+    peer.write("POST /readyz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000\r\n\r\n")
+        .await;
+    assert_eq!(peer.response().await.0, 405);
+    // It does not wait for what it will not read.
+    peer.is_closed_without_a_word().await;
+
+    // Nor does it take it from one that sends nevertheless.
+    let mut peer = TcpStream::connect(port(&server)).await.unwrap();
+    peer.write_all(b"POST /readyz HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    soon(async { while peer.write_all(chunk.as_bytes()).await.is_ok() {} }).await;
+    assert_eq!(status(port(&server), "/livez").await, 200);
+}
+
+#[tokio::test]
+async fn http2_peers_are_told_how_many_requests_they_may_send_at_a_time() {
+    const SETTINGS: u8 = 4;
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let mut peer = TcpStream::connect(port(&server)).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    peer.write_all(preface).await.unwrap();
+    let mut head = [0; 9];
+    soon(peer.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[3], SETTINGS);
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    soon(peer.read_exact(&mut settings)).await.unwrap();
+    let at_a_time = settings
+        .chunks(6)
+        .find(|setting| setting[..2] == MAX_CONCURRENT_STREAMS.to_be_bytes())
+        .unwrap();
+    assert_eq!(at_a_time[2..], 32_u32.to_be_bytes());
+}

@@ -1,0 +1,169 @@
+use crate::{
+    SECRET, VERBOSE,
+    addresses::errors,
+    clients::Raw,
+    detail::detail_of,
+    support::{ready, soon},
+};
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::{fs::symlink, net},
+    path::{Path, PathBuf},
+};
+use tokio::{net::UnixStream, runtime};
+use tower_readiness::{
+    probe::Detail,
+    server::{Address, ServeError},
+};
+
+/// A folder of its own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("readiness-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn get(path: &Path, uri: &str) -> (u16, String) {
+    let stream = UnixStream::connect(path).await.unwrap();
+    Raw::on(stream).get(uri).await
+}
+
+#[tokio::test]
+async fn it_tells_all_and_is_gone_when_it_is_stopped() {
+    let folder = Folder::new("stop");
+    let path = folder.socket();
+    let (readiness, storage) = ready();
+    storage.failing(SECRET);
+    let text = format!("unix:{}", path.display());
+    for on_thread in [false, true] {
+        let server = if on_thread {
+            readiness.serve_on_thread(&text).unwrap()
+        } else {
+            readiness.serve(&text).await.unwrap()
+        };
+        assert_eq!(server.local_addr().to_string(), text);
+        let (status, body) = get(&path, VERBOSE).await;
+        assert_eq!(status, 503);
+        assert_eq!(detail_of(&body), Detail::Full);
+        server.stop();
+        soon(server.stopped()).await;
+        assert!(!path.exists());
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_behind_is_replaced() {
+    let folder = Folder::new("stale");
+    let path = folder.socket();
+    let (readiness, _storage) = ready();
+    drop(net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let server = readiness.serve(path.as_path()).await.unwrap();
+    assert_eq!(get(&path, "/livez").await.0, 200);
+    drop(server);
+}
+
+#[tokio::test]
+async fn one_that_somebody_listens_on_is_in_use() {
+    let folder = Folder::new("live");
+    let path = folder.socket();
+    let (readiness, _storage) = ready();
+    let _first = readiness.serve(path.as_path()).await.unwrap();
+    for error in errors(&readiness, path.as_path()).await {
+        let ServeError::Bind { address, source } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(address, Address::Unix(path.clone()));
+        assert_eq!(source.kind(), ErrorKind::AddrInUse);
+    }
+    assert_eq!(get(&path, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn one_of_another_kind_is_in_use() {
+    let folder = Folder::new("datagram");
+    let path = folder.socket();
+    let (readiness, _storage) = ready();
+    let datagrams = net::UnixDatagram::bind(&path).unwrap();
+    for error in errors(&readiness, path.as_path()).await {
+        assert!(
+            matches!(&error, ServeError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse),
+            "{error:?}"
+        );
+    }
+    assert!(path.exists());
+    drop(datagrams);
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_left_alone() {
+    let folder = Folder::new("file");
+    let (readiness, _storage) = ready();
+    let file = folder.0.join("file");
+    fs::write(&file, "precious").unwrap();
+    let stale = folder.0.join("stale");
+    drop(net::UnixListener::bind(&stale).unwrap());
+    let link = folder.0.join("link");
+    symlink(&stale, &link).unwrap();
+    let directory = folder.0.join("directory");
+    fs::create_dir(&directory).unwrap();
+    for path in [&file, &link, &directory] {
+        for error in errors(&readiness, path.as_path()).await {
+            assert!(
+                matches!(&error, ServeError::NotASocket { address } if *address == Address::Unix(path.clone())),
+                "{error:?}"
+            );
+        }
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "precious");
+    assert!(stale.exists() && link.is_symlink() && directory.is_dir());
+
+    let nowhere = folder.0.join("nowhere/admin.sock");
+    for error in errors(&readiness, nowhere).await {
+        assert!(
+            matches!(&error, ServeError::Bind { source, .. } if source.kind() == ErrorKind::NotFound),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_file_of_a_successor_is_left_alone() {
+    let folder = Folder::new("successor");
+    let path = folder.socket();
+    let (readiness, _storage) = ready();
+    let first = readiness.serve(path.as_path()).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let _second = readiness.serve(path.as_path()).await.unwrap();
+    first.stop();
+    soon(first.stopped()).await;
+    assert_eq!(get(&path, "/livez").await.0, 200);
+}
+
+#[test]
+fn the_file_goes_with_the_runtime() {
+    let folder = Folder::new("runtime");
+    let (readiness, _storage) = ready();
+    let mut builder = runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    let path = folder.socket();
+    let _server = runtime.block_on(readiness.serve(path.as_path())).unwrap();
+    assert!(path.exists());
+    drop(runtime);
+    assert!(!path.exists());
+}
