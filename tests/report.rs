@@ -519,6 +519,19 @@ fn a_subscription_gives_the_present_then_the_newest_and_never_misses_the_last() 
     assert!(subscription.changed().now_or_never().is_none());
 }
 
+#[tokio::test]
+async fn who_follows_what_flaps_lets_others_run() {
+    let (readiness, storage) = storage();
+    let mut subscription = readiness.subscribe();
+    let other = tokio::spawn(async {});
+    let changes = (0..10_000).map(|change| change.to_string());
+    for change in changes.take_while(|_| !other.is_finished()) {
+        storage.degraded(change);
+        subscription.changed().await.unwrap();
+    }
+    assert!(other.is_finished());
+}
+
 #[test]
 fn a_cancelled_wait_for_a_change_loses_nothing() {
     let (readiness, storage) = storage();

@@ -4,11 +4,11 @@
 mod support;
 
 use futures_util::FutureExt;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use std::{sync::Arc, thread};
+use std::{convert::Infallible, sync::Arc, thread};
 use tokio::time::{Duration, advance};
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
     AddError, BuildError, Condition, Phase, Readiness, ReadinessLayer, Reporter, SettingError,
     State, Subsystem,
@@ -205,6 +205,19 @@ fn a_reader_notices_what_no_keeper_published() {
     assert!(noticed.is_some());
 }
 
+#[test]
+fn who_waits_for_ready_notices_it_too() {
+    let ttl = Duration::from_millis(5);
+    let (readiness, policy) = silent(Subsystem::new("policy").ttl(ttl));
+    policy.ready();
+    assert_eq!(readiness.wait_ready().now_or_never(), Some(Ok(())));
+    let noticed = (0..10_000).find(|_| {
+        thread::sleep(Duration::from_millis(1));
+        readiness.wait_ready().now_or_never().is_none()
+    });
+    assert!(noticed.is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
     let (readiness, policy) = silent(policy());
@@ -248,6 +261,44 @@ fn a_keeper_whose_runtime_ended_starts_on_the_next() {
             assert_eq!(published(&readiness), State::Stale);
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_who_is_added_where_there_is_no_runtime_is_kept_where_there_was_one() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let layer = ReadinessLayer::new(&readiness);
+    let added = thread::spawn(move || {
+        let policy = readiness.add(policy()).unwrap();
+        policy.ready();
+        (readiness, policy)
+    });
+    let (_readiness, _policy) = added.join().unwrap();
+    let service = layer.layer(service_fn(|_: Request<()>| async {
+        Ok::<_, Infallible>(Response::new(()))
+    }));
+    let ask = || service.clone().oneshot(Request::new(()));
+    assert_eq!(ask().await.unwrap().status(), StatusCode::OK);
+    pass(TTL * 2).await;
+    // Nobody but the gate has looked, and it does not look at the time.
+    let answer = ask().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[test]
+fn a_runtime_that_ended_is_not_the_last_word_on_where_the_time_is_kept() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap()
+    };
+    runtime().block_on(async { drop(ReadinessLayer::new(&readiness)) });
+    let policy = readiness.add(policy()).unwrap();
+    policy.ready();
+    runtime().block_on(async {
+        policy.degraded("met again");
+        pass(TTL * 2).await;
+        assert_eq!(published(&readiness), State::Stale);
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,10 +6,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64 as Counter, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError, atomic::AtomicU64 as Counter},
     time::SystemTime,
 };
 
@@ -63,33 +60,45 @@ impl Core {
         }
     }
 
-    /// The only way to write. Writers take turns; what `write` sets is
-    /// published, then waiters are woken, then it is logged, the last two
-    /// without holding up the next writer.
+    /// Writes, and tells everybody.
     pub(crate) fn update<R>(&self, write: impl FnOnce(&mut Desk, &mut Draft) -> R) -> R {
-        let (result, sealed) = {
-            // Nothing of a user's runs under this lock, so nothing panics
-            // while it is held.
-            let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut draft = Draft::new(self.cell.load().0);
-            let result = write(&mut desk, &mut draft);
-            let sealed = draft.seal();
-            if let Some(Sealed { after, .. }) = &sealed {
-                self.cell.publish(after);
-            }
-            (result, sealed)
-        };
-        if let Some(sealed) = sealed {
-            self.changed.notify_waiters();
-            if let Some(slot) = sealed.timed() {
-                self.follow(slot);
-            }
-            if sealed.changes_disputes() {
-                self.follow_disputes();
-            }
-            log::published(sealed);
+        let (result, published) = self.publish(write);
+        if let Some(published) = published {
+            self.spread(&published);
+            log::published(published);
         }
         result
+    }
+
+    /// The only way to write. Writers take turns; what `write` sets is
+    /// published. It is to be [spread](Self::spread), and logged after that:
+    /// logging may take as long as it likes.
+    pub(super) fn publish<R>(
+        &self,
+        write: impl FnOnce(&mut Desk, &mut Draft) -> R,
+    ) -> (R, Option<Sealed>) {
+        // Nothing of a user's runs under this lock, so nothing panics while it
+        // is held.
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut draft = Draft::new(self.cell.load().0);
+        let result = write(&mut desk, &mut draft);
+        let sealed = draft.seal();
+        if let Some(Sealed { after, .. }) = &sealed {
+            self.cell.publish(after);
+        }
+        (result, sealed)
+    }
+
+    /// Lets whoever follows know of what was published.
+    pub(super) fn spread(&self, published: &Sealed) {
+        if let Some(slot) = published.timed() {
+            self.follow(slot);
+        }
+        if published.changes_disputes() {
+            self.follow_disputes();
+        }
+        // The wakers are a user's, so they come last.
+        self.changed.notify_waiters();
     }
 
     /// What runs beside the subsystems.
@@ -104,13 +113,14 @@ impl Core {
 
     /// Whatever holds up the start has got further.
     pub(super) fn made_progress(&self) {
-        self.progress.fetch_add(1, Relaxed);
+        self.progress.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_waiters();
     }
 
-    /// How often that was.
+    /// How often that was. Whoever [waits](Self::wait_for) may wait for more.
     #[cfg(all(unix, feature = "systemd"))]
     pub(crate) fn progress(&self) -> u64 {
-        self.progress.load(Relaxed)
+        self.progress.load(Ordering::Acquire)
     }
 
     pub(crate) fn load(&self) -> Snapshot {
@@ -133,6 +143,9 @@ impl Core {
         &self,
         mut find: impl FnMut(&Data) -> Option<R>,
     ) -> Result<R, super::Ended> {
+        // Or a loop over what is published all the time would never let go of
+        // its thread.
+        tokio::task::consume_budget().await;
         loop {
             // Listening comes before looking: what is published in between
             // rings the bell that is already being listened to.

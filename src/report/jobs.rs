@@ -1,8 +1,9 @@
 //! What runs beside the subsystems: the keeper of the time, checks, watches.
 //!
 //! A registry can be built where there is no runtime, so each job starts as
-//! soon as one is met, by whoever reports or reads there. Should that runtime
-//! end, it starts again on the next one.
+//! soon as one is met, by whoever reports or reads there. What is added later,
+//! by whatever thread, starts on the runtime met last. Should that end, it
+//! starts again on the next one.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -36,9 +37,8 @@ pub(crate) enum JobId {
     Mirror(&'static str),
 }
 
-#[derive(Default)]
 pub(crate) struct Jobs {
-    /// Some job does not run.
+    /// Some job does not run, or there has been no runtime yet.
     idle: AtomicBool,
     table: Mutex<Table>,
 }
@@ -47,8 +47,17 @@ pub(crate) struct Jobs {
 struct Table {
     ended: bool,
     jobs: HashMap<JobId, Job>,
+    /// For those who add a job where there is none.
+    runtime: Option<Arc<Handle>>,
     /// Hung up when the registry ends, for threads to end with it.
     lines: Vec<Sender<Infallible>>,
+}
+
+impl Table {
+    /// Or it would be tried again by each who reports where there is none.
+    fn forget(&mut self, ended: &Arc<Handle>) {
+        self.runtime.take_if(|last| Arc::ptr_eq(last, ended));
+    }
 }
 
 pub(crate) struct Job {
@@ -61,6 +70,15 @@ impl Job {
     pub(crate) fn end(self) {
         if let Some(handle) = self.handle {
             handle.abort();
+        }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            idle: AtomicBool::new(true),
+            table: Mutex::default(),
         }
     }
 }
@@ -100,6 +118,7 @@ impl Jobs {
         let jobs = {
             let mut table = self.table();
             table.ended = true;
+            table.runtime = None;
             table.lines.clear();
             std::mem::take(&mut table.jobs)
         };
@@ -116,7 +135,7 @@ impl Jobs {
         receiver
     }
 
-    /// Starts what does not run, if there is a runtime here.
+    /// Starts what does not run, on the runtime here or the last one.
     #[inline]
     pub(crate) fn start(self: &Arc<Self>) {
         if self.idle.load(Ordering::Relaxed) {
@@ -126,18 +145,22 @@ impl Jobs {
 
     #[cold]
     fn start_idle(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        self.idle.store(false, Ordering::Release);
-        let idle: Vec<_> = {
-            let table = self.table();
+        let here = Handle::try_current().ok().map(Arc::new);
+        let (runtime, idle): (_, Vec<_>) = {
+            let mut table = self.table();
+            let Some(runtime) = here.or_else(|| table.runtime.take()) else {
+                return;
+            };
+            if !table.ended {
+                table.runtime = Some(Arc::clone(&runtime));
+            }
+            self.idle.store(false, Ordering::Release);
             let idle = table
                 .jobs
                 .iter()
                 .filter(|(_, job)| !job.runs.swap(true, Ordering::AcqRel));
-            idle.map(|(id, job)| (*id, Arc::clone(&job.start), Arc::clone(&job.runs)))
-                .collect()
+            let idle = idle.map(|(id, job)| (*id, Arc::clone(&job.start), Arc::clone(&job.runs)));
+            (runtime, idle.collect())
         };
         for (id, start, runs) in idle {
             let guard = Guard {
@@ -154,12 +177,9 @@ impl Jobs {
             let handle = task.abort_handle();
             let mut table = self.table();
             match table.jobs.get_mut(&id) {
-                Some(job) if Arc::ptr_eq(&job.runs, &runs) => {
-                    // One whose runtime has just ended may run elsewhere by now.
-                    if !handle.is_finished() {
-                        job.handle = Some(handle);
-                    }
-                }
+                // Its runtime has ended. It may run elsewhere by now.
+                _ if handle.is_finished() => table.forget(&runtime),
+                Some(job) if Arc::ptr_eq(&job.runs, &runs) => job.handle = Some(handle),
                 // Removed meanwhile.
                 _ => {
                     drop(table);
@@ -187,5 +207,31 @@ impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.table();
         f.debug_set().entries(table.jobs.keys()).finish()
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn a_runtime_that_has_ended_is_not_tried_twice() {
+        let jobs = Arc::new(Jobs::default());
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.build().unwrap();
+        runtime.block_on(async { jobs.start() });
+        drop(runtime);
+        let tried = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&tried);
+        jobs.add(JobId::Keeper, || {
+            Arc::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Some(Box::pin(std::future::pending()))
+            })
+        });
+        jobs.start();
+        jobs.start();
+        assert_eq!(tried.load(Ordering::Relaxed), 1);
     }
 }

@@ -3,18 +3,28 @@ use crate::state::Sealed;
 #[cfg(not(feature = "tracing"))]
 pub(crate) fn published(_: Sealed) {}
 
-/// Logs what is new, most detailed first: the subsystem, the phase, the
-/// process.
+/// Logs what is new.
+///
+/// A subscriber may panic, as one does that writes to a pipe that is closed. It
+/// must not: what is logged here may be said by a destructor while a panic
+/// unwinds, which would end the process, and by tasks that nobody starts again.
 #[cfg(feature = "tracing")]
-pub(crate) fn published(
+pub(crate) fn published(sealed: Sealed) {
+    // The panic has been reported by the hook; and nothing here is half done.
+    let _ = std::panic::catch_unwind(|| news(&sealed));
+}
+
+/// Most detailed first: the subsystem, the phase, the process.
+#[cfg(feature = "tracing")]
+fn news(
     Sealed {
         before,
         after,
         touched,
-    }: Sealed,
+    }: &Sealed,
 ) {
     let version = after.version;
-    if let Some(slot) = touched {
+    if let Some(slot) = *touched {
         let old = before.views.get(slot).map(|view| &**view);
         let new = after.views.get(slot).map(|view| &**view);
         subsystem(version, old, new);
@@ -25,7 +35,8 @@ pub(crate) fn published(
     }
     match (&before.pause, &after.pause) {
         (old, Some(reason)) if old.as_ref() != Some(reason) => {
-            tracing::info!(version, %reason, "process paused");
+            let reason = &**reason;
+            tracing::info!(version, reason, "process paused");
         }
         (Some(_), None) => tracing::info!(version, "process resumed"),
         _ => {}

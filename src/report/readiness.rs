@@ -124,6 +124,7 @@ impl Readiness {
     }
 
     pub(crate) async fn wait_ready_in(&self, scope: ScopeId) -> Result<(), WaitError> {
+        self.core().notice();
         self.wait_for(|data| {
             if data.phase >= Phase::Draining {
                 return Some(Err(WaitError::Draining));

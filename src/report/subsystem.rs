@@ -110,11 +110,13 @@ impl Subsystem {
     /// was seen, so that silence is found after `ttl` to 1.25 × `ttl`.
     ///
     /// If whoever looks was itself held up (the process was stopped, its
-    /// runtime starved), each subsystem gets one more `ttl`. While the process
-    /// drains silence says nothing, for tasks end in any order then.
+    /// runtime starved), that time does not count, and each subsystem gets one
+    /// more `ttl`, once in a silence. While the process drains silence says
+    /// nothing, for tasks end in any order then.
     ///
     /// It is published by a task that starts on the first tokio runtime that is
-    /// met; a probe that notices first does so by itself.
+    /// met, or, for what is added later, the last; a probe that notices first
+    /// does so by itself.
     ///
     /// # Panics
     ///

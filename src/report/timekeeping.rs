@@ -7,6 +7,7 @@ use super::{
     core::{Core, now},
     jobs::JobId,
     keeper::Event,
+    log,
 };
 use crate::{
     state::{Moment, Phase, ScopeId, Slot, SubsystemView},
@@ -48,30 +49,32 @@ impl Core {
         }
         let outcomes = &self.traffic().outcomes;
         let sample = || outcomes.sample(at.monotonic.into()).map(Into::into);
+        let mut published = Vec::new();
         for (slot, declaration, event) in self.keeper.look(at.monotonic, sample) {
-            let published = self.update(|_, draft| {
-                let view = draft.view(slot)?;
-                if !Arc::ptr_eq(view.declaration(), &declaration) {
-                    return None;
-                }
-                let next = happened(view, &event, draft.phase(), at)?;
-                draft.set(slot, Some(next));
-                Some(())
-            });
-            if let (Some(()), Event::Silence { pulse, seen, .. }) = (published, event) {
-                if pulse.count_after_publishing() != seen {
+            let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
+                let ((), sealed) = self.publish(|_, draft| {
+                    let view = draft.view(slot);
+                    let view = view.filter(|view| Arc::ptr_eq(view.declaration(), &declaration));
+                    let next = view.and_then(|view| change(view, draft.phase()));
+                    if next.is_some() {
+                        draft.set(slot, next);
+                    }
+                });
+                published.extend(sealed);
+            };
+            change(&|view, phase| happened(view, &event, phase, at));
+            if let Event::Silence { pulse, seen, .. } = &event {
+                if pulse.count_after_publishing() != *seen {
                     // It spoke while we said that it did not, and may have
                     // found that what it said is what is published.
-                    self.update(|_, draft| {
-                        let view = draft.view(slot)?;
-                        let same = Arc::ptr_eq(view.declaration(), &declaration);
-                        let view = same.then(|| view.speak_again(at))??;
-                        draft.set(slot, Some(view));
-                        Some(())
-                    });
+                    change(&|view, _| view.speak_again(at));
                 }
             }
         }
+        // Only now that all of it is published: a log that nobody reads blocks
+        // whoever writes to it.
+        published.iter().for_each(|sealed| self.spread(sealed));
+        published.into_iter().for_each(log::published);
     }
 
     /// Takes on a keeper, unless there is one.

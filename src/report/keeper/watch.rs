@@ -33,7 +33,7 @@ struct Silence {
     since: Instant,
     /// When it has lasted for too long.
     until: Instant,
-    /// It was given more time once, and has not been heard since.
+    /// It was given its time anew once, and has not been heard since.
     spared: bool,
     /// It has lasted for too long.
     over: bool,
@@ -104,12 +104,16 @@ impl Watch {
         if silence.over {
             return Heard::Nothing;
         }
-        if late > silence.ttl / LOOKS + TIMER_SLACK && !silence.spared {
+        if late > silence.ttl / LOOKS + TIMER_SLACK {
             // Whoever looks has been held up, by a stopped process or a
-            // starved runtime, and so may have been who was to be heard. Once:
-            // or a runtime that is always late would hide every silence.
-            silence.spared = true;
-            silence.until = now + silence.ttl;
+            // starved runtime, and so may have been who was to be heard: that
+            // time does not count. The first time it is given all of its time
+            // anew; once, or a runtime that is always late would hide every
+            // silence.
+            silence.until += late;
+            if !std::mem::replace(&mut silence.spared, true) {
+                silence.until = silence.until.max(now + silence.ttl);
+            }
         }
         if now < silence.until {
             return Heard::Nothing;
@@ -200,11 +204,42 @@ mod tests {
         let woken = start + TTL / 4 + late;
         assert_eq!(watch.look(woken, late), Heard::Nothing);
         assert_eq!(watch.look(woken + seconds(3.9), ON_TIME), Heard::Nothing);
-        let look = watch.look(woken + TTL, late);
-        assert!(matches!(look, Heard::Silence { .. }), "not for ever");
+        let look = watch.look(woken + TTL, ON_TIME);
+        assert!(matches!(look, Heard::Silence { .. }));
         watch.pulse.beat();
         assert_eq!(watch.look(woken + 2 * TTL, ON_TIME), Heard::Life);
         assert_eq!(watch.look(woken + 5 * TTL, late), Heard::Nothing, "anew");
+    }
+
+    #[test]
+    fn being_held_up_again_does_not_count_either() {
+        let (mut watch, start) = watch();
+        let late = seconds(60.0);
+        let first = start + TTL / 4 + late;
+        assert_eq!(watch.look(first, late), Heard::Nothing);
+        // A second later it is held up for the second time.
+        let second = first + TTL / 4 + late;
+        assert_eq!(watch.look(second, late), Heard::Nothing);
+        let rest = TTL * 3 / 4;
+        let before = second + rest - seconds(0.1);
+        assert_eq!(watch.look(before, ON_TIME), Heard::Nothing);
+        let look = watch.look(second + rest, ON_TIME);
+        assert!(matches!(look, Heard::Silence { .. }));
+    }
+
+    #[test]
+    fn always_being_held_up_hides_no_silence() {
+        let (mut watch, start) = watch();
+        let (mut now, mut looks) = (start, 0);
+        loop {
+            let due = watch.next(now).unwrap();
+            now = due + TTL;
+            looks += 1;
+            if watch.look(now, TTL) != Heard::Nothing {
+                break;
+            }
+        }
+        assert_eq!(looks, 1 + LOOKS, "one more ttl, of time that counts");
     }
 
     #[test]

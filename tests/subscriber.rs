@@ -1,0 +1,129 @@
+//! A `tracing` subscriber that misbehaves: whatever it does, what was reported
+//! stands.
+
+mod support;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+};
+use support::{ready, starting};
+use tokio::{
+    task::yield_now,
+    time::{Duration, advance},
+};
+use tower_readiness::{Claim, Readiness, Reporter, State, Subsystem};
+use tracing::{Event, Subscriber, subscriber::DefaultGuard};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
+};
+
+/// Does something whenever anything is logged.
+struct On<F>(F);
+
+impl<S: Subscriber, F: Fn() + 'static> Layer<S> for On<F>
+where
+    Self: Send + Sync,
+{
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        self.0();
+    }
+}
+
+fn on_events(event: impl Fn() + Send + Sync + 'static) -> DefaultGuard {
+    tracing::subscriber::set_default(Registry::default().with(On(event)))
+}
+
+/// As `eprintln!` does when nobody reads standard error any more.
+fn panics() -> DefaultGuard {
+    on_events(|| panic!("cannot write"))
+}
+
+const TTL: Duration = Duration::from_secs(8);
+
+fn all_with_a_ttl() -> (Readiness, Vec<Reporter>) {
+    let names: Vec<_> = (0..8).map(|number| format!("part-{number}")).collect();
+    let parts = names.iter().map(|name| Subsystem::new(name).ttl(TTL));
+    let builder = parts.fold(Readiness::builder(), |builder, part| {
+        builder.subsystem(part)
+    });
+    let readiness = builder.build().unwrap();
+    let claim = |name: &String| readiness.reporter(name).unwrap();
+    let reporters: Vec<_> = names.iter().map(claim).collect();
+    reporters.iter().for_each(Reporter::ready);
+    (readiness, reporters)
+}
+
+fn stale(readiness: &Readiness) -> usize {
+    let snapshot = readiness.snapshot();
+    let stale = |state| state == State::Stale;
+    snapshot
+        .subsystems()
+        .filter(|view| stale(view.state()))
+        .count()
+}
+
+async fn pass(time: Duration) {
+    for _ in 0..32 {
+        yield_now().await;
+        advance(time / 32).await;
+    }
+    yield_now().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_falls_silent_together_is_all_published_before_any_of_it_is_logged() {
+    let (readiness, _reporters) = all_with_a_ttl();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let _logs = on_events({
+        let (readiness, seen) = (readiness.clone(), Arc::clone(&seen));
+        move || seen.lock().unwrap().push(stale(&readiness))
+    });
+    pass(TTL * 2).await;
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() >= 8, "{seen:?}");
+    assert!(seen.iter().all(|stale| *stale == 8), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_panics_neither_hides_a_silence_nor_ends_who_keeps_the_time() {
+    let (readiness, reporters) = all_with_a_ttl();
+    let _logs = panics();
+    pass(TTL * 2).await;
+    assert_eq!(stale(&readiness), 8);
+    reporters.iter().for_each(Reporter::ready);
+    assert_eq!(stale(&readiness), 0);
+    pass(TTL * 2).await;
+    assert_eq!(stale(&readiness), 8);
+}
+
+#[test]
+fn one_that_panics_loses_no_handle() {
+    let (readiness, _storage) = ready();
+    let _logs = panics();
+    let added = readiness.add(Subsystem::new("tenant")).unwrap();
+    added.ready();
+    drop(added);
+    let claimed = readiness.reporter("tenant").unwrap();
+    claimed.retire();
+    drop(readiness.pause("for a while"));
+    assert_eq!(readiness.snapshot().paused(), None);
+    drop(readiness.reloading());
+    readiness.drain();
+}
+
+#[test]
+fn a_reporter_that_goes_with_a_panic_can_say_so() {
+    let (readiness, storage) = starting();
+    let _logs = panics();
+    let unwound = catch_unwind(AssertUnwindSafe(move || {
+        storage.ready();
+        panic!("the task {storage:?}");
+    }));
+    assert!(unwound.is_err());
+    let snapshot = readiness.snapshot();
+    let storage = snapshot.subsystem("storage").unwrap();
+    assert_eq!(storage.state(), State::Failing);
+    assert_eq!(storage.claim(), Claim::Dropped);
+}
