@@ -260,6 +260,28 @@ async fn a_trigger_does_not_wait_for_a_ping_to_be_missed() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_pings_end_with_a_silence_although_who_keeps_the_time_hangs() {
+    let mut builder = runtime::Builder::new_current_thread();
+    let hangs = builder.enable_all().build().unwrap();
+    let readiness = {
+        let _there = hangs.enter();
+        let worker = Subsystem::new("worker").vital().ttl(4 * SECOND);
+        Readiness::builder().subsystem(worker).build().unwrap()
+    };
+    let worker = readiness.reporter("worker").unwrap();
+    worker.ready();
+    let systemd = Recorder::new();
+    tell(&readiness, systemd.options().watchdog(2 * SECOND));
+    let heard = systemd.hears_after(4 * SECOND).await;
+    assert!(heard.len() >= 4, "{heard:?}");
+    systemd.hears_after(2 * SECOND).await;
+    let heard = systemd.hears_after(20 * SECOND).await.join("\n");
+    assert!(!heard.contains("WATCHDOG"), "{heard}");
+    assert!(heard.contains("STATUS=not live: worker"), "{heard}");
+    hangs.shutdown_background();
+}
+
 #[test]
 fn a_runtime_that_hangs_sends_no_ping() {
     let (systemd, (readiness, _worker)) = (Recorder::new(), vital());
@@ -329,6 +351,19 @@ async fn the_start_is_extended_by_progress_of_whoever_is_awaited() {
     storage.progress("reading");
     assert_eq!(systemd.hears_after(4 * SECOND).await, [""; 0]);
     assert_eq!(readiness.verdict().condition(), Condition::Starting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_told_at_once() {
+    let (systemd, (readiness, storage)) = (Recorder::new(), starting());
+    tell(
+        &readiness,
+        systemd.options().extend_start(4 * SECOND, 19 * SECOND),
+    );
+    storage.starting("reading");
+    systemd.hears_after(SECOND).await;
+    storage.progress("reading");
+    assert_eq!(systemd.hears().await, ["EXTEND_TIMEOUT_USEC=4000000"]);
 }
 
 #[tokio::test(start_paused = true)]

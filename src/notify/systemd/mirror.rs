@@ -16,7 +16,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 
 /// How soon a message that was not taken is tried again, at first and at last.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -57,18 +60,25 @@ pub(super) fn start(
 
 async fn run(core: Arc<Core>, mirror: Arc<Mutex<Mirror>>) {
     loop {
-        let (version, due) = {
+        // The runtime of who keeps the time may be what hangs.
+        core.notice();
+        let (seen, due) = {
             // No one else is there, unless a runtime is about to end.
             let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
             mirror.look(&core)
         };
+        // What flaps faster than it is looked at would be looked at for ever.
+        yield_now().await;
         let due = async {
             match due {
                 Some(due) => sleep_until(due).await,
                 None => pending().await,
             }
         };
-        let newer = core.wait_for(|data| (data.version > version).then_some(()));
+        let newer = core.wait_for(|data| {
+            let new = data.version > seen.version || core.progress() > seen.progress;
+            new.then_some(())
+        });
         if let First::Left(Err(Ended {})) = race(newer, due).await {
             return;
         }
@@ -83,6 +93,11 @@ struct Mirror {
     /// A message was not taken.
     trouble: Option<Trouble>,
     warned: bool,
+}
+
+struct Seen {
+    version: u64,
+    progress: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +117,10 @@ impl Mirror {
         }
     }
 
-    /// Says what there is to say. Gives the version it has seen, and when to look
+    /// Says what there is to say. Gives what it has seen, and when to look
     /// again.
-    fn look(&mut self, core: &Core) -> (u64, Option<Instant>) {
+    fn look(&mut self, core: &Core) -> (Seen, Option<Instant>) {
+        let progress = core.progress();
         let snapshot = core.load();
         let traffic = core.traffic();
         let data = &*snapshot.0;
@@ -112,12 +128,16 @@ impl Mirror {
         let sight = Sight {
             data,
             in_flight: traffic.flights.count().filter(|_| drains),
-            progress: core.progress(),
+            progress,
             drained_by: traffic.lame_duck.over_at_latest(),
             now: Instant::now(),
             clock: NotifyState::monotonic_usec_now().ok(),
         };
-        (data.version, self.say(&sight))
+        let seen = Seen {
+            version: data.version,
+            progress,
+        };
+        (seen, self.say(&sight))
     }
 
     fn say(&mut self, sight: &Sight<'_>) -> Option<Instant> {

@@ -10,10 +10,6 @@ const GAP: Duration = Duration::from_millis(100);
 /// How often a status is written anew that shows an age or a count.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the start makes progress, unless one report
-/// of it lasts for less than four times as long.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-
 /// How often, and by how much, the stop is extended. One lost message in
 /// between does no harm.
 const EXTEND_STOP_EVERY: Duration = Duration::from_secs(5);
@@ -119,8 +115,11 @@ impl Said {
         }
         says.extend(then.trigger(rules, sight));
         says.extend(then.ping(rules, sight));
-        says.extend(then.extend_start(rules, sight));
-        says.extend(then.extend_stop(rules, sight));
+        let extended = then
+            .extend_start(rules, sight)
+            .or_else(|| then.extend_stop(rules, sight))
+            .map(extension);
+        says.extend(extended.as_deref().map(NotifyState::Custom));
         let status = sight.status().text;
         if status != self.status && (!says.is_empty() || self.may_chat(sight.now)) {
             says.push(NotifyState::Status(&status));
@@ -179,34 +178,30 @@ impl Said {
         Some(self.pinged.map_or(sight.now, |pinged| pinged + every))
     }
 
-    fn extend_start(&mut self, rules: &Rules, sight: &Sight<'_>) -> Option<NotifyState<'static>> {
-        let (each, left) = self.start_can_be_extended(rules, sight)?;
-        if sight.progress == self.progress || !self.may_chat(sight.now) {
-            return None;
-        }
-        self.progress = sight.progress;
-        self.chatted = Some(sight.now);
-        Some(extend(each.min(left)))
+    fn extend_start(&mut self, rules: &Rules, sight: &Sight<'_>) -> Option<Duration> {
+        let by = self.start_can_be_extended(rules, sight)?;
+        let may = self.may_chat(sight.now);
+        may.then(|| {
+            self.progress = sight.progress;
+            self.chatted = Some(sight.now);
+            by
+        })
     }
 
-    /// By how much each time, and in all.
-    fn start_can_be_extended(
-        &self,
-        rules: &Rules,
-        sight: &Sight<'_>,
-    ) -> Option<(Duration, Duration)> {
+    /// By how much, if it has got further.
+    fn start_can_be_extended(&self, rules: &Rules, sight: &Sight<'_>) -> Option<Duration> {
         let ExtendStart { each, total } = rules.extend_start?;
         let left = (self.since + total).saturating_duration_since(sight.now);
-        let may = !sight.has_started() && !sight.drains() && !left.is_zero();
-        may.then_some((each, left))
+        let waits = !sight.has_started() && !sight.drains() && !left.is_zero();
+        (waits && sight.progress > self.progress).then_some(each.min(left))
     }
 
-    fn extend_stop(&mut self, rules: &Rules, sight: &Sight<'_>) -> Option<NotifyState<'static>> {
+    fn extend_stop(&mut self, rules: &Rules, sight: &Sight<'_>) -> Option<Duration> {
         let left = Self::stop_can_be_extended(rules, sight)?;
         let due = self.stop_extension_due(sight) <= sight.now;
         due.then(|| {
             self.stop_extended = Some(sight.now);
-            extend((left + END).min(EXTEND_STOP_BY))
+            (left + END).min(EXTEND_STOP_BY)
         })
     }
 
@@ -232,23 +227,23 @@ impl Said {
     pub(super) fn due(&self, rules: &Rules, sight: &Sight<'_>) -> Option<Instant> {
         let now = sight.now;
         let status = sight.status();
+        let can_wait =
+            status.text != self.status || self.start_can_be_extended(rules, sight).is_some();
         let chat = self.chatted.map(|chatted| chatted + GAP);
-        let chat = chat.filter(|_| status.text != self.status);
+        let chat = chat.filter(|_| can_wait);
         let age = status.ages.then(|| now + AGE_EVERY);
-        let start = self
-            .start_can_be_extended(rules, sight)
-            .map(|(each, _)| now + PROGRESS_EVERY.min(each / 4));
         let stop = Self::stop_can_be_extended(rules, sight).map(|_| self.stop_extension_due(sight));
-        [chat, age, start, stop, self.ping_due(rules, sight)]
+        [chat, age, stop, self.ping_due(rules, sight)]
             .into_iter()
             .flatten()
             .min()
     }
 }
 
-fn extend(by: Duration) -> NotifyState<'static> {
-    // More than an hour fits.
-    NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))
+/// In full: `NotifyState` has 32 bits for it, little more than an hour, where
+/// systemd reads 64.
+fn extension(by: Duration) -> String {
+    format!("EXTEND_TIMEOUT_USEC={}", by.as_micros())
 }
 
 #[cfg(test)]

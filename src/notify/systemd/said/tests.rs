@@ -339,17 +339,38 @@ fn the_start_is_extended_by_progress_alone_and_not_for_ever() {
     storage.starting("opening");
     let heard = systemd.later(1_000);
     assert_eq!(heard, ["STATUS=starting 0/1: storage (opening)"]);
-    assert_eq!(systemd.due(), Some(1_000), "looks for progress");
+    assert_eq!(systemd.due(), None, "progress rings");
 
     systemd.progress += 1;
     assert_eq!(systemd.later(1_000), ["EXTEND_TIMEOUT_USEC=10000000"]);
-    assert_eq!(systemd.later(1_000), [""; 0]);
+    systemd.progress += 1;
+    assert_eq!(systemd.hears(), [""; 0]);
+    assert_eq!(systemd.due(), Some(100), "soon enough");
+    assert_eq!(systemd.later(100), ["EXTEND_TIMEOUT_USEC=10000000"]);
+    assert_eq!(systemd.due(), None);
+    assert_eq!(systemd.later(900), [""; 0]);
     systemd.progress += 5;
     // 22 of 25 seconds are over then.
     assert_eq!(systemd.later(19_000), ["EXTEND_TIMEOUT_USEC=3000000"]);
     systemd.progress += 1;
     assert_eq!(systemd.later(3_000), [""; 0]);
     assert_eq!(systemd.due(), None);
+}
+
+#[test]
+fn the_start_may_be_extended_by_hours() {
+    let (readiness, _storage) = starting();
+    let rules = Rules {
+        extend_start: Some(ExtendStart {
+            each: Duration::from_secs(3 * 3_600),
+            total: Duration::from_secs(24 * 3_600),
+        }),
+        ..Rules::default()
+    };
+    let mut systemd = Systemd::of(&readiness, rules);
+    systemd.hears();
+    systemd.progress += 1;
+    assert_eq!(systemd.later(1_000), ["EXTEND_TIMEOUT_USEC=10800000000"]);
 }
 
 #[test]
