@@ -10,7 +10,7 @@ mod history;
 use bytes::Bytes;
 use folder::Folder;
 use futures_util::FutureExt;
-use history::{Answer, Model, Process, step, take};
+use history::{ADDED, Answer, DECLARED, Model, Process, Step, TTL, name, step, take};
 use http::{Request, Response, StatusCode, header::ACCEPT};
 use http_body_util::{BodyExt, Empty};
 use proptest::{collection::vec, prelude::*};
@@ -23,7 +23,7 @@ use tonic_health::pb::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
-    Condition, Phase, Readiness, ReadinessLayer,
+    Condition, Phase, Readiness, ReadinessLayer, State,
     client::Check,
     gate::Refusal,
     notify::{
@@ -256,6 +256,55 @@ impl ServiceManager {
     }
 }
 
+// === silence ===
+
+#[derive(Clone, Debug)]
+enum Turn {
+    Step(Step),
+    Silence(usize),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        12 => step().prop_map(Turn::Step),
+        1 => (0..DECLARED.len() + ADDED.len()).prop_map(Turn::Silence),
+    ]
+}
+
+/// One says nothing for too long, while all others beat who have not fallen
+/// silent before.
+async fn fall_silent(
+    index: usize,
+    model: &mut Model,
+    process: &Process,
+    systemd: &mut ServiceManager,
+) {
+    let listened_for = |index: usize, model: &mut Model| {
+        let entry = model.find(name(index));
+        entry.is_some_and(|entry| entry.is_listened_for())
+    };
+    if !listened_for(index, model) {
+        return;
+    }
+    let others = (0..process.reporters.len()).filter(|other| *other != index);
+    let others: Vec<_> = others.filter(|it| listened_for(*it, model)).collect();
+    // A beat is seen at the next look, and a look may be late by one of these.
+    for _ in 0..16 + 4 + 2 {
+        for other in &others {
+            process.reporters[*other].as_ref().unwrap().heartbeat();
+        }
+        advance(TTL / 16).await;
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        // No more fits into its socket.
+        systemd.hear();
+    }
+    if model.phase < Phase::Draining {
+        model.find(name(index)).unwrap().state = State::Stale;
+    }
+}
+
 // === all of them ===
 
 const WATCHDOG: Duration = Duration::from_secs(2);
@@ -369,7 +418,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_two_surfaces_disagree(steps in vec(step(), 1..40)) {
+    fn no_two_surfaces_disagree(turns in vec(turn(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
@@ -379,8 +428,13 @@ proptest! {
             let mut model = Model::new();
             let mut process = Process::new();
             let mut surfaces = Surfaces::of(&process.readiness).await;
-            for step in steps {
-                take(&step, &mut model, &mut process);
+            for turn in turns {
+                match turn {
+                    Turn::Step(step) => take(&step, &mut model, &mut process),
+                    Turn::Silence(index) => {
+                        fall_silent(index, &mut model, &process, &mut surfaces.systemd).await;
+                    }
+                }
                 model.settle();
                 surfaces.agree(&process.readiness, &model).await;
             }

@@ -7,6 +7,7 @@
 )]
 
 use proptest::{prelude::*, sample::select};
+use std::time::Duration;
 use tower_readiness::{
     ClaimError, Condition, PauseGuard, Phase, Readiness, Reporter, Role, State, Subsystem,
 };
@@ -26,6 +27,8 @@ pub const ADDED: [(&str, Role, bool); 3] = [
     ("late-vital", Role::Required, true),
     ("late-shared", Role::Shared, false),
 ];
+/// For longer than this nobody is silent, unless a test lets time pass.
+pub const TTL: Duration = Duration::from_secs(3_600);
 pub const STATES: [State; 5] = [
     State::Starting,
     State::Ready,
@@ -42,7 +45,7 @@ pub const PHASES: [Phase; 5] = [
 ];
 
 pub fn subsystem((name, role, vital): (&str, Role, bool)) -> Subsystem {
-    let subsystem = Subsystem::new(name);
+    let subsystem = Subsystem::new(name).ttl(TTL);
     match role {
         Role::Shared => subsystem.shared(),
         Role::Optional => subsystem.optional(),
@@ -101,6 +104,10 @@ pub struct Entry {
     pub vital: bool,
     pub declared: bool,
     pub state: State,
+    /// What was said last, by whoever reported.
+    pub said: State,
+    /// Whether whoever reports now has said anything.
+    pub spoken: bool,
     pub been_up: bool,
     pub holder: Holder,
 }
@@ -112,7 +119,14 @@ impl Entry {
 
     pub fn say(&mut self, state: State) {
         self.state = state;
+        self.said = state;
+        self.spoken = true;
         self.been_up |= self.up();
+    }
+
+    /// Whether its silence counts.
+    pub fn is_listened_for(&self) -> bool {
+        self.holder == Holder::Reporter && self.spoken && self.state != State::Stale
     }
 }
 
@@ -147,6 +161,8 @@ impl Model {
             vital,
             declared,
             state: State::Starting,
+            said: State::Starting,
+            spoken: false,
             been_up: false,
             holder,
         }
@@ -189,7 +205,8 @@ impl Model {
 
     pub fn answer(&self, condition: Condition, started: bool) -> Answer {
         let live = !self.entries.iter().any(|entry| {
-            entry.vital && entry.state == State::Dead && (entry.declared || entry.been_up)
+            let gone = matches!(entry.state, State::Dead | State::Stale);
+            entry.vital && gone && (entry.declared || entry.been_up)
         });
         let able = matches!(condition, Condition::Ready | Condition::Degraded);
         Answer {
@@ -282,6 +299,7 @@ pub fn take(step: &Step, model: &mut Model, real: &mut Process) {
                     Holder::Nobody => {
                         real.reporters[index] = Some(claimed.unwrap());
                         entry.holder = Holder::Reporter;
+                        entry.spoken = false;
                     }
                 },
             }
@@ -304,7 +322,7 @@ pub fn take(step: &Step, model: &mut Model, real: &mut Process) {
                 let entry = model.find(name(index)).unwrap();
                 entry.holder = Holder::Nobody;
                 if !draining {
-                    let dead = entry.vital || entry.state == State::Dead;
+                    let dead = entry.vital || entry.said == State::Dead;
                     entry.say(if dead { State::Dead } else { State::Failing });
                 }
             }
