@@ -1,0 +1,158 @@
+use crate::{
+    commands::{at, commanded, ended, post, raw},
+    folder::Folder,
+    outcome,
+    rows::Process,
+    run, serve,
+};
+use std::{
+    fs::{self, Permissions, metadata, set_permissions},
+    io::ErrorKind,
+    net::TcpStream,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        net::UnixStream,
+        process::CommandExt,
+    },
+    process::Command,
+};
+use tower_readiness::{
+    Phase,
+    client::{CommandError, Commands},
+    server::{AdminListener, ServeError},
+};
+
+#[test]
+fn the_socket_is_the_owners_alone_whatever_the_umask() {
+    let (_folder, _process, _server, path) = commanded();
+    let mode = |path: &str| metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!(mode(&path), 0o600);
+    for wanted in [0o660, 0o666, 0o777, 0o600] {
+        let (folder, process, server, _) = commanded();
+        server.stop();
+        ended(&server);
+        let listener = AdminListener::new(&process.readiness).socket_mode(wanted);
+        let _server = listener.serve_on_thread(folder.socket()).unwrap();
+        assert_eq!(mode(folder.socket().to_str().unwrap()), wanted);
+    }
+    let process = Process::ready();
+    let listener = AdminListener::new(&process.readiness).socket_mode(0o1600);
+    let error = listener.serve_on_thread("127.0.0.1:0").unwrap_err();
+    assert!(matches!(error, ServeError::SocketMode { mode: 0o1600 }));
+}
+
+/// Every command is refused for this reason, and nothing comes of it.
+fn refused(path: &str, process: &Process, reason: &str) {
+    for command in ["pause", "resume", "drain"] {
+        let (code, out) = at(path, &[command]);
+        assert_eq!(code, 1, "{out}");
+        assert!(out.contains(reason), "{out}");
+    }
+    let verdict = process.readiness.verdict();
+    assert!(verdict.is_ready() && verdict.phase() == Phase::Started);
+    // Probes are answered all the same.
+    assert_eq!(run(&["check", path]).0, 0);
+}
+
+#[test]
+fn a_socket_that_others_can_open_takes_no_commands() {
+    let (_folder, process, _server, path) = commanded();
+    for mode in [0o620, 0o602, 0o666, 0o640, 0o610] {
+        set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        refused(&path, &process, "others may open the socket");
+    }
+    set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(at(&path, &["pause"]).0, 0);
+}
+
+#[test]
+fn a_folder_in_which_others_can_replace_the_socket_takes_no_commands() {
+    let (folder, process, _server, path) = commanded();
+    for mode in [0o777, 0o775, 0o757] {
+        set_permissions(&folder.0, Permissions::from_mode(mode)).unwrap();
+        refused(&path, &process, "others may replace the socket");
+    }
+    // Whose it is may replace it too; only root can give it away.
+    set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
+    if metadata(&path).unwrap().uid() == 0 {
+        chown(&folder.0, Some(65_534), None).unwrap();
+        refused(&path, &process, "others may replace the socket");
+        chown(&folder.0, Some(0), None).unwrap();
+    }
+    // As /tmp is.
+    set_permissions(&folder.0, Permissions::from_mode(0o1777)).unwrap();
+    assert_eq!(at(&path, &["pause"]).0, 0);
+}
+
+#[test]
+fn a_socket_that_was_moved_takes_no_commands() {
+    let (folder, process, _server, path) = commanded();
+    let moved = folder.0.join("moved");
+    fs::rename(path, &moved).unwrap();
+    refused(moved.to_str().unwrap(), &process, "no longer there");
+    // It may be about to end, which who waits for a drain has to know.
+    let request = post("/commands/drain", "content-length: 0\r\n\r\n");
+    let answer = raw(UnixStream::connect(&moved).unwrap(), &request);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[test]
+fn a_listener_that_was_told_so_takes_no_commands() {
+    let folder = Folder::new();
+    let process = Process::ready();
+    let listener = AdminListener::new(&process.readiness).without_commands();
+    let _server = listener.serve_on_thread(folder.socket()).unwrap();
+    let path = folder.socket();
+    refused(path.to_str().unwrap(), &process, "takes no commands (404)");
+    let error = Commands::new(path).drain().unwrap_err();
+    assert!(matches!(error, CommandError::NotTaken { status: 404, .. }));
+}
+
+#[test]
+fn other_users_command_nothing() {
+    // Only root can become somebody else.
+    let (folder, process, _server, path) = commanded();
+    if metadata(&path).unwrap().uid() != 0 {
+        return;
+    }
+    let binary = folder.0.join("readiness");
+    fs::copy(env!("CARGO_BIN_EXE_readiness"), &binary).unwrap();
+    let nobody = |arguments: &[&str]| {
+        let mut command = Command::new(&binary);
+        command.args(arguments).args(["--addr", &path]);
+        command.uid(65_534).gid(65_534);
+        // What another test starts at this moment may hold the file open
+        // for writing.
+        while matches!(command.output(), Err(error) if error.kind() == ErrorKind::ExecutableFileBusy)
+        {
+        }
+        let (code, out, _) = outcome(&mut command);
+        (code, out)
+    };
+    let (code, out) = nobody(&["pause"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("Permission denied"), "{out}");
+    assert_eq!(nobody(&["check"]).0, 1);
+
+    // Opened for them, it answers them, and does not obey.
+    set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(nobody(&["check"]).0, 0);
+    let (code, out) = nobody(&["pause"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("only the owner"), "{out}");
+    assert!(process.readiness.verdict().is_ready());
+}
+
+#[test]
+fn nothing_is_commanded_over_tcp() {
+    let process = Process::ready();
+    let (server, _) = serve(&process);
+    let address = server.local_addr().socket_addr().unwrap();
+    for command in ["pause", "resume", "drain", "drain?wait"] {
+        let request = post(&format!("/commands/{command}"), "content-length: 0\r\n\r\n");
+        let answer = raw(TcpStream::connect(address).unwrap(), &request);
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+    let verdict = process.readiness.verdict();
+    assert!(verdict.is_ready() && verdict.phase() == Phase::Started);
+}

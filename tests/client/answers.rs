@@ -1,0 +1,165 @@
+use crate::{
+    ANYWHERE, LONG,
+    rows::{Process, Row, rows},
+    serve,
+};
+use tower_readiness::{
+    client::{Check, CheckError},
+    probe::{Detail, Probe, Probes},
+    server::AdminListener,
+};
+
+#[test]
+fn every_question_is_answered_as_the_truth_table_says() {
+    for (name, process, expected) in rows() {
+        let (_server, check) = serve(&process);
+        let asked = |check: &Check| check.run().unwrap().is_ok();
+        let all = |check: &Check| Row {
+            default: asked(check),
+            ready: asked(&check.clone().ready()),
+            live: asked(&check.clone().live()),
+            startup: asked(&check.clone().startup()),
+            search: asked(&check.clone().scope("search").unwrap()),
+        };
+        assert_eq!(all(&check), expected, "{name}");
+        assert_eq!(all(&check.clone().verbose()), expected, "{name}");
+        assert_eq!(all(&check.clone().json()), expected, "{name}");
+    }
+}
+
+#[test]
+fn one_line_says_who_and_why() {
+    let process = Process::starting();
+    let (_server, check) = serve(&process);
+    let line = |check: &Check| check.run().unwrap().line().to_owned();
+    process.storage.starting("opening /var/lib/x");
+    process.engine.ready();
+    assert_eq!(
+        line(&check),
+        "not started: storage starting (opening /var/lib/x)"
+    );
+    process.storage.ready();
+    process.database.ready();
+    process.cache.failing("connection refused");
+    assert_eq!(line(&check), "started, live");
+    assert_eq!(
+        line(&check.clone().ready()),
+        "ready (degraded): cache failing (connection refused)"
+    );
+    assert_eq!(
+        line(&check.clone().scope("search").unwrap()),
+        "not ready: cache failing (connection refused)"
+    );
+    process.engine.dead("stuck");
+    assert_eq!(line(&check), "not live: engine dead (stuck)");
+}
+
+#[test]
+fn details_are_told_if_they_are_asked_for() {
+    let process = Process::ready();
+    let (_server, check) = serve(&process);
+    let report = check.run().unwrap();
+    assert_eq!((report.details(), report.json()), ("", None));
+
+    let report = check.clone().verbose().run().unwrap();
+    assert_eq!(report.line(), "started, live");
+    assert!(report.details().starts_with("[+]storage ready (required)"));
+    assert_eq!(report.details().lines().count(), 5);
+
+    let report = check.ready().json().run().unwrap();
+    let json = report.json().unwrap();
+    assert!(json.starts_with(r#"{"probe":"readiness","ok":true"#) && json.ends_with('}'));
+}
+
+#[test]
+fn what_is_excluded_does_not_count() {
+    let process = Process::ready();
+    process.storage.failing("x");
+    let (_server, check) = serve(&process);
+    for check in [check.clone(), check.clone().json(), check.verbose()] {
+        let check = check.ready();
+        assert!(!check.run().unwrap().is_ok());
+        let check = check.exclude("cache").unwrap();
+        assert!(!check.run().unwrap().is_ok());
+        assert!(check.exclude("storage").unwrap().run().unwrap().is_ok());
+    }
+}
+
+#[test]
+fn names_that_nobody_has_are_errors_that_say_which() {
+    let process = Process::ready();
+    let (_server, check) = serve(&process);
+    for check in [check.clone(), check.clone().json(), check.verbose()] {
+        let excluded = check.clone().exclude("cache").unwrap();
+        let error = excluded
+            .exclude("kache")
+            .unwrap()
+            .exclude("storrage")
+            .unwrap()
+            .run()
+            .unwrap_err();
+        let CheckError::UnknownExclude { names, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(names, &["kache", "storrage"]);
+        assert!(error.to_string().ends_with("kache, storrage"), "{error}");
+
+        let error = check.clone().scope("serch").unwrap().run().unwrap_err();
+        assert!(
+            matches!(&error, CheckError::UnknownScope { name, .. } if name == "serch"),
+            "{error:?}"
+        );
+        let one = check.scope("storage").unwrap().exclude("cache").unwrap();
+        let error = one.run().unwrap_err();
+        assert!(
+            matches!(&error, CheckError::Refused { answer, .. } if answer.contains("exclude")),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn an_applications_port_gives_the_verdict_and_says_that_it_excludes_nothing() {
+    let process = Process::ready();
+    process.storage.failing("secret");
+    let probes = Probes::new(&process.readiness).detail(Detail::None);
+    let server = AdminListener::new(probes)
+        .serve_on_thread(ANYWHERE)
+        .unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    assert_eq!(check.run().unwrap().line(), "started, live");
+    let ready = check.clone().ready();
+    assert_eq!(ready.run().unwrap().line(), "not ready");
+    assert_eq!(ready.clone().verbose().run().unwrap().details(), "");
+    assert!(!ready.clone().json().run().unwrap().is_ok());
+    for check in [ready.clone(), ready.clone().json(), ready.verbose()] {
+        let error = check.exclude("storage").unwrap().run().unwrap_err();
+        assert!(matches!(error, CheckError::NoDetails { .. }), "{error:?}");
+    }
+    let error = check.scope("search").unwrap().run().unwrap_err();
+    assert!(
+        matches!(error, CheckError::UnknownScope { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_probe_that_answers_404_while_draining_is_red_and_one_that_was_moved_is_an_error() {
+    let process = Process::ready();
+    process.readiness.drain();
+    let probes = Probes::new(&process.readiness)
+        .not_found_while_draining()
+        .without(Probe::Startup);
+    let server = AdminListener::new(probes)
+        .serve_on_thread(ANYWHERE)
+        .unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    for ready in [check.clone().ready(), check.clone().ready().json()] {
+        assert!(!ready.run().unwrap().is_ok());
+    }
+    let error = check.startup().run().unwrap_err();
+    assert!(
+        matches!(&error, CheckError::NotAProbe { path, status: 404, .. } if path == "/startupz"),
+        "{error:?}"
+    );
+}

@@ -1,0 +1,62 @@
+use crate::{LONG, SHORT, exchange_error, folder::Folder, rows::Process};
+use std::{fs, io::ErrorKind, os::unix::net::UnixListener, path::Path, time::Duration};
+use tower_readiness::client::{Check, ExchangeError};
+
+fn error_at(path: impl AsRef<Path>) -> ExchangeError {
+    let check = Check::new(path.as_ref()).timeout(SHORT);
+    exchange_error(check.run().map(|report| report.is_ok()))
+}
+
+#[test]
+fn a_unix_socket_is_asked_as_a_port_is() {
+    let folder = Folder::new();
+    let process = Process::ready();
+    let _server = process.readiness.serve_on_thread(folder.socket()).unwrap();
+    for timeout in [LONG, Duration::MAX] {
+        let check = Check::new(folder.socket()).timeout(timeout);
+        assert_eq!(check.run().unwrap().line(), "started, live");
+    }
+}
+
+#[test]
+fn what_is_no_socket_that_listens_is_told_apart() {
+    let folder = Folder::new();
+    let kind = |error: ExchangeError| match error {
+        ExchangeError::Connect { source, .. } => source.kind(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kind(error_at(folder.socket())), ErrorKind::NotFound);
+    let stale = folder.0.join("stale");
+    drop(UnixListener::bind(&stale).unwrap());
+    assert_eq!(kind(error_at(&stale)), ErrorKind::ConnectionRefused);
+    let long = folder.0.join("x".repeat(200));
+    assert_eq!(kind(error_at(long)), ErrorKind::InvalidInput);
+
+    let file = folder.0.join("file");
+    fs::write(&file, "").unwrap();
+    for path in [&file, &folder.0] {
+        let error = error_at(path);
+        assert!(
+            matches!(error, ExchangeError::NotASocket { .. }),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_listener_whose_queue_is_full_is_given_up_on() {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(folder.socket()).unwrap();
+    let _listener = socket.listen(0).unwrap();
+    // Whoever was in the queue stays there, gone or not.
+    for _ in 0..3 {
+        let error = error_at(folder.socket());
+        assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
+    }
+}
