@@ -19,6 +19,9 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What a listener answers that is about to end, or whose file was moved.
 const ENDING: u16 = 503;
 
+/// What is answered to who waits for a drain where there is none.
+const NOT_DRAINING: u16 = 409;
+
 /// Tells a process what to do, over the unix socket of its admin listener
 /// (feature `server`), which takes commands of its owner alone; never over TCP.
 ///
@@ -92,7 +95,8 @@ impl Commands {
 
     /// Begins to drain, and blocks until the process is closed, or its
     /// listener is gone: `at_most` this long in all, or for ever. (A process
-    /// that nothing leads on from draining never closes.)
+    /// that nothing leads on from draining never closes.) Whoever listens there
+    /// next is not drained.
     ///
     /// # Errors
     ///
@@ -102,8 +106,14 @@ impl Commands {
         let begin = Deadline::after(self.timeout.min(deadline.timeout()));
         self.tell("/commands/drain", "", begin)?;
         loop {
-            match self.send("/commands/drain?wait", "", deadline) {
+            // By what commands nothing: a successor may listen there by now.
+            match self.send("GET", "/commands/drain", "", deadline) {
                 Err(error) if is_gone(&error) => return Ok("gone".to_owned()),
+                // A successor, for a drain that has begun is not taken back.
+                Ok(Answer {
+                    status: NOT_DRAINING,
+                    ..
+                }) => return Ok("gone".to_owned()),
                 Err(ExchangeError::CutOff { .. } | ExchangeError::Broken { .. })
                 | Ok(Answer { status: ENDING, .. }) => sleep(AGAIN_AFTER),
                 Err(error) => return Err(error.into()),
@@ -113,12 +123,18 @@ impl Commands {
     }
 
     fn tell(&self, target: &str, body: &str, deadline: Deadline) -> Result<String, CommandError> {
-        self.judge(&self.send(target, body, deadline)?)
+        self.judge(&self.send("POST", target, body, deadline)?)
     }
 
-    fn send(&self, target: &str, body: &str, deadline: Deadline) -> Result<Answer, ExchangeError> {
+    fn send(
+        &self,
+        method: &'static str,
+        target: &str,
+        body: &str,
+        deadline: Deadline,
+    ) -> Result<Answer, ExchangeError> {
         let request = Request {
-            method: "POST",
+            method,
             target,
             accept: "text/plain",
             body,

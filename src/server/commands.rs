@@ -87,6 +87,14 @@ impl Command {
             _ => None,
         }
     }
+
+    /// The methods of requests at its path.
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Pause | Self::Resume => "POST",
+            Self::Drain => "GET, POST",
+        }
+    }
 }
 
 impl Commander {
@@ -95,10 +103,13 @@ impl Commander {
         command: Command,
         request: Request<Incoming>,
     ) -> ProbeResponse {
-        if *request.method() != Method::POST {
+        // Waiting commands nothing, so that one who asks again after the process
+        // has ended does not drain its successor.
+        let waits = command == Command::Drain && *request.method() == Method::GET;
+        if !waits && *request.method() != Method::POST {
             let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-            let post = HeaderValue::from_static("POST");
-            response.headers_mut().insert(ALLOW, post);
+            let methods = HeaderValue::from_static(command.methods());
+            response.headers_mut().insert(ALLOW, methods);
             return response;
         }
         let Self { commands, peer } = self;
@@ -112,6 +123,7 @@ impl Commander {
         }
         let readiness = &commands.readiness;
         match command {
+            Command::Drain if waits => drained(readiness).await,
             Command::Pause => {
                 let reason = match timeout(commands.patience, text(request)).await {
                     Ok(Ok(reason)) => reason,
@@ -135,18 +147,23 @@ impl Commander {
             Command::Drain => {
                 log("drain", peer);
                 readiness.drain();
-                if request.uri().query() == Some("wait") {
-                    let closed = |phase| phase == Phase::Closed;
-                    let core = readiness.core();
-                    // Not by what waits for the registry, which would start its
-                    // jobs in the runtime of the listener. It cannot end before
-                    // this handle does.
-                    let _ = core.wait_for(|data| closed(data.phase).then_some(())).await;
-                }
                 line(StatusCode::OK, readiness.verdict().phase().as_str())
             }
         }
     }
+}
+
+/// Answers when the process is closed, or at once if it does not drain.
+async fn drained(readiness: &Readiness) -> ProbeResponse {
+    if readiness.verdict().phase() < Phase::Draining {
+        return line(StatusCode::CONFLICT, "the process does not drain");
+    }
+    let closed = |phase| phase == Phase::Closed;
+    let core = readiness.core();
+    // Not by what waits for the registry, which would start its jobs in the
+    // runtime of the listener. It cannot end before this handle does.
+    let _ = core.wait_for(|data| closed(data.phase).then_some(())).await;
+    line(StatusCode::OK, readiness.verdict().phase().as_str())
 }
 
 /// Why a body is none.

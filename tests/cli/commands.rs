@@ -84,20 +84,31 @@ pub(crate) fn raw(mut stream: impl Read + Write, request: &str) -> String {
 }
 
 pub(crate) fn post(path: &str, more: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}")
+    request("POST", path, more)
+}
+
+pub(crate) fn get(path: &str) -> String {
+    request("GET", path, "\r\n")
+}
+
+fn request(method: &str, path: &str, more: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}")
 }
 
 #[test]
 fn what_is_not_posted_commands_nothing() {
     let (_folder, process, _server, path) = commanded();
-    for method in ["GET", "PUT", "DELETE", "OPTIONS"] {
-        for command in ["pause", "resume", "drain"] {
-            let request = format!(
-                "{method} /commands/{command} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-            );
+    for (command, methods, allowed) in [
+        ("pause", &["GET", "PUT", "DELETE", "OPTIONS"][..], "POST"),
+        ("resume", &["GET", "PUT", "DELETE", "OPTIONS"], "POST"),
+        ("drain", &["HEAD", "PUT", "DELETE", "OPTIONS"], "GET, POST"),
+    ] {
+        for method in methods {
+            let request = request(method, &format!("/commands/{command}"), "\r\n");
             let answer = raw(UnixStream::connect(&path).unwrap(), &request);
             assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
-            assert!(answer.contains("\r\nallow: POST\r\n"), "{answer}");
+            let allow = format!("\r\nallow: {allowed}\r\n");
+            assert!(answer.contains(&allow), "{answer}");
         }
     }
     let unknown = post("/commands/reboot", "content-length: 0\r\n\r\n");

@@ -1,15 +1,22 @@
 use crate::{
-    commands::{at, commanded},
+    commands::{at, commanded, get, raw},
+    folder::Folder,
     readiness,
     rows::Process,
     run,
 };
 use std::{
+    fs::{self, Permissions, set_permissions},
+    io::{BufRead, BufReader, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
     process::{Child, Stdio},
     thread,
     time::Duration,
 };
-use tower_readiness::Phase;
+use tower_readiness::{Phase, server::AdminServer};
 
 #[test]
 fn a_drain_begins_and_may_be_commanded_again() {
@@ -24,11 +31,15 @@ fn a_drain_begins_and_may_be_commanded_again() {
     assert_eq!(run(&["check", &path, "--ready"]).0, 1);
 }
 
-fn waiting(path: &str, process: &Process) -> Child {
-    let mut child = readiness(&["drain", "--wait", "--addr", path])
+fn begin_to_wait(path: &str) -> Child {
+    readiness(&["drain", "--wait", "--addr", path])
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+fn waiting(path: &str, process: &Process) -> Child {
+    let mut child = begin_to_wait(path);
     while process.readiness.verdict().phase() < Phase::Draining {
         assert_eq!(child.try_wait().unwrap(), None);
         thread::sleep(Duration::from_millis(1));
@@ -61,6 +72,64 @@ fn who_waits_for_a_drain_returns_when_the_listener_is_gone() {
     let (code, out) = output(child);
     assert_eq!(code, Some(0), "{out}");
     assert!(process.readiness.verdict().phase() < Phase::Closed);
+}
+
+/// What waits for a process that is over without a word, and `next` at its path.
+fn waiting_beyond(next: &Process) -> (Folder, AdminServer, Child) {
+    let folder = Folder::new();
+    set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
+    let path = folder.socket();
+    let old = UnixListener::bind(&path).unwrap();
+    let child = begin_to_wait(path.to_str().unwrap());
+    let asked = || {
+        let (stream, _) = old.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        stream
+    };
+    let obeyed = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndraining\n";
+    asked().write_all(obeyed).unwrap();
+    let unanswered = asked();
+    fs::remove_file(&path).unwrap();
+    let server = next.readiness.serve_on_thread(path).unwrap();
+    drop(unanswered);
+    (folder, server, child)
+}
+
+#[test]
+fn the_successor_of_one_that_is_waited_for_is_left_alone() {
+    let next = Process::ready();
+    let (_folder, _server, mut child) = waiting_beyond(&next);
+    // It would wait for what it had begun.
+    while child.try_wait().unwrap().is_none() {
+        assert_eq!(next.readiness.verdict().phase(), Phase::Started);
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(output(child), (Some(0), "gone\n".into()));
+    assert_eq!(next.readiness.verdict().phase(), Phase::Started);
+}
+
+#[test]
+fn a_successor_that_drains_too_is_waited_for() {
+    let next = Process::ready();
+    next.readiness.drain();
+    let (_folder, _server, child) = waiting_beyond(&next);
+    next.readiness.advance(Phase::Closed);
+    assert_eq!(output(child), (Some(0), "closed\n".into()));
+}
+
+#[test]
+fn waiting_begins_no_drain() {
+    let (_folder, process, _server, path) = commanded();
+    let wait = || raw(UnixStream::connect(&path).unwrap(), &get("/commands/drain"));
+    let answer = wait();
+    assert!(answer.starts_with("HTTP/1.1 409 "), "{answer}");
+    assert!(answer.ends_with("the process does not drain\n"), "{answer}");
+    assert_eq!(process.readiness.verdict().phase(), Phase::Started);
+    process.readiness.advance(Phase::Closed);
+    let answer = wait();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.ends_with("closed\n"), "{answer}");
 }
 
 #[test]

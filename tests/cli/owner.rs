@@ -1,5 +1,5 @@
 use crate::{
-    commands::{at, commanded, ended, post, raw},
+    commands::{at, commanded, ended, get, post, raw},
     folder::Folder,
     outcome,
     rows::Process,
@@ -48,6 +48,10 @@ fn refused(path: &str, process: &Process, reason: &str) {
         assert_eq!(code, 1, "{out}");
         assert!(out.contains(reason), "{out}");
     }
+    // Nor is anybody told whether it drains.
+    let answer = raw(UnixStream::connect(path).unwrap(), &get("/commands/drain"));
+    let takes_none = answer.starts_with("HTTP/1.1 404 ");
+    assert!(takes_none || answer.contains(reason), "{answer}");
     let verdict = process.readiness.verdict();
     assert!(verdict.is_ready() && verdict.phase() == Phase::Started);
     // Probes are answered all the same.
@@ -91,8 +95,10 @@ fn a_socket_that_was_moved_takes_no_commands() {
     fs::rename(path, &moved).unwrap();
     refused(moved.to_str().unwrap(), &process, "no longer there");
     // It may be about to end, which who waits for a drain has to know.
-    let request = post("/commands/drain", "content-length: 0\r\n\r\n");
-    let answer = raw(UnixStream::connect(&moved).unwrap(), &request);
+    let answer = raw(
+        UnixStream::connect(&moved).unwrap(),
+        &get("/commands/drain"),
+    );
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
 
@@ -148,8 +154,11 @@ fn nothing_is_commanded_over_tcp() {
     let process = Process::ready();
     let (server, _) = serve(&process);
     let address = server.local_addr().socket_addr().unwrap();
-    for command in ["pause", "resume", "drain", "drain?wait"] {
-        let request = post(&format!("/commands/{command}"), "content-length: 0\r\n\r\n");
+    let posts = ["pause", "resume", "drain"].map(|command| {
+        let path = format!("/commands/{command}");
+        post(&path, "content-length: 0\r\n\r\n")
+    });
+    for request in posts.into_iter().chain([get("/commands/drain")]) {
         let answer = raw(TcpStream::connect(address).unwrap(), &request);
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
