@@ -232,17 +232,19 @@ impl Check {
             }
             _ => {}
         }
-        if answer.is_cut && !self.lists() && self.format == Format::Line {
-            return Err(CheckError::Exchange(ExchangeError::TooLong {
-                address: address(),
-                limit: MAX_BODY,
-            }));
-        }
         let report = match self.format {
+            // One line was asked for, and none of a probe is that long.
+            Format::Line if answer.is_cut && !self.lists() => None,
             Format::Json => in_json(probe, answer),
             Format::Line | Format::Verbose => in_text(probe, answer),
         };
         let Some((report, excluded)) = report else {
+            if answer.is_cut {
+                return Err(CheckError::Exchange(ExchangeError::TooLong {
+                    address: address(),
+                    limit: MAX_BODY,
+                }));
+            }
             return Err(CheckError::NotAProbe {
                 address: address(),
                 path: probe.path.to_owned(),

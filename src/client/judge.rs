@@ -14,6 +14,12 @@ pub(super) struct Probe {
 /// know.
 const UNKNOWN: &str = "no subsystem to exclude: ";
 
+/// How the server begins the line on a subsystem or a scope, up or not.
+const SIGNS: [&str; 2] = ["[+]", "[-]"];
+
+/// How the server begins the line on failures while ready, after all of those.
+const DRIFT: &str = "drift: ";
+
 /// What an answer says about what was to be left out.
 pub(super) enum Excluded {
     /// What is not known.
@@ -33,28 +39,25 @@ pub(super) fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Exclude
     };
     let (mut details, mut unknown, mut lists) = (String::new(), Vec::new(), false);
     let mut summary = None;
-    for line in answer.body.lines() {
+    for line in whole_lines(answer) {
         if let Some(name) = line.strip_prefix(UNKNOWN) {
             unknown.push(clean(name));
-        } else if line.starts_with('[') {
+        } else if SIGNS.iter().any(|sign| line.starts_with(sign)) {
             lists = true;
             details = details + &clean(line) + "\n";
-        } else {
+        } else if !answer.is_cut || !line.starts_with(DRIFT) {
             summary = Some(line);
         }
     }
-    // The verdict stands last, out of reach if all of them are too many.
-    let line = match summary {
-        _ if answer.is_cut && lists => {
-            if is_ok {
-                probe.green.to_owned()
-            } else {
-                red
-            }
-        }
-        Some(line) if is_ok && says(line, probe.green) => clean(line),
+    let line = match (answer.status, summary) {
+        // The verdict stands last, out of reach if all of them are too many.
+        // All that can be read then has to be what stands before it.
+        (200, None) if answer.is_cut && lists => probe.green.to_owned(),
+        (404 | 503, None) if answer.is_cut && lists => red,
+        _ if answer.is_cut => return None,
+        (200, Some(line)) if says(line, probe.green) => clean(line),
         // Draining, a probe may be told to answer 404.
-        Some(line) if matches!(answer.status, 404 | 503) && says(line, &red) => clean(line),
+        (404 | 503, Some(line)) if says(line, &red) => clean(line),
         _ => return None,
     };
     let excluded = if lists || !unknown.is_empty() {
@@ -63,6 +66,16 @@ pub(super) fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Exclude
         Excluded::Nothing
     };
     Some((Report::text(is_ok, line, details), excluded))
+}
+
+/// The lines of an answer, but for the one that its end was cut from.
+fn whole_lines(answer: &Answer) -> impl Iterator<Item = &str> {
+    let end = if answer.is_cut {
+        answer.body.rfind('\n').map_or(0, |last| last + 1)
+    } else {
+        answer.body.len()
+    };
+    answer.body[..end].lines()
 }
 
 /// The same as JSON. It is not parsed, for nothing but the server's own
@@ -114,6 +127,14 @@ mod tests {
         }
     }
 
+    /// What is read of one that goes on.
+    fn cut(status: u16, body: &str) -> Option<bool> {
+        let mut answer = answer(status, body);
+        answer.is_cut = true;
+        let (report, _) = in_text(&READINESS, &answer)?;
+        Some(report.is_ok())
+    }
+
     fn text(status: u16, body: &str) -> Option<(bool, String)> {
         let (report, _) = in_text(&READINESS, &answer(status, body))?;
         Some((report.is_ok(), report.line().to_owned()))
@@ -144,8 +165,45 @@ mod tests {
             (404, "not found\n"),
             (500, "not ready\n"),
             (200, "<html>\n<p>ready\n</html>"),
+            (200, "ready\n[\n"),
         ] {
             assert_eq!(text(status, body), None, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn of_one_that_is_cut_the_lines_before_the_verdict_have_to_be_the_probes_own() {
+        let listed = "[+]a ready (required)\n[-]b failing (optional): x\n";
+        let drifted = format!("{listed}drift: 1 of 2 failed while ready, in 1m\n");
+        for before in [listed, &drifted, &format!("{drifted}{UNKNOWN}c\n")] {
+            // Somewhere within the next line.
+            for rest in ["", "[", "[+]", "dr", "no subs", "rea", "not ready: b", "é"] {
+                let body = before.to_owned() + rest;
+                assert_eq!(cut(200, &body), Some(true), "{body}");
+                assert_eq!(cut(503, &body), Some(false), "{body}");
+                assert_eq!(cut(404, &body), Some(false), "{body}");
+                for status in [204, 206, 401, 500] {
+                    assert_eq!(cut(status, &body), None, "{status} {body}");
+                }
+            }
+        }
+        for body in [
+            "",
+            "[+]a",
+            "[\n{\"a\":1},\n{\"a\":1},\n",
+            "[{\"a\":1},\n",
+            "[info] x\n",
+            "<html>\n[+]a ready (required)\n",
+            "[+]a ready (required)\n<html>\n",
+            "[+]a ready (required)\n\n",
+            // No answer goes on after its verdict.
+            "[+]a ready (required)\nready\n",
+            "ready\n[+]a ready (required)\n",
+            "drift: 1 of 2 failed while ready, in 1m\n",
+            "no subsystem to exclude: a\n",
+        ] {
+            assert_eq!(cut(200, body), None, "{body}");
+            assert_eq!(cut(503, body), None, "{body}");
         }
     }
 

@@ -4,6 +4,7 @@ use crate::{
     serve,
 };
 use tower_readiness::{
+    Readiness, Subsystem,
     client::{Check, CheckError},
     probe::{Detail, Probe, Probes},
     server::AdminListener,
@@ -83,6 +84,39 @@ fn what_is_excluded_does_not_count() {
         assert!(!check.run().unwrap().is_ok());
         assert!(check.exclude("storage").unwrap().run().unwrap().is_ok());
     }
+}
+
+#[test]
+fn a_list_that_is_too_long_to_be_read_whole_tells_the_verdict() {
+    let names: Vec<_> = (0..1_200).map(|number| format!("part-{number}")).collect();
+    let builder = names.iter().fold(Readiness::builder(), |builder, name| {
+        builder.subsystem(Subsystem::new(name).optional())
+    });
+    let readiness = builder
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    let parts: Vec<_> = names
+        .iter()
+        .map(|name| readiness.reporter(name).unwrap())
+        .collect();
+    for part in &parts {
+        part.failing("x".repeat(1024));
+    }
+    let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    let verbose = check.ready().verbose();
+    let asked = |check: &Check| {
+        let report = check.run().unwrap();
+        assert!(report.details().lines().count() < names.len());
+        (report.is_ok(), report.line().to_owned())
+    };
+    assert_eq!(asked(&verbose), (false, "not ready".into()));
+    let excluded = verbose.clone().exclude("storage").unwrap();
+    assert_eq!(asked(&excluded), (true, "ready".into()));
+    storage.ready();
+    assert_eq!(asked(&verbose), (true, "ready".into()));
 }
 
 #[test]

@@ -124,6 +124,16 @@ fn garbage_is_not_waited_for() {
     thread.join().unwrap();
 }
 
+/// Each asks for another kind of answer.
+fn in_every_format(check: &Check) -> [Check; 4] {
+    [
+        check.clone(),
+        check.clone().verbose(),
+        check.clone().exclude("nobody").unwrap(),
+        check.clone().json(),
+    ]
+}
+
 #[test]
 fn of_an_endless_answer_no_more_than_a_bound_is_read() {
     for head in [
@@ -132,30 +142,48 @@ fn of_an_endless_answer_no_more_than_a_bound_is_read() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffff\r\n",
         "HTTP/1.1 200 OK\r\nx: ",
     ] {
-        let (check, thread) = server(1, move |mut stream| {
+        let (check, thread) = server(4, move |mut stream| {
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(b"live\n").unwrap();
             let block = [b'x'; 1 << 16];
             while stream.write_all(&block).is_ok() {}
         });
-        let error = exchange_error(check.live().run().map(|report| report.is_ok()));
-        assert!(
-            matches!(
-                error,
-                ExchangeError::TooLong { .. } | ExchangeError::NotHttp { .. }
-            ),
-            "{head}: {error:?}"
-        );
+        for check in in_every_format(&check.live()) {
+            let error = exchange_error(check.run().map(|report| report.is_ok()));
+            assert!(
+                matches!(
+                    error,
+                    ExchangeError::TooLong { .. } | ExchangeError::NotHttp { .. }
+                ),
+                "{head}: {error:?}"
+            );
+        }
         thread.join().unwrap();
     }
-    let long = format!("live: {}\n", "x".repeat(10 << 20));
-    let (check, thread) = server(1, move |mut stream| {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", long.len());
-        let _ = stream.write_all((head + &long).as_bytes());
-    });
-    let error = exchange_error(check.live().run().map(|report| report.is_ok()));
-    assert!(matches!(error, ExchangeError::TooLong { .. }), "{error:?}");
-    thread.join().unwrap();
+}
+
+#[test]
+fn a_long_answer_of_something_else_is_not_green() {
+    let line = format!("live: {}\n", "x".repeat(10 << 20));
+    let array = format!("[\n{}]\n", "{\"a\":1},\n".repeat(300_000));
+    let log = "[info] live\n".repeat(300_000);
+    let page = format!("[+]a ready (required)\n{}", "<br>\n".repeat(300_000));
+    for body in [line, array, log, page] {
+        let beginning: String = body.chars().take(40).collect();
+        let (check, thread) = server(4, move |mut stream| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            // Whoever has read enough hangs up.
+            let _ = stream.write_all((head + &body).as_bytes());
+        });
+        for check in in_every_format(&check.live()) {
+            let error = exchange_error(check.run().map(|report| report.is_ok()));
+            assert!(
+                matches!(error, ExchangeError::TooLong { .. }),
+                "{beginning}: {error:?}"
+            );
+        }
+        thread.join().unwrap();
+    }
 }
 
 #[test]
