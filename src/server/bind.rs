@@ -81,10 +81,10 @@ async fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 mod unix {
     use super::super::{
         error::ServeError,
-        place::{Place, SocketFile},
+        place::{Place, SocketFile, remove_seen},
     };
     use std::{
-        fs::{Permissions, remove_file, set_permissions, symlink_metadata},
+        fs::{Permissions, set_permissions, symlink_metadata},
         io,
         os::unix::fs::{FileTypeExt, PermissionsExt},
         path::Path,
@@ -101,8 +101,14 @@ mod unix {
         listener: UnixListener,
     }
 
-    impl Listener {
-        pub(super) async fn bind(path: &Path, mode: u32) -> Result<Self, ServeError> {
+    /// A socket that has its file, and does not listen yet.
+    struct Bound {
+        file: SocketFile,
+        socket: UnixSocket,
+    }
+
+    impl Bound {
+        async fn at(path: &Path, mode: u32) -> Result<Self, ServeError> {
             let failed = |source| ServeError::Bind {
                 address: path.into(),
                 source,
@@ -120,10 +126,34 @@ mod unix {
             if file.place().mode().map_err(failed)? != mode {
                 set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
             }
+            Ok(Self { file, socket })
+        }
+
+        fn listen(self) -> io::Result<Listener> {
+            let Self { file, socket } = self;
+            let listener = socket.listen(BACKLOG)?;
+            // Until here connections were refused as by a stale socket, so that
+            // a process that began to listen at the same time may have removed
+            // the file, and be the one that is found there.
+            match file.place().mode() {
+                Ok(_) => Ok(Listener { file, listener }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(io::ErrorKind::AddrInUse.into())
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+
+    impl Listener {
+        pub(super) async fn bind(path: &Path, mode: u32) -> Result<Self, ServeError> {
+            let bound = Bound::at(path, mode).await?;
             // Until here nobody could connect, whatever the umask had allowed.
             // (That is one of the whole process, and not ours to change.)
-            let listener = socket.listen(BACKLOG).map_err(failed)?;
-            Ok(Self { file, listener })
+            bound.listen().map_err(|source| ServeError::Bind {
+                address: path.into(),
+                source,
+            })
         }
 
         pub(super) fn place(&self) -> Place {
@@ -138,27 +168,58 @@ mod unix {
 
     /// Removes what a process left behind that could not do so itself.
     async fn remove_stale(path: &Path, in_use: io::Error) -> Result<(), ServeError> {
-        let address = || path.into();
-        match symlink_metadata(path) {
+        let failed = |source| ServeError::Bind {
+            address: path.into(),
+            source,
+        };
+        let seen = match symlink_metadata(path) {
             // Before it is connected to: a file refuses just as a stale socket.
             Ok(there) if !there.file_type().is_socket() => {
-                return Err(ServeError::NotASocket { address: address() });
+                return Err(ServeError::NotASocket {
+                    address: path.into(),
+                });
             }
+            Ok(there) => there,
             // What is gone meanwhile is not in the way.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            _ => {}
-        }
+            Err(_) => return Err(failed(in_use)),
+        };
         match UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_file(path)
-                .map_err(|source| ServeError::Bind {
-                    address: address(),
-                    source,
-                }),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                remove_seen(path, &seen).map_err(failed)
+            }
             // It is answered, or it is not ours to ask.
-            _ => Err(ServeError::Bind {
-                address: address(),
-                source: in_use,
-            }),
+            _ => Err(failed(in_use)),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::{fs, os::unix::net};
+
+        #[tokio::test]
+        async fn one_whose_file_is_no_longer_its_own_when_it_listens_is_in_use() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("admin.sock");
+            let in_use = |bound: Bound| {
+                let error = bound.listen().map(|_| "it listens").unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
+            };
+            let bound = Bound::at(&path, 0o600).await.unwrap();
+            fs::remove_file(&path).unwrap();
+            let _winner = net::UnixListener::bind(&path).unwrap();
+            in_use(bound);
+            // Whose it is now keeps it.
+            net::UnixStream::connect(&path).unwrap();
+
+            fs::remove_file(&path).unwrap();
+            let bound = Bound::at(&path, 0o600).await.unwrap();
+            fs::remove_file(&path).unwrap();
+            in_use(bound);
+
+            let bound = Bound::at(&path, 0o600).await.unwrap();
+            assert!(bound.listen().is_ok());
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    fs::{metadata, remove_file, symlink_metadata},
+    fs::{Metadata, metadata, remove_file, symlink_metadata},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -14,6 +14,22 @@ const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 /// In such a folder one's files are one's own even if everybody may write.
 const STICKY: u32 = 0o1000;
+
+/// Removes the file at `path` if it is the one that was `seen` there, and has
+/// not been changed since: another may have put theirs in its place.
+pub(super) fn remove_seen(path: &Path, seen: &Metadata) -> io::Result<()> {
+    // An inode that is free has its number given to the next file.
+    let identity = |file: &Metadata| (file.dev(), file.ino(), file.ctime(), file.ctime_nsec());
+    let removed = match symlink_metadata(path) {
+        Ok(there) if identity(&there) == identity(seen) => remove_file(path),
+        Ok(_) => return Ok(()),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
 
 /// Where the file of a unix socket is, and whose it was when it was made.
 #[derive(Clone, Debug)]
@@ -114,13 +130,14 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, os::unix::net::UnixListener};
 
     #[test]
     fn who_is_neither_the_owner_nor_root_is_a_stranger() {
         let folder = std::env::temp_dir().join(format!("readiness-place-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         let path = folder.join("admin.sock");
-        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let _listener = UnixListener::bind(&path).unwrap();
         let file = SocketFile::at(&path).unwrap();
         let owner = file.place().owner;
         for peer in [None, Some(owner + 1), Some(u32::MAX)] {
@@ -130,6 +147,35 @@ mod tests {
             assert_ne!(file.place().admits(Some(peer)), Err(Doubt::Stranger));
         }
         drop(file);
-        std::fs::remove_dir(folder).unwrap();
+        fs::remove_dir(folder).unwrap();
+    }
+
+    #[test]
+    fn what_was_put_there_since_it_was_looked_at_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let seen = symlink_metadata(&path).unwrap();
+        // Made while the other is there, so that it has a number of its own.
+        let newer = folder.path().join("newer");
+        let _listener = UnixListener::bind(&newer).unwrap();
+        fs::rename(&newer, &path).unwrap();
+        remove_seen(&path, &seen).unwrap();
+        assert!(path.exists());
+
+        // One that got the number of the other differs by its time.
+        let seen = symlink_metadata(&path).unwrap();
+        let time = |file: &Metadata| (file.ctime(), file.ctime_nsec());
+        while time(&symlink_metadata(&path).unwrap()) == time(&seen) {
+            fs::set_permissions(&path, seen.permissions()).unwrap();
+        }
+        remove_seen(&path, &seen).unwrap();
+        assert!(path.exists());
+
+        let seen = symlink_metadata(&path).unwrap();
+        remove_seen(&path, &seen).unwrap();
+        assert!(!path.exists());
+        // Nor does it matter who did so.
+        remove_seen(&path, &seen).unwrap();
     }
 }
