@@ -82,7 +82,8 @@
 //! A path, or `unix:` and a path, is a unix socket. Its file is made with the
 //! [mode](AdminListener::socket_mode) 600, whatever the umask, before anybody
 //! can connect. The file that a dead process left behind is replaced, one that
-//! is listened on is in use, and what is no socket is left alone.
+//! is listened on is in use, and what is no socket is left alone. A path that is
+//! not absolute begins where the process is when it begins to listen.
 //!
 //! # Commands
 //!

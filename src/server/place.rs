@@ -2,7 +2,7 @@ use std::{
     fs::{Metadata, metadata, remove_file, symlink_metadata},
     io,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 use thiserror::Error;
 
@@ -34,6 +34,7 @@ pub(super) fn remove_seen(path: &Path, seen: &Metadata) -> io::Result<()> {
 /// Where the file of a unix socket is, and whose it was when it was made.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
+    /// Absolute, for the process may change its folder.
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -58,7 +59,7 @@ impl Place {
     fn of(path: &Path) -> io::Result<Self> {
         let file = symlink_metadata(path)?;
         Ok(Self {
-            path: path.to_owned(),
+            path: absolute(path)?,
             device: file.dev(),
             inode: file.ino(),
             owner: file.uid(),
@@ -91,10 +92,7 @@ impl Place {
         if mode & OTHERS != 0 {
             return Err(Doubt::Open { mode });
         }
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = self.path.parent().ok_or(Doubt::Gone)?;
         let folder = metadata(folder).map_err(|_| Doubt::Gone)?;
         let is_shared = folder.mode() & OTHERS_WRITE != 0 && folder.mode() & STICKY == 0;
         if is_shared || ![self.owner, ROOT].contains(&folder.uid()) {

@@ -6,9 +6,12 @@ use crate::{
     support::{ready, soon},
 };
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::ErrorKind,
-    os::unix::{fs::symlink, net},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        net,
+    },
     path::{Path, PathBuf},
 };
 use tokio::{net::UnixStream, runtime};
@@ -16,6 +19,8 @@ use tower_readiness::{
     probe::Detail,
     server::{Address, ServeError},
 };
+
+const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
 
 /// A folder of its own, gone with it.
 struct Folder(PathBuf);
@@ -166,4 +171,45 @@ fn the_file_goes_with_the_runtime() {
     assert!(path.exists());
     drop(runtime);
     assert!(!path.exists());
+}
+
+#[test]
+fn one_at_a_relative_path_is_found_from_another_folder() {
+    // A process of its own, for it goes to another folder.
+    if std::env::var_os(CHILD).is_some() {
+        let mut builder = runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        return runtime.block_on(in_a_folder_that_it_leaves());
+    }
+    let folder = Folder::new("relative");
+    fs::set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
+    let test = "unix::one_at_a_relative_path_is_found_from_another_folder";
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .current_dir(&folder.0)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+async fn in_a_folder_that_it_leaves() {
+    let folder = std::env::current_dir().unwrap();
+    let path = folder.join("admin.sock");
+    let (readiness, _storage) = ready();
+    for text in ["unix:admin.sock", "unix:./admin.sock"] {
+        std::env::set_current_dir(&folder).unwrap();
+        let server = readiness.serve(text).await.unwrap();
+        std::env::set_current_dir("/").unwrap();
+        assert_eq!(server.local_addr().to_string(), text);
+        let mut owner = Raw::on(UnixStream::connect(&path).await.unwrap());
+        owner
+            .write("POST /commands/resume HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+            .await;
+        let answer = owner.response().await;
+        assert_eq!(answer, (200, "was not paused\n".to_owned()));
+        server.stop();
+        soon(server.stopped()).await;
+        assert!(!path.exists());
+    }
 }
