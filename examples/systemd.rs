@@ -7,24 +7,26 @@
 //! PORT=8080 STARTUP_SECONDS=20 cargo run --example systemd --features systemd
 //! ```
 
+#[path = "deploy/listener.rs"]
+mod listener;
+
 use axum::{
     Router,
     extract::{Path, State},
     http::StatusCode,
     routing::{get, post},
-    serve::Listener,
 };
-use listenfd::ListenFd;
+use listener::Gentle;
 use std::{
     collections::HashMap,
-    env, future, io,
+    env, io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     thread,
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::Mutex,
     time::sleep,
@@ -77,13 +79,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_state(Arc::clone(&reporters))
         .layer(layer);
 
-    let inherited = ListenFd::from_env().take_tcp_listener(0)?;
-    let activated = inherited.is_some();
-    let listener = match inherited {
-        Some(listener) => {
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)?
-        }
+    let handed_over = listener::handed_over()?;
+    let activated = handed_over.is_some();
+    let listener = match handed_over {
+        Some(listener) => listener,
         None => {
             let port = env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?
@@ -113,36 +112,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     readiness.run(server).await??;
     println!("Drained.");
     Ok(())
-}
-
-/// Leaves what connects from the drain on to the next process, which has the
-/// same socket.
-struct Gentle {
-    listener: TcpListener,
-    leave_the_rest: Option<Readiness>,
-}
-
-impl Listener for Gentle {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let leave = async {
-            match &self.leave_the_rest {
-                Some(readiness) => readiness.draining().await,
-                None => future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = leave => future::pending().await,
-            accepted = Listener::accept(&mut self.listener) => accepted,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
 }
 
 /// Opens the storage, which takes its time, and says how far it is.

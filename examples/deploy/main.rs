@@ -1,5 +1,6 @@
 //! The service that the files beside this one deploy: it serves HTTP and gRPC
-//! health checks on one port, and the probes on an admin listener as well.
+//! health checks on one port, and the probes on an admin listener as well. Under
+//! systemd it says itself how it is, and takes over the socket of a socket unit.
 //!
 //! ```sh
 //! cargo run --features full --example deploy
@@ -8,12 +9,14 @@
 //!
 //! | variable | default | |
 //! |---|---|---|
-//! | `LISTEN` | `127.0.0.1:3000` | where it serves |
+//! | `LISTEN` | `127.0.0.1:3000` | where it serves, unless systemd hands a socket over |
 //! | `ADMIN` | `127.0.0.1:28080` | where it answers probes for those on the machine |
 //! | `NAME` | `app` | what it calls itself in answers |
 //! | `START_SECONDS` | 2 | how long it takes to come up |
 //! | `DRAIN_SECONDS` | 5 | how long it serves on after SIGTERM, until load balancers know |
 //! | `FINISH_SECONDS` | 20 | how long it finishes what is in flight after that |
+
+mod listener;
 
 use axum::{
     Router,
@@ -22,6 +25,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use listener::Gentle;
 use std::{
     collections::HashMap,
     env,
@@ -34,7 +38,9 @@ use std::{
 };
 use tokio::{net::TcpListener, time::sleep};
 use tonic::service::Routes;
-use tower_readiness::{Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals};
+use tower_readiness::{
+    Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals,
+};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -50,6 +56,9 @@ async fn main() -> Result<(), Error> {
         .subsystem(Subsystem::new("worker").vital())
         .subsystem(Subsystem::new("database").shared())
         .build()?;
+    // Does nothing where there is no systemd.
+    #[cfg(unix)]
+    readiness.notify_systemd()?;
     let mut reporters = HashMap::new();
     for name in SUBSYSTEMS {
         reporters.insert(name, readiness.reporter(name)?);
@@ -61,7 +70,16 @@ async fn main() -> Result<(), Error> {
         reporters,
     });
 
+    let handed_over = listener::handed_over()?;
+    let activated = handed_over.is_some();
     let layer = ReadinessLayer::new(&readiness)
+        // A load balancer sends elsewhere what is refused. Behind a socket of
+        // systemd's there is no elsewhere: what arrives early waits.
+        .starting(if activated {
+            Action::hold(Duration::from_secs(30))?
+        } else {
+            Action::Refuse
+        })
         // For the demo only.
         .exempt(|head| head.uri().path().starts_with("/demo/"))
         .count_in_flight();
@@ -78,7 +96,10 @@ async fn main() -> Result<(), Error> {
     // Its first answers are for whoever watches the start.
     let admin = setting("ADMIN", "127.0.0.1:28080".to_owned())?;
     readiness.serve_on_thread(&*admin)?;
-    let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:3000".to_owned())?).await?;
+    let listener = match handed_over {
+        Some(listener) => listener,
+        None => TcpListener::bind(setting("LISTEN", "127.0.0.1:3000".to_owned())?).await?,
+    };
     readiness.reporter("listener")?.leave_ready();
 
     let shutdown = readiness
@@ -89,6 +110,10 @@ async fn main() -> Result<(), Error> {
         .build()?;
     tokio::spawn(come_up(service, seconds("START_SECONDS", 2.0)?));
     println!("Serving on {}", listener.local_addr()?);
+    let listener = Gentle {
+        listener,
+        leave_the_rest: activated.then(|| readiness.clone()),
+    };
     let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
     readiness.run(server).await??;
     println!("Drained.");
