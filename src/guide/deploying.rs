@@ -4,7 +4,8 @@
 //! The files are whole and work as they are; they are in
 //! [`examples/deploy`](https://docs.rs/crate/tower-readiness/latest/source/examples/deploy/),
 //! beside the service that they deploy. `tests/e2e/deploy_files` has each read by
-//! whoever is to read it, `tests/e2e/proxies` and `tests/e2e/docker` run them.
+//! whoever is to read it; `tests/e2e/proxies`, `tests/e2e/docker` and
+//! `tests/e2e/systemd` run them.
 //!
 //! # Who asks what
 //!

@@ -75,7 +75,7 @@
 //! connections that were accepted and have not sent their request yet, which the
 //! server closes when it is told to stop. The listener is to accept none from the
 //! moment on that the process [drains](crate::Readiness::draining), and leave
-//! them to the next one: the example `systemd` does so.
+//! them to the next one: the examples `systemd` and `deploy` do so.
 
 mod environment;
 mod error;
