@@ -106,51 +106,90 @@ fn whoever_lives_on_a_blocked_runtime_is_found_silent_too() {
     becomes(|| runtime(&readiness) == State::Ready && policy() == State::Ready);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
+/// Nobody gets a turn for so long, and then everybody.
+async fn blocked(millis: u64) {
+    tokio::time::advance(Duration::from_millis(millis)).await;
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// As many tenths of a second in which everybody gets a turn in time.
+async fn idle(tenths: u32) {
+    for _ in 0..tenths {
+        blocked(100).await;
+    }
+}
+
+async fn watched() -> Readiness {
     let readiness = ready();
     let watch = RuntimeWatch::default().stalled_after(Duration::from_secs(3_600));
     readiness.watch_runtime(watch).unwrap();
-    // Each beat finds that time has jumped.
-    let beat = |late: u64| async move {
-        tokio::time::advance(Duration::from_millis(100 + late)).await;
-        for _ in 0..4 {
-            tokio::task::yield_now().await;
-        }
-    };
-    for late in [500, 500, 500, 0] {
-        for _ in 0..20 {
-            beat(late).await;
-        }
-        assert_eq!(runtime(&readiness), State::Ready, "it has just begun");
-    }
-    for _ in 0..200 {
-        beat(0).await;
-    }
-    assert_eq!(runtime(&readiness), State::Ready);
-    // One in a hundred is no news, and neither is what is fast enough.
-    beat(500).await;
-    for _ in 0..20 {
-        beat(90).await;
-    }
-    assert_eq!(runtime(&readiness), State::Ready);
-    for _ in 0..30 {
-        beat(200).await;
-    }
-    assert_eq!(runtime(&readiness), State::Degraded);
-    assert!(readiness.verdict().is_ready());
+    // It begins.
+    tokio::task::yield_now().await;
+    readiness
+}
+
+/// Half of all tasks wait for no longer than the first, 1 in 100 for longer than
+/// the second.
+fn delays(readiness: &Readiness) -> [String; 2] {
     let snapshot = readiness.snapshot();
     let view = snapshot.subsystem("runtime").unwrap();
-    let shown = ["delay_p50", "delay_p99"].map(|key| view.attribute(key).unwrap());
-    assert_eq!(shown, ["0ms", "200ms"]);
-    for _ in 0..140 {
-        beat(80).await;
+    ["delay_p50", "delay_p99"].map(|key| view.attribute(key).unwrap().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
+    let readiness = watched().await;
+    for _ in 0..16 {
+        blocked(600).await;
+        assert_eq!(runtime(&readiness), State::Ready, "it has just begun");
+    }
+    blocked(600).await;
+    blocked(600).await;
+    assert_eq!(runtime(&readiness), State::Degraded, "after 10 seconds");
+    assert!(readiness.verdict().is_ready());
+    idle(120).await;
+    assert_eq!(runtime(&readiness), State::Ready);
+
+    // One in a hundred is no news, and neither is what is fast enough.
+    blocked(290).await;
+    blocked(10).await;
+    for _ in 0..50 {
+        blocked(190).await;
+        blocked(10).await;
+        assert_eq!(runtime(&readiness), State::Ready);
+    }
+    for _ in 0..5 {
+        blocked(300).await;
+    }
+    assert_eq!(runtime(&readiness), State::Degraded);
+    for _ in 0..70 {
+        blocked(180).await;
+        blocked(20).await;
     }
     assert_eq!(runtime(&readiness), State::Degraded, "not much better");
-    for _ in 0..140 {
-        beat(0).await;
-    }
+    idle(120).await;
     assert_eq!(runtime(&readiness), State::Ready);
+    assert_eq!(delays(&readiness), ["0ms", "0ms"]);
+}
+
+/// The turns that nobody asked for, because nobody got one, count like the rest.
+#[tokio::test(start_paused = true)]
+async fn a_pause_counts_for_as_long_as_it_takes_and_not_once() {
+    let readiness = watched().await;
+    for _ in 0..4 {
+        idle(95).await;
+        blocked(9_500).await;
+        assert_eq!(runtime(&readiness), State::Degraded);
+        assert_eq!(delays(&readiness), ["4400ms", "9300ms"]);
+    }
+    idle(120).await;
+    for _ in 0..6 {
+        blocked(2_100).await;
+    }
+    assert_eq!(runtime(&readiness), State::Degraded);
+    assert_eq!(delays(&readiness), ["900ms", "2000ms"]);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 const NAME: &str = "runtime";
@@ -47,6 +47,9 @@ impl RuntimeWatch {
     /// Degraded while 1 in 100 tasks waits for its turn for longer than this:
     /// 1 millisecond to a day, by default 100 milliseconds. It is ready again
     /// at half of it.
+    ///
+    /// It goes by the last 10 seconds, so a single pause is enough that is a few
+    /// tenths of a second longer than this.
     pub fn degraded_above(self, degraded_above: Duration) -> Self {
         Self {
             degraded_above,
@@ -76,6 +79,8 @@ impl Readiness {
     ///
     /// A task asks for a turn ten times a second and measures how late it gets
     /// it (`delay_p50` and `delay_p99` of the last 10 seconds, as attributes).
+    /// While it gets none, the turns count that it would have asked for: these
+    /// are the delays that tasks meet which come at any moment.
     /// A thread of its own notices when it gets none: then `runtime` is
     /// [stale](State::Stale), and so is every other subsystem whose
     /// [ttl](Subsystem::ttl) is over, for the thread stands in for the task that
@@ -142,12 +147,15 @@ impl Readiness {
 async fn beat(voice: Voice, watch: RuntimeWatch) {
     let every = watch.beat_every();
     let per_window = WINDOW.as_nanos() / every.as_nanos();
-    let mut delays = Delays::new(usize::try_from(per_window).unwrap_or(usize::MAX));
+    let per_window = usize::try_from(per_window).unwrap_or(usize::MAX);
+    let mut delays = Delays::new(per_window, every);
     let mut degraded = false;
     let mut shown_at = Instant::now();
+    // Those that were missed are counted, and not made up for.
+    let mut beats = interval_at(shown_at + every, every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        let planned = Instant::now() + every;
-        sleep_until(planned).await;
+        let planned = beats.tick().await;
         let now = Instant::now();
         delays.push(now - planned);
         voice.beat();
