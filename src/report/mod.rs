@@ -44,7 +44,7 @@ pub use self::{
 pub(crate) use self::{
     core::Core,
     jobs::{JobId, Start},
-    subsystem::bounded,
+    subsystem::{bounded, bounded_from},
     voice::Voice,
 };
 #[cfg(feature = "check")]

@@ -36,7 +36,16 @@ pub(crate) type Check = Arc<dyn Fn(Voice) -> Running + Send + Sync>;
 const BOUNDS: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(24 * 60 * 60)];
 
 pub(crate) fn bounded(what: &'static str, given: Duration) -> Result<Duration, SettingError> {
-    let [least, most] = BOUNDS;
+    bounded_from(BOUNDS[0], what, given)
+}
+
+/// The same, for what has to be longer.
+pub(crate) fn bounded_from(
+    least: Duration,
+    what: &'static str,
+    given: Duration,
+) -> Result<Duration, SettingError> {
+    let most = BOUNDS[1];
     if (least..=most).contains(&given) {
         Ok(given)
     } else {

@@ -1,6 +1,6 @@
 use super::{delays::Delays, error::WatchError};
 use crate::{
-    report::{AddError, Core, JobId, Readiness, Start, Subsystem, Voice, bounded},
+    report::{AddError, Core, JobId, Readiness, Start, Subsystem, Voice, bounded, bounded_from},
     state::State,
 };
 use std::{
@@ -24,6 +24,10 @@ const BEAT_EVERY: Duration = Duration::from_millis(100);
 
 /// How many beats there are until silence means something.
 const BEATS: u32 = 8;
+
+/// A beat may be late by the millisecond that tokio's timers do not tell apart,
+/// and by the turns of some others, without a stall.
+const SHORTEST_STALL: Duration = Duration::from_millis(100);
 
 /// When a runtime is slow, and when it is stalled; for
 /// [`Readiness::watch_runtime`].
@@ -57,7 +61,7 @@ impl RuntimeWatch {
         }
     }
 
-    /// Stalled when no task has had a turn for this long: 1 millisecond to a
+    /// Stalled when no task has had a turn for this long: 100 milliseconds to a
     /// day, by default 10 seconds. Liveness is red then.
     ///
     /// Choose more than the longest pause that is to be survived.
@@ -106,7 +110,7 @@ impl Readiness {
         // Panics here rather than in the task, which would be found stalled.
         drop(sleep(Duration::ZERO));
         bounded("degraded delay of a runtime", watch.degraded_above)?;
-        bounded("stall of a runtime", watch.stalled_after)?;
+        bounded_from(SHORTEST_STALL, "stall of a runtime", watch.stalled_after)?;
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
         let reporter = self.add_named(&subsystem).map_err(|error| match error {
             AddError::Setting { source, .. } => WatchError::Setting(source),
