@@ -192,6 +192,26 @@ async fn a_pause_counts_for_as_long_as_it_takes_and_not_once() {
     assert_eq!(delays(&readiness), ["900ms", "2000ms"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn delays_are_published_together() {
+    let readiness = watched().await;
+    let version = || readiness.snapshot().version();
+    let begun = version();
+    idle(10).await;
+    assert_eq!(delays(&readiness), ["0ms", "0ms"]);
+    assert_eq!(version(), begun + 1);
+    idle(200).await;
+    assert_eq!(version(), begun + 1, "nothing has changed");
+    blocked(10_100).await;
+    assert_eq!(delays(&readiness), ["5000ms", "9900ms"]);
+    assert_eq!(runtime(&readiness), State::Degraded);
+    assert_eq!(
+        version(),
+        begun + 3,
+        "the delays, and that they are too long"
+    );
+}
+
 #[tokio::test]
 async fn the_names_that_the_crate_answers_for_are_nobody_elses() {
     let readiness = ready();

@@ -174,6 +174,8 @@ async fn beat(voice: Voice, watch: RuntimeWatch) {
         } else {
             delays.is_full() && slow > watch.degraded_above
         };
+        // First, so that whoever hears that it is degraded sees by how much.
+        show(&voice, delays.percentile(50), slow);
         if degraded {
             let limit = watch.degraded_above;
             let reason = format!("1 in 100 tasks waits for its turn for longer than {limit:?}");
@@ -181,9 +183,19 @@ async fn beat(voice: Voice, watch: RuntimeWatch) {
         } else {
             voice.report(State::Ready, "");
         }
-        for (key, percent) in [("delay_p50", 50), ("delay_p99", 99)] {
-            let delay = format!("{}ms", delays.percentile(percent).as_millis());
-            voice.change(|view| ((), view.with_attribute(key, &delay).unwrap_or_default()));
-        }
     }
+}
+
+/// Shows delays as attributes, in one change.
+fn show(voice: &Voice, half: Duration, slow: Duration) {
+    let shown = [("delay_p50", half), ("delay_p99", slow)]
+        .map(|(key, delay)| (key, format!("{}ms", delay.as_millis())));
+    voice.change(|view| {
+        let next = shown.iter().fold(None, |next, (key, delay)| {
+            // Nobody else sets any, so there is room.
+            let newest = next.as_ref().unwrap_or(view).with_attribute(key, delay);
+            newest.unwrap_or_default().or(next)
+        });
+        ((), next)
+    });
 }
