@@ -246,6 +246,64 @@ fn what_could_not_be_built_takes_nothing_over() {
     assert!(status.success(), "{status}");
 }
 
+/// What cannot be installed, after two that can.
+fn fails_to_build() {
+    let (readiness, _storage) = ready();
+    let signals = Signals::default().number(SIGKILL);
+    assert!(readiness.shutdown().on_signals(signals).build().is_err());
+}
+
+#[test]
+fn signals_kill_as_before_where_nothing_could_be_built() {
+    if let Ok(signal) = env::var(CHILD) {
+        run(async {
+            fails_to_build();
+            raise(signal.parse().unwrap()).unwrap();
+        });
+        return;
+    }
+    let _turn = turn();
+    for signal in [SIGINT, SIGTERM] {
+        let test = "signals_kill_as_before_where_nothing_could_be_built";
+        let status = child_told(test, signal);
+        assert_eq!(status.signal(), Some(signal), "{status}");
+    }
+}
+
+#[test]
+fn ctrl_c_kills_again_once_the_last_was_dropped_whatever_could_not_be_built_since() {
+    if env::var_os(CHILD).is_some() {
+        run(async {
+            let (readiness, _storage) = ready();
+            drop(readiness.drain_on_signal(DELAY).unwrap());
+            fails_to_build();
+            raise(SIGINT).unwrap();
+        });
+        return;
+    }
+    let _turn = turn();
+    let status =
+        child("ctrl_c_kills_again_once_the_last_was_dropped_whatever_could_not_be_built_since");
+    assert_eq!(status.signal(), Some(SIGINT), "{status}");
+}
+
+#[test]
+fn what_could_not_be_built_leaves_others_to_listen() {
+    if env::var_os(CHILD).is_some() {
+        run(async {
+            let (readiness, _storage) = ready();
+            let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
+            assert_pending!(shutdown.poll());
+            fails_to_build();
+            hears(&mut shutdown, SIGINT).await;
+        });
+        return;
+    }
+    let _turn = turn();
+    let status = child("what_could_not_be_built_leaves_others_to_listen");
+    assert!(status.success(), "{status}");
+}
+
 #[test]
 fn ctrl_c_does_not_kill_before() {
     if env::var_os(CHILD).is_some() {
@@ -267,9 +325,14 @@ const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
 
 /// Runs one test of this binary in a process of its own.
 fn child(test: &str) -> ExitStatus {
+    child_told(test, 0)
+}
+
+/// The same, and tells it which signal it is about.
+fn child_told(test: &str, signal: i32) -> ExitStatus {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env(CHILD, "1")
+        .env(CHILD, signal.to_string())
         .status()
         .unwrap()
 }

@@ -42,7 +42,8 @@ impl Signals {
         self.number(SIGINT)
     }
 
-    /// And the signal of this number, see `signal(7)`.
+    /// And the signal of this number, see `signal(7)`. If one cannot be listened
+    /// for, SIGTERM and SIGINT do what they did before.
     pub fn number(mut self, number: i32) -> Self {
         if !self.0.contains(&number) {
             self.0.push(number);
@@ -82,10 +83,10 @@ impl Listener {
 
 #[cfg(unix)]
 mod imp {
-    use super::{Heard, SIGINT, ShutdownError};
+    use super::{Heard, SIGINT, SIGTERM, ShutdownError};
     use signal_hook::flag::register_conditional_default;
     use std::{
-        io, mem,
+        io,
         sync::{
             Arc, Mutex, MutexGuard, PoisonError,
             atomic::{AtomicBool, Ordering},
@@ -100,29 +101,29 @@ mod imp {
     }
 
     impl Signals {
+        /// tokio never gives a signal back, so those come first that may fail:
+        /// then these two still do what they did before.
         pub(super) fn install(numbers: &[i32]) -> Result<Self, ShutdownError> {
-            let install = |&number| match signal(SignalKind::from_raw(number)) {
-                Ok(signal) => Ok((number, signal)),
-                Err(source) => Err(failed(number, source)),
-            };
-            // Handlers run in the order of their making. The stand-in for the
-            // default one goes first: whatever tokio's wakes may let SIGINT kill,
-            // and not by this very signal.
-            let interrupt = numbers.contains(&SIGINT).then(Interrupt::take_over);
-            let interrupt = interrupt.transpose();
-            let interrupt = interrupt.map_err(|source| failed(SIGINT, source))?;
-            match numbers.iter().map(install).collect() {
-                Ok(signals) => Ok(Self {
-                    signals,
-                    _interrupt: interrupt,
-                }),
-                Err(error) => {
-                    if let Some(interrupt) = interrupt {
-                        interrupt.undo();
-                    }
-                    Err(error)
+            let mut numbers = numbers.to_vec();
+            numbers.sort_by_key(|number| [SIGTERM, SIGINT].contains(number));
+            let mut interrupt = None;
+            let install = |number| {
+                // Handlers run in the order of their making. The stand-in for the
+                // default one goes first: whatever tokio's wakes may let SIGINT
+                // kill, and not by this very signal.
+                if number == SIGINT {
+                    let taken_over = Interrupt::take_over();
+                    interrupt = Some(taken_over.map_err(|source| failed(number, source))?);
                 }
-            }
+                match signal(SignalKind::from_raw(number)) {
+                    Ok(signal) => Ok((number, signal)),
+                    Err(source) => Err(failed(number, source)),
+                }
+            };
+            Ok(Self {
+                signals: numbers.into_iter().map(install).collect::<Result<_, _>>()?,
+                _interrupt: interrupt,
+            })
         }
 
         pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
@@ -176,12 +177,6 @@ mod imp {
             }
             taken_over.times += 1;
             Ok(Self)
-        }
-
-        /// Takes it back, as if nothing had been.
-        fn undo(self) {
-            taken_over().times -= 1;
-            mem::forget(self);
         }
     }
 
