@@ -357,6 +357,38 @@ async fn a_request_through_two_layers_counts_in_both() {
 }
 
 #[tokio::test]
+async fn a_refusal_further_inside_is_nothing_whatever_a_classifier_says() {
+    let as_it_is = |scope: &Scope| ReadinessLayer::gate(scope);
+    let as_404 = |scope: &Scope| {
+        ReadinessLayer::gate(scope).respond_with(|_, _, mut response| {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        })
+    };
+    for inner in [as_it_is, as_404] {
+        for classifier in [
+            |_: &Response<()>| Classified::Success,
+            |_: &Response<()>| Classified::Failure,
+            |_: &Response<()>| Classified::AtEnd(Box::new(Trailers)),
+        ] {
+            let (readiness, scope, [_storage, index]) = search();
+            let outer = ReadinessLayer::new(&readiness).observe_outcomes_with(classifier);
+            let outer = outer.count_in_flight();
+            let service = outer.layer(inner(&scope).layer(service_fn(application)));
+            index.failing("gone");
+            let response = service.clone().oneshot(get("/")).await.unwrap();
+            assert_eq!(readiness.in_flight(), Some(1));
+            read(Ok::<_, ()>(response)).await;
+            assert_eq!(counts(readiness.drift()), NOTHING);
+            assert_eq!(readiness.in_flight(), Some(0));
+            index.ready();
+            read(service.oneshot(get("/")).await).await;
+            assert_eq!(readiness.drift().unwrap().admitted(), 1, "no refusal");
+        }
+    }
+}
+
+#[tokio::test]
 async fn layers_of_one_scope_add_up() {
     let (readiness, _storage) = ready();
     let counting = observing(&readiness).count_in_flight();

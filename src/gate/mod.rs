@@ -108,12 +108,15 @@
 //! | a head that is none of this, and then the end of its body, or of its client's patience | answered |
 //! | a client that hung up before the head | does not count |
 //! | a refusal, also by a gate further inside | does not count |
+//! | the same, if a [responder](ReadinessLayer::respond_with) there made none of these failures of it | answered |
 //!
 //! Neither do probes, gRPC's health service, nor what was admitted (or is
 //! exempt) although there was a reason to hesitate. While there is none, nobody
 //! asks what is exempt, and it counts like the rest. Other responses can be
 //! failures [in your own words](ReadinessLayer::observe_outcomes_with), or,
-//! with the feature `tower-http`, in those of its classifiers.
+//! with the feature `tower-http`, in those of its classifiers. A refusal further
+//! inside then never counts, whatever was made of it. (Without one, only what looks
+//! like a failure is searched for it, for the rest shall not pay for that.)
 //!
 //! A layer outside that gives up on a request, such as tower-http's
 //! `TimeoutLayer`, looks like a client that hung up; put it inside. The status

@@ -49,7 +49,8 @@ impl Passage {
     /// The same, as a classifier of the user's sees it.
     #[cold]
     fn classify<R>(in_flight: InFlight, response: &mut Response<R>) -> Self {
-        let Some(classifier) = in_flight.observed().and_then(Observed::classifier) else {
+        let classifier = in_flight.observed().and_then(Observed::classifier);
+        let Some(classifier) = classifier.filter(|_| !was_refused(response)) else {
             return Self::settled(in_flight);
         };
         match without_body(response, |head| classifier.classify_response(head)) {
@@ -61,9 +62,7 @@ impl Passage {
 
     #[cold]
     fn failed<R>(in_flight: InFlight, response: &Response<R>) -> Self {
-        // A gate within refused it, as it had declared.
-        let refused = response.extensions().get::<Refusal>().is_some();
-        if let Some(observed) = in_flight.observed().filter(|_| !refused) {
+        if let Some(observed) = in_flight.observed().filter(|_| !was_refused(response)) {
             observed.count_failed();
         }
         Self::settled(in_flight)
@@ -100,6 +99,11 @@ impl Passage {
     pub(super) fn is_undecided(&self) -> bool {
         matches!(self, Self::Undecided(..))
     }
+}
+
+/// Whether a gate within refused the request, as it had declared.
+fn was_refused<R>(response: &Response<R>) -> bool {
+    response.extensions().get::<Refusal>().is_some()
 }
 
 /// Shows a response to whoever cannot know of what type its body is.

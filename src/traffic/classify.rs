@@ -32,7 +32,8 @@ use std::fmt;
 /// With the feature `tower-http`, a classifier of that crate does as well; see
 /// `gate::TowerHttpClassifier`.
 pub trait ClassifyOutcome: Send + Sync + 'static {
-    /// What the head of a response says. It is asked on the request path.
+    /// What the head of a response says. It is asked on the request path, and
+    /// not about what a gate further inside has refused.
     fn classify_response(&self, response: &Response<()>) -> Classified;
 }
 
