@@ -16,8 +16,8 @@ use tokio::{
     time::{Duration, Instant, advance, sleep},
 };
 use tower_readiness::{
-    BuildError, Claim, Progress, Readiness, ReadinessLayer, SettingError, State, Subsystem,
-    SubsystemView,
+    AddError, BuildError, Claim, Progress, Readiness, ReadinessLayer, SettingError, State,
+    Subsystem, SubsystemView,
     check::{Check, Outcome},
 };
 
@@ -338,43 +338,58 @@ async fn a_check_that_panics_every_time_keeps_being_asked() {
     assert_eq!(state(&readiness), State::Failing);
 }
 
+/// Nobody can poll anything any more, but whoever looks finds it. A check may not
+/// fall silent, whoever claims it or lets go.
 #[test]
 fn a_check_that_blocks_its_thread_for_good_turns_stale() {
-    let blocked = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
-    let asked = Arc::new(AtomicUsize::new(0));
-    let subsystem = {
-        let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
-        let check = Check::every(Duration::from_millis(20)).failures(1);
-        Subsystem::new("database").check(check, move || {
-            let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
-            async move {
-                if asked.fetch_add(1, Ordering::Relaxed) == 1 {
-                    // What should have been awaited.
-                    let (released, bell) = &*blocked;
-                    let released = released.lock().unwrap();
-                    drop(bell.wait_while(released, |released| !*released).unwrap());
-                }
-                Ok::<(), io::Error>(())
-            }
-        })
+    let nobody = |_: &Readiness| None;
+    let claimed = |readiness: &Readiness| Some(readiness.reporter("database").unwrap());
+    let left_ready = |readiness: &Readiness| {
+        readiness.reporter("database").unwrap().leave_ready();
+        None
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_time()
-        .build()
-        .unwrap();
-    let readiness = runtime.block_on(async { build(subsystem) });
-    // Nobody can poll anything any more, but whoever looks finds it.
-    let stale = (0..30_000).find(|_| {
-        std::thread::sleep(Duration::from_millis(1));
-        let snapshot = readiness.snapshot();
-        snapshot.subsystem("database").unwrap().state() == State::Stale
-    });
-    let asked = asked.load(Ordering::Relaxed);
-    *blocked.0.lock().unwrap() = true;
-    blocked.1.notify_all();
-    assert!(stale.is_some());
-    assert_eq!(asked, 2);
+    for beside in [nobody, claimed, left_ready] {
+        let blocked = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let subsystem = {
+            let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
+            let check = Check::every(Duration::from_millis(20)).failures(1);
+            Subsystem::new("database").check(check, move || {
+                let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
+                async move {
+                    if asked.fetch_add(1, Ordering::Relaxed) == 1 {
+                        // What should have been awaited.
+                        let (released, bell) = &*blocked;
+                        let released = released.lock().unwrap();
+                        drop(bell.wait_while(released, |released| !*released).unwrap());
+                    }
+                    Ok::<(), io::Error>(())
+                }
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        let readiness = runtime.block_on(async { build(subsystem) });
+        let becomes = |what: fn(State) -> bool| {
+            (0..30_000).any(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                let snapshot = readiness.snapshot();
+                what(snapshot.subsystem("database").unwrap().state())
+            })
+        };
+        let has_spoken = becomes(|state| state != State::Starting);
+        let reporter = beside(&readiness);
+        let is_stale = becomes(|state| state == State::Stale);
+        let asked = asked.load(Ordering::Relaxed);
+        *blocked.0.lock().unwrap() = true;
+        blocked.1.notify_all();
+        assert!(has_spoken && is_stale);
+        assert_eq!(asked, 2);
+        drop(reporter);
+    }
 }
 
 // === beside a reporter ===
@@ -429,28 +444,6 @@ async fn a_result_that_is_older_than_a_report_is_discarded() {
     answer.notify_one();
     settle().await;
     assert_eq!(state(&readiness), State::Ready, "asked after it was said");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_check_may_not_fall_silent_whoever_claims_it_or_lets_go() {
-    let silent = || {
-        let database = Dependency::default();
-        let check = Check::every(SECOND * 1_000).failures(1);
-        let readiness = build(database.subsystem(check).ttl(SECOND * 5));
-        (database, readiness)
-    };
-    let (_database, readiness) = silent();
-    settle().await;
-    let reporter = readiness.reporter("database").unwrap();
-    pass(SECOND * 7).await;
-    assert_eq!(state(&readiness), State::Stale, "claimed, and nothing said");
-    drop(reporter);
-
-    let (_database, readiness) = silent();
-    settle().await;
-    readiness.reporter("database").unwrap().leave_ready();
-    pass(SECOND * 7).await;
-    assert_eq!(state(&readiness), State::Stale, "left ready, but checked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -565,6 +558,67 @@ async fn a_slot_that_is_used_again_is_not_spoken_for_by_the_old_check() {
 }
 
 // === bad input ===
+
+#[test]
+fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
+    let database = Dependency::default();
+    let minute = || Check::every(SECOND * 60).timeout(SECOND * 10);
+    let told = |check: Check, ttl: u32| database.subsystem(check).ttl(SECOND * ttl);
+    let refused = |subsystem| match Readiness::builder().subsystem(subsystem).build() {
+        Err(BuildError::Setting { source, .. }) => source,
+        built => panic!("{built:?}"),
+    };
+    let short = |ttl, slowest| SettingError::ShortTtl {
+        ttl: SECOND * ttl,
+        slowest: SECOND * slowest,
+    };
+    assert_eq!(refused(told(minute(), 10)), short(10, 70));
+    assert_eq!(refused(told(minute(), 69)), short(69, 70));
+    let backs_off = || minute().back_off_to(SECOND * 120);
+    assert_eq!(refused(told(backs_off(), 129)), short(129, 130));
+    // Whichever was said first.
+    let ask = || ready(Outcome::ready());
+    let subsystem = || Subsystem::new("database").ttl(SECOND * 69);
+    assert_eq!(refused(subsystem().check(minute(), ask)), short(69, 70));
+    assert_eq!(
+        short(10, 70).to_string(),
+        "a check that may take 70s to speak again cannot have a ttl of 10s"
+    );
+
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let added = readiness.add(told(minute(), 69));
+    assert!(matches!(added, Err(AddError::Setting { source, .. }) if source == short(69, 70)));
+    for (check, ttl) in [(minute(), 70), (backs_off(), 130)] {
+        readiness.add(told(check, ttl)).unwrap().retire();
+    }
+    // The last one counts, and so does its ttl.
+    let seconds = Check::every(SECOND);
+    let subsystem = Subsystem::new("database").check(seconds, ask);
+    let subsystem = subsystem.check(minute(), ask);
+    readiness.add(subsystem).unwrap().retire();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_well_is_not_silent_for_as_long_as_the_shortest_ttl() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let subsystem = {
+        let asked = Arc::clone(&asked);
+        let check = every_ten().timeout(SECOND * 5);
+        let subsystem = Subsystem::new("database").ttl(SECOND * 15);
+        subsystem.check(check, move || {
+            let slow = asked.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+            async move {
+                sleep(Duration::from_millis(if slow { 4_900 } else { 0 })).await;
+                Outcome::ready()
+            }
+        })
+    };
+    let readiness = build(subsystem);
+    pass(SECOND * 120).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 13);
+    let snapshot = readiness.snapshot();
+    assert_eq!(snapshot.subsystem("database").unwrap().transitions(), 1);
+}
 
 #[test]
 fn a_check_that_makes_no_sense_is_refused_where_the_registry_is_built() {

@@ -73,7 +73,9 @@ impl Subsystem {
     ///
     /// Unless told otherwise before or after, the subsystem has a
     /// [ttl](Self::ttl) of two intervals (the longest, if the check
-    /// [backs off](Check::back_off_to)) and a timeout.
+    /// [backs off](Check::back_off_to)) and a timeout. One of less than an interval
+    /// and a timeout is an error where the registry is built, for it would be over
+    /// between two results of a check that is well.
     ///
     /// `ask` is called for each run, and makes a future. It is shared by all of
     /// them, so state that a run needs is cloned into it (an `Arc` of it). What
@@ -90,12 +92,12 @@ impl Subsystem {
             let answer = ask();
             Box::pin(async move { answer.await.into() })
         });
-        let silent_for = check.silent_for();
+        let (speaks_within, hangs_after) = (check.speaks_within(), check.hangs_after());
         let start = check.schedule().map(|schedule| {
             let start: crate::report::Check =
                 Arc::new(move |voice| Box::pin(runner::run(voice, schedule, Arc::clone(&ask))));
             start
         });
-        self.with_check(silent_for, start)
+        self.with_check(speaks_within, hangs_after, start)
     }
 }

@@ -96,11 +96,15 @@ impl Check {
         self.back_off_to.unwrap_or(self.interval)
     }
 
-    /// The silence that shows that it hangs.
-    pub(super) fn silent_for(&self) -> Duration {
+    /// What it takes at most from one result to the next.
+    pub(super) fn speaks_within(&self) -> Duration {
         self.longest_interval()
-            .saturating_mul(2)
             .saturating_add(self.timeout_or_default())
+    }
+
+    /// The silence that shows that it hangs.
+    pub(super) fn hangs_after(&self) -> Duration {
+        self.speaks_within().saturating_add(self.longest_interval())
     }
 
     pub(super) fn schedule(self) -> Result<Schedule, SettingError> {

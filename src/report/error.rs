@@ -58,6 +58,16 @@ pub enum SettingError {
         /// The interval of the check.
         interval: Duration,
     },
+    /// A check that is well would be found silent between two results: it speaks
+    /// once in each of its intervals (the longest, if it backs off), at the
+    /// latest after its timeout.
+    #[error("a check that may take {slowest:?} to speak again cannot have a ttl of {ttl:?}")]
+    ShortTtl {
+        /// The ttl given.
+        ttl: Duration,
+        /// The interval and the timeout of the check.
+        slowest: Duration,
+    },
     /// A result has to be seen at least once to count.
     #[error("it takes at least one {what} of a check to turn over, not zero")]
     ZeroThreshold {

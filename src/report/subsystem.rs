@@ -24,6 +24,10 @@ pub struct Subsystem {
     hold_down: Option<Duration>,
     ready_within: Option<Duration>,
     pub(crate) check: Option<Check>,
+    /// What its check takes at most from one result to the next.
+    speaks_within: Option<Duration>,
+    /// The silence that shows that its check hangs.
+    hangs_after: Option<Duration>,
     /// Said once it is put to use, like a bad name.
     error: Option<SettingError>,
 }
@@ -72,6 +76,8 @@ impl Subsystem {
             hold_down: None,
             ready_within: None,
             check: None,
+            speaks_within: None,
+            hangs_after: None,
             error: None,
         }
     }
@@ -114,9 +120,11 @@ impl Subsystem {
     /// it is [vital](Self::vital). The next sign of life ends it.
     ///
     /// From 1 millisecond to a day. The time runs from the first report on.
-    /// Choose a small multiple of the interval at which the subsystem speaks. A
-    /// heartbeat is looked for four times in that time and counts from when it
-    /// was seen, so that silence is found after `ttl` to 1.25 × `ttl`.
+    /// Choose a small multiple of the interval at which the subsystem speaks. (One
+    /// that has a check speaks within its interval and its timeout, and may not
+    /// have less than that.) A heartbeat is looked for four times in that time and
+    /// counts from when it was seen, so that silence is found after `ttl` to
+    /// 1.25 × `ttl`.
     ///
     /// If whoever looks was itself held up (the process was stopped, its
     /// runtime starved), that time does not count, and each subsystem gets one
@@ -176,18 +184,35 @@ impl Subsystem {
 
     #[cfg(feature = "check")]
     pub(crate) fn with_check(
-        mut self,
-        silent_for: Duration,
+        self,
+        speaks_within: Duration,
+        hangs_after: Duration,
         check: Result<Check, SettingError>,
     ) -> Self {
-        // A check that blocks its thread cannot be timed out, but found silent.
-        self.ttl = self.ttl.or(Some(silent_for));
         let (check, this) = self.take(check);
-        Self { check, ..this }
+        Self {
+            check,
+            speaks_within: Some(speaks_within),
+            hangs_after: Some(hangs_after),
+            ..this
+        }
+    }
+
+    /// A check that blocks its thread cannot be timed out, but found silent.
+    fn ttl_or_default(&self) -> Option<Duration> {
+        self.ttl.or(self.hangs_after)
     }
 
     pub(crate) fn validate(&self) -> Result<(), SettingError> {
-        self.error.clone().map_or(Ok(()), Err)
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        match (self.ttl, self.speaks_within) {
+            (Some(ttl), Some(slowest)) if ttl < slowest => {
+                Err(SettingError::ShortTtl { ttl, slowest })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn declare(&self, at_build: bool, scopes: Vec<usize>) -> Declaration {
@@ -197,7 +222,7 @@ impl Subsystem {
             vital: self.vital,
             at_build,
             scopes: scopes.into(),
-            ttl: self.ttl,
+            ttl: self.ttl_or_default(),
             hold_down: self.hold_down,
             ready_within: self.ready_within,
             checked: self.check.is_some(),
@@ -211,7 +236,7 @@ impl fmt::Debug for Subsystem {
             .field("name", &self.name)
             .field("role", &self.role)
             .field("vital", &self.vital)
-            .field("ttl", &self.ttl)
+            .field("ttl", &self.ttl_or_default())
             .field("hold_down", &self.hold_down)
             .field("ready_within", &self.ready_within)
             .field("checked", &self.check.is_some())
