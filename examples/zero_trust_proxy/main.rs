@@ -76,6 +76,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             move || Arc::clone(&asked).prove(),
         ))
         .subsystem(Subsystem::new("proxy"))
+        // Operators are answered before the port is bound: were all else up by
+        // then, load balancers would be sent to where nobody listens yet.
+        .subsystem(Subsystem::new("listener"))
         // The same one stands behind every replica. Required, its outage would
         // make all of them refuse at once, and nobody could be sent elsewhere.
         .subsystem(
@@ -138,6 +141,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    readiness.reporter("listener")?.leave_ready();
     let shutdown = readiness.drain_on_signal(DRAIN_DELAY)?;
     walk_through::print(listener.local_addr()?, admin.local_addr());
 
