@@ -211,6 +211,31 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
     assert_eq!(readiness.snapshot().subsystems().count(), 0);
 }
 
+#[test]
+fn layers_that_come_and_go_leave_nothing_behind_but_what_they_counted() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let path = Uri::from_static("/");
+    let come_and_go = || {
+        for index in 0..2_000 {
+            let classifier = move |_: &Response<()>| match index % 4 {
+                0 => Classified::Failure,
+                _ => Classified::Success,
+            };
+            let layer = ReadinessLayer::new(&readiness).observe_outcomes_with(classifier);
+            let mut service = layer.count_in_flight().layer(Inner);
+            assert_eq!(serve(&mut service, &path), 200);
+        }
+        assert_eq!(readiness.in_flight(), Some(0));
+        readiness.drift().unwrap();
+    };
+    come_and_go();
+    for _ in 0..3 {
+        assert_eq!(live(come_and_go), 0);
+    }
+    let drift = readiness.drift().unwrap();
+    assert_eq!((drift.admitted(), drift.failed()), (8_000, 2_000));
+}
+
 #[cfg(feature = "check")]
 #[test]
 fn checks_that_come_and_go_leave_nothing_behind() {

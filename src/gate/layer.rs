@@ -154,6 +154,10 @@ impl ReadinessLayer {
 
     /// Does the same, where `classifier` tells which responses are failures: a
     /// function, a [`ClassifyOutcome`], or one of tower-http's.
+    ///
+    /// Make the layer once and clone it. One that is made anew, as for each
+    /// connection, takes counters of its own, which go once it and its requests
+    /// are gone; what they counted stays.
     pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
         let classifier = Arc::new(classifier);
         self.policy(|policy| policy.observes = Some(Observes::Custom(classifier)))

@@ -1,8 +1,8 @@
-use super::{in_flight::InFlight, shards::Shards};
+use super::{in_flight::InFlight, outcomes::Outcomes, shards::Shards};
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -11,12 +11,20 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Flights {
     shards: Shards,
-    /// Those of requests that are [observed](super::Outcomes) as well.
-    observed: Mutex<Vec<Arc<Shards>>>,
+    /// Those requests are in flight, too, whose outcomes are observed.
+    observed: Option<Arc<Outcomes>>,
     counting: AtomicBool,
 }
 
 impl Flights {
+    /// Counts what these count as in flight, too.
+    pub(super) fn with_observed(outcomes: Arc<Outcomes>) -> Self {
+        Self {
+            observed: Some(outcomes),
+            ..Self::default()
+        }
+    }
+
     /// From now on everything enters, so that zero means that there is nothing,
     /// and not that nobody counts.
     pub(crate) fn begin(&self) {
@@ -25,11 +33,6 @@ impl Flights {
 
     pub(crate) fn enter(&self) -> InFlight {
         self.shards.enter()
-    }
-
-    /// What has entered these is in flight, too.
-    pub(super) fn include(&self, shards: &Arc<Shards>) {
-        self.observed().push(Arc::clone(shards));
     }
 
     /// What is in flight, or `None` if nobody counts.
@@ -43,12 +46,8 @@ impl Flights {
     /// What entered before the call and leaves after it is counted; what comes
     /// or goes meanwhile may be.
     pub(crate) fn entered(&self) -> usize {
-        let observed: usize = self.observed().iter().map(|shards| shards.owners()).sum();
-        self.shards.owners() + observed
-    }
-
-    fn observed(&self) -> MutexGuard<'_, Vec<Arc<Shards>>> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+        let observed = self.observed.as_ref();
+        self.shards.owners() + observed.map_or(0, |outcomes| outcomes.in_flight())
     }
 }
 

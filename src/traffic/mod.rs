@@ -9,6 +9,7 @@ mod lame_duck;
 mod outcome;
 mod outcomes;
 mod refused;
+mod sets;
 mod shard;
 mod shards;
 mod watch;
@@ -31,14 +32,27 @@ pub(crate) use self::{
 };
 
 /// The counters of one registry.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) flights: Flights,
     /// Held, or waiting for room: what is not in flight yet, but may be soon.
     pub(crate) waiting: Flights,
     pub(crate) lame_duck: LameDuck,
     pub(crate) refused: Refused,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) outcomes: Arc<Outcomes>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        let outcomes = Arc::default();
+        Self {
+            flights: Flights::with_observed(Arc::clone(&outcomes)),
+            waiting: Flights::default(),
+            lame_duck: LameDuck::default(),
+            refused: Refused::default(),
+            outcomes,
+        }
+    }
 }
 
 impl Traffic {
@@ -51,10 +65,6 @@ impl Traffic {
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         now: Instant,
     ) -> Arc<Shards> {
-        let (shards, new) = self.outcomes.observe(scope, in_flight, classifier, now);
-        if new && in_flight {
-            self.flights.include(&shards);
-        }
-        shards
+        self.outcomes.observe(scope, in_flight, classifier, now)
     }
 }

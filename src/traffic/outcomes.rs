@@ -1,6 +1,7 @@
 use super::{
     classify::ClassifyOutcome,
     drift::Drift,
+    sets::Sets,
     shards::Shards,
     window::{Totals, Window},
 };
@@ -18,17 +19,10 @@ pub(crate) struct Outcomes(Mutex<Vec<Scope>>);
 
 struct Scope {
     id: ScopeId,
-    sets: Vec<Set>,
+    sets: Sets,
     /// There is one once somebody observes.
     window: Option<Window>,
     disputes: Disputes,
-}
-
-/// Counters of requests that count in the same way.
-struct Set {
-    in_flight: bool,
-    classifier: Option<Arc<dyn ClassifyOutcome>>,
-    shards: Arc<Shards>,
 }
 
 /// For how long a gate has refused what the checks saw no reason to.
@@ -39,29 +33,28 @@ struct Disputes {
 }
 
 impl Outcomes {
-    /// The counters for a layer of this scope, and whether they are new. It
-    /// begins to be observed, if it is not already.
+    /// The counters for a layer of this scope. It begins to be observed, if it is
+    /// not already.
     pub(super) fn observe(
         &self,
         scope: ScopeId,
         in_flight: bool,
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         now: Instant,
-    ) -> (Arc<Shards>, bool) {
-        let mut scopes = self.lock();
-        let scope = of(&mut scopes, scope);
-        if let Some(set) = scope.sets.iter().find(|set| set.is(in_flight, classifier)) {
-            return (Arc::clone(&set.shards), false);
-        }
-        let shards = Arc::new(Shards::observing(classifier));
-        scope.sets.push(Set {
-            in_flight,
-            classifier: classifier.cloned(),
-            shards: Arc::clone(&shards),
-        });
-        let totals = scope.totals(now);
-        scope.window.get_or_insert_with(|| Window::new(now, totals));
-        (shards, true)
+    ) -> Arc<Shards> {
+        self.work(|scopes, gone| {
+            let scope = of(scopes, scope);
+            if scope.window.is_none() {
+                scope.window = Some(Window::new(now, scope.totals(now)));
+            }
+            scope.sets.of(in_flight, classifier, gone)
+        })
+    }
+
+    /// How many of the requests are in flight whose layers count that.
+    pub(super) fn in_flight(&self) -> usize {
+        let scopes = self.lock();
+        scopes.iter().map(|scope| scope.sets.in_flight()).sum()
     }
 
     /// Follows which gates refuse although the subsystems' own checks pass.
@@ -88,11 +81,23 @@ impl Outcomes {
 
     /// What happened in the last `length`, at most the window's.
     pub(crate) fn over(&self, scope: ScopeId, length: Duration, now: Instant) -> Option<Drift> {
-        let mut scopes = self.lock();
-        let scope = scopes.iter_mut().find(|known| known.id == scope)?;
-        scope.sample(now)?;
-        let window = scope.window.as_ref()?;
-        Some(Drift::new(window.over(length, now, scope.totals(now))))
+        self.work(|scopes, gone| {
+            let scope = scopes.iter_mut().find(|known| known.id == scope)?;
+            scope.sets.retire(gone);
+            scope.sample(now)?;
+            let window = scope.window.as_ref()?;
+            Some(Drift::new(window.over(length, now, scope.totals(now))))
+        })
+    }
+
+    /// Works under the lock. What goes meanwhile is dropped after it, for its
+    /// classifiers are the user's. (So whoever samples lets nothing go: the
+    /// keeper does it under a lock of its own.)
+    fn work<R>(&self, work: impl FnOnce(&mut Vec<Scope>, &mut Vec<Arc<Shards>>) -> R) -> R {
+        let mut gone = Vec::new();
+        let result = work(&mut self.lock(), &mut gone);
+        drop(gone);
+        result
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Scope>> {
@@ -105,7 +110,7 @@ fn of(scopes: &mut Vec<Scope>, id: ScopeId) -> &mut Scope {
     let index = known.unwrap_or_else(|| {
         scopes.push(Scope {
             id,
-            sets: Vec::new(),
+            sets: Sets::default(),
             window: None,
             disputes: Disputes::default(),
         });
@@ -116,32 +121,18 @@ fn of(scopes: &mut Vec<Scope>, id: ScopeId) -> &mut Scope {
 
 impl Scope {
     fn totals(&self, now: Instant) -> Totals {
-        let mut totals = Totals {
+        Totals {
             refusing: self.disputes.total(now),
-            ..Totals::default()
-        };
-        for observed in self.sets.iter().flat_map(|set| set.shards.observed()) {
-            totals.answered += observed.answered();
-            totals.failed += observed.failed();
+            ..self.sets.totals()
         }
-        totals
     }
 
     fn sample(&mut self, now: Instant) -> Option<Instant> {
-        let totals = self.totals(now);
-        let window = self.window.as_mut()?;
-        window.sample(now, totals);
-        Some(window.next_sample())
-    }
-}
-
-impl Set {
-    fn is(&self, in_flight: bool, classifier: Option<&Arc<dyn ClassifyOutcome>>) -> bool {
-        let same = match (&self.classifier, classifier) {
-            (Some(this), Some(that)) => Arc::ptr_eq(this, that),
-            (this, that) => this.is_none() && that.is_none(),
-        };
-        self.in_flight == in_flight && same
+        if now >= self.window.as_ref()?.next_sample() {
+            let totals = self.totals(now);
+            self.window.as_mut()?.sample(now, totals);
+        }
+        self.window.as_ref().map(Window::next_sample)
     }
 }
 
@@ -168,13 +159,16 @@ impl fmt::Debug for Outcomes {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::outcome::Answered, *};
+    use super::{
+        super::{Classified, outcome::Answered},
+        *,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
     const PROCESS: ScopeId = ScopeId::Process;
 
     fn observe(outcomes: &Outcomes, now: Instant) -> Arc<Shards> {
-        outcomes.observe(PROCESS, false, None, now).0
+        outcomes.observe(PROCESS, false, None, now)
     }
 
     #[test]
@@ -188,15 +182,30 @@ mod tests {
         assert_eq!(outcomes.sample(now), Some(now + Window::EVERY));
     }
 
+    /// A classifier that does what a user's may.
+    struct Looks(Arc<Outcomes>);
+
+    impl ClassifyOutcome for Looks {
+        fn classify_response(&self, _: &http::Response<()>) -> Classified {
+            Classified::Success
+        }
+    }
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert!(self.0.drift(PROCESS, Instant::now()).is_some());
+        }
+    }
+
     #[test]
-    fn layers_that_count_alike_share_their_counters() {
-        let (outcomes, now) = (Outcomes::default(), Instant::now());
-        let (first, new) = outcomes.observe(PROCESS, false, None, now);
-        assert!(new);
-        let (second, new) = outcomes.observe(PROCESS, false, None, now);
-        assert!(!new && Arc::ptr_eq(&first, &second));
-        assert!(outcomes.observe(PROCESS, true, None, now).1);
-        assert!(outcomes.observe(ScopeId::Named(0), false, None, now).1);
+    fn classifiers_are_dropped_where_no_lock_is_held() {
+        let (outcomes, now) = (Arc::new(Outcomes::default()), Instant::now());
+        for _ in 0..100 {
+            let looks: Arc<dyn ClassifyOutcome> = Arc::new(Looks(Arc::clone(&outcomes)));
+            outcomes.observe(PROCESS, false, Some(&looks), now);
+        }
+        outcomes.drift(PROCESS, now);
+        assert_eq!(Arc::strong_count(&outcomes), 1);
     }
 
     #[test]

@@ -43,6 +43,12 @@ impl Shards {
         self.0.iter().map(owners).sum()
     }
 
+    /// Whether all that has entered has left. Nobody enters meanwhile.
+    pub(super) fn are_left(&mut self) -> bool {
+        // What it counted is seen, too.
+        self.0.iter_mut().all(|shard| Arc::get_mut(shard).is_some())
+    }
+
     pub(super) fn observed(&self) -> impl Iterator<Item = &Observed> {
         self.0.iter().filter_map(|shard| shard.observed.as_ref())
     }

@@ -241,7 +241,7 @@ mod tests {
         let at = |second| begin + Duration::from_secs(second);
         let mut judge = judge();
         assert_eq!(judge.look(&outcomes, begin), None, "nobody observes");
-        let (shards, _) = outcomes.observe(ScopeId::Process, false, None, begin);
+        let shards = outcomes.observe(ScopeId::Process, false, None, begin);
         for _ in 0..20 {
             shards.enter().observed().unwrap().count_failed();
         }
