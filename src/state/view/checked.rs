@@ -52,6 +52,7 @@ impl SubsystemView {
     }
 
     /// Whether a check that found this would change nothing.
+    #[cfg(feature = "check")]
     pub(crate) fn check_says(&self, state: State, reason: Option<&str>) -> bool {
         self.damped.is_none() && self.says(state, reason)
     }
