@@ -532,6 +532,28 @@ async fn who_follows_what_flaps_lets_others_run() {
     assert!(other.is_finished());
 }
 
+#[tokio::test]
+async fn who_looks_often_is_told_no_less() {
+    let (readiness, _storage) = storage();
+    for _ in 0..1_000 {
+        assert!(readiness.draining().now_or_never().is_none());
+    }
+    readiness.drain();
+    assert!(readiness.draining().now_or_never().is_some());
+}
+
+#[test]
+fn progress_that_says_nothing_new_wakes_nobody() {
+    let (readiness, storage) = storage();
+    storage.progress("reading");
+    let mut waiting = task::spawn(readiness.wait_ready());
+    assert_pending!(waiting.poll());
+    storage.progress("reading");
+    assert!(!waiting.is_woken());
+    storage.progress("indexing");
+    assert!(waiting.is_woken());
+}
+
 #[test]
 fn a_cancelled_wait_for_a_change_loses_nothing() {
     let (readiness, storage) = storage();

@@ -19,6 +19,8 @@ pub(crate) struct Core {
     ended: AtomicBool,
     traffic: Traffic,
     progress: Counter,
+    /// Rings at each progress.
+    further: Notify,
     pub(super) keeper: Keeper,
     jobs: Arc<Jobs>,
 }
@@ -55,6 +57,7 @@ impl Core {
             ended: AtomicBool::new(false),
             traffic: Traffic::default(),
             progress: Counter::default(),
+            further: Notify::default(),
             keeper: Keeper::new(now().monotonic),
             jobs: Arc::default(),
         }
@@ -114,13 +117,26 @@ impl Core {
     /// Whatever holds up the start has got further.
     pub(super) fn made_progress(&self) {
         self.progress.fetch_add(1, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        self.further.notify_waiters();
     }
 
-    /// How often that was. Whoever [waits](Self::wait_for) may wait for more.
+    /// How often that was.
     #[cfg(all(unix, feature = "systemd"))]
     pub(crate) fn progress(&self) -> u64 {
         self.progress.load(Ordering::Acquire)
+    }
+
+    /// Waits until it was more often than this.
+    #[cfg(all(unix, feature = "systemd"))]
+    pub(crate) async fn progress_beyond(&self, seen: u64) {
+        loop {
+            // Listening comes before looking.
+            let further = self.further.notified();
+            if self.progress() > seen {
+                return;
+            }
+            further.await;
+        }
     }
 
     pub(crate) fn load(&self) -> Snapshot {
@@ -143,9 +159,6 @@ impl Core {
         &self,
         mut find: impl FnMut(&Data) -> Option<R>,
     ) -> Result<R, super::Ended> {
-        // Or a loop over what is published all the time would never let go of
-        // its thread.
-        tokio::task::consume_budget().await;
         loop {
             // Listening comes before looking: what is published in between
             // rings the bell that is already being listened to.

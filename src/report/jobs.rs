@@ -1,9 +1,9 @@
 //! What runs beside the subsystems: the keeper of the time, checks, watches.
 //!
 //! A registry can be built where there is no runtime, so each job starts as
-//! soon as one is met, by whoever reports or reads there. What is added later,
-//! by whatever thread, starts on the runtime met last. Should that end, it
-//! starts again on the next one.
+//! soon as one is met, by whoever reports or reads there. What is added later
+//! by a thread without one starts where the others did. Should that runtime end,
+//! all start again on the next one.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -47,7 +47,8 @@ pub(crate) struct Jobs {
 struct Table {
     ended: bool,
     jobs: HashMap<JobId, Job>,
-    /// For those who add a job where there is none.
+    /// Where the jobs were started last, for those who add one where there is
+    /// none.
     runtime: Option<Arc<Handle>>,
     /// Hung up when the registry ends, for threads to end with it.
     lines: Vec<Sender<Infallible>>,
@@ -115,12 +116,11 @@ impl Jobs {
 
     /// Ends all jobs, for good.
     pub(crate) fn end(&self) {
-        let jobs = {
+        let (jobs, _runtime) = {
             let mut table = self.table();
             table.ended = true;
-            table.runtime = None;
             table.lines.clear();
-            std::mem::take(&mut table.jobs)
+            (std::mem::take(&mut table.jobs), table.runtime.take())
         };
         jobs.into_values().for_each(Job::end);
     }
@@ -135,7 +135,8 @@ impl Jobs {
         receiver
     }
 
-    /// Starts what does not run, on the runtime here or the last one.
+    /// Starts what does not run: on the runtime here, or where the rest was
+    /// started.
     #[inline]
     pub(crate) fn start(self: &Arc<Self>) {
         if self.idle.load(Ordering::Relaxed) {
@@ -146,9 +147,12 @@ impl Jobs {
     #[cold]
     fn start_idle(self: &Arc<Self>) {
         let here = Handle::try_current().ok().map(Arc::new);
+        // Dropped outside of the lock: with a runtime goes what it was made with.
+        let before;
         let (runtime, idle): (_, Vec<_>) = {
             let mut table = self.table();
-            let Some(runtime) = here.or_else(|| table.runtime.take()) else {
+            before = table.runtime.take();
+            let Some(runtime) = here.as_ref().or(before.as_ref()).map(Arc::clone) else {
                 return;
             };
             if !table.ended {

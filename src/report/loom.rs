@@ -2,7 +2,7 @@
 //! loom. Run with
 //! `RUSTFLAGS="--cfg tower_readiness_loom" cargo test --release --lib loom`.
 
-use super::{Readiness, Subsystem};
+use super::{Readiness, Subsystem, keeper::Looker};
 use crate::state::{Moment, ScopeId, State};
 use loom::{future::block_on, thread};
 use std::time::{Duration, SystemTime};
@@ -137,10 +137,11 @@ fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
         let look = |readiness: &Readiness| {
             let core = readiness.core();
             let due = core.keeper.due().unwrap();
-            core.keep(Moment {
+            let moment = Moment {
                 wall: SystemTime::UNIX_EPOCH,
                 monotonic: due,
-            });
+            };
+            core.keep(Looker::Keeper, moment);
         };
         // The fourth look finds that it has been silent for too long.
         (0..3).for_each(|_| look(&readiness));

@@ -1,6 +1,7 @@
 use super::{core::Core, error::Ended, readiness::Readiness};
 use crate::state::Snapshot;
 use std::{fmt, sync::Arc};
+use tokio::task::consume_budget;
 
 impl Readiness {
     /// Follows the snapshots as they are published.
@@ -57,6 +58,9 @@ impl Subscription {
         core.jobs().start();
         core.wait_for(|data| (data.version > *seen).then_some(()))
             .await?;
+        // Or a loop over what is published all the time would never let go of
+        // its thread.
+        consume_budget().await;
         // Newer still, perhaps; never older than what was found.
         let snapshot = core.load();
         *seen = snapshot.version();

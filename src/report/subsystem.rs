@@ -131,9 +131,9 @@ impl Subsystem {
     /// more `ttl`, once in a silence. While the process drains silence says
     /// nothing, for tasks end in any order then.
     ///
-    /// It is published by a task that starts on the first tokio runtime that is
-    /// met, or, for what is added later, the last; a probe that notices first
-    /// does so by itself.
+    /// It is published by a task that starts on the tokio runtime on which the
+    /// registry is built, or else the first that is met; a probe that notices
+    /// first does so by itself.
     ///
     /// # Panics
     ///

@@ -6,7 +6,7 @@
 use super::{
     core::{Core, now},
     jobs::JobId,
-    keeper::Event,
+    keeper::{Event, Looker},
     log,
 };
 use crate::{
@@ -29,8 +29,13 @@ impl Core {
     #[inline]
     pub(crate) fn notice(&self) {
         if self.keeper.is_waiting() {
-            self.keep(now());
+            self.keep(Looker::Reader, now());
         }
+    }
+
+    /// The same, for who sleeps as long as [nothing is due](Self::nothing_due_for).
+    pub(crate) fn keep_time(&self) {
+        self.keep(Looker::Keeper, now());
     }
 
     /// How long there is nothing to publish, unless somebody reports; `None`
@@ -42,7 +47,7 @@ impl Core {
 
     /// Publishes what time alone has changed, if it is time to look.
     #[cold]
-    pub(crate) fn keep(&self, at: Moment) {
+    pub(super) fn keep(&self, looker: Looker, at: Moment) {
         // Readers take no lock for what is not due.
         if self.keeper.due().is_none_or(|due| due > at.monotonic) {
             return;
@@ -50,7 +55,7 @@ impl Core {
         let outcomes = &self.traffic().outcomes;
         let sample = || outcomes.sample(at.monotonic.into()).map(Into::into);
         let mut published = Vec::new();
-        for (slot, declaration, event) in self.keeper.look(at.monotonic, sample) {
+        for (slot, declaration, event) in self.keeper.look(at.monotonic, looker, sample) {
             let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
                 let ((), sealed) = self.publish(|_, draft| {
                     let view = draft.view(slot);
@@ -136,6 +141,6 @@ fn happened(
 async fn keep_time(core: Arc<Core>) {
     loop {
         core.keeper.wait().await;
-        core.keep(now());
+        core.keep_time();
     }
 }

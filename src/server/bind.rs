@@ -134,7 +134,9 @@ mod unix {
             let listener = socket.listen(BACKLOG)?;
             // Until here connections were refused as by a stale socket, so that
             // a process that began to listen at the same time may have removed
-            // the file, and be the one that is found there.
+            // the file, and be the one that is found there. (If it was refused
+            // before this and removes it after, nobody knows; between the two
+            // are a few system calls of either.)
             match file.place().mode() {
                 Ok(_) => Ok(Listener { file, listener }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {

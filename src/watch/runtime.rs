@@ -128,7 +128,7 @@ impl Readiness {
                         |core: &Core| core.nothing_due_for().map_or(every, |due| due.min(every));
                     // Nothing is ever said on the line, until it is hung up.
                     while line.recv_timeout(wait(&core)) == Err(RecvTimeoutError::Timeout) {
-                        core.notice();
+                        core.keep_time();
                     }
                 })
         };

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
+use tokio::task::consume_budget;
 use tonic::{Status, codegen::tokio_stream::Stream};
 use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus};
 
@@ -47,7 +48,11 @@ impl Statuses {
                     (data.phase >= Phase::Closing).then_some(None)
                 }
             });
-            changed.await.ok().flatten()
+            let changed = changed.await;
+            // As with every stream of tokio's: what flaps shall not keep the
+            // thread.
+            consume_budget().await;
+            changed.ok().flatten()
         })
     }
 }

@@ -75,11 +75,9 @@ async fn run(core: Arc<Core>, mirror: Arc<Mutex<Mirror>>) {
                 None => pending().await,
             }
         };
-        let newer = core.wait_for(|data| {
-            let new = data.version > seen.version || core.progress() > seen.progress;
-            new.then_some(())
-        });
-        if let First::Left(Err(Ended {})) = race(newer, due).await {
+        let newer = core.wait_for(|data| (data.version > seen.version).then_some(()));
+        let further = core.progress_beyond(seen.progress);
+        if let First::Left(Err(Ended {})) = race(newer, race(further, due)).await {
             return;
         }
     }

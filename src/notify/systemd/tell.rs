@@ -22,8 +22,8 @@ impl Readiness {
     ///
     /// Call it once, within the runtime whose hanging is to be noticed by the
     /// watchdog: the task that tells starts there. Called outside of one, it
-    /// starts on the first runtime that reports or asks. It needs a runtime whose
-    /// timers are enabled.
+    /// starts where the registry was built, or on the first runtime that reports
+    /// or asks. It needs a runtime whose timers are enabled.
     ///
     /// It does not keep the registry alive, and ends with it. Then the watchdog
     /// is not pinged any more and has the process killed, so keep a handle for as

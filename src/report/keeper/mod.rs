@@ -27,6 +27,15 @@ pub(crate) struct Keeper {
 
 const NEVER: u64 = u64::MAX;
 
+/// Who looks whether time has changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looker {
+    /// Who sleeps until something is due: late, it has been held up.
+    Keeper,
+    /// Who comes by.
+    Reader,
+}
+
 /// What has become of a subsystem, unless it has spoken since.
 pub(super) enum Event {
     Silence {
@@ -143,6 +152,7 @@ impl Keeper {
     pub(super) fn look(
         &self,
         now: Instant,
+        looker: Looker,
         sample: impl FnOnce() -> Option<Instant>,
     ) -> Vec<Happened> {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +162,7 @@ impl Keeper {
         let late = now.saturating_duration_since(due);
         let mut events = Vec::new();
         for (slot, watch) in watches.iter_mut() {
-            let heard = match watch.look(now, late) {
+            let heard = match watch.look(now, late, looker) {
                 Heard::Nothing => None,
                 Heard::Silence { lasted, seen } => Some(Event::Silence {
                     lasted,

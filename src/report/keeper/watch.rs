@@ -1,4 +1,4 @@
-use super::pulse::Pulse;
+use super::{Looker, pulse::Pulse};
 use crate::state::Declaration;
 use std::{
     sync::Arc,
@@ -80,7 +80,7 @@ impl Watch {
     }
 
     /// Looks whether it lives, `late` after the moment that was meant for it.
-    pub(super) fn look(&mut self, now: Instant, late: Duration) -> Heard {
+    pub(super) fn look(&mut self, now: Instant, late: Duration, looker: Looker) -> Heard {
         let Some(silence) = &mut self.silence else {
             return Heard::Nothing;
         };
@@ -104,15 +104,20 @@ impl Watch {
         if silence.over {
             return Heard::Nothing;
         }
+        // It may have begun since.
+        let late = late.min(now.saturating_duration_since(silence.since));
         if late > silence.ttl / LOOKS + TIMER_SLACK {
             // Whoever looks has been held up, by a stopped process or a
-            // starved runtime, and so may have been who was to be heard: that
-            // time does not count. The first time it is given all of its time
-            // anew; once, or a runtime that is always late would hide every
-            // silence.
-            silence.until += late;
-            if !std::mem::replace(&mut silence.spared, true) {
-                silence.until = silence.until.max(now + silence.ttl);
+            // starved runtime, and so may have been who was to be heard. It is
+            // given all of its time anew; once, or a runtime that is always late
+            // would hide every silence. After that only the time does not count
+            // for which a keeper was held up. (A reader that comes late may just
+            // not have come sooner.)
+            if !silence.spared {
+                silence.spared = true;
+                silence.until = now + silence.ttl;
+            } else if looker == Looker::Keeper {
+                silence.until += late;
             }
         }
         if now < silence.until {
@@ -146,6 +151,7 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(4);
     const ON_TIME: Duration = Duration::ZERO;
+    const KEEPER: Looker = Looker::Keeper;
 
     fn watch() -> (Watch, Instant) {
         let declaration = Declaration {
@@ -174,27 +180,43 @@ mod tests {
         let (mut watch, start) = watch();
         assert_eq!(watch.next(start), Some(start + TTL / 4));
         let before = start + seconds(3.9);
-        assert_eq!(watch.look(before, ON_TIME), Heard::Nothing);
+        assert_eq!(watch.look(before, ON_TIME, KEEPER), Heard::Nothing);
         assert_eq!(watch.next(before), Some(start + TTL));
         let silence = Heard::Silence {
             lasted: TTL,
             seen: 0,
         };
-        assert_eq!(watch.look(start + TTL, ON_TIME), silence);
-        assert_eq!(watch.look(start + 2 * TTL, ON_TIME), Heard::Nothing, "once");
+        assert_eq!(watch.look(start + TTL, ON_TIME, KEEPER), silence);
+        assert_eq!(
+            watch.look(start + 2 * TTL, ON_TIME, KEEPER),
+            Heard::Nothing,
+            "once"
+        );
     }
 
     #[test]
     fn a_beat_counts_from_when_it_was_seen() {
         let (mut watch, start) = watch();
         watch.pulse.beat();
-        assert_eq!(watch.look(start + seconds(1.0), ON_TIME), Heard::Nothing);
-        assert_eq!(watch.look(start + seconds(4.9), ON_TIME), Heard::Nothing);
-        let look = watch.look(start + seconds(5.0), ON_TIME);
+        assert_eq!(
+            watch.look(start + seconds(1.0), ON_TIME, KEEPER),
+            Heard::Nothing
+        );
+        assert_eq!(
+            watch.look(start + seconds(4.9), ON_TIME, KEEPER),
+            Heard::Nothing
+        );
+        let look = watch.look(start + seconds(5.0), ON_TIME, KEEPER);
         assert!(matches!(look, Heard::Silence { lasted: TTL, .. }));
         watch.pulse.beat();
-        assert_eq!(watch.look(start + seconds(6.0), ON_TIME), Heard::Life);
-        assert_eq!(watch.look(start + seconds(9.9), ON_TIME), Heard::Nothing);
+        assert_eq!(
+            watch.look(start + seconds(6.0), ON_TIME, KEEPER),
+            Heard::Life
+        );
+        assert_eq!(
+            watch.look(start + seconds(9.9), ON_TIME, KEEPER),
+            Heard::Nothing
+        );
     }
 
     #[test]
@@ -202,13 +224,20 @@ mod tests {
         let (mut watch, start) = watch();
         let late = seconds(60.0);
         let woken = start + TTL / 4 + late;
-        assert_eq!(watch.look(woken, late), Heard::Nothing);
-        assert_eq!(watch.look(woken + seconds(3.9), ON_TIME), Heard::Nothing);
-        let look = watch.look(woken + TTL, ON_TIME);
+        assert_eq!(watch.look(woken, late, KEEPER), Heard::Nothing);
+        assert_eq!(
+            watch.look(woken + seconds(3.9), ON_TIME, KEEPER),
+            Heard::Nothing
+        );
+        let look = watch.look(woken + TTL, ON_TIME, KEEPER);
         assert!(matches!(look, Heard::Silence { .. }));
         watch.pulse.beat();
-        assert_eq!(watch.look(woken + 2 * TTL, ON_TIME), Heard::Life);
-        assert_eq!(watch.look(woken + 5 * TTL, late), Heard::Nothing, "anew");
+        assert_eq!(watch.look(woken + 2 * TTL, ON_TIME, KEEPER), Heard::Life);
+        assert_eq!(
+            watch.look(woken + 5 * TTL, late, KEEPER),
+            Heard::Nothing,
+            "anew"
+        );
     }
 
     #[test]
@@ -216,14 +245,14 @@ mod tests {
         let (mut watch, start) = watch();
         let late = seconds(60.0);
         let first = start + TTL / 4 + late;
-        assert_eq!(watch.look(first, late), Heard::Nothing);
+        assert_eq!(watch.look(first, late, KEEPER), Heard::Nothing);
         // A second later it is held up for the second time.
         let second = first + TTL / 4 + late;
-        assert_eq!(watch.look(second, late), Heard::Nothing);
+        assert_eq!(watch.look(second, late, KEEPER), Heard::Nothing);
         let rest = TTL * 3 / 4;
         let before = second + rest - seconds(0.1);
-        assert_eq!(watch.look(before, ON_TIME), Heard::Nothing);
-        let look = watch.look(second + rest, ON_TIME);
+        assert_eq!(watch.look(before, ON_TIME, KEEPER), Heard::Nothing);
+        let look = watch.look(second + rest, ON_TIME, KEEPER);
         assert!(matches!(look, Heard::Silence { .. }));
     }
 
@@ -235,7 +264,7 @@ mod tests {
             let due = watch.next(now).unwrap();
             now = due + TTL;
             looks += 1;
-            if watch.look(now, TTL) != Heard::Nothing {
+            if watch.look(now, TTL, KEEPER) != Heard::Nothing {
                 break;
             }
         }
@@ -243,10 +272,33 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_reader_that_comes_late_gives_more_time() {
+        let (mut watch, start) = watch();
+        let (every, reader) = (seconds(10.0), Looker::Reader);
+        let first = watch.look(start + every, every - TTL / 4, reader);
+        assert_eq!(first, Heard::Nothing);
+        let second = watch.look(start + 2 * every, every - TTL / 4, reader);
+        assert!(matches!(second, Heard::Silence { .. }));
+    }
+
+    #[test]
+    fn what_was_late_before_a_silence_gives_it_no_more_time() {
+        let (mut watch, start) = watch();
+        let late = seconds(60.0);
+        for look in [1, 2] {
+            // Both look at something else that has been due for long.
+            let look = watch.look(start + look * TIMER_SLACK, late, KEEPER);
+            assert_eq!(look, Heard::Nothing);
+        }
+        let look = watch.look(start + TTL, ON_TIME, KEEPER);
+        assert!(matches!(look, Heard::Silence { .. }));
+    }
+
+    #[test]
     fn a_timer_that_is_a_little_late_gives_nothing() {
         let (mut watch, start) = watch();
         let late = TTL / LOOKS + TIMER_SLACK;
-        let look = watch.look(start + TTL + late, late);
+        let look = watch.look(start + TTL + late, late, KEEPER);
         assert!(matches!(look, Heard::Silence { .. }));
     }
 
@@ -254,7 +306,7 @@ mod tests {
     fn listening_again_is_not_listening_anew() {
         let (mut watch, start) = watch();
         watch.listen(Some(TTL), start + seconds(3.0));
-        let look = watch.look(start + TTL, ON_TIME);
+        let look = watch.look(start + TTL, ON_TIME, KEEPER);
         assert!(matches!(look, Heard::Silence { .. }));
         watch.listen(None, start + TTL);
         assert_eq!(watch.next(start + TTL), None);
