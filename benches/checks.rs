@@ -1,9 +1,9 @@
 //! What a thousand checks cost that return at once, asked every second.
 //!
-//! `cargo bench --bench checks --features check` lets them run for ten seconds on a runtime of
-//! one thread, and prints the processor time of the process and how far apart
-//! the runs of each check began. Without `--bench` (as `cargo test` runs it) it
-//! takes a tenth of that.
+//! `cargo bench --bench checks --features check` lets them run for ten seconds
+//! on a runtime of one thread, and prints the processor time of the process and
+//! how far apart the runs of each check began. Without `--bench` (as `cargo
+//! test` runs it) it takes a tenth of that.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::{

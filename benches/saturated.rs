@@ -1,7 +1,7 @@
 //! Probes of a process whose runtime is busy with handlers that block.
 //!
-//! `cargo bench --bench saturated --features server` lets `wrk` keep every worker of a runtime
-//! busy, and asks `/livez` a thousand times each on the port of the application
+//! `cargo bench --bench saturated --features server` lets `wrk` keep every
+//! worker of a runtime busy, and asks `/livez` a thousand times each on the port of the application
 //! and on an admin listener on a thread of its own, in turn. Then it blocks all
 //! workers for good, and measures how long it takes until liveness is red.
 //! Needs wrk. Without `--bench` (as `cargo test` runs it) it asks twenty times,

@@ -127,6 +127,8 @@ pub mod client;
 pub mod drain;
 pub mod gate;
 pub mod guide;
+#[cfg(feature = "tracing")]
+mod logging;
 #[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
 pub mod probe;

@@ -698,6 +698,20 @@ async fn a_socket_that_is_gone_is_logged_once() {
 }
 
 #[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_does_not_end_who_tells() {
+    let (path, (readiness, _storage)) = (Recorder::path(), ready());
+    let panics = || -> io::Stderr { panic!("cannot write") };
+    let subscriber = tracing_subscriber::fmt().with_writer(panics).finish();
+    let _logs = tracing::subscriber::set_default(subscriber);
+    tell(&readiness, SystemdOptions::default().socket(&path));
+    pass(SECOND).await;
+    let systemd = Recorder::at(path);
+    let heard = systemd.hears_after(4 * SECOND).await;
+    assert_eq!(heard, ["READY=1\nSTATUS=ready"]);
+}
+
+#[cfg(feature = "tracing")]
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -114,12 +114,15 @@ async fn delay(readiness: &Readiness, plan: &mut Plan) {
 fn warn_of_late_arrivals(readiness: &Readiness, recently: Duration) {
     let last = readiness.core().traffic().lame_duck.last_arrival();
     if last.is_some_and(|last| last.elapsed() < recently) {
-        tracing::warn!(
-            late = readiness.late_arrivals(),
-            "requests kept arriving until the end of the drain delay: it is too short for a load \
-             balancer to notice, or one ignores readiness, or clients keep HTTP/2 connections of \
-             their own",
-        );
+        let late = readiness.late_arrivals();
+        crate::logging::contained(|| {
+            tracing::warn!(
+                late,
+                "requests kept arriving until the end of the drain delay: it is too short for a \
+                 load balancer to notice, or one ignores readiness, or clients keep HTTP/2 \
+                 connections of their own",
+            );
+        });
     }
 }
 

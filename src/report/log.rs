@@ -4,14 +4,9 @@ use crate::state::Sealed;
 pub(crate) fn published(_: Sealed) {}
 
 /// Logs what is new.
-///
-/// A subscriber may panic, as one does that writes to a pipe that is closed. It
-/// must not: what is logged here may be said by a destructor while a panic
-/// unwinds, which would end the process, and by tasks that nobody starts again.
 #[cfg(feature = "tracing")]
 pub(crate) fn published(sealed: Sealed) {
-    // The panic has been reported by the hook; and nothing here is half done.
-    let _ = std::panic::catch_unwind(|| news(&sealed));
+    crate::logging::contained(|| news(&sealed));
 }
 
 /// Most detailed first: the subsystem, the phase, the process.

@@ -137,7 +137,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(feature = "tracing")]
 fn warn(error: &io::Error) {
-    tracing::warn!(%error, "admin listener cannot accept");
+    crate::logging::contained(|| tracing::warn!(%error, "admin listener cannot accept"));
 }
 
 #[cfg(not(feature = "tracing"))]

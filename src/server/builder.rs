@@ -228,7 +228,9 @@ impl AdminListener {
             Detail::Names
         });
         #[cfg(feature = "tracing")]
-        tracing::info!(address = %local, "admin listener answers");
+        crate::logging::contained(|| {
+            tracing::info!(address = %local, "admin listener answers");
+        });
         let (server, told) = AdminServer::new(local);
         let serving = async move {
             let Told { to_stop, running } = told;

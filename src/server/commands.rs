@@ -185,7 +185,7 @@ async fn text(request: Request<Incoming>) -> Result<String, Unread> {
 
 #[cfg(feature = "tracing")]
 fn log(command: &str, peer: Option<u32>) {
-    tracing::info!(command, uid = peer, "commanded");
+    crate::logging::contained(|| tracing::info!(command, uid = peer, "commanded"));
 }
 
 #[cfg(not(feature = "tracing"))]

@@ -178,7 +178,9 @@ impl Mirror {
 
 #[cfg(feature = "tracing")]
 fn log(error: &io::Error) {
-    tracing::warn!(%error, "systemd cannot be told; it is tried again, and not logged again");
+    crate::logging::contained(|| {
+        tracing::warn!(%error, "systemd cannot be told; it is tried again, and not logged again");
+    });
 }
 
 #[cfg(not(feature = "tracing"))]
