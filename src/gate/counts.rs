@@ -1,4 +1,7 @@
-use crate::{state::Reason, traffic::InFlight};
+use crate::{
+    state::{PerReason, Reason},
+    traffic::InFlight,
+};
 use std::{
     fmt,
     sync::{
@@ -12,7 +15,7 @@ use std::{
 ///
 /// In a [dry run](crate::ReadinessLayer::dry_run), what they would have.
 #[derive(Clone, Default)]
-pub struct GateCounts(Arc<[Count; Reason::ALL.len()]>);
+pub struct GateCounts(Arc<PerReason<Count>>);
 
 #[derive(Default)]
 struct Count {
@@ -38,7 +41,7 @@ impl GateCounts {
     }
 
     fn of(&self, reason: Reason) -> &Count {
-        &self.0[reason as usize]
+        &self.0[reason]
     }
 
     pub(super) fn count_refused(&self, reason: Reason) {
@@ -66,7 +69,7 @@ impl GateCounts {
 
 impl fmt::Debug for GateCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = Reason::ALL.into_iter().map(|reason| {
+        let counts = self.0.iter().map(|(reason, _)| {
             let counts = (self.refused(reason), self.held(reason));
             (reason, counts)
         });

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     probe::{ProbeResponse, Probes},
     report::{Core, Scope},
-    state::{OpenWord, Phase, Reason, ScopeId, Verdict},
+    state::{OpenWord, PerReason, Phase, Reason, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlight, Shards},
 };
 use http::{Method, Request, header::UPGRADE};
@@ -21,7 +21,7 @@ use tokio::{
 /// What a layer was told.
 #[derive(Clone)]
 pub(super) struct Policy {
-    pub(super) actions: [Action; Reason::ALL.len()],
+    pub(super) actions: PerReason<Action>,
     pub(super) dry_run: bool,
     pub(super) exempt: Option<Predicate>,
     pub(super) retry_after: RetryAfter,
@@ -45,15 +45,15 @@ impl Policy {
             ..Self::admitting()
         };
         for reason in [Reason::Closed, Reason::Starting, Reason::Failing] {
-            policy.actions[reason as usize] = Action::Refuse;
+            policy.actions[reason] = Action::Refuse;
         }
-        policy.actions[Reason::Saturated as usize] = Action::Hold(Hold::while_saturated());
+        policy.actions[Reason::Saturated] = Action::Hold(Hold::while_saturated());
         policy
     }
 
     pub(super) fn admitting() -> Self {
         Self {
-            actions: [const { Action::Admit }; Reason::ALL.len()],
+            actions: PerReason::from_fn(|_| Action::Admit),
             dry_run: false,
             exempt: None,
             retry_after: RetryAfter::default(),
@@ -80,7 +80,7 @@ pub(super) struct Gate {
     /// Where those do that were admitted while ready, if that is asked for.
     observed: Option<Arc<Shards>>,
     /// For each reason to hold, who may be let go at the same time.
-    release: [Option<Arc<Semaphore>>; Reason::ALL.len()],
+    release: PerReason<Option<Arc<Semaphore>>>,
 }
 
 /// What becomes of a request.
@@ -105,7 +105,7 @@ impl Gate {
         policy: Policy,
         counts: GateCounts,
     ) -> Self {
-        let release = std::array::from_fn(|index| match &policy.actions[index] {
+        let release = PerReason::from_fn(|reason| match &policy.actions[reason] {
             Action::Hold(hold) => {
                 let permits = hold.release.min(Semaphore::MAX_PERMITS);
                 Some(Arc::new(Semaphore::new(permits)))
@@ -136,7 +136,7 @@ impl Gate {
     }
 
     pub(super) fn action(&self, reason: Reason) -> &Action {
-        &self.policy.actions[reason as usize]
+        &self.policy.actions[reason]
     }
 
     #[inline]
@@ -323,7 +323,7 @@ impl Gate {
         reason: Reason,
         deadline: Instant,
     ) -> Option<OwnedSemaphorePermit> {
-        let release = self.release[reason as usize].clone()?;
+        let release = self.release[reason].clone()?;
         let turn = tokio::time::timeout_at(deadline, release.acquire_owned());
         turn.await.ok()?.ok()
     }

@@ -210,7 +210,7 @@ impl ReadinessLayer {
     }
 
     fn action(self, reason: Reason, action: Action) -> Self {
-        self.policy(|policy| policy.actions[reason as usize] = action)
+        self.policy(|policy| policy.actions[reason] = action)
     }
 
     fn policy(self, change: impl FnOnce(&mut Policy)) -> Self {

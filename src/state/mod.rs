@@ -31,5 +31,5 @@ pub(crate) use self::{
     tally::Tally,
     view::{Declaration, Moment, TooMany},
     views::Slot,
-    vocabulary::vocabulary,
+    vocabulary::{PerReason, vocabulary},
 };

@@ -156,7 +156,12 @@ impl Reasons {
     const NONE: Self = Self(0);
 
     const fn with(self, reason: Reason) -> Self {
-        Self(self.0 | 1 << reason as u8)
+        Self(self.0 | Self::bit(reason))
+    }
+
+    const fn bit(reason: Reason) -> u8 {
+        const { assert!(Reason::ALL.len() <= u8::BITS as usize) };
+        1 << reason as u8
     }
 
     /// Whether there is none.
@@ -166,7 +171,7 @@ impl Reasons {
 
     /// Whether `reason` is among them.
     pub const fn contains(self, reason: Reason) -> bool {
-        self.0 & 1 << reason as u8 != 0
+        self.0 & Self::bit(reason) != 0
     }
 
     /// The reasons, in the order in which a gate asks for their actions.

@@ -28,6 +28,67 @@ macro_rules! vocabulary {
             }
         }
     };
+
+    // The same, with a table that has one entry for each variant. Its fields
+    // are the variants, so no lookup can be out of bounds, and a new variant
+    // has its entry in every table.
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident with table $table:ident {
+            $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+
+        }
+    ) => {
+        vocabulary! {
+            $(#[$meta])*
+            pub enum $name {
+                $($(#[$variant_meta])* $variant = $word,)+
+            }
+        }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub(crate) const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+        }
+
+        #[doc = concat!("One value for each [`", stringify!($name), "`].")]
+        #[derive(Clone, Debug, Default)]
+        #[allow(non_snake_case, reason = "the fields are named like the variants")]
+        pub(crate) struct $table<T> {
+            $($variant: T,)+
+        }
+
+        impl<T> $table<T> {
+            /// Makes the value of each key.
+            pub(crate) fn from_fn(mut make: impl FnMut($name) -> T) -> Self {
+                Self {
+                    $($variant: make($name::$variant),)+
+                }
+            }
+
+            /// The keys and their values, in the order of declaration.
+            pub(crate) fn iter(&self) -> impl Iterator<Item = ($name, &T)> {
+                $name::ALL.into_iter().map(|key| (key, &self[key]))
+            }
+        }
+
+        impl<T> std::ops::Index<$name> for $table<T> {
+            type Output = T;
+
+            fn index(&self, key: $name) -> &T {
+                match key {
+                    $($name::$variant => &self.$variant,)+
+                }
+            }
+        }
+
+        impl<T> std::ops::IndexMut<$name> for $table<T> {
+            fn index_mut(&mut self, key: $name) -> &mut T {
+                match key {
+                    $($name::$variant => &mut self.$variant,)+
+                }
+            }
+        }
+    };
 }
 pub(crate) use vocabulary;
 
@@ -134,7 +195,7 @@ vocabulary! {
     /// Several can hold at once; a gate asks for the action of each, in the
     /// order given here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Reason {
+    pub enum Reason with table PerReason {
         /// The phase is [`Phase::Closed`].
         Closed = "closed",
         /// The condition is [`Condition::Starting`].
@@ -154,14 +215,20 @@ vocabulary! {
     }
 }
 
-impl Reason {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Closed,
-        Self::Starting,
-        Self::Failing,
-        Self::Closing,
-        Self::Draining,
-        Self::Paused,
-        Self::Saturated,
-    ];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_an_entry_of_its_own_for_every_reason() {
+        let mut table = PerReason::from_fn(Reason::as_str);
+        assert!(table.iter().all(|(reason, word)| reason.as_str() == *word));
+        assert!(table.iter().map(|(reason, _)| reason).eq(Reason::ALL));
+        for reason in Reason::ALL {
+            table[reason] = "";
+            let emptied = table.iter().filter(|(_, word)| word.is_empty());
+            assert!(emptied.map(|(reason, _)| reason).eq([reason]));
+            table[reason] = reason.as_str();
+        }
+    }
 }
