@@ -114,6 +114,48 @@ async fn a_refused_grpc_call_is_trailers_only_and_unavailable() {
 }
 
 #[tokio::test]
+async fn a_refused_grpc_call_is_pushed_back_for_as_long_as_retry_after_says() {
+    let (readiness, _storage) = storage();
+    let layer = ReadinessLayer::new(&readiness);
+    let pushback = async |layer: &ReadinessLayer| {
+        let request = Request::post("/pkg.Service/Method")
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .body(Empty::new())
+            .unwrap();
+        let response = layer.layer(echo()).oneshot(request).await.unwrap();
+        let pushback = response.headers().get("grpc-retry-pushback-ms");
+        (
+            pushback.map(|millis| millis.to_str().unwrap().to_owned()),
+            response
+                .extensions()
+                .get::<Refusal>()
+                .unwrap()
+                .retry_after(),
+        )
+    };
+    for _ in 0..20 {
+        let (millis, retry_after) = pushback(&layer).await;
+        let millis = Duration::from_millis(millis.unwrap().parse().unwrap());
+        assert_eq!(Some(millis), retry_after);
+    }
+
+    let silent = layer.clone().retry_after(RetryAfter::never());
+    assert_eq!(pushback(&silent).await, (None, None));
+    let never = layer.respond_with(|_, _, mut response| {
+        let millis = http::HeaderValue::from_static("-1");
+        response
+            .headers_mut()
+            .insert("grpc-retry-pushback-ms", millis);
+        response
+    });
+    assert_eq!(pushback(&never).await.0.as_deref(), Some("-1"));
+
+    let plain = ReadinessLayer::new(&readiness).layer(echo());
+    let response = plain.oneshot(get("/")).await.unwrap();
+    assert!(!response.headers().contains_key("grpc-retry-pushback-ms"));
+}
+
+#[tokio::test]
 async fn a_responder_can_replace_the_response_but_not_hide_the_refusal() {
     let (readiness, _storage) = storage();
     let layer = ReadinessLayer::new(&readiness).respond_with(|refusal, head, response| {

@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use support::{listen, soon};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
-    Code, Streaming,
+    Code, Request, Status, Streaming,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
     transport::{Channel, Server},
 };
 use tonic_health::pb::{
@@ -13,6 +16,7 @@ use tonic_health::pb::{
     health_check_response::ServingStatus::{self, NotServing, ServiceUnknown, Serving},
     health_client::HealthClient,
 };
+use tonic_prost::ProstCodec;
 use tower_readiness::{Phase, Readiness, ReadinessLayer, Reporter, Subsystem};
 
 struct Process {
@@ -20,6 +24,7 @@ struct Process {
     storage: Reporter,
     index: Reporter,
     client: HealthClient<Channel>,
+    channel: Channel,
 }
 
 async fn process() -> Process {
@@ -38,13 +43,25 @@ async fn process() -> Process {
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
-    let client = HealthClient::new(channel.connect().await.unwrap());
+    let channel = channel.connect().await.unwrap();
     Process {
         readiness,
         storage,
         index,
-        client,
+        client: HealthClient::new(channel.clone()),
+        channel,
     }
+}
+
+/// `HealthListRequest` of `grpc/health/v1/health.proto`, which tonic-health does
+/// not have yet.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListResponse {
+    #[prost(btree_map = "string, message", tag = "1")]
+    statuses: BTreeMap<String, HealthCheckResponse>,
 }
 
 fn request(service: &str) -> HealthCheckRequest {
@@ -61,14 +78,29 @@ impl Process {
             .map_err(|status| status.code())
     }
 
-    /// `""`, `readiness`, `liveness`, `startup`, the scope, a subsystem.
+    /// `""`, `readiness`, `liveness`, `startup`, the scope, a subsystem, as
+    /// `Check` and `List` agree.
     async fn all(&mut self) -> [ServingStatus; 6] {
         let mut all = [ServiceUnknown; 6];
         let services = ["", "readiness", "liveness", "startup", "search", "index"];
+        let listed = self.list().await.unwrap();
         for (status, service) in all.iter_mut().zip(services) {
             *status = self.check(service).await.unwrap();
+            assert_eq!(listed[service], *status, "{service:?}");
         }
         all
+    }
+
+    async fn list(&self) -> Result<BTreeMap<String, ServingStatus>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.unwrap();
+        let codec = ProstCodec::<ListRequest, ListResponse>::default();
+        let path = PathAndQuery::from_static("/grpc.health.v1.Health/List");
+        let response = soon(grpc.unary(Request::new(ListRequest {}), path, codec)).await?;
+        let statuses = response.into_inner().statuses.into_iter();
+        Ok(statuses
+            .map(|(service, response)| (service, response.status()))
+            .collect())
     }
 
     async fn watch(&mut self, service: &str) -> Streaming<HealthCheckResponse> {
@@ -113,6 +145,46 @@ async fn a_check_of_an_unknown_name_is_not_found() {
     assert_eq!(process.check("late").await, Ok(NotServing));
     late.retire();
     assert_eq!(process.check("late").await, Err(Code::NotFound));
+}
+
+#[tokio::test]
+async fn a_list_names_what_a_check_knows() {
+    let process = process().await;
+    let names = async || {
+        let listed = process.list().await.unwrap();
+        listed.into_keys().collect::<Vec<_>>()
+    };
+    let declared = [
+        "",
+        "index",
+        "liveness",
+        "readiness",
+        "search",
+        "startup",
+        "storage",
+    ];
+    assert_eq!(names().await, declared);
+    let late = process.readiness.add(Subsystem::new("late")).unwrap();
+    assert!(names().await.contains(&"late".to_owned()));
+    late.retire();
+    assert_eq!(names().await, declared);
+}
+
+#[tokio::test]
+async fn a_list_of_more_than_a_thousand_services_is_refused() {
+    let process = process().await;
+    let mut added = Vec::new();
+    let mut add = |name: usize| {
+        let subsystem = Subsystem::new(format!("upstream-{name}"));
+        added.push(process.readiness.add(subsystem).unwrap());
+    };
+    // With the four of the process, the scope and the two declared ones.
+    (0..993).for_each(&mut add);
+    assert_eq!(process.list().await.unwrap().len(), 1_000);
+    add(993);
+    let status = process.list().await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("1001"), "{status}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tokio::time::advance;
 use tonic::{Code, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
-    health_client::HealthClient, health_server::HealthServer,
+    health_client::HealthClient,
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
@@ -137,7 +137,7 @@ fn by_health_check(admin: &AdminServer) -> Row {
 
 // === gRPC ===
 
-type Client = HealthClient<HealthServer<GrpcHealth>>;
+type Client = HealthClient<GrpcHealth>;
 
 fn named(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {

@@ -278,6 +278,9 @@ async fn a_refusal_is_trailers_only_and_of_the_kind_of_the_call() {
         ] {
             assert_eq!(value(headers, name), expected, "{kind}: {name}");
         }
+        let seconds = value(headers, "retry-after");
+        let millis = value(headers, "grpc-retry-pushback-ms");
+        assert_eq!(format!("{seconds}000"), millis, "{kind}");
         let body = soon(response.into_body().collect()).await.unwrap();
         assert!(body.trailers().is_none(), "{kind}");
         assert!(body.to_bytes().is_empty(), "{kind}");

@@ -53,7 +53,9 @@
 //! `503` with `retry-after` (1 to 5 seconds, at random, so that clients do not
 //! come back in step), `cache-control: no-store`, the marker `x-readiness` with
 //! the reason, by which it can be told from the application's own 503, and one
-//! line of text. A gRPC call gets `UNAVAILABLE` in a trailers-only response. A
+//! line of text. A gRPC call gets `UNAVAILABLE` in a trailers-only response,
+//! with the same delay as `grpc-retry-pushback-ms` (gRFC A6), which takes the
+//! place of the backoff of a client that retries. A
 //! refused request was never handled and its body never read, so a proxy may
 //! safely try it elsewhere.
 //!

@@ -178,6 +178,11 @@ fn grpc(refusal: Refusal, head: RequestHead<'_>) -> Response<Bytes> {
     // Plain ASCII without `%` needs no percent-encoding.
     let message = line(refusal.reason).trim_end();
     headers.insert("grpc-message", HeaderValue::from_static(message));
+    // Clients of gRPC do not read `retry-after` (gRFC A6, "Pushback").
+    if let Some(retry_after) = refusal.retry_after {
+        let millis = retry_after.as_secs() * 1_000;
+        headers.insert("grpc-retry-pushback-ms", HeaderValue::from(millis));
+    }
     response
 }
 

@@ -29,7 +29,8 @@
 //! `""` and `readiness` are not serving until the process has started. From the
 //! moment it drains nothing is, but for `liveness` and `startup`.
 //!
-//! `Check` of any other name is `NOT_FOUND`. `Watch` of any other name says
+//! `List` names all of these with their statuses; more than 1,000 are
+//! `RESOURCE_EXHAUSTED`. `Check` of any other name is `NOT_FOUND`. `Watch` of any other name says
 //! `SERVICE_UNKNOWN` and goes on, for a subsystem may be added later. A watch
 //! gets the newest status and never a history: a client that does not read
 //! holds up nothing and is told the latest when it does. Watches end when the
@@ -41,8 +42,9 @@
 //! them; serve it where that does not matter, as
 //! [`Detail::Names`](crate::probe::Detail::Names).
 
+mod list;
 mod service;
 mod status;
 mod watch;
 
-pub use self::{service::GrpcHealth, watch::Statuses};
+pub use self::service::GrpcHealth;

@@ -14,7 +14,7 @@ use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus
 /// The statuses of one service, as they change: the answer to a `Watch`.
 ///
 /// It ends when the process closes, or nobody is left who could report.
-pub struct Statuses {
+pub(super) struct Statuses {
     core: Arc<Core>,
     service: Arc<str>,
     last: Option<ServingStatus>,

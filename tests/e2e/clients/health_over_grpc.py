@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 
 import grpc
@@ -101,7 +102,14 @@ def main(program):
         everything = ["", "readiness", "liveness", "startup", "search", "storage"]
 
         def all_of_them():
-            return [check(service) for service in everything]
+            """By Check, and the same by List."""
+            response = stub.List(health_pb2.HealthListRequest(), timeout=PATIENCE)
+            listed = {name: it.status for name, it in response.statuses.items()}
+            expect("the names of a list", sorted([*everything, "index"]), sorted(listed))
+            checked = [check(service) for service in everything]
+            listed = [Status.ServingStatus.Name(listed[name]) for name in everything]
+            expect("a list says what checks say", checked, listed)
+            return checked
 
         on, off = "SERVING", "NOT_SERVING"
         expect("ready", [on, on, on, on, off, on], all_of_them())
@@ -150,6 +158,30 @@ def main(program):
             # The channel did not even try; the gate would have left its mark.
             marked = dict(error.initial_metadata() or ()).get("x-readiness")
             expect("nobody asked the server", None, marked)
+
+        # By its own backoff this client would retry after 10 ms at most; the
+        # refusal asks for 1 to 5 seconds.
+        policy = {
+            "maxAttempts": 2,
+            "initialBackoff": "0.01s",
+            "maxBackoff": "0.01s",
+            "backoffMultiplier": 1,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
+        retrying = grpc.insecure_channel(
+            example.address, options=[("grpc.service_config", json.dumps(config))]
+        )
+        begin = time.monotonic()
+        try:
+            say(retrying)
+            sys.exit("FAILED: a call was admitted while failing")
+        except grpc.RpcError as error:
+            expect("a retried call fails", "UNAVAILABLE", error.code().name)
+            refused = dict([*error.initial_metadata(), *error.trailing_metadata()])
+            expect("it was refused", "failing", refused.get("x-readiness"))
+        waited = time.monotonic() - begin
+        expect("the client came back when it was asked to", True, waited >= 1)
 
         example.flip("ready")
         expect("it recovers", on, whole.next())

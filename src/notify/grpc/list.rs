@@ -1,0 +1,58 @@
+//! `Health/List` (grpc-proto A90), which tonic-health does not know yet.
+
+use super::status;
+use crate::report::Core;
+use prost::Message;
+use std::{
+    collections::BTreeMap,
+    future::{Ready, ready},
+    sync::Arc,
+};
+use tonic::{Request, Response, Status, server::UnaryService};
+use tonic_health::pb::HealthCheckResponse;
+
+pub(super) const PATH: &str = "/grpc.health.v1.Health/List";
+
+/// More services than this are `RESOURCE_EXHAUSTED`, as A90 allows: at 128
+/// bytes a name, the response stays below 150 KB.
+const MAX_SERVICES: usize = 1_000;
+
+/// `HealthListRequest` of `grpc/health/v1/health.proto`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ListRequest {}
+
+/// `HealthListResponse` of `grpc/health/v1/health.proto`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ListResponse {
+    #[prost(btree_map = "string, message", tag = "1")]
+    statuses: BTreeMap<String, HealthCheckResponse>,
+}
+
+/// Answers `List` with the status of every name that `Check` knows.
+pub(super) struct List(pub(super) Arc<Core>);
+
+impl UnaryService<ListRequest> for List {
+    type Response = ListResponse;
+    type Future = Ready<Result<Response<ListResponse>, Status>>;
+
+    fn call(&mut self, _: Request<ListRequest>) -> Self::Future {
+        self.0.jobs().start();
+        self.0.notice();
+        let statuses = self.0.look(|data| {
+            let count = status::count(data);
+            if count > MAX_SERVICES {
+                return Err(Status::resource_exhausted(format!(
+                    "there are {count} services, and a list names at most {MAX_SERVICES}; check or watch them by name"
+                )));
+            }
+            let all = status::all(data);
+            Ok(all
+                .map(|(service, status)| {
+                    let status = status.into();
+                    (service.to_owned(), HealthCheckResponse { status })
+                })
+                .collect())
+        });
+        ready(statuses.map(|statuses| Response::new(ListResponse { statuses })))
+    }
+}
