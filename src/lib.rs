@@ -139,6 +139,7 @@ mod report;
 pub mod server;
 mod state;
 mod sync;
+mod threads;
 mod traffic;
 pub mod watch;
 

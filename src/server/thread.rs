@@ -1,10 +1,6 @@
 use super::{error::ServeError, handle::AdminServer};
-use crate::address::Address;
-use std::{
-    io,
-    sync::mpsc,
-    thread::{Builder, JoinHandle},
-};
+use crate::{address::Address, threads};
+use std::{future::poll_fn, io, pin::pin, sync::mpsc, thread::JoinHandle};
 use tokio::runtime;
 
 /// What a debugger or `top -H` shows.
@@ -42,7 +38,15 @@ where
                 Ok((server, serving)) => {
                     // Nobody has to be there to receive it.
                     let _ = tell.send(Ok(server));
-                    serving.await;
+                    let mut serving = pin!(serving);
+                    poll_fn(|cx| {
+                        // Polled for each connection: by then there may be a
+                        // subscriber.
+                        #[cfg(feature = "tracing")]
+                        crate::logging::mute();
+                        serving.as_mut().poll(cx)
+                    })
+                    .await;
                 }
                 Err(error) => {
                     let _ = tell.send(Err(error));
@@ -50,7 +54,7 @@ where
             }
         });
     };
-    let thread = match Builder::new().name(NAME.to_owned()).spawn(run) {
+    let thread = match threads::spawn(NAME, run) {
         Ok(thread) => thread,
         Err(source) => return Err(failed(source)),
     };

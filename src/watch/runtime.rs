@@ -2,10 +2,10 @@ use super::{delays::Delays, error::WatchError};
 use crate::{
     report::{AddError, Core, JobId, Readiness, Start, Subsystem, Voice, bounded, bounded_from},
     state::State,
+    threads,
 };
 use std::{
     sync::{Arc, mpsc::RecvTimeoutError},
-    thread,
     time::Duration,
 };
 use tokio::{
@@ -121,16 +121,13 @@ impl Readiness {
         let thread = {
             let (core, every) = (Arc::clone(core), watch.stalled_after / BEATS);
             let line = core.jobs().line();
-            thread::Builder::new()
-                .name("readiness-watch".to_owned())
-                .spawn(move || {
-                    let wait =
-                        |core: &Core| core.nothing_due_for().map_or(every, |due| due.min(every));
-                    // Nothing is ever said on the line, until it is hung up.
-                    while line.recv_timeout(wait(&core)) == Err(RecvTimeoutError::Timeout) {
-                        core.keep_time();
-                    }
-                })
+            threads::spawn("readiness-watch", move || {
+                let wait = |core: &Core| core.nothing_due_for().map_or(every, |due| due.min(every));
+                // Nothing is ever said on the line, until it is hung up.
+                while line.recv_timeout(wait(&core)) == Err(RecvTimeoutError::Timeout) {
+                    core.keep_time();
+                }
+            })
         };
         if let Err(error) = thread {
             reporter.retire();

@@ -1,3 +1,7 @@
+mod mute;
+
+pub(crate) use self::mute::mute;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Logs, whatever the subscriber makes of it.
