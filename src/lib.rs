@@ -141,6 +141,7 @@ mod state;
 mod sync;
 mod threads;
 mod traffic;
+mod unread;
 pub mod watch;
 
 pub use self::{

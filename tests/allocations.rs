@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 use tower::{Layer, Service};
-use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, gate::Classified};
+use tower_readiness::{
+    Readiness, ReadinessLayer, Reporter, Subsystem,
+    gate::{Classified, UnreadBody},
+};
 #[cfg(feature = "check")]
 use tower_readiness::{State, SubsystemView};
 
@@ -23,7 +26,7 @@ fn allocations(run: impl FnOnce()) -> u64 {
 #[derive(Clone)]
 struct Inner;
 
-impl Service<Request<()>> for Inner {
+impl Service<Request<String>> for Inner {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -32,16 +35,16 @@ impl Service<Request<()>> for Inner {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
+    fn call(&mut self, _: Request<String>) -> Self::Future {
         ready(Ok(Response::new(Empty::new())))
     }
 }
 
 fn serve<S, B>(service: &mut S, path: &Uri) -> u16
 where
-    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible>,
 {
-    let mut request = Request::new(());
+    let mut request = Request::new(String::new());
     *request.uri_mut() = path.clone();
     let mut cx = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut cx).is_ready());
@@ -89,13 +92,31 @@ fn an_admitted_request_allocates_nothing_while_draining_either() {
     let path = Uri::from_static("/");
     // Whatever a thread sets up once for itself.
     serve(&mut service, &path);
-    let mut request = Request::new(());
+    let mut request = Request::new(String::new());
     *request.version_mut() = http::Version::HTTP_2;
     let admitted = allocations(|| {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(pin!(service.call(request)).poll(&mut cx).is_ready());
     });
     assert_eq!(admitted, 0);
+}
+
+#[test]
+fn a_refusal_without_a_body_allocates_nothing_for_the_body() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let layer = ReadinessLayer::new(&readiness);
+    let path = Uri::from_static("/");
+    let refused = |layer: ReadinessLayer| {
+        let mut service = layer.layer(Inner);
+        // Whatever a thread sets up once for itself.
+        serve(&mut service, &path);
+        allocations(|| assert_eq!(serve(&mut service, &path), 503))
+    };
+    let ignored = refused(layer.clone().unread_body(UnreadBody::ignore()));
+    assert_eq!(refused(layer), ignored);
 }
 
 #[test]
@@ -112,7 +133,7 @@ fn counting_what_is_in_flight_allocates_nothing() {
     serve(&mut service, &path);
     let counted = allocations(|| assert_eq!(serve(&mut service, &path), 200));
     assert_eq!(counted, 0);
-    let request = Request::new(());
+    let request = Request::new(String::new());
     let call = service.call(request);
     assert_eq!(readiness.in_flight(), Some(1), "it does count");
     drop(call);

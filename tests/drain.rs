@@ -36,10 +36,14 @@ fn phase(readiness: &Readiness) -> Phase {
 
 /// What a gate on the process makes of a plain HTTP/1 request.
 async fn status(layer: &ReadinessLayer) -> StatusCode {
-    let service = layer.layer(service_fn(async |_: Request<()>| {
+    let service = layer.layer(service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
-    service.oneshot(Request::new(())).await.unwrap().status()
+    service
+        .oneshot(Request::new(String::new()))
+        .await
+        .unwrap()
+        .status()
 }
 
 /// Lets spawned tasks have their turn without moving the clock.
@@ -199,7 +203,7 @@ async fn an_extension_ends_although_requests_keep_arriving() {
 async fn probes_neither_extend_the_delay_nor_count_as_late() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness);
-    let mut service = layer.layer(service_fn(async |_: Request<()>| {
+    let mut service = layer.layer(service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
     let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
@@ -209,7 +213,7 @@ async fn probes_neither_extend_the_delay_nor_count_as_late() {
     assert_pending!(shutdown.poll());
     for _ in 0..49 {
         advance(100 * MS).await;
-        let probe = Request::get("/readyz").body(()).unwrap();
+        let probe = Request::get("/readyz").body(String::new()).unwrap();
         assert_eq!(service.call(probe).await.unwrap().status(), 503);
     }
     advance(101 * MS).await;
@@ -221,18 +225,25 @@ async fn probes_neither_extend_the_delay_nor_count_as_late() {
 async fn health_checks_and_exempt_requests_are_no_arrivals() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness).exempt(|head| head.uri().path() == "/metrics");
-    let mut service = layer.layer(service_fn(async |_: Request<()>| {
+    let mut service = layer.layer(service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
     let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
     assert_pending!(shutdown.poll());
     advance(Duration::from_secs(5) - MS).await;
     for path in ["/grpc.health.v1.Health/Check", "/metrics"] {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         assert_eq!(service.call(request).await.unwrap().status(), 200);
     }
     assert_eq!(readiness.late_arrivals(), 0);
-    assert_eq!(service.call(Request::new(())).await.unwrap().status(), 200);
+    assert_eq!(
+        service
+            .call(Request::new(String::new()))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
     assert_eq!(readiness.late_arrivals(), 1);
 }
 
@@ -245,14 +256,14 @@ async fn a_request_is_one_arrival_though_it_passes_the_gate_of_a_scope_too() {
         .unwrap();
     readiness.reporter("storage").unwrap().leave_ready();
     let search = ReadinessLayer::gate(readiness.scope("search").unwrap());
-    let inner = search.layer(service_fn(async |_: Request<()>| {
+    let inner = search.layer(service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
     let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
     assert_pending!(shutdown.poll());
     advance(Duration::from_secs(5) - MS).await;
     let service = ReadinessLayer::new(&readiness).layer(inner);
-    let response = service.oneshot(Request::new(())).await.unwrap();
+    let response = service.oneshot(Request::new(String::new())).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(readiness.late_arrivals(), 1);
 }
@@ -421,7 +432,7 @@ async fn a_drain_during_startup_never_opens_the_gate_nor_passes_startup() {
         readiness.advance(expected);
         assert_eq!(status(&layer).await, 503, "{expected}");
         assert!(!readiness.verdict().has_started(), "{expected}");
-        let probe = Request::get("/startupz").body(()).unwrap();
+        let probe = Request::get("/startupz").body(String::new()).unwrap();
         let response = Probes::new(&readiness).oneshot(probe).await.unwrap();
         assert_eq!(response.status(), 503, "{expected}");
     }
@@ -475,13 +486,13 @@ fn draining_from_many_threads_is_one_drain() {
 async fn a_handler_can_begin_the_drain_and_still_answer() {
     let (readiness, _storage) = ready();
     let drain = readiness.clone();
-    let service = ReadinessLayer::new(&readiness).layer(service_fn(move |_: Request<()>| {
+    let service = ReadinessLayer::new(&readiness).layer(service_fn(move |_: Request<String>| {
         drain.drain();
         now(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
     }));
     let mut shutdown = task::spawn(readiness.shutdown().build().unwrap());
     assert_pending!(shutdown.poll());
-    let response = service.oneshot(Request::new(())).await.unwrap();
+    let response = service.oneshot(Request::new(String::new())).await.unwrap();
     assert_eq!(response.status(), 200);
     assert!(shutdown.is_woken());
 }

@@ -43,7 +43,7 @@ fn grpc_status(status: &'static str) -> HeaderMap {
 }
 
 /// The application: does as the path tells it.
-async fn application(request: Request<()>) -> Result<Response<Body>, &'static str> {
+async fn application(request: Request<String>) -> Result<Response<Body>, &'static str> {
     let path = request.uri().path().trim_start_matches('/');
     let empty = || Empty::new().map_err(|never| match never {}).boxed();
     let mut response = Response::new(empty());
@@ -73,8 +73,8 @@ fn observing(readiness: &Readiness) -> ReadinessLayer {
     ReadinessLayer::new(readiness).observe_outcomes()
 }
 
-fn get(path: &str) -> Request<()> {
-    Request::get(path).body(()).unwrap()
+fn get(path: &str) -> Request<String> {
+    Request::get(path).body(String::new()).unwrap()
 }
 
 /// Reads a response to its end, whatever that is.
@@ -178,7 +178,7 @@ struct BrokenRoom {
     pending: bool,
 }
 
-impl Service<Request<()>> for BrokenRoom {
+impl Service<Request<String>> for BrokenRoom {
     type Response = Response<Body>;
     type Error = &'static str;
     type Future = std::future::Pending<Result<Response<Body>, &'static str>>;
@@ -190,7 +190,7 @@ impl Service<Request<()>> for BrokenRoom {
         Poll::Ready(Err("worker gone"))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
+    fn call(&mut self, _: Request<String>) -> Self::Future {
         unreachable!("it has no room")
     }
 }
@@ -351,7 +351,7 @@ async fn a_request_through_two_layers_counts_in_both() {
     index.failing("gone");
     read(service.clone().oneshot(get("/status/200")).await).await;
     let call = Request::get("/").header(CONTENT_TYPE, "application/grpc");
-    read(service.oneshot(call.body(()).unwrap()).await).await;
+    read(service.oneshot(call.body(String::new()).unwrap()).await).await;
     assert_eq!(counts(readiness.drift()), (2, 1));
     assert_eq!(counts(scope.drift()), (2, 1));
 }
@@ -430,14 +430,16 @@ async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
         if counts_in_flight {
             layer = layer.count_in_flight();
         }
-        let upgrade = service_fn(async |request: Request<()>| {
+        let upgrade = service_fn(async |request: Request<String>| {
             let token = request.extensions().get::<InFlight>().cloned();
             let mut response = application(get("/status/101")).await?;
             response.extensions_mut().insert(token);
             Ok::<_, &'static str>(response)
         });
         let request = Request::get("/").header("upgrade", "websocket");
-        let call = layer.layer(upgrade).oneshot(request.body(()).unwrap());
+        let call = layer
+            .layer(upgrade)
+            .oneshot(request.body(String::new()).unwrap());
         let mut call = task::spawn(call);
         if held {
             assert_pending!(call.poll());
@@ -510,7 +512,10 @@ async fn status_tells_operators_about_the_drift() {
     let status = async |layer: &ReadinessLayer, accept: &str| {
         let service = layer.layer(service_fn(application));
         let request = Request::get("/statusz").header("accept", accept);
-        let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+        let response = service
+            .oneshot(request.body(String::new()).unwrap())
+            .await
+            .unwrap();
         support::whole(response).await.into_body()
     };
     let silent = status(&layer, "application/json").await;
@@ -618,7 +623,7 @@ async fn an_end_that_a_body_only_says_is_one_too() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
         .observe_outcomes_with(|_: &Response<()>| Classified::AtEnd(Box::new(Trailers)));
-    let full = service_fn(async |_: Request<()>| {
+    let full = service_fn(async |_: Request<String>| {
         Ok::<_, &'static str>(Response::new(http_body_util::Full::new(Bytes::from("all"))))
     });
     let response = layer.layer(full).oneshot(get("/")).await.unwrap();
@@ -694,7 +699,7 @@ async fn a_classifier_sees_the_head_and_leaves_it_as_it_is() {
         assert_eq!(head.extensions().get(), Some(&5_u8));
         Classified::Success
     });
-    let teapot = service_fn(async |_: Request<()>| {
+    let teapot = service_fn(async |_: Request<String>| {
         let response = Response::builder()
             .status(StatusCode::IM_A_TEAPOT)
             .version(http::Version::HTTP_2)

@@ -996,12 +996,16 @@ fn neither_send_nor_static_is_asked_of_the_inner_service() {
     let (readiness, storage) = storage();
     storage.ready();
     let calls = Cell::new(0);
-    let inner = service_fn(|_: Request<Rc<()>>| {
+    let inner = service_fn(|_: Req| {
         calls.set(calls.get() + 1);
-        async { Ok::<_, Infallible>(ok()) }
+        let not_send = Rc::new(());
+        async move {
+            drop(not_send);
+            Ok::<_, Infallible>(ok())
+        }
     });
     let mut service = ReadinessLayer::new(&readiness).layer(inner);
-    let response = service.call(Request::new(Rc::new(()))).now_or_never();
+    let response = service.call(get("/")).now_or_never();
     assert_eq!(response.unwrap().unwrap().status(), StatusCode::OK);
     assert_eq!(calls.get(), 1);
 }

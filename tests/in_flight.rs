@@ -32,7 +32,7 @@ struct Streams {
     tokens: Arc<Mutex<Vec<InFlight>>>,
 }
 
-impl Service<Request<()>> for Streams {
+impl Service<Request<String>> for Streams {
     type Response = Response<Frames>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -41,7 +41,7 @@ impl Service<Request<()>> for Streams {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<String>) -> Self::Future {
         let (sender, receiver) = mpsc::channel(8);
         self.senders.lock().unwrap().push(sender);
         let token = request.extensions().get::<InFlight>().cloned();
@@ -56,8 +56,8 @@ fn counting(readiness: &Readiness) -> ReadinessLayer {
     ReadinessLayer::new(readiness).count_in_flight()
 }
 
-fn get(path: &str) -> Request<()> {
-    Request::get(path).body(()).unwrap()
+fn get(path: &str) -> Request<String> {
+    Request::get(path).body(String::new()).unwrap()
 }
 
 #[test]
@@ -123,7 +123,7 @@ async fn a_request_is_not_in_flight_once_its_client_has_hung_up() {
 #[tokio::test]
 async fn an_error_ends_a_request() {
     let (readiness, _storage) = ready();
-    let failing = service_fn(async |_: Request<()>| Err::<Response<Frames>, _>("no"));
+    let failing = service_fn(async |_: Request<String>| Err::<Response<Frames>, _>("no"));
     let response = counting(&readiness).layer(failing).oneshot(get("/"));
     assert!(response.await.is_err());
     assert_eq!(readiness.in_flight(), Some(0));
@@ -167,8 +167,9 @@ async fn a_request_that_waits_for_room_is_in_flight_until_it_is_refused() {
     let hold = Action::hold(Duration::from_secs(2)).unwrap();
     let layer = counting(&readiness).when_saturated(hold);
     // The permit is held until the response is there, which is never.
-    let slow =
-        service_fn(|_: Request<()>| std::future::pending::<Result<Response<Frames>, Infallible>>());
+    let slow = service_fn(|_: Request<String>| {
+        std::future::pending::<Result<Response<Frames>, Infallible>>()
+    });
     let mut service = layer.layer(ConcurrencyLimitLayer::new(1).layer(slow));
     let first = service.call(get("/"));
     let mut second = task::spawn(service.call(get("/")));
@@ -194,7 +195,10 @@ async fn an_upgrade_carries_a_token_that_keeps_its_connection_in_flight() {
     let websocket = Request::get("/").header(UPGRADE, "websocket");
     let tunnel = Request::builder().method(Method::CONNECT).uri("db:5432");
     for request in [websocket, tunnel] {
-        let response = service.call(request.body(()).unwrap()).await.unwrap();
+        let response = service
+            .call(request.body(String::new()).unwrap())
+            .await
+            .unwrap();
         let token = streams.tokens.lock().unwrap().pop().expect("a token");
         drop(response);
         assert_eq!(readiness.in_flight(), Some(1));
@@ -210,7 +214,7 @@ async fn an_upgrade_that_was_held_carries_a_token_too() {
     let streams = Streams::default();
     let mut service = layer.layer(streams.clone());
     let request = Request::get("/").header(UPGRADE, "websocket");
-    let mut call = task::spawn(service.call(request.body(()).unwrap()));
+    let mut call = task::spawn(service.call(request.body(String::new()).unwrap()));
     assert_pending!(call.poll());
     storage.ready();
     drop(assert_ready!(call.poll()));
@@ -225,7 +229,7 @@ async fn layers_that_do_not_count_hand_out_no_tokens() {
     let streams = Streams::default();
     let request = Request::get("/").header(UPGRADE, "websocket");
     let service = ReadinessLayer::new(&readiness).layer(streams.clone());
-    drop(service.oneshot(request.body(()).unwrap()).await);
+    drop(service.oneshot(request.body(String::new()).unwrap()).await);
     assert!(streams.tokens.lock().unwrap().is_empty());
 }
 
@@ -262,7 +266,10 @@ async fn status_tells_operators_about_the_traffic() {
         drop(service.call(get("/")).await);
     }
     let status = Request::get("/statusz").header("accept", "application/json");
-    let answer = service.call(status.body(()).unwrap()).await.unwrap();
+    let answer = service
+        .call(status.body(String::new()).unwrap())
+        .await
+        .unwrap();
     let json: serde_json::Value =
         serde_json::from_str(support::whole(answer).await.body()).unwrap();
     assert_eq!(

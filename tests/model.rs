@@ -52,7 +52,7 @@ impl Surfaces {
     }
 
     fn probe(&self, path: &str) -> bool {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         let response = self.probes.clone().call(request).now_or_never();
         match response.unwrap().unwrap().status() {
             StatusCode::OK => true,

@@ -66,7 +66,7 @@ impl Row {
 
 async fn ask(probes: &Probes, path: &str, accept: &str) -> (bool, String) {
     let request = Request::get(path).header(ACCEPT, accept);
-    let request = request.body(()).unwrap();
+    let request = request.body(String::new()).unwrap();
     let response = probes.clone().oneshot(request).await.unwrap();
     let ok = match response.status() {
         StatusCode::OK => true,
@@ -106,10 +106,10 @@ async fn over_http(probes: &Probes, version: u64) -> Row {
 }
 
 async fn refuses(layer: &ReadinessLayer) -> bool {
-    let service = layer.layer(service_fn(|_: Request<()>| async {
+    let service = layer.layer(service_fn(|_: Request<String>| async {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
-    let response = service.oneshot(Request::new(())).await.unwrap();
+    let response = service.oneshot(Request::new(String::new())).await.unwrap();
     response.extensions().get::<Refusal>().is_some()
 }
 

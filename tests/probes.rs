@@ -50,14 +50,17 @@ impl Demo {
     }
 
     async fn get(&self, detail: Detail, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         read(self.probes(detail).oneshot(request).await.unwrap()).await
     }
 
     async fn json(&self, detail: Detail, path: &str) -> Value {
         let request = Request::get(path).header(header::ACCEPT, "application/json");
         let probes = self.probes(detail);
-        let response = probes.oneshot(request.body(()).unwrap()).await.unwrap();
+        let response = probes
+            .oneshot(request.body(String::new()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
         serde_json::from_str(&read(response).await.1).unwrap()
     }
@@ -92,7 +95,7 @@ async fn what_only_a_restart_mends_is_blamed_first() {
     let [storage, worker] = ["storage", "worker"].map(|name| readiness.reporter(name).unwrap());
     storage.failing("no answer");
     worker.dead("panicked");
-    let request = Request::get("/readyz").body(()).unwrap();
+    let request = Request::get("/readyz").body(String::new()).unwrap();
     let probes = Probes::new(&readiness).detail(Detail::Names);
     let (_, body) = read(probes.oneshot(request).await.unwrap()).await;
     assert_eq!(body, "not ready: worker dead, storage failing\n");
@@ -270,7 +273,7 @@ async fn an_unclaimed_subsystem_shows_as_such_and_so_does_a_dropped_reporter() {
         .unwrap();
     let probes = Probes::new(&readiness).detail(Detail::Full);
     let get = async || {
-        let request = Request::get("/readyz?verbose").body(()).unwrap();
+        let request = Request::get("/readyz?verbose").body(String::new()).unwrap();
         read(probes.clone().oneshot(request).await.unwrap()).await
     };
     assert_eq!(
@@ -293,7 +296,7 @@ async fn a_long_list_of_culprits_is_cut() {
         builder.subsystem(Subsystem::new(format!("s{index}")))
     });
     let readiness = builder.build().unwrap();
-    let request = Request::get("/readyz").body(()).unwrap();
+    let request = Request::get("/readyz").body(String::new()).unwrap();
     let probes = Probes::new(&readiness).detail(Detail::Names);
     let (_, body) = read(probes.oneshot(request).await.unwrap()).await;
     assert!(body.ends_with("s7 starting, 12 more\n"), "{body}");
@@ -414,7 +417,7 @@ async fn a_malformed_query_is_400_with_the_cause_in_one_line() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_is_over_as_soon_as_it_is_green() {
     let demo = demo();
-    let request = || Request::get("/readyz?wait=5").body(()).unwrap();
+    let request = || Request::get("/readyz?wait=5").body(String::new()).unwrap();
     let mut probes = demo.probes(Detail::Names);
     let mut waiting = task::spawn(probes.call(request()));
     assert_pending!(waiting.poll());
@@ -434,7 +437,7 @@ async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
     let demo = demo();
     let mut probes = demo.probes(Detail::Names);
     let mut call = |path: &str| {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         task::spawn(probes.call(request))
     };
     let mut waiting = call("/startupz?wait=5");
@@ -458,7 +461,9 @@ async fn a_wait_for_a_subsystem_that_retires_ends() {
     let demo = demo();
     let late = demo.readiness.add(Subsystem::new("late")).unwrap();
     let mut probes = demo.probes(Detail::Names);
-    let request = Request::get("/readyz/late?wait=60").body(()).unwrap();
+    let request = Request::get("/readyz/late?wait=60")
+        .body(String::new())
+        .unwrap();
     let mut waiting = task::spawn(probes.call(request));
     assert_pending!(waiting.poll());
     late.retire();
@@ -471,7 +476,9 @@ async fn only_so_many_waits_are_waited_for() {
     let demo = demo();
     let mut probes = demo.probes(Detail::Names);
     let mut call = || {
-        let request = Request::head("/readyz?wait=60").body(()).unwrap();
+        let request = Request::head("/readyz?wait=60")
+            .body(String::new())
+            .unwrap();
         task::spawn(probes.call(request))
     };
     let mut waiting: Vec<_> = (0..256).map(|_| call()).collect();
@@ -484,7 +491,7 @@ async fn only_so_many_waits_are_waited_for() {
 #[test]
 fn without_a_runtime_a_wait_is_answered_at_once() {
     let demo = demo();
-    let request = Request::get("/readyz?wait=60").body(()).unwrap();
+    let request = Request::get("/readyz?wait=60").body(String::new()).unwrap();
     let mut waiting = task::spawn(demo.probes(Detail::Names).call(request));
     let response = assert_ready_ok!(waiting.poll());
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -498,7 +505,10 @@ async fn head_has_no_body_and_other_methods_are_405() {
     let call = async |method, path: &str| {
         let request = Request::builder().method(method).uri(path);
         let probes = demo.probes(Detail::Full);
-        probes.oneshot(request.body(()).unwrap()).await.unwrap()
+        probes
+            .oneshot(request.body(String::new()).unwrap())
+            .await
+            .unwrap()
     };
     for (path, expected) in [
         ("/readyz?verbose", StatusCode::SERVICE_UNAVAILABLE),
@@ -525,7 +535,7 @@ async fn no_answer_is_cached_or_sniffed_and_what_is_no_probe_is_404() {
         ("/", StatusCode::NOT_FOUND),
         ("/readyzz", StatusCode::NOT_FOUND),
     ] {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         let response = demo.probes(Detail::None).oneshot(request).await.unwrap();
         assert_eq!(response.status(), status, "{path}");
         let headers = response.headers();
@@ -543,7 +553,7 @@ async fn load_balancers_that_understand_more_than_one_bit_get_more() {
         .envoy_headers()
         .not_found_while_draining();
     let get = async |path: &str| {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         probes.clone().oneshot(request).await.unwrap()
     };
     assert!(
@@ -636,7 +646,7 @@ async fn probes_move_and_go() {
         .unwrap()
         .without(Probe::Health);
     let status = async |path: &str| {
-        let request = Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(String::new()).unwrap();
         probes.clone().oneshot(request).await.unwrap().status()
     };
     assert_eq!(status("/internal/ready").await, StatusCode::OK);

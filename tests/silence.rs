@@ -227,7 +227,7 @@ async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
     let probes = Probes::new(&readiness).detail(Detail::Full);
     for _ in 0..4 {
         // Without a yield: nobody else runs.
-        let request = Request::get("/readyz").body(()).unwrap();
+        let request = Request::get("/readyz").body(String::new()).unwrap();
         probes
             .clone()
             .oneshot(request)
@@ -236,7 +236,7 @@ async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
             .unwrap();
         let _ = Box::pin(advance(TTL / 4)).as_mut().now_or_never();
     }
-    let request = Request::get("/readyz").body(()).unwrap();
+    let request = Request::get("/readyz").body(String::new()).unwrap();
     let response = probes.oneshot(request).now_or_never().unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(published(&readiness), State::Stale);
@@ -273,10 +273,10 @@ async fn the_time_of_who_is_added_where_there_is_no_runtime_is_kept_where_there_
         (readiness, policy)
     });
     let (_readiness, _policy) = added.join().unwrap();
-    let service = layer.layer(service_fn(|_: Request<()>| async {
+    let service = layer.layer(service_fn(|_: Request<String>| async {
         Ok::<_, Infallible>(Response::new(()))
     }));
-    let ask = || service.clone().oneshot(Request::new(()));
+    let ask = || service.clone().oneshot(Request::new(String::new()));
     assert_eq!(ask().await.unwrap().status(), StatusCode::OK);
     pass(TTL * 2).await;
     // Nobody but the gate has looked, and it does not look at the time.
@@ -497,7 +497,7 @@ fn reporters_beat_from_many_threads() {
 async fn answer(readiness: &Readiness, path: &str, accept: &str) -> String {
     let request = Request::get(path)
         .header("accept", accept)
-        .body(())
+        .body(String::new())
         .unwrap();
     let probes = Probes::new(readiness).detail(Detail::Full);
     let response = probes.oneshot(request).await.unwrap();

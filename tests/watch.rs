@@ -283,11 +283,14 @@ async fn the_watch_ends_with_the_registry() {
 
 /// Serves one request, which is answered with this status.
 async fn serve(layer: &ReadinessLayer, status: u16) -> u16 {
-    let service = service_fn(move |_: Request<()>| async move {
+    let service = service_fn(move |_: Request<String>| async move {
         let response = Response::builder().status(status);
         Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
     });
-    let response = layer.layer(service).oneshot(Request::new(())).await;
+    let response = layer
+        .layer(service)
+        .oneshot(Request::new(String::new()))
+        .await;
     response.unwrap().status().as_u16()
 }
 

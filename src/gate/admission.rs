@@ -32,14 +32,16 @@ where
     if observed.is_some() {
         return poll_observed(response, admission, in_flight, cx);
     }
-    if !admission.close {
-        return response.poll(cx).map_ok(|response| {
-            response.map(|body| ReadinessBody::inner(body, Passage::silent(in_flight.take())))
-        });
-    }
-    response.poll(cx).map_ok(|mut response| {
-        close_connection(response.status(), response.headers_mut());
-        response.map(|body| ReadinessBody::inner(body, Passage::silent(in_flight.take())))
+    response.poll(cx).map(|response| {
+        // Taken from a failure as well: a future that has ended and is kept
+        // counts no longer.
+        let passage = Passage::silent(in_flight.take());
+        response.map(|mut response| {
+            if admission.close {
+                close_connection(response.status(), response.headers_mut());
+            }
+            response.map(|body| ReadinessBody::inner(body, passage))
+        })
     })
 }
 

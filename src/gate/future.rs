@@ -8,6 +8,7 @@ use crate::{
     traffic::InFlight,
 };
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -105,6 +106,7 @@ where
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    B: Body + Send + 'static,
 {
     type Output = Result<Response<ReadinessBody<R>>, S::Error>;
 
@@ -124,6 +126,7 @@ where
 impl<S, B, R> Other<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    B: Body + Send + 'static,
 {
     // Out of the way of the admit path.
     #[cold]

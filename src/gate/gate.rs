@@ -10,6 +10,7 @@ use crate::{
     report::{Core, Scope},
     state::{OpenWord, PerReason, Phase, Reason, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlight, Shards},
+    unread::UnreadBodies,
 };
 use http::{Method, Request, header::UPGRADE};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(super) struct Policy {
     pub(super) exempt: Option<Predicate>,
     pub(super) retry_after: RetryAfter,
     pub(super) responder: Option<Responder>,
+    pub(super) unread: UnreadBodies,
     pub(super) closes_connections: bool,
     pub(super) counts_in_flight: bool,
     pub(super) observes: Option<Observes>,
@@ -58,6 +60,7 @@ impl Policy {
             exempt: None,
             retry_after: RetryAfter::default(),
             responder: None,
+            unread: UnreadBodies::default(),
             closes_connections: false,
             counts_in_flight: false,
             observes: None,

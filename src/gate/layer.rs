@@ -11,6 +11,7 @@ use crate::{
     report::{Readiness, Scope},
     state::Reason,
     traffic::ClassifyOutcome,
+    unread::UnreadBody,
 };
 use bytes::Bytes;
 use http::Response;
@@ -202,6 +203,12 @@ impl ReadinessLayer {
         + 'static,
     ) -> Self {
         self.policy(|policy| policy.responder = Some(Arc::new(responder)))
+    }
+
+    /// How far the body of an HTTP/1 request is read that is refused, or that
+    /// asks for a probe.
+    pub fn unread_body(self, bounds: UnreadBody) -> Self {
+        self.policy(|policy| policy.unread.bounds = bounds)
     }
 
     /// What the gates of this layer have refused and held so far.

@@ -55,13 +55,47 @@
 //! the reason, by which it can be told from the application's own 503, and one
 //! line of text. A gRPC call gets `UNAVAILABLE` in a trailers-only response,
 //! with the same delay as `grpc-retry-pushback-ms` (gRFC A6), which takes the
-//! place of the backoff of a client that retries. A
-//! refused request was never handled and its body never read, so a proxy may
-//! safely try it elsewhere.
+//! place of the backoff of a client that retries. The inner service never sees a
+//! refused request or its body, so a proxy may safely try it elsewhere.
 //!
 //! Layers outside find a [`Refusal`] in the response's extensions, and
 //! [`respond_with`](ReadinessLayer::respond_with) puts another response in its
 //! place.
+//!
+//! # The body of a refused request
+//!
+//! A server that answers a request while the client still sends its body, and
+//! then closes the connection, makes the kernel send RST: the client may lose
+//! the answer, and a client that keeps connections loses its next request (RFC
+//! 9112, section 9.6). So on HTTP/1 the layer reads the body of a request that it
+//! refuses, and drops it. The same holds for a request at a probe path, whatever
+//! its method, and for a request that was held or waited before it was refused.
+//!
+//! | the body | the answer | after the answer |
+//! |---|---|---|
+//! | none, or all of it has arrived | at once | the connection stays open |
+//! | ends while bytes flow: at most 300 ms apart, for 2 s, 64 MiB | when it has ended | the connection stays open |
+//! | goes on, or pauses for longer | at that bound, with `connection: close` | a task reads on: at most 5 s between bytes, 30 s in all |
+//! | announces more than 64 MiB | at once, with `connection: close` | the same |
+//! | waits for `100 Continue` | at once, with `connection: close`, and no 100 | the same |
+//!
+//! The body is held for another half a second once the task has met a bound,
+//! before hyper closes the connection. At most 1,024 bodies are read after their
+//! answers for one layer; one beyond that is dropped with its answer. All these
+//! bounds are [settable](ReadinessLayer::unread_body), and reading can be
+//! [turned off](UnreadBody::ignore). Requests without a body cost nothing more,
+//! and HTTP/2 is left alone, for there a stream ends without its connection.
+//!
+//! A body that is read is not [in flight](crate::Readiness::in_flight), before
+//! its answer or after, so it does not delay [`Closed`](crate::Phase::Closed). Its
+//! connection is open until the body ends. A server that waits for all of its
+//! connections, as axum's graceful shutdown does, may wait for that, for at most
+//! the 30 seconds; [`Readiness::run`](crate::Readiness::run) bounds it.
+//!
+//! Two things cannot be had. A client that sends its whole body before it reads
+//! loses the answer where the body takes longer than the bounds. And behind
+//! HAProxy, a client that asked for `100 Continue`, skips its body after the
+//! answer, and sends its next request on the same connection, loses that request.
 //!
 //! # Readiness drift
 //!
@@ -195,4 +229,7 @@ pub use self::{
     refusal::{Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
 };
-pub use crate::traffic::{Classified, ClassifyEnd, ClassifyOutcome, Drift};
+pub use crate::{
+    traffic::{Classified, ClassifyEnd, ClassifyOutcome, Drift},
+    unread::{UnreadBody, UnreadBodyError},
+};

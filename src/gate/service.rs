@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{probe::Answer, traffic::InFlight};
 use http::{Request, Response};
+use http_body::Body;
 use std::{
     fmt, mem,
     sync::Arc,
@@ -48,6 +49,7 @@ impl<S> ReadinessService<S> {
 impl<S, B, R> Service<Request<B>> for ReadinessService<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: Body + Send + 'static,
 {
     type Response = Response<ReadinessBody<R>>;
     type Error = S::Error;
@@ -187,11 +189,13 @@ impl<S> ReadinessService<S> {
     fn look<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
+        B: Body + Send + 'static,
     {
         self.gate.start_jobs();
         let probes = self.gate.probes.as_ref();
         if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
-            return ResponseFuture::answered(answer);
+            let unread = self.gate.policy.unread.take(request);
+            return ResponseFuture::answered(answer.after(unread));
         }
         if self.gate.is_open() {
             // It only began like a probe.
@@ -216,7 +220,9 @@ impl<S> ReadinessService<S> {
                 None => reason,
             },
         };
-        ResponseFuture::answered(Answer::Now(self.gate.refuse(reason, basis, head)))
+        let answer = Answer::Now(self.gate.refuse(reason, basis, head));
+        let unread = self.gate.policy.unread.take(request);
+        ResponseFuture::answered(answer.after(unread))
     }
 
     /// Puts a fresh clone in place of the inner service, and returns that.

@@ -4,8 +4,9 @@ use super::{
     head::RequestHead,
     queue::{Queue, Turned},
 };
-use crate::traffic::InFlight;
+use crate::{probe::ProbeResponse, traffic::InFlight};
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -14,6 +15,8 @@ use std::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
+
+const COMPLETED: &str = "`ResponseFuture` polled after completion";
 
 pin_project! {
     /// A request that could not be passed on at once.
@@ -38,6 +41,11 @@ pin_project! {
             in_flight: Option<InFlight>,
             turn: Option<OwnedSemaphorePermit>,
         },
+        // The answer waits for the body of the request.
+        Refused {
+            answer: Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>,
+        },
+        Ended,
     }
 }
 
@@ -56,57 +64,71 @@ where
 impl<S, B, R> Future for Waiting<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    B: Body + Send + 'static,
 {
     type Output = Result<Response<ReadinessBody<R>>, S::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let called = match self.as_mut().project() {
+            let next = match self.as_mut().project() {
                 WaitingProj::Queued { queue, call } => {
                     // As with every future, polling after the end is the
                     // caller's bug.
-                    let (inner, request) = call
-                        .as_mut()
-                        .expect("`ResponseFuture` polled after completion");
-                    let admission = match ready!(queue.poll(inner, request, cx)) {
-                        Ok(admission) => admission,
-                        Err(Turned::Failed(error)) => return Poll::Ready(Err(error)),
+                    let (inner, request) = call.as_mut().expect(COMPLETED);
+                    let turned = ready!(queue.poll(inner, request, cx));
+                    let (mut inner, mut request) = call.take().expect(COMPLETED);
+                    match turned {
+                        Ok(admission) => {
+                            let in_flight = queue.take_in_flight();
+                            let turn = queue.take_turn();
+                            queue
+                                .gate()
+                                .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                            Self::Called {
+                                response: inner.call(request),
+                                admission,
+                                in_flight,
+                                turn,
+                            }
+                        }
+                        Err(Turned::Failed(error)) => {
+                            self.set(Self::Ended);
+                            return Poll::Ready(Err(error));
+                        }
                         Err(Turned::Away(reason, basis)) => {
-                            let head = RequestHead::from(&*request);
-                            let response = queue.gate().refuse(reason, basis, head);
-                            // What was waited for is not needed any more.
-                            *call = None;
-                            return Poll::Ready(Ok(response.map(ReadinessBody::own)));
+                            // It may have reserved something.
+                            drop(inner);
+                            let gate = queue.gate();
+                            let head = RequestHead::from(&request);
+                            let response = gate.refuse(reason, basis, head);
+                            let Some(unread) = gate.policy.unread.take(request) else {
+                                self.set(Self::Ended);
+                                return Poll::Ready(Ok(response.map(ReadinessBody::own)));
+                            };
+                            Self::Refused {
+                                answer: Box::pin(unread.settle(response)),
+                            }
                         }
-                    };
-                    let in_flight = queue.take_in_flight();
-                    let turn = queue.take_turn();
-                    call.take().map(|(mut inner, mut request)| {
-                        queue
-                            .gate()
-                            .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
-                        Self::Called {
-                            response: inner.call(request),
-                            admission,
-                            in_flight,
-                            turn,
-                        }
-                    })
+                    }
                 }
                 WaitingProj::Called {
                     response,
                     admission,
                     in_flight,
-                    turn,
+                    ..
                 } => {
                     let response = ready!(poll_inner(response, *admission, in_flight, cx));
-                    *turn = None;
+                    self.set(Self::Ended);
                     return Poll::Ready(response);
                 }
+                WaitingProj::Refused { answer } => {
+                    let response = ready!(answer.as_mut().poll(cx));
+                    self.set(Self::Ended);
+                    return Poll::Ready(Ok(response.map(ReadinessBody::own)));
+                }
+                WaitingProj::Ended => panic!("{COMPLETED}"),
             };
-            if let Some(called) = called {
-                self.set(called);
-            }
+            self.set(next);
         }
     }
 }

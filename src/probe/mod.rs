@@ -19,7 +19,7 @@
 //!     .build()?;
 //! let probes = Probes::new(&readiness).detail(Detail::Full);
 //!
-//! let request = http::Request::get("/readyz").body(())?;
+//! let request = http::Request::get("/readyz").body(String::new())?;
 //! let response = probes.oneshot(request).await?;
 //! assert_eq!(response.status(), 503);
 //! # Ok(())

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     report::{Core, Readiness},
     state::{Condition, Data, Phase, ScopeId, Verdict},
+    unread::{Unread, UnreadBodies, UnreadBody},
 };
 use bytes::Bytes;
 use http::{
@@ -47,6 +48,7 @@ struct Config {
     envoy_headers: bool,
     gone_while_draining: bool,
     waiting: Arc<AtomicUsize>,
+    unread: UnreadBodies,
 }
 
 impl Probes {
@@ -59,6 +61,7 @@ impl Probes {
             envoy_headers: false,
             gone_while_draining: false,
             waiting: Arc::default(),
+            unread: UnreadBodies::default(),
         }))
     }
 
@@ -120,6 +123,14 @@ impl Probes {
         self
     }
 
+    /// How far the body of an HTTP/1 request is read, where the probes are a
+    /// service of their own. A layer has [its
+    /// own](crate::ReadinessLayer::unread_body) bounds.
+    pub fn unread_body(mut self, bounds: UnreadBody) -> Self {
+        self.config().unread.bounds = bounds;
+        self
+    }
+
     /// The paths at which probes answer.
     pub fn paths(&self) -> impl Iterator<Item = (&str, Probe)> {
         self.0.routes.paths()
@@ -170,6 +181,19 @@ pub(crate) enum Answer {
     Later(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
 }
 
+impl Answer {
+    /// The same answer, once nothing of the request's body makes it wait.
+    pub(crate) fn after(self, unread: Option<Unread>) -> Self {
+        let Some(unread) = unread else {
+            return self;
+        };
+        Self::Later(match self {
+            Self::Now(response) => Box::pin(unread.settle(response)),
+            Self::Later(response) => Box::pin(async { unread.settle(response.await).await }),
+        })
+    }
+}
+
 impl Probes {
     /// Whether `path` may be a probe's. Nearly every other path is told from
     /// one by this.
@@ -181,6 +205,14 @@ impl Probes {
     /// Starts what could not start where there was no runtime.
     pub(super) fn start_jobs(&self) {
         self.0.readiness.core().jobs().start();
+    }
+
+    /// The body of a request that is going to be answered.
+    pub(super) fn unread<B>(&self, request: Request<B>) -> Option<Unread>
+    where
+        B: Body + Send + 'static,
+    {
+        self.0.unread.take(request)
     }
 
     /// The answer to `request`, or `None` if it is not for a probe.

@@ -1,6 +1,7 @@
 use super::probes::{Answer, ProbeResponse, Probes};
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use std::{
     convert::Infallible,
@@ -13,7 +14,10 @@ use tower_service::Service;
 
 /// Serves the probes by themselves, on a port of their own. Whatever is not a
 /// probe is 404.
-impl<B> Service<Request<B>> for Probes {
+impl<B> Service<Request<B>> for Probes
+where
+    B: Body + Send + 'static,
+{
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = ProbeFuture;
@@ -24,7 +28,8 @@ impl<B> Service<Request<B>> for Probes {
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
         self.start_jobs();
-        ProbeFuture(match self.answer_or_not_found(&request) {
+        let answer = self.answer_or_not_found(&request);
+        ProbeFuture(match answer.after(self.unread(request)) {
             Answer::Now(response) => State::Now(Some(Box::new(response))),
             Answer::Later(response) => State::Later(response),
         })

@@ -1,0 +1,90 @@
+use super::{
+    bounds::{Bounds, UnreadBody},
+    linger::{Places, linger},
+    reader::{Limits, Reader, Stop},
+};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT},
+};
+use http_body::Body;
+
+/// The bounds for the unread bodies of a layer, and its count of those that are
+/// read after their answers.
+#[derive(Clone, Default)]
+pub(crate) struct UnreadBodies {
+    pub(crate) bounds: UnreadBody,
+    places: Places,
+}
+
+/// A body that has not ended, of a request that is going to be answered.
+pub(crate) struct Unread {
+    reader: Reader,
+    bounds: Bounds,
+    places: Places,
+    /// The answer is not to wait for the body.
+    answer_first: bool,
+}
+
+impl UnreadBodies {
+    /// The body of a request that is going to be answered without it, or `None`
+    /// if the body does not matter to the connection.
+    pub(crate) fn take<B>(&self, request: Request<B>) -> Option<Unread>
+    where
+        B: Body + Send + 'static,
+    {
+        let bounds = self.bounds.0?;
+        let is_http1 = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
+        if !is_http1 || request.body().is_end_stream() {
+            return None;
+        }
+        // To ask for the body would send the client what it waits for before it
+        // sends the body: 100 (RFC 9110, section 10.1.1).
+        let answer_first =
+            expects_continue(&request) || request.body().size_hint().lower() > bounds.drain_bytes;
+        Some(Unread {
+            reader: Reader::new(request.into_body()),
+            bounds,
+            places: self.places.clone(),
+            answer_first,
+        })
+    }
+}
+
+impl Unread {
+    /// Reads the body as far as the answer may wait for it, and returns the
+    /// answer. `connection: close` is added unless the body has ended.
+    pub(crate) async fn settle<R>(mut self, mut response: Response<R>) -> Response<R> {
+        let stop = if self.answer_first {
+            Stop::Bound
+        } else {
+            let limits = Limits {
+                silence: self.bounds.drain_silence,
+                time: self.bounds.drain_time,
+                bytes: self.bounds.drain_bytes,
+            };
+            self.reader.read(limits).await
+        };
+        if stop != Stop::Ended {
+            announce_close(response.status(), response.headers_mut());
+        }
+        if stop == Stop::Bound {
+            linger(self.reader, self.bounds, &self.places);
+        }
+        response
+    }
+}
+
+fn expects_continue<B>(request: &Request<B>) -> bool {
+    let expect = request.headers().get(EXPECT);
+    request.version() == Version::HTTP_11
+        && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Adds `close` to the options of the connection. Options that a responder has
+/// set stay: `close` overrides them (RFC 9112, section 9.3).
+fn announce_close(status: StatusCode, headers: &mut HeaderMap) {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.append(CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,63 @@
+use super::{
+    bounds::Bounds,
+    reader::{Limits, Reader, Stop, timer_at},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{runtime::Handle, time::Instant};
+
+/// How long a body is held after a bound was reached, before it is dropped and
+/// hyper closes the connection. nginx takes a reset that comes sooner for a
+/// failure of the server, and node for a failed write.
+const HOLD: Duration = Duration::from_millis(500);
+
+/// How many bodies linger.
+#[derive(Clone, Default)]
+pub(super) struct Places(Arc<AtomicUsize>);
+
+struct Place(Arc<AtomicUsize>);
+
+impl Places {
+    fn take(&self, max: usize) -> Option<Place> {
+        let take = |taken| (taken < max).then_some(taken + 1);
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.ok().map(|_| Place(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads a body after its answer, in a task of its own. Without a runtime or a
+/// place, the body is dropped.
+pub(super) fn linger(mut reader: Reader, bounds: Bounds, places: &Places) {
+    let Ok(runtime) = Handle::try_current() else {
+        return;
+    };
+    let Some(place) = places.take(bounds.max_lingering) else {
+        return;
+    };
+    let limits = Limits {
+        silence: bounds.linger_silence,
+        time: bounds.linger_time,
+        bytes: u64::MAX,
+    };
+    runtime.spawn(async move {
+        if reader.read(limits).await == Stop::Bound {
+            if let Some(hold) = timer_at(Instant::now() + HOLD) {
+                hold.await;
+            }
+        }
+        drop((reader, place));
+    });
+}

@@ -1,0 +1,24 @@
+//! The unread body of a request that is answered without its handler, on
+//! HTTP/1.
+//!
+//! A server that answers a request and closes the connection while bytes of the
+//! body are unread makes the kernel send RST, which can destroy the answer at
+//! the client (RFC 9112, section 9.6). A client that was not told that the
+//! connection closes also loses the next request that it sends there. So the
+//! body is read and dropped in two phases:
+//!
+//! 1. `Unread::settle`, before the answer: reads while bytes arrive, bounded.
+//!    Only a body that has ended leaves the connection open.
+//! 2. `linger`, after the answer with `connection: close`: a task reads on,
+//!    bounded, because hyper reads a body only while it is polled.
+//!
+//! HTTP/2 needs neither: hyper resets the stream alone, with `NO_ERROR` (RFC
+//! 9113, section 8.1).
+
+mod bounds;
+mod drain;
+mod linger;
+mod reader;
+
+pub use self::bounds::{UnreadBody, UnreadBodyError};
+pub(crate) use self::drain::{Unread, UnreadBodies};

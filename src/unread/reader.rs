@@ -1,0 +1,182 @@
+use bytes::Buf;
+use http_body::Body;
+use std::{
+    future::{Future, poll_fn},
+    panic::catch_unwind,
+    pin::Pin,
+    sync::Mutex,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How many frames are read before other tasks get their turn.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// Why a reader stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The body has ended.
+    Ended,
+    /// The body failed: its client is gone, or sent what is not HTTP.
+    Broken,
+    /// A bound was reached.
+    Bound,
+}
+
+/// How far a reader reads.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) silence: Duration,
+    pub(super) time: Duration,
+    pub(super) bytes: u64,
+}
+
+/// Reads a body and drops what it reads.
+pub(super) struct Reader {
+    // The mutex is never locked. It makes the reader `Sync`, as the futures of
+    // probes are, whether or not the body is.
+    body: Mutex<Pin<Box<dyn Frames + Send>>>,
+}
+
+impl Reader {
+    pub(super) fn new(body: impl Body + Send + 'static) -> Self {
+        let body: Pin<Box<dyn Frames + Send>> = Box::pin(body);
+        Self {
+            body: Mutex::new(body),
+        }
+    }
+
+    /// Reads until the body ends or a bound is reached.
+    pub(super) async fn read(&mut self, limits: Limits) -> Stop {
+        let mut bytes_left = limits.bytes;
+        let mut clock = Clock::new(limits);
+        poll_fn(|cx| {
+            for _ in 0..FRAMES_AT_ONCE {
+                let length = match self.body().poll_length(cx) {
+                    Poll::Ready(Some(Ok(length))) => length,
+                    Poll::Ready(Some(Err(Failed))) => return Poll::Ready(Stop::Broken),
+                    Poll::Ready(None) => return Poll::Ready(Stop::Ended),
+                    Poll::Pending => return clock.poll(cx).map(|()| Stop::Bound),
+                };
+                match bytes_left.checked_sub(length) {
+                    Some(left) => bytes_left = left,
+                    None => return Poll::Ready(Stop::Bound),
+                }
+                clock.heard();
+            }
+            if clock.is_over() {
+                return Poll::Ready(Stop::Bound);
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn body(&mut self) -> Pin<&mut (dyn Frames + Send)> {
+        let body = self.body.get_mut();
+        body.unwrap_or_else(std::sync::PoisonError::into_inner)
+            .as_mut()
+    }
+}
+
+/// The time that a reader has.
+struct Clock {
+    silence: Duration,
+    end: Instant,
+    /// When the silence since the last frame is too long. `None` after a frame,
+    /// until the body is pending.
+    quiet_until: Option<Instant>,
+    has_waited: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn new(limits: Limits) -> Self {
+        Self {
+            silence: limits.silence,
+            end: Instant::now() + limits.time,
+            quiet_until: None,
+            has_waited: false,
+            timer: None,
+        }
+    }
+
+    fn heard(&mut self) {
+        self.quiet_until = None;
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    /// The body is pending. Completes when it is not to be waited for.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = match self.quiet_until {
+            Some(deadline) => deadline,
+            None => {
+                let deadline = self.end.min(Instant::now() + self.silence);
+                *self.quiet_until.insert(deadline)
+            }
+        };
+        if !self.has_waited && tokio::runtime::Handle::try_current().is_ok() {
+            // hyper reads the first bytes of a body only after it was asked for
+            // them, and has most bodies then. Those need no timer.
+            self.has_waited = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            timer => match timer_at(deadline) {
+                Some(new) => timer.insert(new),
+                None => return Poll::Ready(()),
+            },
+        };
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            // Frames move the deadline more often than a timer is worth moving.
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
+
+/// A timer, or `None` where there is no runtime or its timers are not enabled.
+/// tokio tells the latter by a panic alone.
+pub(super) fn timer_at(deadline: Instant) -> Option<Pin<Box<Sleep>>> {
+    tokio::runtime::Handle::try_current().ok()?;
+    catch_unwind(|| Box::pin(sleep_until(deadline))).ok()
+}
+
+/// A body without its types.
+trait Frames {
+    /// The length of the next frame, or `None` at the end.
+    fn poll_length(self: Pin<&mut Self>, cx: &mut Context<'_>)
+    -> Poll<Option<Result<u64, Failed>>>;
+}
+
+struct Failed;
+
+impl<B: Body> Frames for B {
+    fn poll_length(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<u64, Failed>>> {
+        // A body that has told its end need not be polled for it.
+        if self.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        self.poll_frame(cx).map(|frame| {
+            let frame = frame?;
+            let length = |frame: http_body::Frame<B::Data>| {
+                let data = frame.data_ref();
+                data.map_or(0, |data| data.remaining() as u64)
+            };
+            Some(frame.map(length).map_err(|_| Failed))
+        })
+    }
+}
