@@ -70,7 +70,7 @@ async fn a_refusal_says_what_a_client_a_proxy_and_an_outer_layer_need() {
     let seconds: u64 = seconds.parse().unwrap();
     assert!((1..=5).contains(&seconds));
 
-    let refusal = *response.extensions().get::<Refusal>().unwrap();
+    let refusal = response.extensions().get::<Refusal>().unwrap();
     assert_eq!(refusal.reason(), Reason::Starting);
     assert_eq!(refusal.retry_after(), Some(Duration::from_secs(seconds)));
     assert_eq!(refusal.version(), readiness.snapshot().version());
@@ -605,12 +605,20 @@ async fn a_dry_run_refuses_nothing_and_counts_what_it_would_have() {
         .failing(Action::hold(Duration::from_secs(1)).unwrap())
         .dry_run();
     assert_eq!(refusal(&layer), None);
-    assert_eq!(layer.counts().refused(Reason::Starting), 1);
+    let counts = layer.counts();
+    assert_eq!(counts.dry_run_refused(Reason::Starting), 1);
+    assert_eq!(readiness.dry_run_refused(Reason::Starting), 1);
     storage.ready();
     storage.failing("gone");
     assert_eq!(refusal(&layer), None);
-    assert_eq!(layer.counts().held(Reason::Failing), 1);
-    assert_eq!(layer.counts().waiting(Reason::Failing), 0);
+    assert_eq!(counts.dry_run_held(Reason::Failing), 1);
+    assert_eq!(counts.waiting(Reason::Failing), 0);
+
+    // What really happened is counted apart.
+    for reason in [Reason::Starting, Reason::Failing] {
+        assert_eq!((counts.refused(reason), counts.held(reason)), (0, 0));
+        assert_eq!(readiness.refused(reason), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -620,8 +628,32 @@ async fn a_dry_run_waits_for_a_saturated_service_and_counts_when_it_would_not_ha
     assert_pending!(request.poll());
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_pending!(request.poll());
-    assert_eq!(test.layer.counts().refused(Reason::Saturated), 1);
-    assert_eq!(test.layer.counts().waiting(Reason::Saturated), 0);
+    let counts = test.layer.counts();
+    assert_eq!(counts.dry_run_refused(Reason::Saturated), 1);
+    assert_eq!(counts.refused(Reason::Saturated), 0);
+    assert_eq!(counts.waiting(Reason::Saturated), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_scope_of_its_gate() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["index"])
+        .build()
+        .unwrap();
+    let search = readiness.scope("search").unwrap();
+    let scope = async |layer: ReadinessLayer| {
+        let response = layer.layer(echo()).oneshot(get("/")).await.unwrap();
+        let refusal = response.extensions().get::<Refusal>().unwrap();
+        refusal.scope().map(ToOwned::to_owned)
+    };
+    assert_eq!(
+        scope(ReadinessLayer::gate(&search)).await.as_deref(),
+        Some("search")
+    );
+    assert_eq!(scope(ReadinessLayer::new(&readiness)).await, None);
+    assert_eq!(scope(ReadinessLayer::gate(&readiness)).await, None);
 }
 
 #[tokio::test]

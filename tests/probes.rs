@@ -1,13 +1,14 @@
 //! What probes answer, word for word.
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_readiness::{
-    Phase, Readiness, Reporter, Subsystem,
+    Phase, Readiness, ReadinessLayer, Reason, Reporter, Scope, Subsystem,
     probe::{Detail, PathError, Probe, Probes},
 };
 
@@ -249,7 +250,7 @@ async fn verbose_has_a_line_for_each_subsystem_and_scope() {
              [-]database failing (shared)\n\
              [+]index ready (optional)\n\
              [-]late starting (required, pending)\n\
-             [-]search starting (scope)\n\
+             [-]search starting (scope): database failing\n\
              not ready: database failing\n")
     );
     assert_eq!(
@@ -259,7 +260,7 @@ async fn verbose_has_a_line_for_each_subsystem_and_scope() {
              [-]database failing (shared) for 1m: connection refused\n\
              [+]index ready (optional) for 1m documents=12\n\
              [-]late starting (required, pending) for 1m\n\
-             [-]search starting (scope)\n\
+             [-]search starting (scope): database failing (connection refused)\n\
              not ready: database failing (connection refused)\n"
         )
     );
@@ -303,6 +304,104 @@ async fn a_long_list_of_culprits_is_cut() {
 }
 
 // === scopes and subsystems ===
+
+#[tokio::test]
+async fn a_scope_names_the_members_that_are_the_cause() {
+    let demo = Demo::all_ready();
+    let line = async |detail| {
+        let (_, body) = demo.get(detail, "/readyz?verbose").await;
+        let line = body.lines().find(|line| line[3..].starts_with("search"));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(line(Detail::Full).await, "[+]search ready (scope)");
+    demo.index.degraded("rebuilding");
+    assert_eq!(
+        line(Detail::Full).await,
+        "[+]search degraded (scope): index degraded (rebuilding)"
+    );
+    demo.database.failing("connection refused");
+    assert_eq!(
+        line(Detail::Full).await,
+        "[-]search failing (scope): database failing (connection refused)"
+    );
+    assert_eq!(
+        line(Detail::Names).await,
+        "[-]search failing (scope): database failing"
+    );
+    // It is no member, but as it is vital nothing is ready without it.
+    demo.storage.dead("disk gone");
+    assert_eq!(
+        line(Detail::Names).await,
+        "[-]search failing (scope): database failing"
+    );
+}
+
+#[tokio::test]
+async fn status_says_which_gate_refused_and_what_a_dry_run_would_have() {
+    let demo = demo();
+    let search = demo.readiness.scope("search").unwrap();
+    let process = ReadinessLayer::new(&demo.readiness);
+    let gate = ReadinessLayer::gate(&search);
+    let ask = async |layer: &ReadinessLayer, times| {
+        for _ in 0..times {
+            let inner = service_fn(async |_: Request<Empty<Bytes>>| {
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            });
+            let request = Request::get("/").body(Empty::new()).unwrap();
+            layer.layer(inner).oneshot(request).await.unwrap();
+        }
+    };
+    let counts = async || {
+        let (_, body) = demo.get(Detail::Names, "/statusz").await;
+        let counts = body.lines().filter(|line| line.contains("refused"));
+        counts.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(counts().await, [""; 0]);
+
+    ask(&process, 1).await;
+    ask(&gate, 2).await;
+    ask(&gate.clone().dry_run(), 4).await;
+    demo.readiness.advance(Phase::Closed);
+    ask(&gate, 8).await;
+    ask(&process.clone().dry_run(), 16).await;
+    assert_eq!(
+        counts().await,
+        [
+            "[-]search starting (scope): index starting, database starting; \
+             refused 8 closed, 2 starting; a dry run would have refused 4 starting",
+            "refused: 8 closed, 3 starting",
+            "a dry run would have refused: 16 closed, 4 starting",
+        ]
+    );
+    let status = demo.json(Detail::Names, "/statusz").await;
+    let traffic = &status["traffic"];
+    assert_eq!(traffic["refused"], json!({"closed": 8, "starting": 3}));
+    assert_eq!(
+        traffic["dry_run_refused"],
+        json!({"closed": 16, "starting": 4})
+    );
+    let search_status = &status["scopes"][0];
+    assert_eq!(
+        search_status["refused"],
+        json!({"closed": 8, "starting": 2})
+    );
+    assert_eq!(search_status["dry_run_refused"], json!({"starting": 4}));
+
+    let process = Scope::from(&demo.readiness);
+    for (reason, of_search, of_process, of_all) in [
+        (Reason::Starting, (2, 4), (1, 0), (3, 4)),
+        (Reason::Closed, (8, 0), (0, 16), (8, 16)),
+    ] {
+        let of = |scope: &Scope| (scope.refused(reason), scope.dry_run_refused(reason));
+        assert_eq!(of(&search), of_search, "{reason}");
+        assert_eq!(of(&process), of_process, "{reason}");
+        let all = &demo.readiness;
+        assert_eq!((all.refused(reason), all.dry_run_refused(reason)), of_all);
+    }
+    // Probes are asked far too often for it.
+    let (_, body) = demo.get(Detail::Names, "/readyz?verbose").await;
+    assert!(!body.contains("refused"), "{body}");
+}
 
 #[tokio::test]
 async fn a_scope_and_a_subsystem_have_an_answer_of_their_own() {
@@ -613,7 +712,10 @@ async fn json_tells_the_same_at_each_level() {
                 {"name": "database", "role": "shared", "vital": false, "pending": false, "state": "failing"},
                 {"name": "index", "role": "optional", "vital": false, "pending": false, "state": "starting"},
             ],
-            "scopes": [{"name": "search", "condition": "starting", "ready": false}],
+            "scopes": [{
+                "name": "search", "condition": "starting", "ready": false,
+                "because_of": ["index", "database"],
+            }],
             "excluded": ["index"],
             "unknown": ["nobody"],
         })

@@ -13,7 +13,8 @@ use std::{
 /// What the gates of a layer have refused and held so far; see
 /// [`ReadinessLayer::counts`](crate::ReadinessLayer::counts).
 ///
-/// In a [dry run](crate::ReadinessLayer::dry_run), what they would have.
+/// What a [dry run](crate::ReadinessLayer::dry_run) would have refused and held
+/// is counted apart.
 #[derive(Clone, Default)]
 pub struct GateCounts(Arc<PerReason<Count>>);
 
@@ -21,6 +22,8 @@ pub struct GateCounts(Arc<PerReason<Count>>);
 struct Count {
     refused: AtomicU64,
     held: AtomicU64,
+    dry_run_refused: AtomicU64,
+    dry_run_held: AtomicU64,
     waiting: AtomicUsize,
 }
 
@@ -35,6 +38,18 @@ impl GateCounts {
         self.of(reason).held.load(Ordering::Relaxed)
     }
 
+    /// How many requests would have been refused for this reason, were it not
+    /// for the [dry run](crate::ReadinessLayer::dry_run).
+    pub fn dry_run_refused(&self, reason: Reason) -> u64 {
+        self.of(reason).dry_run_refused.load(Ordering::Relaxed)
+    }
+
+    /// How many requests would have been held for this reason, were it not for
+    /// the [dry run](crate::ReadinessLayer::dry_run).
+    pub fn dry_run_held(&self, reason: Reason) -> u64 {
+        self.of(reason).dry_run_held.load(Ordering::Relaxed)
+    }
+
     /// How many requests are being held for this reason now.
     pub fn waiting(&self, reason: Reason) -> usize {
         self.of(reason).waiting.load(Ordering::Relaxed)
@@ -44,12 +59,24 @@ impl GateCounts {
         &self.0[reason]
     }
 
-    pub(super) fn count_refused(&self, reason: Reason) {
-        self.of(reason).refused.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_refused(&self, reason: Reason, dry_run: bool) {
+        let counts = self.of(reason);
+        let count = if dry_run {
+            &counts.dry_run_refused
+        } else {
+            &counts.refused
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_held(&self, reason: Reason) {
-        self.of(reason).held.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_held(&self, reason: Reason, dry_run: bool) {
+        let counts = self.of(reason);
+        let count = if dry_run {
+            &counts.dry_run_held
+        } else {
+            &counts.held
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes one of `room` places to wait in, if one is free.

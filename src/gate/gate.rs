@@ -71,6 +71,8 @@ impl Policy {
 /// What all services of a layer share.
 pub(super) struct Gate {
     pub(super) scope: Scope,
+    /// `None` for the process as a whole.
+    scope_name: Option<Arc<str>>,
     /// The same as `scope` leads to, one step closer.
     core: Arc<Core>,
     id: ScopeId,
@@ -124,7 +126,9 @@ impl Gate {
             core.observe(id, policy.counts_in_flight, classifier)
         });
         core.jobs().start();
+        let scope_name = core.look(|data| data.scope_name(id).cloned());
         Self {
+            scope_name,
             open: core.open_word(id),
             core,
             id,
@@ -278,12 +282,23 @@ impl Gate {
         match decision {
             Decision::Admit(_) => {}
             Decision::Refuse(reason) => self.count_refused(reason, head),
-            Decision::Hold(reason, _) => self.counts.count_held(reason),
+            Decision::Hold(reason, _) => self.count_held(reason),
         }
     }
 
+    pub(super) fn count_held(&self, reason: Reason) {
+        self.counts.count_held(reason, self.policy.dry_run);
+    }
+
     pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
-        self.counts.count_refused(reason);
+        self.counts.count_refused(reason, self.policy.dry_run);
+        let traffic = self.core.traffic();
+        let refused = if self.policy.dry_run {
+            &traffic.dry_run_refused
+        } else {
+            &traffic.refused
+        };
+        refused.count(self.id, reason);
         #[cfg(feature = "tracing")]
         tracing::debug!(
             %reason,
@@ -304,8 +319,12 @@ impl Gate {
         head: RequestHead<'_>,
     ) -> ProbeResponse {
         self.count_refused(reason, head);
-        self.core.traffic().refused.count(reason);
-        let refusal = Refusal::new(reason, self.policy.retry_after.pick(), basis.version);
+        let refusal = Refusal {
+            reason,
+            scope: self.scope_name.clone(),
+            retry_after: self.policy.retry_after.pick(),
+            version: basis.version,
+        };
         let leaving = basis.verdict.phase() >= Phase::Draining;
         refusal::respond(refusal, head, leaving, self.policy.responder.as_ref())
     }

@@ -118,8 +118,9 @@ impl ReadinessLayer {
 
     // === the rest ===
 
-    /// Refuses and holds nothing, but counts what it would have, and logs it as
-    /// a refusal (at debug level, with `dry_run`).
+    /// Refuses and holds nothing, but counts what it would have
+    /// ([`Readiness::dry_run_refused`], [`GateCounts::dry_run_refused`]), and logs
+    /// it as a refusal (at debug level, with `dry_run`).
     pub fn dry_run(self) -> Self {
         self.policy(|policy| policy.dry_run = true)
     }

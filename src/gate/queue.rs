@@ -197,7 +197,7 @@ impl Queue {
             if self.place.is_none() {
                 return false;
             }
-            self.gate.counts.count_held(reason);
+            self.gate.count_held(reason);
         }
         let deadline = self.since + hold.max_wait;
         let changed = Arc::clone(&self.gate).changed(basis.verdict, deadline);
@@ -260,7 +260,7 @@ impl Queue {
             Action::Hold(hold) => {
                 self.place = gate.wait(Reason::Saturated, hold);
                 if self.place.is_some() {
-                    gate.counts.count_held(Reason::Saturated);
+                    gate.count_held(Reason::Saturated);
                     return Some(if has_runtime() {
                         Patience::Until(Box::pin(sleep(hold.max_wait)))
                     } else {

@@ -18,25 +18,24 @@ pub(super) const MARKER: HeaderName = HeaderName::from_static("x-readiness");
 
 /// A request that a gate refused, in the extensions of the response: for
 /// layers outside of the gate, and for the responder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    reason: Reason,
-    retry_after: Option<Duration>,
-    version: u64,
+    pub(super) reason: Reason,
+    pub(super) scope: Option<Arc<str>>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) version: u64,
 }
 
 impl Refusal {
-    pub(super) fn new(reason: Reason, retry_after: Option<Duration>, version: u64) -> Self {
-        Self {
-            reason,
-            retry_after,
-            version,
-        }
-    }
-
     /// Why.
     pub fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// The name of the scope whose gate it was, or `None` for the gate of the
+    /// process as a whole.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
     }
 
     /// When the client is asked to come back, in whole seconds.
@@ -127,9 +126,9 @@ pub(super) fn respond(
     responder: Option<&Responder>,
 ) -> ProbeResponse {
     let mut response = if head.is_grpc() {
-        grpc(refusal, head)
+        grpc(&refusal, head)
     } else {
-        http(refusal)
+        http(&refusal)
     };
     let headers = response.headers_mut();
     headers.insert(MARKER, HeaderValue::from_static(refusal.reason.as_str()));
@@ -152,7 +151,7 @@ pub(super) fn respond(
     }
 }
 
-fn http(refusal: Refusal) -> Response<Bytes> {
+fn http(refusal: &Refusal) -> Response<Bytes> {
     let body = Bytes::from_static(line(refusal.reason).as_bytes());
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -166,7 +165,7 @@ fn http(refusal: Refusal) -> Response<Bytes> {
 /// A gRPC client reads the status of a call and nothing else, and of HTTP 503
 /// makes what it likes. So: trailers-only, in a single header block, with
 /// `UNAVAILABLE` (gRPC over HTTP/2, "Responses").
-fn grpc(refusal: Refusal, head: RequestHead<'_>) -> Response<Bytes> {
+fn grpc(refusal: &Refusal, head: RequestHead<'_>) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     // The same subtype as the request's (`+proto`, `-web`), for a client that

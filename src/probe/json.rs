@@ -1,8 +1,8 @@
-use super::{
-    question::{Detail, Live, Question, Target},
-    route::Probe,
+use super::question::{Detail, Live, Question, Target, blamed_in};
+use crate::{
+    state::{self, Data, Reason, ScopeId, SubsystemView, Verdict},
+    traffic::Refused,
 };
-use crate::state::{self, Data, Reason, ScopeId, SubsystemView, Verdict};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -84,15 +84,28 @@ struct Scope<'a> {
     name: &'a str,
     condition: &'static str,
     ready: bool,
+    /// The members that are why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    because_of: Vec<&'a str>,
+    /// By the gates of this scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Counts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run_refused: Option<Counts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     drift: Option<Drift>,
 }
+
+/// By reason, without those that were none.
+type Counts = BTreeMap<&'static str, u64>;
 
 #[derive(Serialize)]
 struct Traffic {
     in_flight: Option<usize>,
     late_arrivals: u64,
-    refused: BTreeMap<&'static str, u64>,
+    /// By all gates.
+    refused: Counts,
+    dry_run_refused: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
     drift: Option<Drift>,
 }
@@ -165,14 +178,25 @@ fn names<'a>(
         scopes: scopes
             .iter()
             .enumerate()
-            .map(|(index, scope)| Scope {
-                name: &scope.name,
-                condition: scope.standing.verdict.condition().as_str(),
-                ready: scope.standing.verdict.is_ready(),
-                drift: drift(question, ScopeId::Named(index), live),
+            .map(|(index, scope)| {
+                let id = ScopeId::Named(index);
+                let traffic = live.traffic;
+                let counted = |refused: &Refused| {
+                    let counts = || counts(|reason| refused.of(id, reason));
+                    question.shows_counts().then(counts)
+                };
+                Scope {
+                    name: &scope.name,
+                    condition: scope.standing.verdict.condition().as_str(),
+                    ready: scope.standing.verdict.is_ready(),
+                    because_of: blamed_in(data, index).map(SubsystemView::name).collect(),
+                    refused: counted(&traffic.refused),
+                    dry_run_refused: counted(&traffic.dry_run_refused),
+                    drift: drift(question, id, live),
+                }
             })
             .collect(),
-        traffic: (question.probe == Probe::Status).then(|| Traffic {
+        traffic: question.shows_counts().then(|| Traffic {
             drift: drift(question, ScopeId::Process, live),
             ..traffic(live.traffic)
         }),
@@ -195,16 +219,18 @@ fn damped(damped: state::Damped<'_>, full: bool, now: Instant) -> Damped<'_> {
 }
 
 fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
-    let refused = Reason::ALL.map(|reason| (reason.as_str(), traffic.refused.of(reason)));
     Traffic {
         in_flight: traffic.flights.count(),
         late_arrivals: traffic.lame_duck.late_arrivals(),
-        refused: refused
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .collect(),
+        refused: counts(|reason| traffic.refused.total(reason)),
+        dry_run_refused: counts(|reason| traffic.dry_run_refused.total(reason)),
         drift: None,
     }
+}
+
+fn counts(of: impl Fn(Reason) -> u64) -> Counts {
+    let counts = Reason::ALL.map(|reason| (reason.as_str(), of(reason)));
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 fn drift(question: &Question, scope: ScopeId, live: Live<'_>) -> Option<Drift> {

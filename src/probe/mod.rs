@@ -41,7 +41,8 @@
 //! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down |
 //! | `?exclude=NAME` | the answer as if this subsystem were not there; repeatable; never changes what a gate does |
 //! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is |
-//! | `/statusz` as JSON | also what is [in flight](crate::Readiness::in_flight), [late arrivals](crate::Readiness::late_arrivals) what was [refused](crate::Readiness::refused), by reason, and [drift](crate::Readiness::drift) |
+//! | `/statusz` | also what was [refused](crate::Readiness::refused) by all gates and [by those of each scope](crate::Scope::refused), what a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
+//! | `/statusz` as JSON | also what is [in flight](crate::Readiness::in_flight) and [late arrivals](crate::Readiness::late_arrivals) |
 //!
 //! Name the method where a tool has its own mind about it: HAProxy's is
 //! `option httpchk GET /readyz`.

@@ -82,9 +82,13 @@ impl Question {
     /// How well the readiness of a scope has matched its traffic, if that is
     /// observed and asked for.
     pub(super) fn drift(&self, scope: ScopeId, live: Live<'_>) -> Option<Drift> {
-        let asked = self.probe == Probe::Status;
         let drift = || live.traffic.outcomes.drift(scope, live.now.into());
-        asked.then(drift).flatten()
+        self.shows_counts().then(drift).flatten()
+    }
+
+    /// Whether counts are asked for beside the verdict.
+    pub(super) fn shows_counts(&self) -> bool {
+        self.probe == Probe::Status
     }
 
     /// The answer in words.
@@ -116,21 +120,37 @@ impl Question {
         if self.query.excludes(view.name()) {
             return false;
         }
-        let on_process = view.effect_on_process();
         let effect = match self.target {
-            Target::Scope(ScopeId::Process) => on_process,
-            _ => Tally {
-                vital_dead: on_process.vital_dead,
-                ..view.effect_on_scope()
-            },
+            Target::Scope(ScopeId::Process) => view.effect_on_process(),
+            _ => effect_on_named(view),
         };
         match self.probe {
             Probe::Startup => !verdict.has_started() && effect.absent > 0,
             Probe::Liveness | Probe::Health => effect.vital_dead > 0,
-            Probe::Readiness | Probe::Status if verdict.is_ready() => effect.degraded > 0,
-            Probe::Readiness | Probe::Status => {
-                effect.absent + effect.awaited + effect.failing + effect.vital_dead > 0
-            }
+            Probe::Readiness | Probe::Status => blames_readiness(effect, verdict),
         }
+    }
+}
+
+/// The members of a named scope that are why its readiness is what it is.
+pub(super) fn blamed_in(data: &Data, scope: usize) -> impl Iterator<Item = &SubsystemView> {
+    let scope = ScopeId::Named(scope);
+    let verdict = data.verdict(scope);
+    let members = data.members(scope);
+    members.filter(move |view| blames_readiness(effect_on_named(view), verdict))
+}
+
+fn effect_on_named(view: &SubsystemView) -> Tally {
+    Tally {
+        vital_dead: view.effect_on_process().vital_dead,
+        ..view.effect_on_scope()
+    }
+}
+
+fn blames_readiness(effect: Tally, verdict: Verdict) -> bool {
+    if verdict.is_ready() {
+        effect.degraded > 0
+    } else {
+        effect.absent + effect.awaited + effect.failing + effect.vital_dead > 0
     }
 }

@@ -1,11 +1,11 @@
 use super::{
-    question::{Detail, Live, Question, Target},
+    question::{Detail, Live, Question, Target, blamed_in},
     route::Probe,
 };
 use crate::{
     state::{
-        Claim, Condition, Damped, Data, Phase, Progress, ScopeId, State, SubsystemView, Verdict,
-        text::OneLine,
+        Claim, Condition, Damped, Data, Phase, Progress, Reason, ScopeId, State, SubsystemView,
+        Verdict, text::OneLine,
     },
     traffic::{Drift, Traffic},
 };
@@ -48,22 +48,22 @@ fn write(
             write_subsystem(text, question, view, detail, live.now)?;
         }
         if let Target::Scope(ScopeId::Process) = question.target {
-            for (index, scope) in data.scopes.iter().enumerate() {
-                let verdict = scope.standing.verdict;
-                let sign = if verdict.is_ready() { '+' } else { '-' };
-                write!(
-                    text,
-                    "[{sign}]{} {} (scope)",
-                    scope.name,
-                    verdict.condition()
-                )?;
-                if let Some(drift) = question.drift(ScopeId::Named(index), live) {
-                    write!(text, ": {}", Drifted(drift))?;
-                }
-                text.write_char('\n')?;
+            for index in 0..data.scopes.len() {
+                write_scope(text, question, data, index, detail, live)?;
             }
             if let Some(drift) = question.drift(ScopeId::Process, live) {
                 writeln!(text, "drift: {}", Drifted(drift))?;
+            }
+            if question.shows_counts() {
+                let traffic = live.traffic;
+                let refused = Counts::of(|reason| traffic.refused.total(reason));
+                if let Some(refused) = refused {
+                    writeln!(text, "refused: {refused}")?;
+                }
+                let refused = Counts::of(|reason| traffic.dry_run_refused.total(reason));
+                if let Some(refused) = refused {
+                    writeln!(text, "a dry run would have refused: {refused}")?;
+                }
             }
         }
     }
@@ -73,6 +73,38 @@ fn write(
         }
     }
     write_summary(text, question, data, verdict, detail, live.traffic)
+}
+
+/// `[-]search failing (scope): index failing (disk full); refused 3 failing`
+fn write_scope(
+    text: &mut String,
+    question: &Question,
+    data: &Data,
+    index: usize,
+    detail: Detail,
+    live: Live<'_>,
+) -> fmt::Result {
+    let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
+    let verdict = scope.standing.verdict;
+    let sign = if verdict.is_ready() { '+' } else { '-' };
+    let condition = verdict.condition();
+    write!(text, "[{sign}]{} {condition} (scope)", scope.name)?;
+
+    let mut remarks = Vec::new();
+    remarks.extend(Blamed::of(blamed_in(data, index), detail).map(|it| it.to_string()));
+    if question.shows_counts() {
+        let traffic = live.traffic;
+        let refused = Counts::of(|reason| traffic.refused.of(id, reason));
+        remarks.extend(refused.map(|refused| format!("refused {refused}")));
+        let refused = Counts::of(|reason| traffic.dry_run_refused.of(id, reason));
+        remarks.extend(refused.map(|refused| format!("a dry run would have refused {refused}")));
+    }
+    let drift = question.drift(id, live);
+    remarks.extend(drift.map(|drift| Drifted(drift).to_string()));
+    if !remarks.is_empty() {
+        write!(text, ": {}", remarks.join("; "))?;
+    }
+    text.write_char('\n')
 }
 
 fn write_subsystem(
@@ -178,27 +210,70 @@ fn write_summary(
         }
     }
     let blamed = question.subjects(data);
-    let mut blamed: Vec<_> = blamed
-        .filter(|view| question.blames(view, verdict))
-        .collect();
-    // Where the runtime hangs, all that live on it have fallen silent. First
-    // comes what only a restart mends.
-    blamed.sort_by_key(|view| view.effect_on_process().vital_dead == 0);
-    let unnamed = blamed.len().saturating_sub(NAMED);
-    for view in blamed.into_iter().take(NAMED) {
+    let blamed = blamed.filter(|view| question.blames(view, verdict));
+    if let Some(blamed) = Blamed::of(blamed, detail) {
         separate(text)?;
-        write!(text, "{} {}", view.name(), view.state())?;
-        if detail >= Detail::Full && view.state() != State::Ready {
-            if let Some(reason) = view.reason() {
-                write!(text, " ({})", OneLine(reason))?;
-            }
-        }
-    }
-    if unnamed > 0 {
-        separate(text)?;
-        write!(text, "{unnamed} more")?;
+        write!(text, "{blamed}")?;
     }
     text.write_char('\n')
+}
+
+/// Names the subsystems that are to blame: `storage failing (disk full), 3 more`.
+struct Blamed<'d> {
+    views: Vec<&'d SubsystemView>,
+    detail: Detail,
+}
+
+impl<'d> Blamed<'d> {
+    /// `None` if none is.
+    fn of(blamed: impl Iterator<Item = &'d SubsystemView>, detail: Detail) -> Option<Self> {
+        let mut views: Vec<_> = blamed.collect();
+        // Where the runtime hangs, all that live on it have fallen silent. First
+        // comes what only a restart mends.
+        views.sort_by_key(|view| view.effect_on_process().vital_dead == 0);
+        (!views.is_empty()).then_some(Self { views, detail })
+    }
+}
+
+impl fmt::Display for Blamed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, view) in self.views.iter().take(NAMED).enumerate() {
+            let separator = if index > 0 { ", " } else { "" };
+            write!(f, "{separator}{} {}", view.name(), view.state())?;
+            if self.detail >= Detail::Full && view.state() != State::Ready {
+                if let Some(reason) = view.reason() {
+                    write!(f, " ({})", OneLine(reason))?;
+                }
+            }
+        }
+        match self.views.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            unnamed => write!(f, ", {unnamed} more"),
+        }
+    }
+}
+
+/// Shows counts by reason, without those that are zero: `3 starting, 1 closed`.
+struct Counts([(Reason, u64); Reason::ALL.len()]);
+
+impl Counts {
+    /// `None` if all are zero.
+    fn of(count: impl Fn(Reason) -> u64) -> Option<Self> {
+        let counts = Reason::ALL.map(|reason| (reason, count(reason)));
+        let any = counts.iter().any(|(_, count)| *count > 0);
+        any.then_some(Self(counts))
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0.iter().filter(|(_, count)| *count > 0);
+        for (index, (reason, count)) in counts.enumerate() {
+            let separator = if index > 0 { ", " } else { "" };
+            write!(f, "{separator}{count} {reason}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Shows a drift in a few words.

@@ -50,12 +50,13 @@ impl Desk {
 
 impl Core {
     pub(crate) fn new(first: Arc<Data>, desk: Desk) -> Self {
+        let traffic = Traffic::new(first.scopes.len());
         Self {
             cell: Cell::new(first),
             desk: Mutex::new(desk),
             changed: Notify::default(),
             ended: AtomicBool::new(false),
-            traffic: Traffic::default(),
+            traffic,
             progress: Counter::default(),
             further: Notify::default(),
             keeper: Keeper::new(now().monotonic),

@@ -107,9 +107,17 @@ impl Readiness {
 
     /// How many requests the layers of this registry have refused for `reason`
     /// so far. (Those of one layer are in its
-    /// [counts](crate::ReadinessLayer::counts).)
+    /// [counts](crate::ReadinessLayer::counts), those of one scope
+    /// [there](crate::Scope::refused).)
     pub fn refused(&self, reason: Reason) -> u64 {
-        self.core().traffic().refused.of(reason)
+        self.core().traffic().refused.total(reason)
+    }
+
+    /// How many requests the layers of this registry would have refused for
+    /// `reason` so far, were it not for their [dry
+    /// run](crate::ReadinessLayer::dry_run).
+    pub fn dry_run_refused(&self, reason: Reason) -> u64 {
+        self.core().traffic().dry_run_refused.total(reason)
     }
 
     /// Waits until the process is ready. Returns at once if it is.

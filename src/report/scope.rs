@@ -3,7 +3,7 @@ use super::{
     name,
     readiness::Readiness,
 };
-use crate::state::{ScopeId, Verdict};
+use crate::state::{Reason, ScopeId, Verdict};
 use std::fmt;
 
 impl Readiness {
@@ -48,20 +48,30 @@ impl Scope {
 
     /// The scope's name, or `None` for the process as a whole.
     pub fn name(&self) -> Option<String> {
-        match self.id {
-            ScopeId::Process => None,
-            ScopeId::Named(index) => Some(
-                self.readiness
-                    .core()
-                    .look(|data| data.scopes[index].name.to_string()),
-            ),
-        }
+        self.readiness
+            .core()
+            .look(|data| data.scope_name(self.id).map(ToString::to_string))
     }
 
     /// The newest verdict on the scope.
     pub fn verdict(&self) -> Verdict {
         self.readiness.core().notice();
         self.readiness.core().look(|data| data.verdict(self.id))
+    }
+
+    /// How many requests the gates of this scope have refused for `reason` so
+    /// far. A scope made from a [`Readiness`] has those gates that are about the
+    /// process as a whole; [`Readiness::refused`] counts all.
+    pub fn refused(&self, reason: Reason) -> u64 {
+        let traffic = self.readiness.core().traffic();
+        traffic.refused.of(self.id, reason)
+    }
+
+    /// How many requests the gates of this scope would have refused for `reason`
+    /// so far, were it not for their [dry run](crate::ReadinessLayer::dry_run).
+    pub fn dry_run_refused(&self, reason: Reason) -> u64 {
+        let traffic = self.readiness.core().traffic();
+        traffic.dry_run_refused.of(self.id, reason)
     }
 
     /// Waits until the scope is ready. Returns at once if it is.

@@ -99,6 +99,14 @@ impl Data {
             .map(ScopeId::Named)
     }
 
+    /// The name of a scope, or `None` for the process.
+    pub(crate) fn scope_name(&self, scope: ScopeId) -> Option<&Arc<str>> {
+        match scope {
+            ScopeId::Process => None,
+            ScopeId::Named(index) => Some(&self.scopes[index].name),
+        }
+    }
+
     /// The members of a scope. Every subsystem is a member of the process.
     pub(crate) fn members(&self, scope: ScopeId) -> Box<dyn Iterator<Item = &SubsystemView> + '_> {
         match scope {

@@ -39,23 +39,25 @@ pub(crate) struct Traffic {
     pub(crate) waiting: Flights,
     pub(crate) lame_duck: LameDuck,
     pub(crate) refused: Refused,
+    /// What layers in dry run would have refused.
+    pub(crate) dry_run_refused: Refused,
     pub(crate) outcomes: Arc<Outcomes>,
 }
 
-impl Default for Traffic {
-    fn default() -> Self {
+impl Traffic {
+    /// The counters of a registry with so many named scopes.
+    pub(crate) fn new(scopes: usize) -> Self {
         let outcomes = Arc::default();
         Self {
             flights: Flights::with_observed(Arc::clone(&outcomes)),
             waiting: Flights::default(),
             lame_duck: LameDuck::default(),
-            refused: Refused::default(),
+            refused: Refused::new(scopes),
+            dry_run_refused: Refused::new(scopes),
             outcomes,
         }
     }
-}
 
-impl Traffic {
     /// The counters for requests of this scope that are observed, and in
     /// flight as well if the layer counts that.
     pub(crate) fn observe(

@@ -1,16 +1,43 @@
-use crate::state::{PerReason, Reason};
+use crate::state::{PerReason, Reason, ScopeId};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many requests were refused, by reason.
-#[derive(Debug, Default)]
-pub(crate) struct Refused(PerReason<AtomicU64>);
+/// How many requests the gates of a registry have refused, by the scope that
+/// they gate and by reason.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    process: PerReason<AtomicU64>,
+    named: Box<[PerReason<AtomicU64>]>,
+}
 
 impl Refused {
-    pub(crate) fn count(&self, reason: Reason) {
-        self.0[reason].fetch_add(1, Ordering::Relaxed);
+    /// Nothing was refused yet in a registry with so many named scopes.
+    pub(super) fn new(scopes: usize) -> Self {
+        Self {
+            process: PerReason::default(),
+            named: (0..scopes).map(|_| PerReason::default()).collect(),
+        }
     }
 
-    pub(crate) fn of(&self, reason: Reason) -> u64 {
-        self.0[reason].load(Ordering::Relaxed)
+    pub(crate) fn count(&self, scope: ScopeId, reason: Reason) {
+        self.scope(scope)[reason].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// By the gates of one scope.
+    pub(crate) fn of(&self, scope: ScopeId, reason: Reason) -> u64 {
+        self.scope(scope)[reason].load(Ordering::Relaxed)
+    }
+
+    /// By all gates.
+    pub(crate) fn total(&self, reason: Reason) -> u64 {
+        let named = self.named.iter().map(|scope| &scope[reason]);
+        let all = std::iter::once(&self.process[reason]).chain(named);
+        all.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    fn scope(&self, scope: ScopeId) -> &PerReason<AtomicU64> {
+        match scope {
+            ScopeId::Process => &self.process,
+            ScopeId::Named(index) => &self.named[index],
+        }
     }
 }
