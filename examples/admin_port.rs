@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let app = Router::new()
         .route("/", get(async || "hello\n"))
-        .layer(ReadinessLayer::new(&readiness));
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
 
     // No gate here: operators are needed most when it is closed.
     let probes = Probes::new(&readiness).detail(Detail::Full);

@@ -68,7 +68,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // For the demo only. Reasons hold what errors say, so strangers get
         // none by default.
         .with_probes(Probes::new(&readiness).detail(Detail::Full))
-        .exempt(move |head| built_in && head.uri().path().starts_with("/demo/"));
+        .exempt(move |head| built_in && head.uri().path().starts_with("/demo/"))
+        .count_in_flight();
     let app = demo
         .fallback_service(ReverseProxy::new("/", upstream.to_string()))
         .layer(layer);

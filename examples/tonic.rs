@@ -54,7 +54,8 @@ async fn main() -> Result<(), Error> {
     let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     let layer = ReadinessLayer::new(&readiness)
         // For the demo only.
-        .exempt(|head| head.uri().path().starts_with("/demo/storage/"));
+        .exempt(|head| head.uri().path().starts_with("/demo/storage/"))
+        .count_in_flight();
     let demo = Router::new()
         .route("/demo/storage/{state}", post(flip))
         .with_state(Arc::clone(&storage));

@@ -533,8 +533,6 @@ async fn nothing_in_flight_before_closing_is_not_drained() {
     advance(Duration::from_secs(1)).await;
     assert_pending!(drained.poll(), "requests still arrive");
     readiness.advance(Phase::Closing);
-    assert_pending!(drained.poll());
-    advance(11 * MS).await;
     assert_ready!(drained.poll());
 }
 
@@ -586,6 +584,7 @@ async fn a_server_that_does_not_end_is_given_up_at_the_cap() {
     let cut_off = assert_ready!(run.poll()).unwrap_err();
     assert!(dropped.load(Ordering::Relaxed));
     assert_eq!(cut_off.in_flight, Some(2));
+    assert!(!cut_off.server_ended);
     assert_eq!(
         cut_off.to_string(),
         "the server did not end in time: 2 in flight were cut off"
@@ -601,9 +600,9 @@ async fn a_server_that_ends_in_time_closes_the_process_and_keeps_its_output() {
     let output = readiness.run(async move {
         shutdown.await;
         sleep(Duration::from_secs(3)).await;
-        "served"
+        Some("served")
     });
-    assert_eq!(output.await, Ok("served"));
+    assert_eq!(output.await, Ok(Some("served")));
     assert_eq!(phase(&readiness), Phase::Closed);
 }
 
@@ -617,7 +616,7 @@ async fn what_a_server_leaves_behind_is_waited_for_until_the_cap() {
         let websocket = readiness.track();
         let mut run = task::spawn(readiness.run(async move {
             shutdown.await;
-            "ended"
+            Some("ended")
         }));
         assert_pending!(run.poll());
         let begun = Instant::now();
@@ -627,10 +626,16 @@ async fn what_a_server_leaves_behind_is_waited_for_until_the_cap() {
         });
         let output = run.await;
         if lasting < cap {
-            assert_eq!(output, Ok("ended"));
+            assert_eq!(output, Ok(Some("ended")));
             assert!(begun.elapsed() >= lasting);
         } else {
-            assert!(output.is_err());
+            let cut_off = output.unwrap_err();
+            assert!(cut_off.server_ended);
+            assert_eq!(cut_off.in_flight, Some(1));
+            assert_eq!(
+                cut_off.to_string(),
+                "what the server left behind did not end in time: 1 in flight were cut off"
+            );
             assert!(begun.elapsed() < lasting);
         }
         assert_eq!(phase(&readiness), Phase::Closed);
@@ -663,30 +668,204 @@ async fn a_server_that_ends_by_itself_leaves_the_process_as_it_is() {
     assert_eq!(phase(&readiness), Phase::Started);
 }
 
+// === connections that do nothing ===
+
+/// Runs a server that never ends, with one job in flight for 3 s, and gives what
+/// comes of it and when, counted from the beginning of `Closing`.
+async fn runs_idle(grace: Duration, cap: Duration, counts: bool) -> (Result<(), CutOff>, Duration) {
+    let (readiness, _storage) = ready();
+    if counts {
+        let _layer = ReadinessLayer::new(&readiness).count_in_flight();
+    }
+    let shutdown = readiness.shutdown().delay(Duration::ZERO).closing_cap(cap);
+    let shutdown = shutdown.idle_grace(grace).on(now(())).build().unwrap();
+    let job = readiness.track();
+    let begun = Instant::now();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(3)).await;
+        drop(job);
+    });
+    let output = readiness.run(async move {
+        shutdown.await;
+        pending::<()>().await;
+    });
+    let output = output.await;
+    assert_eq!(phase(&readiness), Phase::Closed);
+    (output, begun.elapsed())
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_quiet_before_the_end_does_not_cut_a_server_off() {
+async fn a_server_with_nothing_in_flight_is_let_go_of_after_the_grace() {
+    let cap = Duration::from_secs(20);
+    for grace in [
+        Duration::ZERO,
+        Duration::from_secs(2),
+        Duration::from_secs(9),
+    ] {
+        let (output, after) = runs_idle(grace, cap, true).await;
+        assert_eq!(output, Ok(()));
+        // The job, and the second without any; looked at every 10 ms.
+        let due = Duration::from_secs(3 + 1) + grace;
+        assert!(after >= due && after < due + 50 * MS, "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_with_nothing_in_flight_at_the_cap_cuts_nothing_off() {
+    // Before the quiet second is over, and before the grace is.
+    for cap in [Duration::from_millis(3_500), Duration::from_secs(6)] {
+        let (output, after) = runs_idle(Duration::from_secs(3_600), cap, true).await;
+        assert_eq!(output, Ok(()));
+        assert!(after >= cap && after < cap + 50 * MS, "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_layer_counts_a_server_is_given_up_at_the_cap() {
+    let cap = Duration::from_secs(20);
+    let (output, after) = runs_idle(Duration::ZERO, cap, false).await;
+    let cut_off = output.unwrap_err();
+    assert_eq!((cut_off.in_flight, cut_off.server_ended), (None, false));
+    assert_eq!(
+        cut_off.to_string(),
+        "the server did not end in time: its connections were cut off, and no layer counts \
+         what that was"
+    );
+    assert!(after >= cap, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_within_the_grace_keeps_its_output() {
     let (readiness, _storage) = ready();
     let _layer = ReadinessLayer::new(&readiness).count_in_flight();
     let shutdown = readiness.shutdown().delay(Duration::ZERO).on(now(()));
-    let shutdown = shutdown.build().unwrap();
+    let shutdown = shutdown
+        .idle_grace(Duration::from_secs(16))
+        .build()
+        .unwrap();
     // Nothing is in flight, but a slow client still reads what was sent.
     let output = readiness.run(async move {
         shutdown.await;
         sleep(Duration::from_secs(15)).await;
+        Some("read to the end")
     });
-    assert_eq!(output.await, Ok(()));
+    assert_eq!(output.await, Ok(Some("read to the end")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_shutdown_a_server_runs_for_as_long_as_it_likes() {
+async fn what_begins_during_the_grace_is_waited_for() {
     let (readiness, _storage) = ready();
-    let mut run = task::spawn(readiness.run(sleep(Duration::from_secs(7_200))));
+    let _layer = ReadinessLayer::new(&readiness).count_in_flight();
+    let shutdown = readiness.shutdown().delay(Duration::ZERO).on(now(()));
+    let shutdown = shutdown.build().unwrap();
+    let mut run = task::spawn(readiness.run(async move {
+        shutdown.await;
+        pending::<()>().await;
+    }));
+    assert_pending!(run.poll());
+    let step = async |run: &mut task::Spawn<_>, time: Duration| {
+        for _ in 0..time.as_millis() / 10 {
+            advance(10 * MS).await;
+            settle().await;
+            assert_pending!(task::Spawn::poll(run));
+        }
+    };
+    step(&mut run, Duration::from_millis(2_500)).await;
+    assert_eq!(phase(&readiness), Phase::Closed);
+    let job = readiness.track();
+    step(&mut run, Duration::from_secs(5)).await;
+    drop(job);
+    step(&mut run, Duration::from_millis(1_900)).await;
+    assert_eq!(run.await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_usual_output_of_a_server_has_a_value_for_one_that_was_let_go() {
+    let (readiness, _storage) = ready();
+    let _layer = ReadinessLayer::new(&readiness).count_in_flight();
     readiness.advance(Phase::Closed);
+    let io: Result<std::io::Result<()>, _> = readiness.run(pending()).await;
+    assert!(matches!(io, Ok(Ok(()))));
+    let own: Result<Option<u64>, _> = readiness.run(pending()).await;
+    assert_eq!(own, Ok(None));
+    type Spawned = Result<Result<Option<u64>, String>, tokio::task::JoinError>;
+    let spawned: Result<Spawned, _> = readiness.run(pending()).await;
+    assert!(matches!(spawned, Ok(Ok(Ok(None)))));
+    let two: Result<((), Result<(), String>), _> = readiness.run(pending()).await;
+    assert_eq!(two, Ok(((), Ok(()))));
+}
+
+// === without a shutdown ===
+
+#[tokio::test(start_paused = true)]
+async fn without_a_shutdown_what_is_in_flight_is_waited_for_without_a_cap() {
+    for counts in [false, true] {
+        let (readiness, _storage) = ready();
+        if counts {
+            let _layer = ReadinessLayer::new(&readiness).count_in_flight();
+        }
+        let _job = readiness.track();
+        let mut run = task::spawn(readiness.run(sleep(Duration::from_secs(7_200))));
+        readiness.advance(Phase::Closed);
+        assert_pending!(run.poll());
+        for _ in 0..72 {
+            advance(Duration::from_secs(200)).await;
+            assert_pending!(run.poll());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_shutdown_a_process_that_closes_is_closed_once_nothing_is_in_flight() {
+    let (readiness, _storage) = ready();
+    let _layer = ReadinessLayer::new(&readiness).count_in_flight();
+    readiness.advance(Phase::Closing);
+    assert_eq!(readiness.run(pending::<()>()).await, Ok(()));
+    assert_eq!(phase(&readiness), Phase::Closed);
+}
+
+// === several shutdowns ===
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_was_dropped_leaves_no_cap_and_no_delay_behind() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::new(&readiness);
+    let seconds = Duration::from_secs;
+    let long = readiness
+        .shutdown()
+        .delay(seconds(100))
+        .closing_cap(seconds(100));
+    drop(long.build().unwrap());
+    let short = readiness
+        .shutdown()
+        .delay(seconds(5))
+        .closing_cap(seconds(2));
+    let shutdown = short.on(now(())).build().unwrap();
+    let begun = Instant::now();
+    let mut run = task::spawn(readiness.run(async move {
+        shutdown.await;
+        pending::<()>().await;
+    }));
     assert_pending!(run.poll());
-    advance(Duration::from_secs(7_199)).await;
-    assert_pending!(run.poll());
-    advance(Duration::from_secs(2)).await;
-    assert_eq!(assert_ready!(run.poll()), Ok(()));
+    advance(seconds(4) + MS).await;
+    assert_eq!(status(&layer).await, 200);
+    assert_eq!(readiness.late_arrivals(), 1, "by the delay of 5 s");
+    assert!(run.await.is_err());
+    let after = begun.elapsed();
+    assert!(after >= seconds(7) && after < seconds(8), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_while_draining_leaves_its_cap_for_what_it_left_behind() {
+    let (readiness, _storage) = ready();
+    let shutdown = readiness.shutdown().closing_cap(Duration::from_secs(2));
+    let shutdown = shutdown.on(now(())).build().unwrap();
+    let _job = readiness.track();
+    let server = async {
+        let _ = tokio::time::timeout(Duration::from_secs(1), shutdown).await;
+    };
+    let cut_off = readiness.run(server).await.unwrap_err();
+    assert_eq!((cut_off.in_flight, cut_off.server_ended), (Some(1), true));
 }
 
 // === bad input ===

@@ -20,7 +20,11 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
-use tower_readiness::{Action, Readiness, ReadinessLayer, drain::InFlight, probe::Detail};
+use tower_readiness::{
+    Action, Readiness, ReadinessLayer,
+    drain::InFlight,
+    probe::{Detail, Probes},
+};
 
 type Part = Result<Frame<Bytes>, &'static str>;
 type Frames = StreamBody<ReceiverStream<Part>>;
@@ -67,6 +71,27 @@ fn nobody_counts_unless_a_layer_is_told_to() {
     assert_eq!(readiness.in_flight(), None);
     let _layer = counting(&readiness);
     assert_eq!(readiness.in_flight(), Some(0));
+}
+
+#[tokio::test]
+async fn a_job_is_in_flight_although_no_layer_counts_requests() {
+    let (readiness, _storage) = ready();
+    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let mut service = ReadinessLayer::new(&readiness)
+        .with_probes(probes)
+        .layer(Streams::default());
+    let job = readiness.track();
+    assert_eq!(readiness.in_flight(), Some(1));
+    readiness.drain();
+    let mut ask = async || {
+        let response = service.call(get("/readyz")).await.unwrap();
+        support::whole(response).await.into_body()
+    };
+    assert_eq!(ask().await, "not ready: draining, 1 in flight\n");
+    drop(job);
+    // Requests are not counted, so that there are none is not known.
+    assert_eq!(readiness.in_flight(), None);
+    assert_eq!(ask().await, "not ready: draining\n");
 }
 
 #[tokio::test]
@@ -236,7 +261,7 @@ async fn layers_that_do_not_count_hand_out_no_tokens() {
 #[tokio::test]
 async fn probes_say_what_is_in_flight_while_draining() {
     let (readiness, _storage) = ready();
-    let probes = tower_readiness::probe::Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::new(&readiness).detail(Detail::Names);
     let mut service = counting(&readiness)
         .with_probes(probes)
         .layer(Streams::default());
@@ -256,7 +281,7 @@ async fn probes_say_what_is_in_flight_while_draining() {
 #[tokio::test]
 async fn status_tells_operators_about_the_traffic() {
     let (readiness, storage) = ready();
-    let probes = tower_readiness::probe::Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::new(&readiness).detail(Detail::Names);
     let mut service = counting(&readiness)
         .with_probes(probes)
         .layer(Streams::default());

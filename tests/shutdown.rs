@@ -35,7 +35,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tower::{Layer, service_fn};
+use tower::{BoxError, Layer, service_fn};
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer,
     drain::{CutOff, InFlight, Shutdown},
@@ -139,14 +139,12 @@ async fn axum_loses_nothing_of_an_http_2_connection() {
 }
 
 /// As in the hyper example.
-async fn serve_with_hyper<S>(listener: TcpListener, service: S, shutdown: Shutdown)
+async fn serve_with_hyper<S, B>(listener: TcpListener, service: S, shutdown: Shutdown)
 where
-    S: tower::Service<Request<Incoming>, Error = Infallible> + Clone + Send + 'static,
-    S: tower::Service<
-            Request<Incoming>,
-            Response = Response<tower_readiness::gate::ReadinessBody<Full<Bytes>>>,
-        >,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
     S::Future: Send,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let server = auto::Builder::new(TokioExecutor::new());
     let graceful = GracefulShutdown::new();
@@ -388,4 +386,88 @@ async fn an_upgraded_connection_is_waited_for_through_its_token() {
     stop.notify_one();
     soon(server).await.unwrap().unwrap();
     assert_eq!(readiness.verdict().phase(), Phase::Closed);
+}
+
+// === connections that do nothing ===
+
+/// Connections that no server closes by itself, each open until it is dropped:
+/// one on which nothing was ever sent, one with half the head of a request, and
+/// one of an HTTP/2 client that was answered and then vanished without a word.
+/// (It acknowledges nothing, so a server that sends GOAWAY waits for it.)
+async fn idle_connections(address: SocketAddr) -> [TcpStream; 3] {
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n")
+        .await
+        .unwrap();
+
+    let mut vanished = TcpStream::connect(address).await.unwrap();
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // An empty SETTINGS frame; HEADERS of stream 1, END_STREAM and END_HEADERS,
+    // with `:method: GET`, `:scheme: http`, `:path: /` and `:authority: x`.
+    request.extend(b"\0\0\0\x04\0\0\0\0\0");
+    request.extend(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01x");
+    vanished.write_all(&request).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"served") {
+        let mut part = [0; 1024];
+        let length = soon(vanished.read(&mut part)).await.unwrap();
+        assert_ne!(length, 0, "{}", answer.escape_ascii());
+        answer.extend(&part[..length]);
+    }
+    [silent, half, vanished]
+}
+
+/// The cap is an hour away, so that `run` is over before it because nothing is
+/// in flight.
+async fn idle_connections_hold_up_nothing<S>(serve: impl FnOnce(TcpListener, Router, Shutdown) -> S)
+where
+    S: Future<Output: Send> + Send + 'static,
+    S::Output: tower_readiness::drain::ServerOutput + std::fmt::Debug,
+{
+    let (readiness, _storage) = ready();
+    let app = Router::new()
+        .route("/", get(async || "served"))
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
+    let (listener, address) = listen().await;
+    let hour = Duration::from_secs(3_600);
+    let shutdown = readiness.shutdown().delay(Duration::ZERO).closing_cap(hour);
+    let shutdown = shutdown.idle_grace(A_WHILE).build().unwrap();
+    let server = serve(listener, app, shutdown);
+    let run = readiness.clone();
+    let run = tokio::spawn(async move { run.run(server).await });
+
+    let connections = idle_connections(address).await;
+    readiness.drain();
+    soon(run).await.unwrap().unwrap();
+    assert_eq!(readiness.verdict().phase(), Phase::Closed);
+    drop(connections);
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_axum() {
+    idle_connections_hold_up_nothing(async |listener, app, shutdown| {
+        let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+        server.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_hyper() {
+    idle_connections_hold_up_nothing(async |listener, app, shutdown| {
+        serve_with_hyper(listener, app, shutdown).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_tonic() {
+    idle_connections_hold_up_nothing(async |listener, app: Router, shutdown| {
+        let server = tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::from(app))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown);
+        server.await.unwrap();
+    })
+    .await;
 }

@@ -3,10 +3,10 @@ use super::signals::Signals;
 use super::{
     ears::Ears,
     error::ShutdownError,
-    plan::{Plan, Trigger},
-    shutdown::Shutdown,
+    plan::{Announced, Plan, Trigger},
+    shutdown::{Shutdown, quiet},
 };
-use crate::report::Readiness;
+use crate::{report::Readiness, traffic::Times};
 use std::{fmt, future::Future};
 use tokio::{runtime::Handle, time::Duration};
 
@@ -39,6 +39,7 @@ impl Readiness {
             delay: ShutdownBuilder::DELAY,
             up_to: None,
             cap: ShutdownBuilder::CAP,
+            idle_grace: ShutdownBuilder::IDLE_GRACE,
             trigger: None,
             #[cfg(feature = "signal")]
             signals: None,
@@ -74,6 +75,7 @@ pub struct ShutdownBuilder {
     delay: Duration,
     up_to: Option<Duration>,
     cap: Duration,
+    idle_grace: Duration,
     trigger: Option<Trigger>,
     #[cfg(feature = "signal")]
     signals: Option<Signals>,
@@ -82,6 +84,7 @@ pub struct ShutdownBuilder {
 impl ShutdownBuilder {
     const DELAY: Duration = Duration::from_secs(5);
     const CAP: Duration = Duration::from_secs(20);
+    pub(super) const IDLE_GRACE: Duration = Duration::from_secs(2);
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// How long traffic is served as before, from the moment the process began
@@ -127,9 +130,29 @@ impl ShutdownBuilder {
     /// to accept. By default 20 seconds.
     ///
     /// What still arrives on open connections after that is refused, and
-    /// [`Readiness::run`] gives up on the server.
+    /// [`Readiness::run`] gives up on the server. It is the cap for futures;
+    /// threads are [another matter](crate::guide::graceful_shutdown#threads-that-block).
     pub fn closing_cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
+        self
+    }
+
+    /// How long [`Readiness::run`] waits for a server that has nothing in
+    /// flight, once the process is [closed](crate::Phase::Closed). By default 2
+    /// seconds, and never longer than the [cap](Self::closing_cap).
+    ///
+    /// A server ends when its last connection does. A client that has sent half
+    /// a request, one that vanished without a word, and one that never asked
+    /// anything can keep a connection open for ever; none of them is owed an
+    /// answer. A slow client that still reads its answer is, and looks the same
+    /// from here: hyper takes the end of a response body before the client
+    /// does, up to 400 KiB of it (and all of a body that is one piece). Where
+    /// responses are large and clients are slow, choose a longer time; as long
+    /// as the cap, every connection gets all the time there is.
+    ///
+    /// It needs a layer that [counts](crate::ReadinessLayer::count_in_flight).
+    pub fn idle_grace(mut self, grace: Duration) -> Self {
+        self.idle_grace = grace;
         self
     }
 
@@ -171,6 +194,7 @@ impl ShutdownBuilder {
             ("delay", self.delay),
             ("extended delay", up_to),
             ("closing cap", self.cap),
+            ("idle grace", self.idle_grace),
         ] {
             if duration > Self::LONGEST {
                 return Err(ShutdownError::TooLong { what, duration });
@@ -182,18 +206,23 @@ impl ShutdownBuilder {
                 up_to,
             });
         }
+        #[cfg(feature = "signal")]
+        let ears = Ears::listening(self.signals.as_ref())?;
+        #[cfg(not(feature = "signal"))]
+        let ears = Ears::default();
+        let times = Times {
+            late_after: self.delay - quiet(self.delay),
+            longest_delay: up_to,
+            cap: self.cap,
+            idle_grace: self.idle_grace,
+        };
         let plan = Plan {
             delay: self.delay,
             up_to,
             trigger: self.trigger,
-            #[cfg(feature = "signal")]
-            ears: Ears::listening(self.signals.as_ref())?,
-            #[cfg(not(feature = "signal"))]
-            ears: Ears::default(),
+            ears,
+            _announced: Announced::new(self.readiness.core(), times),
         };
-        let lame_duck = &self.readiness.core().traffic().lame_duck;
-        lame_duck.delayed_at_most(up_to);
-        lame_duck.cap(self.cap);
         Ok(Shutdown::new(self.readiness, plan, runtime))
     }
 }
@@ -204,6 +233,7 @@ impl fmt::Debug for ShutdownBuilder {
             .field("delay", &self.delay)
             .field("extend_up_to", &self.up_to)
             .field("closing_cap", &self.cap)
+            .field("idle_grace", &self.idle_grace)
             .finish_non_exhaustive()
     }
 }

@@ -38,20 +38,29 @@ pub enum ShutdownError {
     },
 }
 
-/// A server was still busy when its time to end was over; see
+/// Something was still in flight when the time to end was over; see
 /// [`Readiness::run`](crate::Readiness::run).
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-#[error("the server did not end in time: {}", cut(*.in_flight))]
+#[error("{}", describe(self))]
 pub struct CutOff {
-    /// How many requests were cut off, or `None` if
-    /// [nobody counts](crate::Readiness::in_flight).
+    /// How much was [in flight](crate::Readiness::in_flight) and cut off, or
+    /// `None` if requests are not counted, and nothing was
+    /// [tracked](crate::Readiness::track).
     pub in_flight: Option<usize>,
+    /// Whether the server had ended, so that only what it had left behind was
+    /// cut off: upgraded connections, and jobs that were tracked.
+    pub server_ended: bool,
 }
 
-fn cut(in_flight: Option<usize>) -> String {
-    match in_flight {
-        Some(in_flight) => format!("{in_flight} in flight were cut off"),
-        None => "its connections were cut off".to_owned(),
+fn describe(cut_off: &CutOff) -> String {
+    let begin = if cut_off.server_ended {
+        "what the server left behind did not end in time"
+    } else {
+        "the server did not end in time"
+    };
+    match cut_off.in_flight {
+        Some(in_flight) => format!("{begin}: {in_flight} in flight were cut off"),
+        None => format!("{begin}: its connections were cut off, and no layer counts what that was"),
     }
 }

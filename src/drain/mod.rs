@@ -47,6 +47,10 @@
 //!
 //! A process that is told to stop before it has started never opens its gate.
 //!
+//! A closed process ends: [`run`](crate::Readiness::run) returns when the server
+//! has ended, and otherwise, if nothing is in flight, after a short
+//! [grace](ShutdownBuilder::idle_grace), whatever connections are still open.
+//!
 //! # How to see that it works
 //!
 //! [`Readiness::late_arrivals`](crate::Readiness::late_arrivals) counts
@@ -61,6 +65,7 @@
 mod builder;
 mod ears;
 mod error;
+mod output;
 mod plan;
 mod run;
 mod shutdown;
@@ -74,6 +79,7 @@ pub use self::signals::Signals;
 pub use self::{
     builder::ShutdownBuilder,
     error::{CutOff, ShutdownError},
+    output::ServerOutput,
     shutdown::Shutdown,
 };
 pub use crate::traffic::InFlight;

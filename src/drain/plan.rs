@@ -1,5 +1,9 @@
 use super::ears::Ears;
-use std::{future::Future, pin::Pin};
+use crate::{
+    report::Core,
+    traffic::{PlanId, Times},
+};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use tokio::time::Duration;
 
 pub(super) type Trigger = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -11,4 +15,33 @@ pub(super) struct Plan {
     pub(super) up_to: Duration,
     pub(super) trigger: Option<Trigger>,
     pub(super) ears: Ears,
+    /// Withdrawn with the shutdown.
+    pub(super) _announced: Announced,
+}
+
+/// What others know of a plan, until this is dropped.
+pub(super) struct Announced {
+    core: Arc<Core>,
+    id: PlanId,
+}
+
+impl Announced {
+    pub(super) fn new(core: &Arc<Core>, times: Times) -> Self {
+        Self {
+            core: Arc::clone(core),
+            id: core.traffic().lame_duck.plan(times),
+        }
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.core.traffic().lame_duck.withdraw(self.id);
+    }
+}
+
+impl fmt::Debug for Announced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Announced").field(&self.id).finish()
+    }
 }

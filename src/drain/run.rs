@@ -1,10 +1,14 @@
-use super::{error::CutOff, wait};
+use super::{
+    error::CutOff,
+    output::ServerOutput,
+    wait::{self, Over},
+};
 use crate::{
     race::{First, race},
     report::Readiness,
     state::Phase,
 };
-use std::future::IntoFuture;
+use std::{future::IntoFuture, pin::pin};
 
 impl Readiness {
     /// Runs a server to its end, or until its time is over.
@@ -23,6 +27,22 @@ impl Readiness {
     /// is [closed](Phase::Closed). A server that ends by itself leaves the phase
     /// as it is, for it may be run again. Several are run together, as one
     /// future (`async { tokio::join!(one, other) }`).
+    ///
+    /// Without a `Shutdown` there is no cap: what is in flight is waited for,
+    /// however long it takes.
+    ///
+    /// # Idle connections
+    ///
+    /// A server ends when its last connection does, and a client that has sent
+    /// half a request, an HTTP/2 peer that vanished or one that never spoke can
+    /// keep its connection for ever. Where a layer
+    /// [counts](crate::ReadinessLayer::count_in_flight), the process is known to
+    /// have nothing in flight: after a second of that it is closed, and when the
+    /// [grace](super::ShutdownBuilder::idle_grace) is over too, this lets go of
+    /// the server. That is a success. What the server would have returned is
+    /// then not known, so its type has to have a value for it (`()`, `Ok(())`,
+    /// `None`); see [`ServerOutput`]. Where no layer counts, this cannot know
+    /// whether a connection is idle, and gives up at the cap.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -44,33 +64,56 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// When the server, or what it left behind, was given up on. (What the
-    /// server returned is lost in the second case.)
+    /// [`CutOff`] when something was in flight at the cap, or, where no layer
+    /// counts, when the server had not ended. (If it had, and what it left
+    /// behind was cut off, what it returned is lost.)
     ///
     /// # Cancel safety
     ///
     /// Dropping it drops the server.
-    pub async fn run<S: IntoFuture>(&self, server: S) -> Result<S::Output, CutOff> {
-        let server = async {
-            let output = server.into_future().await;
-            if self.verdict().phase() >= Phase::Draining {
-                self.advance(Phase::Closing);
-                wait::left_behind(self).await;
+    pub async fn run<S>(&self, server: S) -> Result<S::Output, CutOff>
+    where
+        S: IntoFuture,
+        S::Output: ServerOutput,
+    {
+        let mut over = pin!(wait::over(self));
+        let output = match race(server.into_future(), over.as_mut()).await {
+            First::Left(output) => output,
+            First::Right(Over::Idle) => {
+                log_idle_connections();
+                self.advance(Phase::Closed);
+                return Ok(S::Output::let_go());
             }
-            output
+            First::Right(Over::CutOff(in_flight)) => {
+                self.advance(Phase::Closed);
+                return Err(CutOff {
+                    in_flight,
+                    server_ended: false,
+                });
+            }
         };
-        let cut_off = async {
-            wait::cut_off(self).await;
-            // Counted before the server is dropped, and its requests with it.
-            self.in_flight()
-        };
-        let outcome = race(server, cut_off).await;
-        if self.verdict().phase() >= Phase::Draining {
-            self.advance(Phase::Closed);
+        if self.verdict().phase() < Phase::Draining {
+            return Ok(output);
         }
-        match outcome {
-            First::Left(output) => Ok(output),
-            First::Right(in_flight) => Err(CutOff { in_flight }),
+        self.advance(Phase::Closing);
+        let waited = race(wait::left_behind(self), over).await;
+        self.advance(Phase::Closed);
+        match waited {
+            First::Right(Over::CutOff(in_flight)) => Err(CutOff {
+                in_flight,
+                server_ended: true,
+            }),
+            First::Left(()) | First::Right(Over::Idle) => Ok(output),
         }
     }
 }
+
+#[cfg(feature = "tracing")]
+fn log_idle_connections() {
+    crate::logging::contained(|| {
+        tracing::info!("nothing is in flight: the server ends with its idle connections open");
+    });
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_idle_connections() {}

@@ -28,12 +28,15 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 /// not `Clone`, for one of them is in charge: further servers of the process
 /// take [`Readiness::closing`].
 ///
-/// Dropping it before it has completed ends its care for the process: one that
-/// drains then drains for ever, and SIGTERM is ignored, for tokio does not give
-/// a signal back. Completed, it may be polled again.
+/// Dropping it before it has completed ends its care for the process: its delay
+/// and its cap no longer count, one that drains then drains for ever, and
+/// SIGTERM is ignored, for tokio does not give a signal back. (If the process
+/// drains already and there is no other shutdown, its cap still counts: the
+/// server that was given it may have ended, and left a job behind.) Completed,
+/// it may be polled again.
 ///
-/// Of several in one process, the shortest delay counts, and the cap of the one
-/// that was built first.
+/// Of several in one process, the shortest delay counts, and the cap and the
+/// grace of the one that was built first.
 #[must_use = "futures do nothing unless polled"]
 pub struct Shutdown {
     running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -77,7 +80,7 @@ async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     race(readiness.closing(), delay(&readiness, &mut plan)).await;
 
     readiness.advance(Phase::Closing);
-    warn_of_late_arrivals(&readiness, plan.delay / 5);
+    warn_of_late_arrivals(&readiness, quiet(plan.delay));
     // Neither keeps the registry alive.
     drop(runtime.spawn(wait::close(readiness.core().clone())));
     drop(runtime.spawn(async move {
@@ -88,11 +91,15 @@ async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     }));
 }
 
+/// How much of a delay has to pass without a request: its last fifth.
+pub(super) fn quiet(delay: Duration) -> Duration {
+    delay / 5
+}
+
 /// Completes when the load balancers have had the time to notice.
 async fn delay(readiness: &Readiness, plan: &mut Plan) {
     let lame_duck = &readiness.core().traffic().lame_duck;
-    let quiet = plan.delay / 5;
-    lame_duck.late_after(plan.delay - quiet);
+    let quiet = quiet(plan.delay);
     // Whoever began to drain said when.
     let since = lame_duck.since().unwrap_or_else(Instant::now);
     let longest = since + plan.up_to;

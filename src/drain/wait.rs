@@ -1,3 +1,4 @@
+use super::builder::ShutdownBuilder;
 use crate::{
     race::{First, race},
     report::{Core, Readiness},
@@ -19,13 +20,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Readiness {
-    /// How many requests are in flight, or `None` if no layer was
-    /// [told to count](crate::ReadinessLayer::count_in_flight).
+    /// How many requests and [tracked](Self::track) jobs are in flight. If no
+    /// layer was [told to count](crate::ReadinessLayer::count_in_flight), how
+    /// many jobs are, and `None` if none is: zero would say that no request was
+    /// in flight either.
     ///
     /// A request is in flight from when it is admitted until the body of its
     /// response has ended or was dropped; an upgraded connection until its
     /// [`InFlight`] is dropped. Probes, gRPC's health service, refused requests
     /// and those still held are not.
+    ///
+    /// What begins and ends during the call may or may not be in the number.
     pub fn in_flight(&self) -> Option<usize> {
         self.core().traffic().flights.count()
     }
@@ -34,10 +39,12 @@ impl Readiness {
     /// dropped: a job that goes on after the response, a batch, a connection of
     /// another protocol.
     ///
-    /// [`in_flight`](Self::in_flight) shows it together with the requests of a
-    /// layer that counts; [`run`](Self::run) waits for it in any case.
+    /// [`in_flight`](Self::in_flight), probes and systemd's status show it, and
+    /// [`run`](Self::run) waits for it, whether or not a layer counts requests.
+    /// A job may be handed over without being missed: track the new one before
+    /// the old one is dropped.
     pub fn track(&self) -> InFlight {
-        self.core().traffic().flights.enter()
+        self.core().traffic().flights.enter_recorded()
     }
 
     /// How many requests were admitted although the process has drained for
@@ -65,8 +72,8 @@ impl Readiness {
     }
 
     /// Completes once nothing is [in flight](Self::in_flight) any more in a
-    /// process that closes, or the process is closed. If no layer counts, that
-    /// is when it is closed.
+    /// process that closes, or the process is closed. If no layer counts
+    /// requests, that is when it is closed.
     ///
     /// Wait for it after the server has ended: while one still runs, a request
     /// may be on its way that is not yet in flight, and an answer that no
@@ -79,22 +86,14 @@ impl Readiness {
     /// Outside of a tokio runtime, or on one whose timers are not enabled.
     pub async fn drained(&self) {
         self.closing().await;
-        let none = || self.in_flight() == Some(0);
-        race(self.reached(Phase::Closed), look_until(none)).await;
+        race(self.reached(Phase::Closed), nothing_in_flight(self.core())).await;
     }
 }
 
-/// Completes when `none` was true at two looks in a row. One is not enough, for
-/// what is counted may have moved on from what has not been looked at yet to
-/// what has.
-async fn look_until(none: impl Fn() -> bool) {
-    loop {
-        if none() {
-            sleep(LOOK_EVERY).await;
-            if none() {
-                return;
-            }
-        }
+/// Completes when nothing is in flight; never, if requests are not counted.
+async fn nothing_in_flight(core: &Core) {
+    let flights = &core.traffic().flights;
+    while !(flights.is_counting() && flights.is_empty()) {
         sleep(LOOK_EVERY).await;
     }
 }
@@ -102,49 +101,75 @@ async fn look_until(none: impl Fn() -> bool) {
 /// Completes when nothing is in flight that a server has left behind: upgraded
 /// connections and jobs.
 pub(super) async fn left_behind(readiness: &Readiness) {
-    let flights = &readiness.core().traffic().flights;
-    if flights.entered() > 0 {
-        look_until(|| flights.entered() == 0).await;
+    while !readiness.core().traffic().flights.is_empty() {
+        sleep(LOOK_EVERY).await;
     }
 }
 
-/// Closes the process when nothing has been in flight for a while, or when it
-/// is to be cut off.
+/// Closes the process when nothing has been in flight for a while, or when what
+/// is in flight is to be cut off.
 pub(super) async fn close(core: Arc<Core>) {
     let closed = core.wait_for(|data| (data.phase == Phase::Closed).then_some(()));
     // Ended or closed already, there is nothing to do.
-    if let First::Right(()) = race(closed, quiet_or_cut_off(&core)).await {
+    let quiet = quiet_for(&core, QUIET);
+    if let First::Right(_) = race(closed, race(quiet, cut_off(&core))).await {
         core.update(|_, draft| draft.advance(Phase::Closed));
     }
 }
 
-async fn quiet_or_cut_off(core: &Core) {
+/// Completes when nothing has been in flight for `time`, from now on; never, if
+/// requests are not counted.
+async fn quiet_for(core: &Core, time: Duration) {
     let traffic = core.traffic();
-    let cut_off = traffic.lame_duck.cut_off().unwrap_or_else(Instant::now);
-    if traffic.flights.count().is_none() {
-        return sleep_until(cut_off).await;
-    }
-    let mut seen = Instant::now();
+    let mut idle_since = None;
     loop {
         let now = Instant::now();
-        if traffic.flights.entered() + traffic.waiting.entered() > 0 {
-            seen = now;
-        }
-        // One may have come and gone between two looks.
-        let arrived = traffic.lame_duck.last_arrival().unwrap_or(seen);
-        let quiet = now >= seen.max(arrived) + QUIET;
-        if quiet || now >= cut_off {
-            return;
+        if traffic.flights.is_counting() && traffic.is_idle() {
+            let since = *idle_since.get_or_insert(now);
+            // One may have come and gone between two looks.
+            let arrived = traffic.lame_duck.last_arrival().unwrap_or(since);
+            if now >= since.max(arrived) + time {
+                return;
+            }
+        } else {
+            idle_since = None;
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Completes when whoever still works is to be cut off, if ever.
-pub(super) async fn cut_off(readiness: &Readiness) {
-    readiness.closing().await;
-    match readiness.core().traffic().lame_duck.cut_off() {
+/// Completes when what is in flight in a process that closes is to be cut off,
+/// if ever.
+async fn cut_off(core: &Core) {
+    match core.traffic().lame_duck.cut_off() {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
+    }
+}
+
+/// Why a server is not waited for any longer.
+pub(super) enum Over {
+    /// Nothing is in flight, and it had the time to close its connections.
+    Idle,
+    /// The cap is over; so much is in flight, if that is known.
+    CutOff(Option<usize>),
+}
+
+/// Completes when a server that still runs is not to be waited for any longer.
+/// Closes the process when nothing has been in flight for a while.
+pub(super) async fn over(readiness: &Readiness) -> Over {
+    readiness.closing().await;
+    let core = readiness.core();
+    let traffic = core.traffic();
+    let idle = async {
+        close(Arc::clone(core)).await;
+        let grace = traffic.lame_duck.idle_grace();
+        quiet_for(core, grace.unwrap_or(ShutdownBuilder::IDLE_GRACE)).await;
+    };
+    match race(idle, cut_off(core)).await {
+        First::Left(()) => Over::Idle,
+        First::Right(()) if traffic.flights.is_counting() && traffic.is_idle() => Over::Idle,
+        // Counted before the server is dropped, and its requests with it.
+        First::Right(()) => Over::CutOff(traffic.flights.count()),
     }
 }

@@ -171,7 +171,14 @@ impl Gate {
         }
         match &self.observed {
             Some(observed) if ready => Some(observed.enter()),
-            _ if self.policy.counts_in_flight => Some(self.core.traffic().flights.enter()),
+            _ if self.policy.counts_in_flight => {
+                let flights = &self.core.traffic().flights;
+                Some(if ready {
+                    flights.enter()
+                } else {
+                    flights.enter_recorded()
+                })
+            }
             _ => None,
         }
     }
@@ -204,7 +211,7 @@ impl Gate {
 
     /// Takes one of the places to wait in, if one is free.
     pub(super) fn wait(&self, reason: Reason, hold: &Hold) -> Option<Place> {
-        let waiting = self.core.traffic().waiting.enter();
+        let waiting = self.core.traffic().waiting.enter_recorded();
         self.counts.wait(reason, hold.max_waiting, waiting)
     }
 

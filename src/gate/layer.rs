@@ -129,8 +129,9 @@ impl ReadinessLayer {
     /// until the body of the response has ended. Do it in one layer of the
     /// process, the outermost; a request counts once for each.
     ///
-    /// [`Readiness::drained`] then knows when nothing is left to wait for, and
-    /// probes tell how much there still is. A request for an upgrade (one with
+    /// [`Readiness::run`] and [`Readiness::drained`] then know when nothing is
+    /// left to wait for, so that a connection which does nothing does not hold
+    /// up the end of the process, and probes tell how much there still is. A request for an upgrade (one with
     /// an `upgrade` header, or CONNECT) carries an
     /// [`InFlight`](crate::drain::InFlight) in its extensions, for the
     /// connection to stay in flight once it is no request any more.

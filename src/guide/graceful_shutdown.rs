@@ -28,6 +28,7 @@
 //! | 0 to 2 | the removal reaches kube-proxy and ingress controllers | serves | stop sending, one after the other |
 //! | 5 | | `Closing`: stops to accept, sends GOAWAY, finishes what is in flight | |
 //! | 4 to 6 | | | one that probes by itself, with HAProxy's defaults, notices now: too late for this delay |
+//! | when nothing was in flight for 1 s | | `Closed`: ends, at the latest 2 s later ([`idle_grace`]) | |
 //! | up to 25 | | `Closed`: gives up on what is left ([`closing_cap`]) | |
 //! | 30 | SIGKILL | | |
 //!
@@ -181,6 +182,25 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Connections that do nothing
+//!
+//! A server ends when its last connection does, and some never end: half a
+//! request was sent on it, its HTTP/2 client vanished without a word, nothing
+//! was ever sent at all (a server that speaks HTTP/2 alone goes on to wait for
+//! the preface). Nothing of it is work, so [`run`](crate::Readiness::run) does
+//! not wait for it: when nothing has been in flight for a second the process is
+//! `Closed`, and 2 seconds later ([`idle_grace`]) the server is dropped, which is
+//! a success. The two seconds are for clients that still read an answer whose
+//! end hyper has taken already; give them more where large answers go to slow
+//! clients without a proxy in between.
+//!
+//! Only a layer that [counts](crate::ReadinessLayer::count_in_flight) can tell a
+//! connection that works from one that does nothing. Without it, a single
+//! connection of this kind holds up the process until the cap, and `run` gives
+//! [`CutOff`](crate::drain::CutOff), for something may have been cut off.
+//!
+//! [`idle_grace`]: crate::drain::ShutdownBuilder::idle_grace
 //!
 //! # Streams and upgraded connections
 //!

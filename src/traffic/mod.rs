@@ -8,6 +8,7 @@ mod in_flight;
 mod lame_duck;
 mod outcome;
 mod outcomes;
+mod plans;
 mod refused;
 mod sets;
 mod shard;
@@ -27,8 +28,14 @@ pub use self::{
     watch::{TrafficWatch, TrafficWatchError},
 };
 pub(crate) use self::{
-    flights::Flights, lame_duck::LameDuck, outcome::Answered, outcomes::Outcomes, refused::Refused,
-    shard::Observed, shards::Shards,
+    flights::Flights,
+    lame_duck::LameDuck,
+    outcome::Answered,
+    outcomes::Outcomes,
+    plans::{PlanId, Times},
+    refused::Refused,
+    shard::Observed,
+    shards::Shards,
 };
 
 /// The counters of one registry.
@@ -56,6 +63,13 @@ impl Traffic {
             dry_run_refused: Refused::new(scopes),
             outcomes,
         }
+    }
+
+    /// Whether nothing is in flight and nothing waits to be, at one moment of
+    /// this call.
+    pub(crate) fn is_idle(&self) -> bool {
+        // What waits leaves the one to enter the other, so it is read first.
+        self.waiting.is_empty() && self.flights.is_empty()
     }
 
     /// The counters for requests of this scope that are observed, and in
