@@ -92,10 +92,13 @@
 //! connections, as axum's graceful shutdown does, may wait for that, for at most
 //! the 30 seconds; [`Readiness::run`](crate::Readiness::run) bounds it.
 //!
-//! Two things cannot be had. A client that sends its whole body before it reads
-//! loses the answer where the body takes longer than the bounds. And behind
-//! HAProxy, a client that asked for `100 Continue`, skips its body after the
-//! answer, and sends its next request on the same connection, loses that request.
+//! Three things cannot be had. A client that sends its whole body before it reads
+//! loses the answer where the body takes longer than the bounds. Behind HAProxy, a
+//! client that asked for `100 Continue`, skips its body after the answer, and
+//! sends its next request on the same connection, loses that request. And nginx
+//! with `proxy_request_buffering off` promises its client to keep a connection
+//! that it closes, where the body ends later than the answer; it buffers unless
+//! told otherwise.
 //!
 //! # Readiness drift
 //!

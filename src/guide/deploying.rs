@@ -166,7 +166,10 @@
 //! - **nginx** cannot either, and keeps a POST where it was sent unless
 //!   `non_idempotent` is said: do not. The open source version has no active
 //!   checks and finds out by the answers to requests. A POST that meets a red
-//!   replica before a GET has is answered 503 (with `retry-after`).
+//!   replica before a GET has is answered 503 (with `retry-after`). While nginx
+//!   leaves all replicas alone it would answer 502 by itself, for `fail_timeout`,
+//!   so the file lists each replica once more as a backup that is never left
+//!   alone: clients get the gate's 503 then, too.
 //! - **Envoy** can: `retriable-headers` with `x-readiness`. A POST is tried
 //!   elsewhere as well, and the application's own 503 is left alone. The panic
 //!   threshold stays: when less than half are green, all are asked, those that

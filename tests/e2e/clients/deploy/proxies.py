@@ -2,6 +2,7 @@
 tests/e2e/proxies."""
 
 import collections
+import contextlib
 import pathlib
 import shutil
 import sys
@@ -11,6 +12,7 @@ import time
 import common
 from common import FILES, Process, Replica, ask, becomes, expect, fail, status
 from load import Load
+from uploads import upload
 
 DRAIN_SECONDS = 5  # the service's default, which the files reckon with
 
@@ -49,10 +51,10 @@ PROXIES = {
 }
 
 
-def adapted(proxy, folder, port, replicas):
-    """The shipped file, with nothing but addresses replaced."""
+def adapted(proxy, folder, port, replicas, *more):
+    """The shipped file, with nothing but addresses replaced (and `more`)."""
     text = (FILES / "proxies" / proxy.file).read_text()
-    replacements = [proxy.listens, *proxy.extra]
+    replacements = [proxy.listens, *proxy.extra, *more]
     for host, replica in zip(("10.0.0.1", "10.0.0.2"), replicas):
         if proxy.file.endswith("yaml"):
             there = f"address: {host}, port_value: 3000 "
@@ -61,7 +63,8 @@ def adapted(proxy, folder, port, replicas):
             there, here = f"{host}:3000", f"127.0.0.1:{replica}"
         replacements.append((there, here))
     for there, here in replacements:
-        expect(f"{there!r} in {proxy.file}", 1, text.count(there))
+        if there not in text:
+            fail(f"{there!r} is not in {proxy.file}")
         text = text.replace(there, here.format(port=port, folder=folder))
     if "10.0.0." in text:
         fail(f"{proxy.file} has more addresses than are known here")
@@ -190,15 +193,50 @@ def run(name, program, commands, folder):
     return sent
 
 
+# nginx passes a body on while it arrives, and its answer before the body has ended.
+UNBUFFERED = ("proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_request_buffering off;")
+
+
+def refused_uploads(program, commands, folder):
+    """Both replicas refuse, and clients upload: to a replica, and through the
+    proxies."""
+    port, *ports = common.free_ports(3)
+    with contextlib.ExitStack() as stack:
+        for name, at in zip("ab", ports):
+            replica = stack.enter_context(Replica(program, folder / f"{name}.log", name, at))
+            becomes(name, 200, lambda: status(at, "/readyz"))
+            replica.flip("storage", "failing")
+        wrong = upload("direct", ports[0])
+        for name, how, *more in [
+            ["nginx", ""],
+            ["nginx", ", unbuffered", UNBUFFERED],
+            # With its checks it would answer for the replicas after 1.5 s.
+            ["haproxy", "", ("3000 check\n", "3000\n")],
+        ]:
+            proxy = PROXIES[name]
+            file = adapted(proxy, folder, port, ports, *more)
+            command = [part.format(file=file, folder=folder) for part in proxy.command]
+            command[0] = commands[name]
+            with Process(command, folder / f"{name}.log"):
+                becomes(name, True, lambda: (answer := ask(port, "/")) and answer.refused)
+                # Unbuffered, nginx promises to keep a connection that it closes
+                # when the body ends later than the answer.
+                wrong += upload(name + how, port, slow=not how)
+    expect("refused uploads that went wrong", {}, dict(wrong))
+
+
 def main(program, envoy, *names):
     commands = {"envoy": envoy}
     for name in ("haproxy", "nginx"):
         # Debian keeps them out of the path of ordinary users.
         commands[name] = shutil.which(name) or f"/usr/sbin/{name}"
-    for name in names or PROXIES:
-        if name not in PROXIES:
+    for name in names or [*PROXIES, "uploads"]:
+        if name not in [*PROXIES, "uploads"]:
             sys.exit(f"no such proxy: {name}")
         with tempfile.TemporaryDirectory() as folder:
+            if name == "uploads":
+                refused_uploads(program, commands, pathlib.Path(folder))
+                continue
             started = time.monotonic()
             sent = run(name, program, commands, pathlib.Path(folder))
             took = time.monotonic() - started
