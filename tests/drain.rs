@@ -14,7 +14,7 @@ use std::{
     },
     thread,
 };
-use support::{ready, starting};
+use support::{health_call, ready, starting};
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant, advance, sleep},
@@ -231,8 +231,8 @@ async fn health_checks_and_exempt_requests_are_no_arrivals() {
     let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
     assert_pending!(shutdown.poll());
     advance(Duration::from_secs(5) - MS).await;
-    for path in ["/grpc.health.v1.Health/Check", "/metrics"] {
-        let request = Request::get(path).body(String::new()).unwrap();
+    let metrics = Request::get("/metrics").body(String::new()).unwrap();
+    for request in [health_call("Check"), metrics] {
         assert_eq!(service.call(request).await.unwrap().status(), 200);
     }
     assert_eq!(readiness.late_arrivals(), 0);

@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::{ready, starting};
+use support::{health_call, ready, starting};
 use tokio::time::advance;
 use tokio_stream::iter;
 use tokio_test::{assert_pending, assert_ready, task};
@@ -234,7 +234,8 @@ async fn probes_refusals_and_grpc_health_do_not_count() {
     let (readiness, storage) = ready();
     let layer = observing(&readiness);
     ask(&layer, "/readyz").await;
-    ask(&layer, "/grpc.health.v1.Health/Check").await;
+    let health = layer.layer(service_fn(application));
+    read(health.oneshot(health_call("Check")).await).await;
     storage.failing("gone");
     ask(&layer, "/livez").await;
     ask(&layer, "/readyz").await;

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::starting as storage;
+use support::{health_call, starting as storage};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
@@ -588,13 +588,89 @@ async fn exempt_requests_are_admitted_whatever_is_wrong() {
         ReadinessLayer::new(&readiness).exempt(|head| head.uri().path().starts_with("/admin/"));
     let service = layer.layer(echo());
     readiness.advance(Phase::Closed);
-    for (path, refused) in [
-        ("/admin/flip", None),
-        ("/grpc.health.v1.Health/Check", None),
-        ("/", Some(Reason::Closed)),
-    ] {
+    for (path, refused) in [("/admin/flip", None), ("/", Some(Reason::Closed))] {
         let response = service.clone().oneshot(get(path)).await.unwrap();
         assert_eq!(refused_for(&response), refused, "{path}");
+    }
+}
+
+/// Requests that are calls of gRPC's health service, and others that are not.
+fn health_calls_and_others() -> Vec<(Req, bool)> {
+    let mut requests: Vec<_> = ["Check", "Watch", "List"]
+        .map(|method| (health_call(method), true))
+        .into();
+    for (kind, is_call) in [
+        ("application/grpc+proto", true),
+        ("application/grpc-web+proto", true),
+        ("Application/gRPC;charset=utf-8", true),
+        ("application/grpcish", false),
+        ("application/json", false),
+    ] {
+        let mut request: Req = health_call("Check");
+        let kind = header::HeaderValue::from_static(kind);
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        requests.push((request, is_call));
+    }
+    let mut without_type: Req = health_call("Check");
+    without_type.headers_mut().remove(header::CONTENT_TYPE);
+    requests.push((without_type, false));
+    for method in ["GET", "HEAD", "PUT", "OPTIONS", "post"] {
+        let mut request: Req = health_call("Check");
+        *request.method_mut() = method.parse().unwrap();
+        requests.push((request, false));
+    }
+    for method in [
+        "../secrets/door",
+        "%2e%2e/secrets/door",
+        "Check/../../secrets/door",
+        "Check/",
+        "Checks",
+        "check",
+        "Other",
+        "",
+    ] {
+        requests.push((health_call(method), false));
+    }
+    let mut elsewhere: Req = health_call("Check");
+    *elsewhere.uri_mut() = "//grpc.health.v1.Health/Check".parse().unwrap();
+    requests.push((elsewhere, false));
+    requests
+}
+
+#[tokio::test]
+async fn of_grpc_health_exactly_the_calls_are_exempt() {
+    let (readiness, _storage) = storage();
+    let service = ReadinessLayer::new(&readiness).layer(echo());
+    for (request, is_call) in health_calls_and_others() {
+        let what = format!(
+            "{} {} {:?}",
+            request.method(),
+            request.uri(),
+            request.headers()
+        );
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(refused_for(&response).is_none(), is_call, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn of_grpc_health_exactly_the_calls_are_not_in_flight() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let mut service = ReadinessLayer::new(&readiness)
+        .count_in_flight()
+        .layer(echo());
+    for (request, is_call) in health_calls_and_others() {
+        let what = format!(
+            "{} {} {:?}",
+            request.method(),
+            request.uri(),
+            request.headers()
+        );
+        let call = service.call(request);
+        let expected = usize::from(!is_call);
+        assert_eq!(readiness.in_flight(), Some(expected), "{what}");
+        drop(call);
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
-use support::{ready, starting};
+use support::{health_call, ready, starting};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Duration,
@@ -160,13 +160,13 @@ async fn probes_refusals_and_grpc_health_are_not_in_flight() {
     let mut service = counting(&readiness).layer(Streams::default());
     let probe = service.call(get("/readyz")).await.unwrap();
     assert_eq!(probe.status(), StatusCode::OK);
-    let watch = service.call(get("/grpc.health.v1.Health/Watch"));
+    let watch = service.call(health_call("Watch"));
     assert_eq!(readiness.in_flight(), Some(0));
 
     storage.failing("gone");
     let refused = service.call(get("/")).await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let other_watch = service.call(get("/grpc.health.v1.Health/Watch"));
+    let other_watch = service.call(health_call("Watch"));
     assert_eq!(readiness.in_flight(), Some(0));
     drop((probe, watch, refused, other_watch));
 }

@@ -2,7 +2,7 @@ use super::{
     action::{Action, Hold, Predicate},
     admission::Admission,
     counts::{GateCounts, Place},
-    head::{self, RequestHead},
+    head::RequestHead,
     refusal::{self, Refusal, Responder, RetryAfter},
 };
 use crate::{
@@ -161,12 +161,12 @@ impl Gate {
         self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
     }
 
-    /// Counts a request for `path` as in flight, and observes what becomes of
+    /// Counts a request as in flight, and observes what becomes of
     /// it if it was admitted while ready, as far as that is asked for.
     #[inline]
-    pub(super) fn enter(&self, path: &str, ready: bool) -> Option<InFlight> {
+    pub(super) fn enter(&self, head: RequestHead<'_>, ready: bool) -> Option<InFlight> {
         // A watch of gRPC's health service lasts as long as its client.
-        if head::is_grpc_health(path) {
+        if head.is_grpc_health() {
             return None;
         }
         match &self.observed {

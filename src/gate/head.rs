@@ -49,7 +49,7 @@ impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
     }
 }
 
-/// The beginning of gRPC's content types: `+proto`, `-web` and more may follow.
+/// gRPC's content type. A subtype, the mark of gRPC-Web or a parameter may follow.
 const GRPC: &[u8] = b"application/grpc";
 
 impl RequestHead<'_> {
@@ -63,19 +63,25 @@ impl RequestHead<'_> {
         has_grpc_type(self.headers)
     }
 
-    /// gRPC's own health service answers for itself.
+    /// A call of gRPC's own health service, which answers for itself. Nothing
+    /// below or beside its three methods, for a router may make something else
+    /// of that.
+    #[inline]
     pub(super) fn is_grpc_health(&self) -> bool {
-        is_grpc_health(self.uri.path())
+        *self.method == Method::POST && is_health_method(self.uri.path()) && self.is_grpc()
     }
 }
 
-pub(super) fn has_grpc_type(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().get(..GRPC.len()))
-        .is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+fn is_health_method(path: &str) -> bool {
+    path.strip_prefix("/grpc.health.v1.Health/")
+        .is_some_and(|method| matches!(method, "Check" | "Watch" | "List"))
 }
 
-pub(super) fn is_grpc_health(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/")
+pub(super) fn has_grpc_type(headers: &HeaderMap) -> bool {
+    let value = headers.get(http::header::CONTENT_TYPE);
+    let split = value.and_then(|value| value.as_bytes().split_at_checked(GRPC.len()));
+    split.is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(GRPC)
+            && matches!(rest.first(), None | Some(b'+' | b'-' | b';' | b' ' | b'\t'))
+    })
 }

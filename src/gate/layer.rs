@@ -169,7 +169,8 @@ impl ReadinessLayer {
     /// Always admits the requests that `exempt` picks. It is asked on the
     /// request path, and only while there is a reason to hesitate.
     ///
-    /// gRPC's own health service is exempt without being asked for.
+    /// gRPC's own health service is exempt without being asked for: `POST` with a
+    /// gRPC content type to `/grpc.health.v1.Health/Check`, `/Watch` or `/List`.
     pub fn exempt(self, exempt: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.policy(|policy| policy.exempt = Some(Arc::new(exempt)))
     }

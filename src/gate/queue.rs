@@ -213,7 +213,7 @@ impl Queue {
         self.place = None;
         let basis = self.gate.basis();
         let ready = basis.verdict.reasons().is_empty();
-        self.in_flight = self.gate.enter(head.uri().path(), ready);
+        self.in_flight = self.gate.enter(head, ready);
         self.gate.admitted(basis);
         self.step = Step::Admitted;
     }

@@ -122,7 +122,7 @@ impl<S> ReadinessService<S> {
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        let in_flight = self.gate.enter(request.uri().path(), ready);
+        let in_flight = self.gate.enter(RequestHead::from(&request), ready);
         if self.gate.policy.counts_in_flight {
             return self.count(request, admission, in_flight);
         }

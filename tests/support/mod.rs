@@ -6,7 +6,7 @@
 )]
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::{fmt::Debug, net::SocketAddr, time::Duration};
@@ -68,6 +68,14 @@ where
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Response::from_parts(head, String::from_utf8(body.into()).unwrap())
+}
+
+/// A call of a method of gRPC's health service.
+pub fn health_call<B: Default>(method: &str) -> Request<B> {
+    Request::post(format!("/grpc.health.v1.Health/{method}"))
+        .header("content-type", "application/grpc")
+        .body(B::default())
+        .unwrap()
 }
 
 /// The value of a header, or "" if there is none.
