@@ -21,14 +21,22 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::Mutex, time::sleep};
+use tokio::{net::TcpListener, runtime::Runtime, sync::Mutex, time::sleep};
 use tower_readiness::{
     ClaimError, Readiness, ReadinessLayer, Reporter, Subsystem,
     probe::{Detail, Probes},
 };
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("authenticate"))
         .subsystem(Subsystem::new("authorize"))

@@ -27,18 +27,26 @@ use hyper_util::{
 };
 use std::{
     convert::Infallible,
-    env, io,
+    env,
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tower::{Layer, Service, service_fn};
 use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, drain::Shutdown};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .build()?;
@@ -64,11 +72,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     if env::var("LAYER").is_ok_and(|layer| layer == "off") {
         println!("Serving on http://{address} without the layer:\n  curl -i http://{address}/");
-        readiness.run(serve(listener, service, shutdown)).await??;
+        readiness.run(serve(listener, service, shutdown)).await?;
     } else {
         print_walk_through(address);
         let server = serve(listener, layer.layer(service), shutdown);
-        readiness.run(server).await??;
+        readiness.run(server).await?;
     }
     println!("Drained.");
     Ok(())
@@ -95,7 +103,7 @@ fn answer(request: &Request<Incoming>, storage: &Reporter) -> Response<Full<Byte
 
 /// Serves any Tower service until it shall stop to accept, and then to the end
 /// of what is in flight.
-async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown) -> io::Result<()>
+async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -106,9 +114,19 @@ where
     let graceful = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            // The client hung up, or there is no file descriptor left for it. It
+            // waits in the kernel until another connection has ended.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
         let service = TowerToHyperService::new(service.clone());
         let connection = server
@@ -123,7 +141,6 @@ where
     // No more connections; HTTP/2 is told by GOAWAY, and finishes its streams.
     drop(listener);
     graceful.shutdown().await;
-    Ok(())
 }
 
 fn print_walk_through(address: SocketAddr) {

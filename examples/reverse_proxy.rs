@@ -27,6 +27,7 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Runtime,
     sync::{Mutex, oneshot},
     task::JoinHandle,
     time::{interval, timeout},
@@ -36,8 +37,16 @@ use tower_readiness::{
     probe::{Detail, Probes},
 };
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // Required, for this proxy is useless without it. If the same upstream
     // stood behind every replica, `.shared()` would keep its outage from
     // taking all of them out of the load balancer.

@@ -19,7 +19,7 @@ use axum::{
 use listener::Gentle;
 use std::{
     collections::HashMap,
-    env, io,
+    env,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     thread,
@@ -27,7 +27,8 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     time::sleep,
 };
@@ -38,9 +39,17 @@ use tower_readiness::{
     probe::{Detail, Probes},
 };
 
-// On one thread, so that a single handler that blocks stalls all of it.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // On one thread, so that a single handler that blocks stalls all of it.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("authorize"))
         .subsystem(Subsystem::new("storage"))
@@ -50,6 +59,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .subsystem(Subsystem::new("database").shared())
         .subsystem(Subsystem::new("cache").optional())
         .build()?;
+    // Before systemd knows of the process: without a handler, SIGHUP ends it.
+    let hangup = signal(SignalKind::hangup())?;
     let systemd = readiness.notify_systemd_with(
         SystemdOptions::default()
             .extend_start(Duration::from_secs(3), Duration::from_secs(600))
@@ -103,7 +114,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     print_walk_through(address, systemd);
     tokio::spawn(come_up(reporters));
-    tokio::spawn(reload(readiness.clone()));
+    tokio::spawn(reload(readiness.clone(), hangup));
     let listener = Gentle {
         listener,
         leave_the_rest: activated.then(|| readiness.clone()),
@@ -144,14 +155,12 @@ async fn come_up(demo: Demo) {
 }
 
 /// At SIGHUP, reads the configuration anew.
-async fn reload(readiness: Readiness) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn reload(readiness: Readiness, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         let _reloading = readiness.reloading();
         // … read it …
         sleep(Duration::from_secs(1)).await;
     }
-    Ok(())
 }
 
 /// All reporters in one place, to be flipped by hand.

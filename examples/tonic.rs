@@ -19,19 +19,24 @@ use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
 use http::{StatusCode, uri::PathAndQuery};
 use std::{
     convert::Infallible,
-    env,
+    env, io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    time::sleep,
+};
+use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tonic::{
     Code, Request, Response, Status,
     body::Body,
     server::NamedService,
     service::Routes,
-    transport::{Channel, Server, server::TcpIncoming},
+    transport::{Channel, Server},
 };
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
@@ -39,8 +44,16 @@ use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem};
 
 type Error = Box<dyn std::error::Error>;
 
-#[tokio::main]
-async fn main() -> Result<(), Error> {
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Error> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Error> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .subsystem(Subsystem::new("index").optional())
@@ -65,7 +78,7 @@ async fn main() -> Result<(), Error> {
         .add_routes(Routes::from(demo))
         .add_service(readiness.grpc_health())
         .add_service(Greeter)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), shutdown);
+        .serve_with_incoming_shutdown(incoming(listener), shutdown);
     let server = tokio::spawn(server);
 
     let channel = Channel::from_shared(format!("http://{address}"))?.connect_lazy();
@@ -90,6 +103,19 @@ async fn main() -> Result<(), Error> {
         readiness.run(server).await???;
     }
     Ok(())
+}
+
+/// What connects to the listener.
+///
+/// After an error (there is no file descriptor left, mostly) tonic asks again at
+/// once, and would use up a processor until another connection has ended.
+fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+    TcpListenerStream::new(listener).then(async |accepted| {
+        if accepted.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        accepted
+    })
 }
 
 /// Prints what became of a call. Fails if that is not what was to be shown.

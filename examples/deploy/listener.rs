@@ -2,13 +2,27 @@
 
 use axum::serve::Listener;
 use listenfd::ListenFd;
-use std::{future, io, net::SocketAddr};
+use std::{env, future, io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpStream};
 use tower_readiness::Readiness;
 
 /// The socket that systemd hands over to this process, if it has one.
+///
+/// # Errors
+///
+/// When there are several. The kernel accepts connections for each of them, and
+/// on one that no server asks, clients would wait for ever.
 pub(crate) fn handed_over() -> io::Result<Option<TcpListener>> {
-    let Some(listener) = ListenFd::from_env().take_tcp_listener(0)? else {
+    let mut sockets = ListenFd::from_env();
+    if sockets.len() > 1 {
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        return Err(io::Error::other(format!(
+            "systemd hands over {} sockets ({names}), and this program serves one: leave one \
+             ListenStream= in one socket unit",
+            sockets.len(),
+        )));
+    }
+    let Some(listener) = sockets.take_tcp_listener(0)? else {
         return Ok(None);
     };
     listener.set_nonblocking(true)?;

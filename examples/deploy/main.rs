@@ -34,9 +34,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
-use tokio::{net::TcpListener, time::sleep};
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals,
@@ -47,8 +50,16 @@ type Error = Box<dyn std::error::Error>;
 /// What each of these has to say is made up; see [`flip`].
 const SUBSYSTEMS: [&str; 3] = ["storage", "worker", "database"];
 
-#[tokio::main]
-async fn main() -> Result<(), Error> {
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Error> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Error> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("listener"))
         .subsystem(Subsystem::new("storage"))
@@ -87,6 +98,7 @@ async fn main() -> Result<(), Error> {
         .route("/", get(hello).post(hello))
         .route("/slow", get(slow))
         .route("/busy", get(busy).post(busy))
+        .route("/archive", get(archive))
         .route("/demo/counts", get(counts))
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(Arc::clone(&service))
@@ -109,6 +121,8 @@ async fn main() -> Result<(), Error> {
         .closing_cap(seconds("FINISH_SECONDS", 20.0)?)
         .build()?;
     tokio::spawn(come_up(service, seconds("START_SECONDS", 2.0)?));
+    #[cfg(unix)]
+    tokio::spawn(reload(readiness.clone(), signal(SignalKind::hangup())?));
     println!("Serving on {}", listener.local_addr()?);
     let listener = Gentle {
         listener,
@@ -153,6 +167,17 @@ async fn come_up(service: Arc<Service>, takes: Duration) {
     }
 }
 
+/// At SIGHUP, which `systemctl reload` sends, reads the configuration anew.
+/// Without a handler the signal would end the process, and nothing would drain.
+#[cfg(unix)]
+async fn reload(readiness: Readiness, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        let _reloading = readiness.reloading();
+        // … read it …
+        println!("Reloaded.");
+    }
+}
+
 /// Reads the body: with one that is left behind, hyper closes the connection
 /// after the answer, and a proxy that keeps connections may have sent the next
 /// request on it by then.
@@ -169,6 +194,17 @@ async fn slow(State(service): State<Arc<Service>>) -> String {
 /// was handled.
 async fn busy(State(service): State<Arc<Service>>, _: Bytes) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, service.handle("busy"))
+}
+
+/// Work that blocks a thread, which nothing can interrupt: not the end of the
+/// client, not the cap, and not the end of the runtime either.
+async fn archive(State(service): State<Arc<Service>>) -> String {
+    let answer = service.handle("archived");
+    let work = || thread::sleep(Duration::from_secs(60));
+    match tokio::task::spawn_blocking(work).await {
+        Ok(()) => answer,
+        Err(error) => format!("{error}\n"),
+    }
 }
 
 async fn counts(State(service): State<Arc<Service>>) -> String {

@@ -37,7 +37,10 @@ use std::{
     time::Duration,
 };
 use storage::Storage;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
 use tower::Layer;
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Subsystem,
@@ -56,9 +59,17 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// How often the storage is asked, and the directory.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Removed when `main` returns, however it does.
+/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
+/// when all else has ended, however long that takes.
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run());
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Removed when this returns, however it does.
     let folder = tempfile::Builder::new().prefix("proxy-").tempdir()?;
     let storage = Arc::new(Storage::create(folder.path())?);
     let directory = Arc::new(Backend::start(Router::new()).await?);
