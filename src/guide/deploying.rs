@@ -207,6 +207,12 @@
 //! notice a restart: connections wait in the kernel, and the gate
 //! [holds](crate::Action::hold) what arrives early.
 //!
+//! `ExecReload=` sends SIGHUP, which ends a program that does not handle it, with
+//! nothing drained: the handler is installed before systemd hears of the process,
+//! or the line is left out. A socket unit with several `ListenStream=` hands over
+//! several sockets; the kernel accepts connections for each, so a program that
+//! serves one of them has to refuse to start.
+//!
 //! <details><summary>systemd/app.service</summary>
 //!
 //! ```ini

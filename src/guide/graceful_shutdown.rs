@@ -99,7 +99,9 @@
 //! # hyper
 //!
 //! hyper-util's `GracefulShutdown` watches the connections; the shutdown is one
-//! more thing that the accept loop waits for.
+//! more thing that the accept loop waits for. An error of `accept` must not end
+//! the loop: it says that a client hung up, or that the process has no file
+//! descriptor left, and then the next connection that ends gives one back.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -136,9 +138,13 @@
 //!     let graceful = GracefulShutdown::new();
 //!     let mut shutdown = pin!(shutdown);
 //!     loop {
-//!         let (stream, _) = tokio::select! {
-//!             accepted = listener.accept() => accepted?,
+//!         let accepted = tokio::select! {
+//!             accepted = listener.accept() => accepted,
 //!             () = &mut shutdown => break,
+//!         };
+//!         let Ok((stream, _)) = accepted else {
+//!             tokio::time::sleep(Duration::from_millis(100)).await;
+//!             continue;
 //!         };
 //!         let service = TowerToHyperService::new(service.clone());
 //!         let connection = server.serve_connection(TokioIo::new(stream), service);
@@ -149,17 +155,20 @@
 //!     }
 //!     drop(listener);
 //!     graceful.shutdown().await;
-//!     Ok::<(), std::io::Error>(())
-//! }).await??;
+//! }).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # tonic
 //!
+//! tonic goes on after an error of `accept`, but at once, and uses up a processor
+//! while there is no file descriptor left; so its stream of connections waits a
+//! moment.
+//!
 //! ```
-//! # use std::time::Duration;
-//! use tokio_stream::wrappers::TcpListenerStream;
+//! use std::time::Duration;
+//! use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 //! use tonic::transport::Server;
 //! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
 //! # #[tokio::main(flavor = "current_thread")]
@@ -174,10 +183,16 @@
 //! # #[cfg(not(feature = "signal"))]
 //! # let shutdown = readiness.shutdown().build()?;
 //! # readiness.advance(tower_readiness::Phase::Closing);
+//! let incoming = TcpListenerStream::new(listener).then(async |accepted| {
+//!     if accepted.is_err() {
+//!         tokio::time::sleep(Duration::from_millis(100)).await;
+//!     }
+//!     accepted
+//! });
 //! let server = Server::builder()
 //!     .layer(ReadinessLayer::new(&readiness).count_in_flight())
 //!     .add_service(greeter)
-//!     .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown);
+//!     .serve_with_incoming_shutdown(incoming, shutdown);
 //! readiness.run(server).await??;
 //! # Ok(())
 //! # }
@@ -201,6 +216,31 @@
 //! [`CutOff`](crate::drain::CutOff), for something may have been cut off.
 //!
 //! [`idle_grace`]: crate::drain::ShutdownBuilder::idle_grace
+//!
+//! # Threads that block
+//!
+//! The cap ends futures. A thread of [`tokio::task::spawn_blocking`] cannot be
+//! interrupted, and `#[tokio::main]` waits for each of them when all else has
+//! ended: one that hangs keeps the process until SIGKILL. So build the runtime by
+//! hand, and let it go in time:
+//!
+//! ```
+//! # use std::time::Duration;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let runtime = tokio::runtime::Runtime::new()?;
+//!     let ended = runtime.block_on(run());
+//!     runtime.shutdown_timeout(Duration::from_secs(1));
+//!     ended
+//! }
+//!
+//! async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//!     // … readiness.run(server).await?? …
+//!     Ok(())
+//! }
+//! ```
+//!
+//! What still blocks after the second ends with the process. The second counts
+//! towards the time until SIGKILL as delay and cap do.
 //!
 //! # Streams and upgraded connections
 //!
