@@ -10,7 +10,7 @@
 mod imp {
     pub(crate) use arc_swap::ArcSwap as Swap;
     pub(crate) use std::sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
     pub(crate) use tokio::sync::Notify;
@@ -19,7 +19,7 @@ mod imp {
 #[cfg(all(test, tower_readiness_loom))]
 mod imp {
     pub(crate) use loom::sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
     use std::{

@@ -294,3 +294,65 @@ fn checks_that_come_and_go_leave_nothing_behind() {
     let left: Vec<_> = (0..4).map(|_| live(come_and_go)).collect();
     assert!(left.iter().all(|left| *left < 100), "{left:?}");
 }
+
+#[test]
+fn a_registry_that_was_large_once_costs_no_more_than_before() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    let report = || {
+        let measured = allocation_counter::measure(|| {
+            storage.failing("gone");
+            storage.ready();
+        });
+        measured.bytes_total
+    };
+    report();
+    let before = report();
+    let kept = allocation_counter::measure(|| {
+        let tenants: Vec<_> = (0..5_000)
+            .map(|index| {
+                let tenant = Subsystem::new(format!("tenant-{index}"));
+                let tenant = tenant.ttl(Duration::from_secs(60));
+                let tenant = readiness.add(tenant).unwrap();
+                tenant.ready();
+                tenant
+            })
+            .collect();
+        assert!(report() > before, "as long as they are there");
+        tenants.into_iter().for_each(Reporter::retire);
+        // The last snapshot of the many goes with the next report.
+        report();
+    });
+    assert_eq!(report(), before);
+    assert!(kept.bytes_current < 20_000, "{} bytes", kept.bytes_current);
+}
+
+#[test]
+fn those_who_stay_of_many_do_not_keep_the_place_of_the_rest() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let tenants: Vec<_> = (0..5_000)
+        .map(|index| {
+            readiness
+                .add(Subsystem::new(format!("tenant-{index}")))
+                .unwrap()
+        })
+        .collect();
+    let last = tenants.len() - 1;
+    let mut stays = None;
+    for (index, tenant) in tenants.into_iter().enumerate() {
+        if index == last {
+            stays = Some(tenant);
+        } else {
+            tenant.retire();
+        }
+    }
+    let stays = stays.unwrap();
+    let many = allocation_counter::measure(|| stays.failing("gone")).bytes_total;
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let one = readiness.add(Subsystem::new("tenant-4999")).unwrap();
+    let few = allocation_counter::measure(|| one.failing("gone")).bytes_total;
+    assert!(many < few + 200, "{many} bytes instead of {few}");
+}

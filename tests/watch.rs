@@ -6,7 +6,16 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::Empty;
-use std::{convert::Infallible, sync::mpsc, thread, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
@@ -37,7 +46,7 @@ fn runtime(readiness: &Readiness) -> State {
 
 /// Looks from a thread that is none of the runtime's, until it is so.
 #[track_caller]
-fn becomes(what: impl Fn() -> bool) {
+fn becomes(mut what: impl FnMut() -> bool) {
     let found = (0..30_000).any(|_| {
         thread::sleep(Duration::from_millis(1));
         what()
@@ -75,6 +84,51 @@ fn a_runtime_that_is_blocked_turns_liveness_red_and_green_again() {
     drop(go_on);
     becomes(|| runtime(&readiness) == State::Ready);
     assert!(readiness.verdict().is_live());
+}
+
+/// A restart would not help, and would leave the load to the other replicas.
+#[test]
+fn a_runtime_that_is_only_overloaded_is_degraded_and_stays_live() {
+    const TASKS: usize = 5_000;
+    let readiness = ready();
+    let (overloaded, done) = (readiness.clone(), Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&done);
+    let busy = thread::spawn(move || {
+        // Its counters are up to date after each task.
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().event_interval(1).build().unwrap();
+        runtime.block_on(async move {
+            let watch = RuntimeWatch::default().stalled_after(Duration::from_secs(1));
+            overloaded.watch_runtime(watch).unwrap();
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|_| {
+                    let stop = Arc::clone(&stop);
+                    tokio::spawn(async move {
+                        while !stop.load(Ordering::Relaxed) {
+                            thread::sleep(Duration::from_millis(1));
+                            tokio::task::yield_now().await;
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+    });
+    becomes(|| readiness.snapshot().subsystem("runtime").is_some());
+    let mut was_live = true;
+    becomes(|| {
+        was_live &= readiness.verdict().is_live();
+        runtime(&readiness) == State::Degraded || !was_live
+    });
+    let snapshot = readiness.snapshot();
+    let reason = snapshot.subsystem("runtime").unwrap().reason();
+    let reason = reason.unwrap_or_default().to_owned();
+    done.store(true, Ordering::Relaxed);
+    busy.join().unwrap();
+    assert!(was_live);
+    assert!(reason.starts_with("no turn for "), "{reason}");
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl Builder {
                 SubsystemView::declared(subsystem.declare(true, scopes), at)
             });
         let first = Draft::first(scopes, views);
-        let core = Arc::new(Core::new(Arc::clone(&first), desk));
+        let core = Core::new(Arc::clone(&first), desk);
         for (index, subsystem) in self.subsystems.iter().enumerate() {
             let slot = Slot(index);
             if let Some(view) = first.views.get(slot) {

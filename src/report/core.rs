@@ -1,12 +1,14 @@
-use super::{jobs::Jobs, keeper::Keeper, log};
+use super::{jobs::Jobs, keeper::Keeper, log, shrink::shrink, wakers::Wakers};
 use crate::{
     state::{Cell, Data, Draft, Moment, OpenWord, ScopeId, Sealed, Slot, Snapshot},
     sync::{AtomicBool, Mutex, Notify, Ordering},
     traffic::Traffic,
 };
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, atomic::AtomicU64 as Counter},
+    collections::{BTreeSet, HashMap},
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, PoisonError, Weak, atomic::AtomicU64 as Counter},
     time::SystemTime,
 };
 
@@ -14,7 +16,7 @@ use std::{
 pub(crate) struct Core {
     cell: Cell,
     desk: Mutex<Desk>,
-    changed: Notify,
+    changed: Wakers,
     /// Nobody is left who could write.
     ended: AtomicBool,
     traffic: Traffic,
@@ -23,45 +25,65 @@ pub(crate) struct Core {
     further: Notify,
     pub(super) keeper: Keeper,
     jobs: Arc<Jobs>,
+    this: Weak<Core>,
 }
 
 /// What only writers need to know. Whoever holds it is the writer.
 #[derive(Default)]
 pub(crate) struct Desk {
     pub(crate) slots: HashMap<Arc<str>, Slot>,
-    /// Slots whose subsystem retired.
-    free: Vec<Slot>,
+    /// Slots whose subsystem retired, but for those behind the last that is
+    /// taken.
+    free: BTreeSet<Slot>,
     pub(crate) pauses: Vec<(u64, Arc<str>)>,
     pub(crate) pauses_so_far: u64,
 }
 
 impl Desk {
     pub(crate) fn take_slot(&mut self, name: Arc<str>) -> Slot {
-        // Every slot ever given out is either free or taken by a name.
-        let slot = self.free.pop().unwrap_or(Slot(self.slots.len()));
+        // The first that is free, so that the last ones become so for good.
+        let slot = self.free.pop_first().unwrap_or(Slot(self.end()));
         self.slots.insert(name, slot);
         slot
     }
 
     pub(crate) fn give_back(&mut self, name: &str) {
         self.free.extend(self.slots.remove(name));
+        shrink(&mut self.slots);
+        while self
+            .free
+            .last()
+            .is_some_and(|last| last.0 + 1 == self.end())
+        {
+            self.free.pop_last();
+        }
+    }
+
+    /// Every slot before this one is either free or taken by a name.
+    fn end(&self) -> usize {
+        self.slots.len() + self.free.len()
     }
 }
 
 impl Core {
-    pub(crate) fn new(first: Arc<Data>, desk: Desk) -> Self {
+    pub(crate) fn new(first: Arc<Data>, desk: Desk) -> Arc<Self> {
         let traffic = Traffic::new(first.scopes.len());
-        Self {
+        Arc::new_cyclic(|this| Self {
             cell: Cell::new(first),
             desk: Mutex::new(desk),
-            changed: Notify::default(),
+            changed: Wakers::default(),
             ended: AtomicBool::new(false),
             traffic,
             progress: Counter::default(),
             further: Notify::default(),
             keeper: Keeper::new(now().monotonic),
-            jobs: Arc::default(),
-        }
+            jobs: Arc::new(Jobs::new(this.clone())),
+            this: this.clone(),
+        })
+    }
+
+    pub(super) fn weak(&self) -> &Weak<Self> {
+        &self.this
     }
 
     /// Writes, and tells everybody.
@@ -102,7 +124,14 @@ impl Core {
             self.follow_disputes();
         }
         // The wakers are a user's, so they come last.
-        self.changed.notify_waiters();
+        self.changed.wake();
+    }
+
+    /// Lets gates admit without a look only while every check runs: the next
+    /// request has to start one that does not.
+    pub(super) fn follow_jobs(&self) {
+        let _desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cell.hold_words(self.jobs.checks_wait());
     }
 
     /// What runs beside the subsystems.
@@ -163,7 +192,7 @@ impl Core {
         loop {
             // Listening comes before looking: what is published in between
             // rings the bell that is already being listened to.
-            let changed = self.changed.notified();
+            let mut changed = self.changed.changed();
             // And it comes before looking too, or the last snapshot might be
             // published right after the look.
             let ended = self.ended.load(Ordering::Acquire);
@@ -173,7 +202,12 @@ impl Core {
             if ended {
                 return Err(super::Ended {});
             }
-            changed.await;
+            poll_fn(|cx| {
+                // A runtime that polls is one that may run what no other does.
+                self.jobs.start();
+                Pin::new(&mut changed).poll(cx)
+            })
+            .await;
         }
     }
 
@@ -181,7 +215,7 @@ impl Core {
     pub(crate) fn end(&self) {
         self.jobs.end();
         self.ended.store(true, Ordering::Release);
-        self.changed.notify_waiters();
+        self.changed.wake();
     }
 }
 

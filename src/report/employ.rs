@@ -1,10 +1,10 @@
 use super::{
-    core::Core,
-    jobs::{JobId, Start},
+    core::{Core, now},
+    jobs::{JobId, Lost, Start},
     subsystem::Subsystem,
     voice::Voice,
 };
-use crate::state::{Declaration, Slot};
+use crate::state::{Declaration, Phase, Slot};
 use std::sync::Arc;
 
 impl Core {
@@ -18,13 +18,34 @@ impl Core {
         if declaration.is_timed() {
             self.hire_keeper();
         }
-        if let Some(check) = subsystem.check.clone() {
+        let Some(check) = subsystem.check.clone() else {
+            return;
+        };
+        let voice = {
             let (core, declaration) = (Arc::downgrade(self), Arc::clone(declaration));
-            let start: Start = Arc::new(move || {
-                let core = core.upgrade()?;
-                Some(check(Voice::new(&core, slot, Arc::clone(&declaration))))
-            });
-            self.jobs().add(JobId::Check(slot), || start);
-        }
+            move || Some(Voice::new(&core.upgrade()?, slot, Arc::clone(&declaration)))
+        };
+        let lost: Lost = {
+            let voice = voice.clone();
+            Arc::new(move |why| {
+                if let Some(voice) = voice() {
+                    voice.lose_check(why);
+                }
+            })
+        };
+        let start: Start = Arc::new(move || Some(check(voice()?)));
+        self.jobs()
+            .add_with(JobId::Check(slot), Some(lost), || start);
+    }
+}
+
+impl Voice {
+    /// Reports why the check of the subsystem does not run any more.
+    fn lose_check(&self, why: &'static str) {
+        self.change_in(|view, phase| {
+            // While it drains, tasks end in any order.
+            let counts = phase < Phase::Draining;
+            ((), counts.then(|| view.lose_check(why, now())).flatten())
+        });
     }
 }

@@ -2,7 +2,10 @@
 //! loom. Run with
 //! `RUSTFLAGS="--cfg tower_readiness_loom" cargo test --release --lib loom`.
 
-use super::{Readiness, Subsystem, keeper::Looker};
+use super::{
+    Readiness, Subsystem,
+    keeper::{Looker, Reading},
+};
 use crate::state::{Moment, ScopeId, State};
 use loom::{future::block_on, thread};
 use std::time::{Duration, SystemTime};
@@ -141,7 +144,12 @@ fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
                 wall: SystemTime::UNIX_EPOCH,
                 monotonic: due,
             };
-            core.keep(Looker::Keeper, moment);
+            let reading = Reading {
+                now: due,
+                real: due,
+                is_paused: false,
+            };
+            core.keep(Looker::Keeper, moment, reading);
         };
         // The fourth look finds that it has been silent for too long.
         (0..3).for_each(|_| look(&readiness));

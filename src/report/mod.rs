@@ -17,10 +17,13 @@ mod readiness;
 mod reload;
 mod reporter;
 mod scope;
+mod shrink;
 mod subscription;
 mod subsystem;
 mod timekeeping;
+mod timer_thread;
 mod voice;
+mod wakers;
 
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
@@ -44,7 +47,9 @@ pub use self::{
 pub(crate) use self::{
     core::Core,
     jobs::{JobId, Start},
+    keeper::Witness,
     subsystem::{bounded, bounded_from},
+    timer_thread::start as start_timer_thread,
     voice::Voice,
 };
 #[cfg(feature = "check")]

@@ -260,6 +260,7 @@ impl Reporter {
     /// ```
     pub fn leave_ready(mut self) {
         self.parting = Parting::Nothing;
+        self.voice.beat();
         self.voice
             .change(|view| ((), Some(view.leave_ready(now()))));
     }

@@ -16,6 +16,11 @@ impl Readiness {
 /// after the other. Whoever is slow skips what has been overtaken, and never
 /// misses the last one. A subscriber cannot hold up a reporter.
 ///
+/// A report wakes up to 256 waiting tasks itself and leaves the rest to a thread
+/// of the crate's own, so a crowd of subscribers does not hold it up, and a waker
+/// that panics is not the report's concern. A waker that blocks is: the wakers of
+/// executors do not, and one of your own must not.
+///
 /// It does not keep the registry alive.
 ///
 /// ```

@@ -126,14 +126,18 @@ impl Subsystem {
     /// counts from when it was seen, so that silence is found after `ttl` to
     /// 1.25 × `ttl`.
     ///
-    /// If whoever looks was itself held up (the process was stopped, its
-    /// runtime starved), that time does not count, and each subsystem gets one
-    /// more `ttl`, once in a silence. While the process drains silence says
+    /// If the task that looks was itself held up by the real clock (the process
+    /// was stopped), that time does not count, and each subsystem gets one more
+    /// `ttl`, once in a silence. A clock of tokio's that a test has paused and
+    /// moved ahead is no such stop. While the process drains silence says
     /// nothing, for tasks end in any order then.
     ///
     /// It is published by a task that starts on the tokio runtime on which the
-    /// registry is built, or else the first that is met; a probe that notices
-    /// first does so by itself.
+    /// registry is built, or else the first that is met, and again on the next
+    /// should that runtime end; a probe that notices first does so by itself.
+    /// Where no runtime is, or its threads are blocked, a thread of the crate's
+    /// own publishes it a quarter of a second later. (It goes by the real clock,
+    /// so it leaves a registry alone that has met a paused one.)
     ///
     /// # Panics
     ///

@@ -1,74 +1,83 @@
 //! What time alone changes is published like any other report, so that every
-//! surface sees it in the same version. One task does so when it is due; whoever
-//! reads and notices first does it instead, for the task's runtime may be what
-//! hangs.
+//! surface sees it in the same version. One task does so when it is due; a reader
+//! that notices first does it instead, and so does the timer thread a little
+//! later, for the runtime of the task may hang, have ended, or have no thread.
 
 use super::{
     core::{Core, now},
     jobs::JobId,
-    keeper::{Event, Looker},
-    log,
+    keeper::{Event, LookAt, Looker, Reading},
+    log, timer_thread,
 };
 use crate::{
-    state::{Moment, Phase, ScopeId, Slot, SubsystemView},
+    state::{Moment, Phase, ScopeId, Slot, State, SubsystemView},
     traffic::{ClassifyOutcome, Shards},
 };
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 impl Core {
     /// Follows what was published of the subsystem in `slot`; to be called
     /// after each publication that touched it.
     pub(super) fn follow(&self, slot: Slot) {
-        self.keeper.follow(slot, now().monotonic, |follow| {
+        let look_at = self.keeper.follow(slot, Reading::take(), |follow| {
             self.look(|data| follow(data.views.get(slot).map(|view| &**view)));
         });
+        self.tell_thread(look_at);
     }
 
-    /// Publishes what is overdue, if anything is. For readers, so cheap as long
-    /// as nothing is.
-    #[inline]
-    pub(crate) fn notice(&self) {
-        if self.keeper.is_waiting() {
-            self.keep(Looker::Reader, now());
+    fn tell_thread(&self, LookAt(at): LookAt) {
+        if let Some(at) = at {
+            timer_thread::look_at(self.weak(), at);
         }
     }
 
-    /// The same, for who sleeps as long as [nothing is due](Self::nothing_due_for).
-    pub(crate) fn keep_time(&self) {
-        self.keep(Looker::Keeper, now());
+    /// Publishes what is overdue, if anything is, and starts what could not run
+    /// until now. For readers, so cheap as long as there is neither.
+    #[inline]
+    pub(crate) fn notice(&self) {
+        self.jobs().start();
+        if self.keeper.is_waiting() {
+            self.keep(Looker::Reader, now(), Reading::take());
+        }
     }
 
-    /// How long there is nothing to publish, unless somebody reports; `None`
-    /// for ever.
-    pub(crate) fn nothing_due_for(&self) -> Option<Duration> {
-        let due = self.keeper.due()?;
-        Some(due.saturating_duration_since(now().monotonic))
+    /// What the timer thread does at the moment that was `planned`, and when it
+    /// is to come again.
+    pub(super) fn turn_of_thread(&self, planned: Instant) -> Option<Instant> {
+        let reading = Reading::take();
+        if self.keeper.is_overdue(reading.real) {
+            self.keep(Looker::Thread { planned }, now(), reading);
+        }
+        let unpolled = self.jobs().suspect_unpolled(reading.real);
+        let due = self.keeper.plan_thread();
+        unpolled.into_iter().chain(due).min()
     }
 
     /// Publishes what time alone has changed, if it is time to look.
     #[cold]
-    pub(super) fn keep(&self, looker: Looker, at: Moment) {
+    pub(super) fn keep(&self, looker: Looker, at: Moment, reading: Reading) {
         // Readers take no lock for what is not due.
-        if self.keeper.due().is_none_or(|due| due > at.monotonic) {
+        if self.keeper.due().is_none_or(|due| due > reading.now) {
             return;
         }
         let outcomes = &self.traffic().outcomes;
-        let sample = || outcomes.sample(at.monotonic.into()).map(Into::into);
+        let sample = || outcomes.sample(reading.now.into()).map(Into::into);
         let mut published = Vec::new();
-        for (slot, declaration, event) in self.keeper.look(at.monotonic, looker, sample) {
+        let (events, look_at) = self.keeper.look(reading, looker, sample);
+        for (slot, declaration, event) in &events {
             let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
                 let ((), sealed) = self.publish(|_, draft| {
-                    let view = draft.view(slot);
-                    let view = view.filter(|view| Arc::ptr_eq(view.declaration(), &declaration));
+                    let view = draft.view(*slot);
+                    let view = view.filter(|view| Arc::ptr_eq(view.declaration(), declaration));
                     let next = view.and_then(|view| change(view, draft.phase()));
                     if next.is_some() {
-                        draft.set(slot, next);
+                        draft.set(*slot, next);
                     }
                 });
                 published.extend(sealed);
             };
-            change(&|view, phase| happened(view, &event, phase, at));
-            if let Event::Silence { pulse, seen, .. } = &event {
+            change(&|view, phase| happened(view, event, phase, at));
+            if let Event::Silence { pulse, seen, .. } = event {
                 if pulse.count_after_publishing() != *seen {
                     // It spoke while we said that it did not, and may have
                     // found that what it said is what is published.
@@ -76,10 +85,17 @@ impl Core {
                 }
             }
         }
+        self.tell_thread(look_at);
         // Only now that all of it is published: a log that nobody reads blocks
         // whoever writes to it.
         published.iter().for_each(|sealed| self.spread(sealed));
         published.into_iter().for_each(log::published);
+        for (slot, _, event) in &events {
+            if matches!(event, Event::Silence { .. }) {
+                // A check that is not heard of may be one that is not run.
+                self.jobs().suspect(JobId::Check(*slot));
+            }
+        }
     }
 
     /// Takes on a keeper, unless there is one.
@@ -101,8 +117,9 @@ impl Core {
         let traffic = self.traffic();
         let shards = traffic.observe(scope, in_flight, classifier, now);
         self.follow_disputes();
-        self.keeper
-            .wake_by(traffic.outcomes.sample(now).map(Into::into));
+        let due = traffic.outcomes.sample(now).map(Into::into);
+        let look_at = self.keeper.wake_by(due, Reading::take());
+        self.tell_thread(look_at);
         self.hire_keeper();
         shards
     }
@@ -133,6 +150,13 @@ fn happened(
             let counts = silent && phase < Phase::Draining;
             counts.then(|| view.fall_silent(*lasted, at))
         }
+        Event::Late { .. } if phase >= Phase::Draining => view.speak_again(at),
+        Event::Late { lasted } => {
+            let spoken = view.speak_again(at);
+            let reason = format!("no turn for {lasted:.0?}, while others get theirs");
+            let view = spoken.as_ref().unwrap_or(view);
+            Some(view.report(State::Degraded, Some(&reason), at))
+        }
         Event::Life => view.speak_again(at),
         Event::Time => view.pass_time(at),
     }
@@ -141,6 +165,58 @@ fn happened(
 async fn keep_time(core: Arc<Core>) {
     loop {
         core.keeper.wait().await;
-        core.keep_time();
+        core.keep(Looker::Keeper, now(), Reading::take());
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use crate::{Readiness, Reporter, Subsystem};
+    use std::time::Duration;
+
+    const TTL: Duration = Duration::from_secs(8);
+
+    fn silent() -> (Readiness, Reporter, Reading) {
+        let policy = Subsystem::new("policy").ttl(TTL);
+        let readiness = Readiness::builder().subsystem(policy).build().unwrap();
+        let policy = readiness.reporter("policy").unwrap();
+        policy.ready();
+        (readiness, policy, Reading::take())
+    }
+
+    /// What the keeper finds so long after the report, by the clock of the
+    /// runtime and by the real one.
+    fn found(readiness: &Readiness, begun: Reading, now: Duration, real: Duration) -> State {
+        let reading = Reading {
+            now: begun.now + now,
+            real: begun.real + real,
+            is_paused: now != real,
+        };
+        let at = Moment {
+            monotonic: reading.now,
+            ..super::now()
+        };
+        readiness.core().keep(Looker::Keeper, at, reading);
+        let data = readiness.core().load();
+        data.subsystem("policy").unwrap().state()
+    }
+
+    #[test]
+    fn a_process_that_was_frozen_gives_one_more_ttl() {
+        let (readiness, policy, begun) = silent();
+        let found = |time| found(&readiness, begun, time, time);
+        let looks = [0, 1, 2, 3, 4].map(|quarter| found(TTL * 100 + TTL / 4 * quarter));
+        assert_eq!(looks[..4], [State::Ready; 4]);
+        assert_eq!(looks[4], State::Stale);
+        drop(policy);
+    }
+
+    #[test]
+    fn a_paused_clock_that_is_moved_ahead_is_no_freeze() {
+        let (readiness, policy, begun) = silent();
+        let real = Duration::from_millis(1);
+        assert_eq!(found(&readiness, begun, TTL * 100, real), State::Stale);
+        drop(policy);
     }
 }

@@ -1,8 +1,8 @@
 use super::{
     core::{Core, now},
-    keeper::Pulse,
+    keeper::{Pulse, Witness},
 };
-use crate::state::{Declaration, Slot, State, SubsystemView, text};
+use crate::state::{Declaration, Phase, Slot, State, SubsystemView, text};
 use std::sync::Arc;
 
 /// What speaks for one subsystem: a reporter, or a check. It does not keep the
@@ -47,6 +47,22 @@ impl Voice {
         }
     }
 
+    /// From now on, silence is none as long as the witness shows progress.
+    pub(crate) fn call_witness(&self, witness: Witness) {
+        let keeper = &self.core.keeper;
+        keeper.call_witness(self.slot, &self.declaration, witness);
+    }
+
+    /// Tells how many requests are in flight, without keeping the registry
+    /// alive.
+    pub(crate) fn in_flight(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let core = Arc::downgrade(&self.core);
+        move || {
+            core.upgrade()
+                .map_or(0, |core| core.traffic().flights.entered())
+        }
+    }
+
     /// A sign of life that may be more: `true` if it is not, for the view
     /// `says` all of it.
     pub(crate) fn repeats(&self, says: impl FnOnce(&SubsystemView) -> bool) -> bool {
@@ -58,6 +74,7 @@ impl Voice {
 
     pub(crate) fn report(&self, state: State, reason: &str) {
         let reason = shortened(reason);
+        self.core.jobs().start();
         if self.repeats(|view| view.says(state, reason)) {
             return;
         }
@@ -65,7 +82,6 @@ impl Voice {
             let new = !view.says(state, reason);
             ((), new.then(|| view.report(state, reason, now())))
         });
-        self.core.jobs().start();
     }
 
     /// Lets `change` set the next view, unless it gives none. `None` if the
@@ -74,12 +90,20 @@ impl Voice {
         &self,
         change: impl FnOnce(&SubsystemView) -> (R, Option<SubsystemView>),
     ) -> Option<R> {
+        self.change_in(|view, _| change(view))
+    }
+
+    /// The same, by the phase of the process.
+    pub(super) fn change_in<R>(
+        &self,
+        change: impl FnOnce(&SubsystemView, Phase) -> (R, Option<SubsystemView>),
+    ) -> Option<R> {
         self.core.update(|_, draft| {
             let view = draft.view(self.slot)?;
             if !Arc::ptr_eq(view.declaration(), &self.declaration) {
                 return None;
             }
-            let (result, view) = change(view);
+            let (result, view) = change(view, draft.phase());
             if view.is_some() {
                 draft.set(self.slot, view);
             }
@@ -101,17 +125,14 @@ mod tests {
     #[test]
     fn a_voice_does_not_speak_for_whoever_takes_the_place_of_its_subsystem() {
         let readiness = Readiness::builder().allow_empty().build().unwrap();
-        let old = readiness.add(Subsystem::new("tenant")).unwrap();
         let voice = readiness.add(Subsystem::new("spare")).unwrap().into_voice();
-        let spoken = voice.clone();
-        old.retire();
-        spoken.report(State::Ready, "");
+        voice.report(State::Ready, "");
         let reporter = |voice: super::Voice| {
             let (slot, declaration) = (voice.slot, voice.declaration.clone());
             super::super::Reporter::new(readiness.clone(), slot, declaration)
         };
         reporter(voice.clone()).retire();
-        // They find the places that were left, the last one first.
+        // It finds the place that was left.
         let new = readiness.add(Subsystem::new("spare")).unwrap();
         assert_eq!(readiness.snapshot().subsystems().count(), 1);
         voice.report(State::Failing, "not my place");

@@ -14,6 +14,8 @@ pub(crate) struct Cell {
     newest: Swap<Data>,
     /// The process first, then the named scopes.
     open: Box<[Arc<AtomicBool>]>,
+    /// All words are closed, whatever the snapshot says.
+    held: AtomicBool,
 }
 
 /// The word of one scope, as its gates hold it.
@@ -39,6 +41,7 @@ impl Cell {
         Self {
             newest: Swap::new(first),
             open,
+            held: AtomicBool::new(false),
         }
     }
 
@@ -51,10 +54,33 @@ impl Cell {
             }
         }
         self.newest.store(Arc::clone(next));
-        for (word, scope) in self.open.iter().zip(next.scope_ids()) {
-            if admits(next, scope) {
+        self.open_words(next);
+    }
+
+    fn open_words(&self, newest: &Data) {
+        if self.held.load(Ordering::Relaxed) {
+            return;
+        }
+        for (word, scope) in self.open.iter().zip(newest.scope_ids()) {
+            if admits(newest, scope) {
                 word.store(true, Ordering::Release);
             }
+        }
+    }
+
+    /// Keeps all words closed, so that each request has to look, or lets them
+    /// follow the snapshot again. Callers take turns, with
+    /// [`publish`](Self::publish) as well.
+    pub(crate) fn hold_words(&self, held: bool) {
+        if self.held.swap(held, Ordering::Relaxed) == held {
+            return;
+        }
+        if held {
+            for word in &self.open {
+                word.store(false, Ordering::Release);
+            }
+        } else {
+            self.look(|newest| self.open_words(newest));
         }
     }
 

@@ -3,34 +3,64 @@ use std::sync::Arc;
 
 /// Where a subsystem's view stands. A slot is reused after its subsystem has
 /// retired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) usize);
 
-/// The fewer views a chunk holds, the more chunks the next snapshot has to
-/// share with this one; at 32, both stay small up to about 10,000 subsystems.
-const CHUNK: usize = 32;
+/// How many children a node of the tree has. At 32, the nodes that a report
+/// copies stay small for a few views and for 50,000.
+const WIDTH: usize = 32;
 
-type Chunk = [Option<Arc<SubsystemView>>; CHUNK];
+type Leaf = [Option<Arc<SubsystemView>>; WIDTH];
+type Branch = [Option<Arc<Leaf>>; WIDTH];
 
-/// The views of all subsystems. Cloning shares every chunk; setting one view
-/// copies the chunk it stands in and nothing else.
+/// The views of all subsystems, as a tree. Cloning shares every branch; setting
+/// one view copies its branch and its leaf and nothing else. Nodes without a
+/// view are dropped, so a registry that was large once costs no more than one
+/// that never was.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Views(Vec<Arc<Chunk>>);
+pub(crate) struct Views(Vec<Option<Arc<Branch>>>);
+
+impl Slot {
+    /// The indices of its branch, of its leaf within that, and of itself within
+    /// the leaf.
+    fn path(self) -> [usize; 3] {
+        [
+            self.0 / (WIDTH * WIDTH),
+            self.0 / WIDTH % WIDTH,
+            self.0 % WIDTH,
+        ]
+    }
+}
 
 impl Views {
     pub(crate) fn get(&self, slot: Slot) -> Option<&Arc<SubsystemView>> {
-        self.0.get(slot.0 / CHUNK)?[slot.0 % CHUNK].as_ref()
+        let [branch, leaf, index] = slot.path();
+        self.0.get(branch)?.as_ref()?[leaf].as_ref()?[index].as_ref()
     }
 
     pub(crate) fn set(&mut self, slot: Slot, view: Option<Arc<SubsystemView>>) {
-        let chunk = slot.0 / CHUNK;
-        if chunk >= self.0.len() {
-            self.0.resize_with(chunk + 1, Arc::default);
+        let [at_branch, at_leaf, index] = slot.path();
+        let is_vacated = view.is_none();
+        if at_branch >= self.0.len() {
+            self.0.resize(at_branch + 1, None);
         }
-        Arc::make_mut(&mut self.0[chunk])[slot.0 % CHUNK] = view;
+        let branch = Arc::make_mut(self.0[at_branch].get_or_insert_default());
+        let leaf = Arc::make_mut(branch[at_leaf].get_or_insert_default());
+        leaf[index] = view;
+        if is_vacated && leaf.iter().all(Option::is_none) {
+            branch[at_leaf] = None;
+            if branch.iter().all(Option::is_none) {
+                self.0[at_branch] = None;
+                let used = self.0.iter().rposition(Option::is_some);
+                self.0.truncate(used.map_or(0, |last| last + 1));
+                self.0.shrink_to_fit();
+            }
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<SubsystemView>> {
-        self.0.iter().flat_map(|chunk| chunk.iter().flatten())
+        let branches = self.0.iter().flatten();
+        let leaves = branches.flat_map(|branch| branch.iter().flatten());
+        leaves.flat_map(|leaf| leaf.iter().flatten())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every task of a process can be well while none of them gets to run: somebody
 //! blocks the threads of the runtime. [`watch_runtime`] measures how long tasks
-//! wait for their turn and tells when they do not get one at all.
+//! wait for their turn, which degrades, and tells when none of them gets one at
+//! all, which makes liveness red.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,11 +1,15 @@
 use super::{delays::Delays, error::WatchError};
 use crate::{
-    report::{AddError, Core, JobId, Readiness, Start, Subsystem, Voice, bounded, bounded_from},
+    report::{
+        AddError, JobId, Readiness, Start, Subsystem, Voice, Witness, bounded, bounded_from,
+        start_timer_thread,
+    },
     state::State,
-    threads,
 };
 use std::{
-    sync::{Arc, mpsc::RecvTimeoutError},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -62,7 +66,8 @@ impl RuntimeWatch {
     }
 
     /// Stalled when no task has had a turn for this long: 100 milliseconds to a
-    /// day, by default 10 seconds. Liveness is red then.
+    /// day, by default 10 seconds. Liveness is red then, half a second and a
+    /// quarter of this later at the latest.
     ///
     /// Choose more than the longest pause that is to be survived.
     pub fn stalled_after(self, stalled_after: Duration) -> Self {
@@ -85,12 +90,14 @@ impl Readiness {
     /// it (`delay_p50` and `delay_p99` of the last 10 seconds, as attributes).
     /// While it gets none, the turns count that it would have asked for: these
     /// are the delays that tasks meet which come at any moment.
-    /// A thread of its own notices when it gets none: then `runtime` is
-    /// [stale](State::Stale), and so is every other subsystem whose
-    /// [ttl](Subsystem::ttl) is over, for the thread stands in for the task that
-    /// would publish it. While the process drains, a stall says nothing.
-    ///
-    /// The thread ends with the registry.
+    /// A thread of the crate's own notices when it gets none: then `runtime` is
+    /// [stale](State::Stale), unless the counters of the runtime (the busy time
+    /// and the parks of its workers, which a worker updates at the latest every
+    /// [event interval](tokio::runtime::Builder::event_interval)) and of this
+    /// registry (requests in flight) show that other tasks get their turns. Then
+    /// `runtime` is degraded: a restart would not help a process that is
+    /// overloaded, and would leave its load to the others. While the process
+    /// drains, a stall says nothing.
     ///
     /// A runtime that is blocked for good hears no signal, so the process no
     /// longer drains on SIGTERM, nor ends at ctrl-c where that was
@@ -111,41 +118,47 @@ impl Readiness {
         drop(sleep(Duration::ZERO));
         bounded("degraded delay of a runtime", watch.degraded_above)?;
         bounded_from(SHORTEST_STALL, "stall of a runtime", watch.stalled_after)?;
+        if !start_timer_thread() {
+            let error = io::Error::other("the system has no thread to give");
+            return Err(WatchError::Thread(error));
+        }
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
         let reporter = self.add_named(&subsystem).map_err(|error| match error {
             AddError::Setting { source, .. } => WatchError::Setting(source),
             _ => WatchError::Twice { what: NAME },
         })?;
 
-        let core = self.core();
-        let thread = {
-            let (core, every) = (Arc::clone(core), watch.stalled_after / BEATS);
-            let line = core.jobs().line();
-            threads::spawn("readiness-watch", move || {
-                let wait = |core: &Core| core.nothing_due_for().map_or(every, |due| due.min(every));
-                // Nothing is ever said on the line, until it is hung up.
-                while line.recv_timeout(wait(&core)) == Err(RecvTimeoutError::Timeout) {
-                    core.keep_time();
-                }
-            })
-        };
-        if let Err(error) = thread {
-            reporter.retire();
-            return Err(WatchError::Thread(error));
-        }
-
         // Whoever calls this has had a turn just now.
         reporter.ready();
         let voice = reporter.into_voice();
+        voice.call_witness(witness(&voice));
         let start: Start = Arc::new(move || Some(Box::pin(beat(voice.clone(), watch.clone()))));
-        core.jobs().add(JobId::Watch(NAME), || start);
-        core.jobs().start();
+        let jobs = self.core().jobs();
+        jobs.add(JobId::Watch(NAME), || start);
+        jobs.start();
         Ok(())
     }
 }
 
+/// Changes whenever a task of the runtime here has had a turn, or a request of
+/// the registry has begun or ended.
+fn witness(voice: &Voice) -> Witness {
+    let metrics = Handle::current().metrics();
+    let in_flight = voice.in_flight();
+    Arc::new(move || {
+        let mut hash = DefaultHasher::new();
+        for worker in 0..metrics.num_workers() {
+            metrics.worker_total_busy_duration(worker).hash(&mut hash);
+            metrics.worker_park_unpark_count(worker).hash(&mut hash);
+        }
+        in_flight().hash(&mut hash);
+        hash.finish()
+    })
+}
+
 /// Beats, and reports how late.
 async fn beat(voice: Voice, watch: RuntimeWatch) {
+    voice.call_witness(witness(&voice));
     let every = watch.beat_every();
     let per_window = WINDOW.as_nanos() / every.as_nanos();
     let per_window = usize::try_from(per_window).unwrap_or(usize::MAX);

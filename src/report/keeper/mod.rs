@@ -2,13 +2,15 @@
 //! down, subsystems that stay pending.
 
 mod pulse;
+mod reading;
 mod watch;
 
-pub(crate) use self::pulse::Pulse;
 use self::watch::{Heard, Watch};
+pub(crate) use self::{pulse::Pulse, reading::Reading};
+use super::shrink::shrink;
 use crate::{
-    state::{Declaration, Slot, SubsystemView},
-    sync::{AtomicU64, Mutex, Notify, Ordering},
+    state::{Declaration, Slot, State, SubsystemView},
+    sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering},
 };
 use std::{
     collections::HashMap,
@@ -16,8 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long after something is due the timer thread looks whether the keeper's
+/// task has. A runtime that is driven and not overloaded is far faster.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Shows by a change that something goes on where a subsystem lives.
+pub(crate) type Witness = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 pub(crate) struct Keeper {
-    watches: Mutex<HashMap<Slot, Watch>>,
+    table: Mutex<Table>,
     /// When there is something to do, in nanoseconds after `base`.
     due: AtomicU64,
     base: Instant,
@@ -25,14 +34,28 @@ pub(crate) struct Keeper {
     earlier: Notify,
 }
 
+struct Table {
+    watches: HashMap<Slot, Watch>,
+    /// When something is due by the real clock.
+    due: Option<Instant>,
+    /// When the timer thread will look, by the real clock.
+    thread_at: Option<Instant>,
+    /// A paused clock of tokio's was seen, as in tests. The timer thread has the
+    /// real one, by which all of its times would be wrong.
+    is_paused: bool,
+}
+
 const NEVER: u64 = u64::MAX;
 
 /// Who looks whether time has changed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Looker {
-    /// Who sleeps until something is due: late, it has been held up.
+    /// The keeper's task, which sleeps until something is due: late, it has
+    /// been held up.
     Keeper,
-    /// Who comes by.
+    /// The timer thread, which was to look at this moment of the real clock.
+    Thread { planned: Instant },
+    /// A reader that comes by.
     Reader,
 }
 
@@ -43,6 +66,9 @@ pub(super) enum Event {
         pulse: Arc<Pulse>,
         seen: u64,
     },
+    Late {
+        lasted: Duration,
+    },
     Life,
     Time,
 }
@@ -50,22 +76,53 @@ pub(super) enum Event {
 /// Of which subsystem something has become what.
 pub(super) type Happened = (Slot, Arc<Declaration>, Event);
 
+/// When the timer thread is to look, if that is earlier than it would.
+#[must_use = "the timer thread has to be told"]
+pub(super) struct LookAt(pub(super) Option<Instant>);
+
 impl Keeper {
     pub(crate) fn new(base: Instant) -> Self {
+        let table = Table {
+            watches: HashMap::new(),
+            due: None,
+            thread_at: None,
+            is_paused: false,
+        };
         Self {
-            watches: Mutex::default(),
+            table: Mutex::new(table),
             due: AtomicU64::new(NEVER),
             base,
             earlier: Notify::default(),
         }
     }
 
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The pulse of the subsystem in this slot, if its silence counts.
     pub(crate) fn pulse(&self, slot: Slot, declaration: &Arc<Declaration>) -> Option<Arc<Pulse>> {
         declaration.ttl?;
-        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        let watch = watches.get(&slot)?;
+        let table = self.table();
+        let watch = table.watches.get(&slot)?;
         Arc::ptr_eq(&watch.declaration, declaration).then(|| Arc::clone(&watch.pulse))
+    }
+
+    /// From now on, the silence of the subsystem in this slot is none as long as
+    /// the witness shows progress.
+    pub(crate) fn call_witness(
+        &self,
+        slot: Slot,
+        declaration: &Arc<Declaration>,
+        witness: Witness,
+    ) {
+        let before = {
+            let mut table = self.table();
+            let watch = table.watches.get_mut(&slot);
+            let watch = watch.filter(|watch| Arc::ptr_eq(&watch.declaration, declaration));
+            watch.and_then(|watch| watch.witness.replace(witness))
+        };
+        drop(before);
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -75,16 +132,16 @@ impl Keeper {
         }
     }
 
-    /// Only under the lock of the watches.
-    fn set_due_by(&self, next: Option<Instant>) {
+    fn set_due_by(&self, table: &mut Table, next: Option<Instant>, reading: Reading) -> LookAt {
         let due = self.due();
         if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
-            self.set_due(next);
+            self.set_due(table, next, reading);
         }
+        table.look_at(reading)
     }
 
-    /// Only under the lock of the watches.
-    fn set_due(&self, due: Option<Instant>) {
+    fn set_due(&self, table: &mut Table, due: Option<Instant>, reading: Reading) {
+        table.due = due.map(|due| reading.real + due.saturating_duration_since(reading.now));
         let due = due.map_or(NEVER, |due| {
             let nanos = due.saturating_duration_since(self.base).as_nanos();
             u64::try_from(nanos).unwrap_or(NEVER)
@@ -115,9 +172,8 @@ impl Keeper {
     }
 
     /// Something is due that is not a subsystem's.
-    pub(super) fn wake_by(&self, due: Option<Instant>) {
-        let _watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        self.set_due_by(due);
+    pub(super) fn wake_by(&self, due: Option<Instant>, reading: Reading) -> LookAt {
+        self.set_due_by(&mut self.table(), due, reading)
     }
 
     /// Follows what was published of the subsystem in `slot`. It is looked at
@@ -126,42 +182,56 @@ impl Keeper {
     pub(super) fn follow(
         &self,
         slot: Slot,
-        now: Instant,
+        reading: Reading,
         look: impl FnOnce(&mut dyn FnMut(Option<&SubsystemView>)),
-    ) {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> LookAt {
+        let mut table = self.table();
+        let mut next = None;
         look(&mut |view| match view {
             Some(view) if view.declaration().is_timed() => {
                 let declaration = view.declaration();
-                let watch = watches
+                let watch = table
+                    .watches
                     .entry(slot)
                     .or_insert_with(|| Watch::new(Arc::clone(declaration)));
                 if !Arc::ptr_eq(&watch.declaration, declaration) {
                     *watch = Watch::new(Arc::clone(declaration));
                 }
                 watch.due = view.due();
-                watch.listen(view.awaits_sign_of_life(), now);
-                self.set_due_by(watch.next(now));
+                let is_stale = view.state() == State::Stale;
+                watch.listen(view.awaits_sign_of_life(), is_stale, reading.now);
+                next = watch.next(reading.now);
             }
-            _ => drop(watches.remove(&slot)),
+            _ => {
+                table.watches.remove(&slot);
+                shrink(&mut table.watches);
+            }
         });
+        self.set_due_by(&mut table, next, reading)
     }
 
     /// Looks at all subsystems, if it is time to. `sample` says when something
     /// else is due next.
     pub(super) fn look(
         &self,
-        now: Instant,
+        reading: Reading,
         looker: Looker,
         sample: impl FnOnce() -> Option<Instant>,
-    ) -> Vec<Happened> {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(due) = self.due().filter(|due| *due <= now) else {
-            return Vec::new();
+    ) -> (Vec<Happened>, LookAt) {
+        let now = reading.now;
+        let mut table = self.table();
+        if self.due().is_none_or(|due| due > now) {
+            return (Vec::new(), LookAt(None));
+        }
+        let planned = match looker {
+            Looker::Thread { planned } => Some(planned),
+            Looker::Keeper | Looker::Reader => table.due,
         };
-        let late = now.saturating_duration_since(due);
+        let late = planned.map_or(Duration::ZERO, |planned| {
+            reading.real.saturating_duration_since(planned)
+        });
         let mut events = Vec::new();
-        for (slot, watch) in watches.iter_mut() {
+        for (slot, watch) in &mut table.watches {
             let heard = match watch.look(now, late, looker) {
                 Heard::Nothing => None,
                 Heard::Silence { lasted, seen } => Some(Event::Silence {
@@ -169,6 +239,7 @@ impl Keeper {
                     seen,
                     pulse: Arc::clone(&watch.pulse),
                 }),
+                Heard::Late { lasted } => Some(Event::Late { lasted }),
                 Heard::Life => Some(Event::Life),
             };
             // What is published of it says when it is due again.
@@ -176,8 +247,42 @@ impl Keeper {
             let happened = time.into_iter().chain(heard);
             events.extend(happened.map(|event| (*slot, Arc::clone(&watch.declaration), event)));
         }
-        let next = watches.values().filter_map(|watch| watch.next(now));
-        self.set_due(next.chain(sample()).min());
-        events
+        let next = table.watches.values().filter_map(|watch| watch.next(now));
+        let next = next.chain(sample()).min();
+        self.set_due(&mut table, next, reading);
+        (events, table.look_at(reading))
+    }
+
+    // === the timer thread ===
+
+    /// Whether something has been due for so long that the timer thread is to
+    /// look instead of the keeper's task.
+    pub(super) fn is_overdue(&self, real: Instant) -> bool {
+        let table = self.table();
+        !table.is_paused && table.due.is_some_and(|due| due + GRACE <= real)
+    }
+
+    /// When the timer thread is to look again.
+    pub(super) fn plan_thread(&self) -> Option<Instant> {
+        let mut table = self.table();
+        let due = table.due.filter(|_| !table.is_paused);
+        table.thread_at = due.map(|due| due + GRACE);
+        table.thread_at
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.table().is_paused
+    }
+}
+
+impl Table {
+    fn look_at(&mut self, reading: Reading) -> LookAt {
+        self.is_paused |= reading.is_paused;
+        let due = self.due.filter(|_| !self.is_paused);
+        let earlier = due
+            .map(|due| due + GRACE)
+            .filter(|at| self.thread_at.is_none_or(|thread_at| *at < thread_at));
+        self.thread_at = earlier.or(self.thread_at);
+        LookAt(earlier)
     }
 }

@@ -1,4 +1,4 @@
-use super::{Looker, pulse::Pulse};
+use super::{Looker, Witness, pulse::Pulse};
 use crate::state::Declaration;
 use std::{
     sync::Arc,
@@ -14,13 +14,14 @@ const TIMER_SLACK: Duration = Duration::from_millis(2);
 
 /// What is known of the time of one subsystem: whether it lives, and when time
 /// alone will change it.
-#[derive(Debug)]
 pub(super) struct Watch {
     /// Tells it from another one that stands in the same slot later.
     pub(super) declaration: Arc<Declaration>,
     pub(super) pulse: Arc<Pulse>,
     /// When its view will change by itself.
     pub(super) due: Option<Instant>,
+    /// Shows whether anything goes on where the subsystem lives.
+    pub(super) witness: Option<Witness>,
     silence: Option<Silence>,
 }
 
@@ -33,6 +34,10 @@ struct Silence {
     since: Instant,
     /// When it has lasted for too long.
     until: Instant,
+    /// What the witness showed last.
+    progress: Option<u64>,
+    /// The witness alone has kept it from being over.
+    late: bool,
     /// It was given its time anew once, and has not been heard since.
     spared: bool,
     /// It has lasted for too long.
@@ -46,6 +51,8 @@ pub(super) enum Heard {
     Nothing,
     /// Nothing since this count, for too long.
     Silence { lasted: Duration, seen: u64 },
+    /// Nothing for too long, while its witness shows that something goes on.
+    Late { lasted: Duration },
     /// A sign of life, after a silence that was too long.
     Life,
 }
@@ -56,47 +63,79 @@ impl Watch {
             declaration,
             pulse: Arc::new(Pulse::new()),
             due: None,
+            witness: None,
             silence: None,
         }
     }
 
+    fn progress(&self) -> Option<u64> {
+        self.witness.as_ref().map(|witness| witness())
+    }
+
     /// Listens from `now` on, for signs of life that are `ttl` apart at most,
     /// unless it does already; or no longer.
-    pub(super) fn listen(&mut self, ttl: Option<Duration>, now: Instant) {
-        match ttl {
-            None => self.silence = None,
-            Some(ttl) => {
-                let seen = self.pulse.count();
-                self.silence.get_or_insert(Silence {
-                    ttl,
-                    seen,
-                    since: now,
-                    until: now + ttl,
-                    spared: false,
-                    over: false,
-                });
-            }
+    ///
+    /// `is_stale` is what is published. A silence that is over must not outlive
+    /// a state that was set since, by whatever means: it would never be found
+    /// again.
+    pub(super) fn listen(&mut self, ttl: Option<Duration>, is_stale: bool, now: Instant) {
+        let Some(ttl) = ttl else {
+            self.silence = None;
+            return;
+        };
+        if !is_stale {
+            self.silence.take_if(|silence| silence.over);
         }
+        let (seen, progress) = (self.pulse.count(), self.progress());
+        let silence = self.silence.get_or_insert(Silence {
+            ttl,
+            seen,
+            since: now,
+            until: now + ttl,
+            progress,
+            late: false,
+            spared: false,
+            over: false,
+        });
+        silence.over |= is_stale;
     }
 
     /// Looks whether it lives, `late` after the moment that was meant for it.
     pub(super) fn look(&mut self, now: Instant, late: Duration, looker: Looker) -> Heard {
+        let (count, progress) = (self.pulse.count(), self.progress());
         let Some(silence) = &mut self.silence else {
             return Heard::Nothing;
         };
-        let count = self.pulse.count();
         if count != silence.seen {
             let was_over = silence.over;
             *silence = Silence {
                 seen: count,
                 since: now,
                 until: now + silence.ttl,
+                progress,
+                late: false,
                 spared: false,
                 over: false,
                 ..*silence
             };
             return if was_over {
                 Heard::Life
+            } else {
+                Heard::Nothing
+            };
+        }
+        if silence.progress != progress {
+            let lasted = now.saturating_duration_since(silence.since);
+            let news = silence.over || (lasted >= silence.ttl && !silence.late);
+            *silence = Silence {
+                until: now + silence.ttl,
+                progress,
+                late: silence.late || news,
+                over: false,
+                ..*silence
+            };
+            return if news {
+                Heard::Late { lasted }
             } else {
                 Heard::Nothing
             };
@@ -116,7 +155,7 @@ impl Watch {
             if !silence.spared {
                 silence.spared = true;
                 silence.until = now + silence.ttl;
-            } else if looker == Looker::Keeper {
+            } else if looker != Looker::Reader {
                 silence.until += late;
             }
         }
@@ -167,7 +206,7 @@ mod tests {
         };
         let mut watch = Watch::new(Arc::new(declaration));
         let now = Instant::now();
-        watch.listen(Some(TTL), now);
+        watch.listen(Some(TTL), false, now);
         (watch, now)
     }
 
@@ -305,10 +344,57 @@ mod tests {
     #[test]
     fn listening_again_is_not_listening_anew() {
         let (mut watch, start) = watch();
-        watch.listen(Some(TTL), start + seconds(3.0));
+        watch.listen(Some(TTL), false, start + seconds(3.0));
         let look = watch.look(start + TTL, ON_TIME, KEEPER);
         assert!(matches!(look, Heard::Silence { .. }));
-        watch.listen(None, start + TTL);
+        watch.listen(None, true, start + TTL);
         assert_eq!(watch.next(start + TTL), None);
+    }
+
+    #[test]
+    fn a_state_that_was_set_without_a_beat_does_not_hide_the_next_silence() {
+        let (mut watch, start) = watch();
+        let over = start + TTL;
+        let silence = watch.look(over, ON_TIME, KEEPER);
+        assert!(matches!(silence, Heard::Silence { .. }));
+        // What is published of it follows, and then what was set since.
+        watch.listen(Some(TTL), true, over);
+        assert_eq!(watch.look(over + TTL, ON_TIME, KEEPER), Heard::Nothing);
+        let set = over + 2 * TTL;
+        watch.listen(Some(TTL), false, set);
+        let before = set + TTL - seconds(0.1);
+        assert_eq!(watch.look(before, ON_TIME, KEEPER), Heard::Nothing);
+        let again = watch.look(set + TTL, ON_TIME, KEEPER);
+        assert!(matches!(again, Heard::Silence { lasted: TTL, .. }));
+    }
+
+    #[test]
+    fn a_silence_is_late_and_not_over_while_its_witness_shows_progress() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+
+        let (mut watch, start) = watch();
+        let done = Arc::new(AtomicU64::new(0));
+        let shown = Arc::clone(&done);
+        watch.witness = Some(Arc::new(move || shown.load(Ordering::Relaxed)));
+        watch.listen(None, false, start);
+        watch.listen(Some(TTL), false, start);
+        let mut heard = Vec::new();
+        for quarter in 1..=12 {
+            done.fetch_add(1, Ordering::Relaxed);
+            let look = watch.look(start + TTL / 4 * quarter, ON_TIME, KEEPER);
+            heard.extend((look != Heard::Nothing).then_some((quarter, look)));
+        }
+        assert_eq!(heard, [(4, Heard::Late { lasted: TTL })], "once");
+        let stalled = start + 4 * TTL;
+        assert!(matches!(
+            watch.look(stalled, ON_TIME, KEEPER),
+            Heard::Silence { .. }
+        ));
+        done.fetch_add(1, Ordering::Relaxed);
+        let later = stalled + TTL / 4;
+        let look = watch.look(later, ON_TIME, KEEPER);
+        assert!(matches!(look, Heard::Late { .. }), "it goes on");
+        watch.pulse.beat();
+        assert_eq!(watch.look(later, ON_TIME, KEEPER), Heard::Nothing);
     }
 }

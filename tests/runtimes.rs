@@ -1,0 +1,327 @@
+//! What runs beside a registry survives the runtime that it was first met on:
+//! one that ends, one that no thread drives, and one whose worker is blocked.
+//!
+//! Times are real here, for the timer thread goes by the real clock; each wait
+//! ends with what it waits for, and how long it takes is not judged.
+
+use futures_util::FutureExt;
+use http::{Request, Response, StatusCode};
+use std::{
+    convert::Infallible,
+    future::ready,
+    io::{Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+use tokio::runtime::{Builder, Runtime};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_readiness::{
+    Readiness, ReadinessLayer, Reporter, State, Subsystem, SubsystemView,
+    check::{Check, Outcome},
+    server::AdminServer,
+};
+
+/// The first runtime that the registry meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// It is built on a runtime that ends.
+    BuiltOnShort,
+    /// It is built on none, and a runtime that ends makes a layer.
+    MetByShort,
+    /// It is built on a runtime that no thread drives.
+    NotDriven,
+    /// It is built on a runtime whose only worker is blocked afterwards.
+    Blocked,
+}
+
+const FIRST: [First; 4] = [
+    First::BuiltOnShort,
+    First::MetByShort,
+    First::NotDriven,
+    First::Blocked,
+];
+
+/// Who calls afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Report,
+    Repeat,
+    Request,
+    Poll,
+    Snapshot,
+    AdminProbe,
+    Nothing,
+}
+
+const CALLS: [Call; 7] = [
+    Call::Report,
+    Call::Repeat,
+    Call::Request,
+    Call::Poll,
+    Call::Snapshot,
+    Call::AdminProbe,
+    Call::Nothing,
+];
+
+/// Keeps the first runtime as it is.
+struct Kept {
+    runtime: Option<Runtime>,
+    go_on: Option<mpsc::Sender<()>>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.go_on.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn one_worker() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A registry that has met its first runtime, before that comes to its end.
+fn meet(first: First, build: impl FnOnce() -> Readiness) -> (Readiness, Runtime) {
+    let runtime = match first {
+        First::Blocked => one_worker(),
+        _ => current_thread(),
+    };
+    let readiness = match first {
+        First::BuiltOnShort | First::Blocked => runtime.block_on(async { build() }),
+        First::MetByShort => {
+            let readiness = build();
+            runtime.block_on(async { drop(ReadinessLayer::new(&readiness)) });
+            readiness
+        }
+        First::NotDriven => {
+            let _entered = runtime.enter();
+            build()
+        }
+    };
+    (readiness, runtime)
+}
+
+fn end(first: First, runtime: Runtime) -> Kept {
+    let mut go_on = None;
+    let runtime = match first {
+        First::BuiltOnShort | First::MetByShort => None,
+        First::NotDriven => Some(runtime),
+        First::Blocked => {
+            let (sender, blocked) = mpsc::channel::<()>();
+            let (begun, has_begun) = mpsc::channel();
+            runtime.spawn(async move {
+                begun.send(()).unwrap();
+                // What should have been awaited.
+                let _ = blocked.recv();
+            });
+            has_begun.recv().unwrap();
+            go_on = Some(sender);
+            Some(runtime)
+        }
+    };
+    Kept { runtime, go_on }
+}
+
+/// A registry with a third subsystem to report for, and everything that calls.
+struct Caller {
+    readiness: Readiness,
+    cache: Reporter,
+    layer: ReadinessLayer,
+    admin: Option<(AdminServer, TcpStream)>,
+    calls: AtomicUsize,
+}
+
+impl Caller {
+    fn new(readiness: &Readiness, call: Call) -> Self {
+        let admin = (call == Call::AdminProbe).then(|| {
+            let admin = readiness.serve_on_thread("127.0.0.1:0").unwrap();
+            let address = admin.local_addr().socket_addr().unwrap();
+            let connection = TcpStream::connect(address).unwrap();
+            (admin, connection)
+        });
+        let cache = readiness.reporter("cache").unwrap();
+        cache.ready();
+        Self {
+            readiness: readiness.clone(),
+            cache,
+            layer: ReadinessLayer::new(readiness),
+            admin,
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    fn call(&mut self, call: Call) {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        match call {
+            Call::Report => self.cache.degraded(calls.to_string()),
+            Call::Repeat => self.cache.ready(),
+            Call::Request => {
+                let service = service_fn(|_: Request<String>| async {
+                    Ok::<_, Infallible>(Response::new(String::new()))
+                });
+                let request = Request::new(String::new());
+                let response = self.layer.layer(service).oneshot(request);
+                let response = response.now_or_never().unwrap().unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+            }
+            Call::Poll => {
+                let mut subscription = self.readiness.subscribe();
+                let _ = subscription.changed().now_or_never();
+            }
+            Call::Snapshot => drop(self.readiness.snapshot()),
+            Call::AdminProbe => {
+                let (_, connection) = self.admin.as_mut().unwrap();
+                connection
+                    .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                    .unwrap();
+                let read = connection.read(&mut [0; 4096]).unwrap();
+                assert_ne!(read, 0);
+            }
+            Call::Nothing => {}
+        }
+    }
+}
+
+/// What is published of a subsystem. This thread has no runtime, so to look
+/// starts nothing, and it does not look for what is overdue.
+fn published<R>(readiness: &Readiness, name: &str, look: impl FnOnce(&SubsystemView) -> R) -> R {
+    let mut subscription = readiness.subscribe();
+    let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
+    look(snapshot.subsystem(name).unwrap())
+}
+
+fn state(readiness: &Readiness, name: &str) -> State {
+    published(readiness, name, SubsystemView::state)
+}
+
+#[track_caller]
+fn becomes(case: &dyn std::fmt::Debug, mut what: impl FnMut() -> bool) {
+    let found = (0..30_000).any(|_| {
+        thread::sleep(Duration::from_millis(1));
+        what()
+    });
+    assert!(found, "nothing happened: {case:?}");
+}
+
+fn optional(name: &str) -> Subsystem {
+    Subsystem::new(name).optional()
+}
+
+#[test]
+fn silence_is_found_whatever_becomes_of_the_first_runtime() {
+    const TTL: Duration = Duration::from_millis(200);
+    let each = |first, call| {
+        let case = (first, call);
+        let build = || {
+            Readiness::builder()
+                .allow_empty()
+                .subsystem(optional("cache"))
+                .subsystem(optional("policy").ttl(TTL))
+                .build()
+                .unwrap()
+        };
+        let (readiness, runtime) = meet(first, build);
+        let policy = readiness.reporter("policy").unwrap();
+        policy.ready();
+        let _kept = end(first, runtime);
+        let mut caller = Caller::new(&readiness, call);
+        becomes(&case, || {
+            caller.call(call);
+            state(&readiness, "policy") == State::Stale
+        });
+        // And again, once it lives on another one.
+        let living = one_worker();
+        living.block_on(async { caller.call(call) });
+        policy.heartbeat();
+        becomes(&case, || state(&readiness, "policy") == State::Ready);
+        becomes(&case, || state(&readiness, "policy") == State::Stale);
+    };
+    thread::scope(|scope| {
+        for first in FIRST {
+            for call in CALLS {
+                scope.spawn(move || each(first, call));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_check_is_red_without_its_runtime_and_runs_again_on_the_next_that_calls() {
+    let each = |first, call| {
+        let case = (first, call);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let build = || {
+            let asked = Arc::clone(&asked);
+            let check = Check::every(Duration::from_millis(50)).failures(1);
+            let database = optional("database").check(check, move || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                ready(Outcome::ready())
+            });
+            Readiness::builder()
+                .allow_empty()
+                .subsystem(optional("cache"))
+                .subsystem(database)
+                .build()
+                .unwrap()
+        };
+        let (readiness, runtime) = meet(first, build);
+        if first == First::Blocked {
+            becomes(&case, || state(&readiness, "database").is_up());
+        } else if first != First::NotDriven {
+            runtime.block_on(async {
+                while asked.load(Ordering::Relaxed) == 0 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        let _kept = end(first, runtime);
+        match first {
+            First::BuiltOnShort | First::MetByShort => {
+                let reason = published(&readiness, "database", |view| {
+                    assert_eq!(view.state(), State::Failing, "{case:?}");
+                    view.reason().unwrap().to_owned()
+                });
+                assert_eq!(reason, "its runtime has ended");
+            }
+            First::NotDriven => assert_eq!(state(&readiness, "database"), State::Starting),
+            First::Blocked => {
+                becomes(&case, || state(&readiness, "database") == State::Stale);
+            }
+        }
+        let mut caller = Caller::new(&readiness, call);
+        let living = one_worker();
+        let call = if call == Call::Nothing {
+            Call::Snapshot
+        } else {
+            call
+        };
+        // A runtime that may still get round to the check is not given up at
+        // once.
+        becomes(&case, || {
+            living.block_on(async { caller.call(call) });
+            state(&readiness, "database") == State::Ready
+        });
+        let so_far = asked.load(Ordering::Relaxed);
+        becomes(&case, || asked.load(Ordering::Relaxed) > so_far + 1);
+    };
+    thread::scope(|scope| {
+        for first in FIRST {
+            for call in CALLS {
+                scope.spawn(move || each(first, call));
+            }
+        }
+    });
+}
