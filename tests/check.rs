@@ -182,6 +182,42 @@ async fn waiting_for_readiness_is_enough_to_start_it() {
     support::soon(readiness.wait_ready()).await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn checks_that_begin_together_do_not_ask_in_step() {
+    const CHECKS: usize = 200;
+    let begun = Instant::now();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let subsystems = (0..CHECKS).map(|index| {
+        let asked = Arc::clone(&asked);
+        Subsystem::new(format!("database-{index}")).check(Check::every(SECOND), move || {
+            asked.lock().unwrap().push(begun.elapsed());
+            ready(Outcome::ready())
+        })
+    });
+    let builder = subsystems.fold(Readiness::builder(), |builder, subsystem| {
+        builder.subsystem(subsystem)
+    });
+    let readiness = builder.build().unwrap();
+    for _ in 0..3_100 {
+        advance(Duration::from_millis(10)).await;
+        settle().await;
+    }
+    let asked = asked.lock().unwrap();
+    for interval in [0, 1, 2, 10, 30] {
+        let mut tenths = [0; 10];
+        for time in asked.iter() {
+            let tenth = time.as_millis() / 100;
+            if tenth / 10 == interval && !(interval == 0 && tenth == 0) {
+                tenths[usize::try_from(tenth % 10).unwrap()] += 1;
+            }
+        }
+        let fullest = tenths.iter().max().unwrap();
+        assert!(*fullest < CHECKS * 3 / 10, "{interval}: {tenths:?}");
+        assert!(tenths.iter().sum::<usize>() > CHECKS / 2, "{tenths:?}");
+    }
+    drop(readiness);
+}
+
 // === what it comes to ===
 
 #[tokio::test(start_paused = true)]
@@ -338,17 +374,25 @@ async fn a_check_that_panics_every_time_keeps_being_asked() {
     assert_eq!(state(&readiness), State::Failing);
 }
 
-/// Nobody can poll anything any more, but whoever looks finds it. A check may not
-/// fall silent, whoever claims it or lets go.
+/// A thread that is blocked polls nothing any more, yet its silence is found. A
+/// check may not fall silent, whatever becomes of a reporter beside it.
 #[test]
 fn a_check_that_blocks_its_thread_for_good_turns_stale() {
-    let nobody = |_: &Readiness| None;
+    let none = |_: &Readiness| None;
     let claimed = |readiness: &Readiness| Some(readiness.reporter("database").unwrap());
     let left_ready = |readiness: &Readiness| {
         readiness.reporter("database").unwrap().leave_ready();
         None
     };
-    for beside in [nobody, claimed, left_ready] {
+    let dropped = |readiness: &Readiness| {
+        drop(readiness.reporter("database").unwrap());
+        None
+    };
+    let all = [none, claimed, left_ready, dropped];
+    let cases = all
+        .into_iter()
+        .flat_map(|beside| [(beside, false), (beside, true)]);
+    for (beside, when_stale) in cases {
         let blocked = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
         let asked = Arc::new(AtomicUsize::new(0));
         let subsystem = {
@@ -359,9 +403,9 @@ fn a_check_that_blocks_its_thread_for_good_turns_stale() {
                 async move {
                     if asked.fetch_add(1, Ordering::Relaxed) == 1 {
                         // What should have been awaited.
-                        let (released, bell) = &*blocked;
+                        let (released, freed) = &*blocked;
                         let released = released.lock().unwrap();
-                        drop(bell.wait_while(released, |released| !*released).unwrap());
+                        drop(freed.wait_while(released, |released| !*released).unwrap());
                     }
                     Ok::<(), io::Error>(())
                 }
@@ -373,23 +417,143 @@ fn a_check_that_blocks_its_thread_for_good_turns_stale() {
             .build()
             .unwrap();
         let readiness = runtime.block_on(async { build(subsystem) });
-        let becomes = |what: fn(State) -> bool| {
+        let becomes = |what: &dyn Fn() -> bool| {
             (0..30_000).any(|_| {
                 std::thread::sleep(Duration::from_millis(1));
-                let snapshot = readiness.snapshot();
-                what(snapshot.subsystem("database").unwrap().state())
+                what()
             })
         };
-        let has_spoken = becomes(|state| state != State::Starting);
+        let is_stale = || {
+            let snapshot = readiness.snapshot();
+            snapshot.subsystem("database").unwrap().state() == State::Stale
+        };
+        let is_asked = becomes(&|| asked.load(Ordering::Relaxed) == 2);
+        let was_stale = !when_stale || becomes(&is_stale);
+        // Whatever this sets, it is not the last word.
         let reporter = beside(&readiness);
-        let is_stale = becomes(|state| state == State::Stale);
+        let is_stale = becomes(&is_stale);
         let asked = asked.load(Ordering::Relaxed);
         *blocked.0.lock().unwrap() = true;
         blocked.1.notify_all();
-        assert!(has_spoken && is_stale);
-        assert_eq!(asked, 2);
+        assert!(is_asked && was_stale && is_stale);
+        assert_eq!(asked, 2, "it is not asked again");
         drop(reporter);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_whose_words_vary_is_published_at_most_once_a_second() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let subsystem = {
+        let asked = Arc::clone(&asked);
+        let check = Check::every(Duration::from_millis(10)).failures(2);
+        Subsystem::new("database").check(check, move || {
+            let run = asked.fetch_add(1, Ordering::Relaxed);
+            ready(Outcome::failing(format!("port {run} refused")).attribute("run", run.to_string()))
+        })
+    };
+    let readiness = build(subsystem);
+    pass(SECOND).await;
+    let (version, runs) = (
+        readiness.snapshot().version(),
+        asked.load(Ordering::Relaxed),
+    );
+    for _ in 0..1_000 {
+        advance(Duration::from_millis(10)).await;
+        settle().await;
+    }
+    assert!(asked.load(Ordering::Relaxed) > runs + 900);
+    let published = readiness.snapshot().version() - version;
+    assert!((9..=11).contains(&published), "{published}");
+    let (state, reason, _) = shown(&readiness);
+    assert_eq!(state, State::Failing);
+    let port: usize = reason.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(port + 110 > asked.load(Ordering::Relaxed), "{reason}");
+}
+
+// === on a thread ===
+
+/// A call that goes on until it is let go.
+#[derive(Default)]
+struct Calls {
+    begun: AtomicUsize,
+    released: Mutex<usize>,
+    changed: std::sync::Condvar,
+}
+
+impl Calls {
+    fn call(&self) -> Result<(), io::Error> {
+        let call = self.begun.fetch_add(1, Ordering::Relaxed);
+        let released = self.released.lock().unwrap();
+        let released = self
+            .changed
+            .wait_while(released, |released| *released <= call);
+        drop(released.unwrap());
+        Ok(())
+    }
+
+    fn release(&self, calls: usize) {
+        *self.released.lock().unwrap() = calls;
+        self.changed.notify_all();
+    }
+}
+
+/// Real time, for a paused clock does not wait for a thread.
+#[tokio::test]
+async fn a_blocking_check_that_hangs_takes_one_thread_and_is_called_again_after_its_end() {
+    let calls = Arc::new(Calls::default());
+    let subsystem = {
+        let calls = Arc::clone(&calls);
+        let check = Check::every(Duration::from_millis(20)).timeout(Duration::from_millis(10));
+        let ask = Check::blocking(move || calls.call());
+        Subsystem::new("database").check(check.failures(1), ask)
+    };
+    let readiness = build(subsystem);
+    let reason = || shown(&readiness).1;
+    support::until(|| reason() == "no answer within 10ms").await;
+    let version = readiness.snapshot().version();
+    // Other runs have failed meanwhile, for it beats with each.
+    let reporter = readiness.reporter("database").unwrap();
+    for _ in 0..3 {
+        reporter.degraded("asked by hand");
+        support::until(|| reason() == "no answer within 10ms").await;
+    }
+    drop(reporter);
+    assert!(readiness.snapshot().version() > version);
+    assert_eq!(calls.begun.load(Ordering::Relaxed), 1);
+    calls.release(1);
+    support::until(|| calls.begun.load(Ordering::Relaxed) == 2).await;
+    calls.release(usize::MAX);
+    support::until(|| state(&readiness) == State::Ready).await;
+}
+
+#[tokio::test]
+async fn a_blocking_check_that_panics_has_failed() {
+    let ask = Check::blocking(|| -> Outcome { panic!("as part of the test") });
+    let check = Check::every(SECOND * 3_600);
+    let readiness = build(Subsystem::new("database").check(check.failures(1), ask));
+    let reason = "check panicked: as part of the test";
+    support::until(|| shown(&readiness).1 == reason).await;
+}
+
+#[test]
+fn a_runtime_ends_while_a_blocking_check_hangs() {
+    let calls = Arc::new(Calls::default());
+    let subsystem = {
+        let calls = Arc::clone(&calls);
+        let ask = Check::blocking(move || calls.call());
+        Subsystem::new("database").check(every_ten(), ask)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let _readiness = build(subsystem);
+        support::until(|| calls.begun.load(Ordering::Relaxed) == 1).await;
+    });
+    drop(runtime);
+    calls.release(usize::MAX);
 }
 
 // === beside a reporter ===

@@ -13,7 +13,11 @@ use tokio::{
     time::{Duration, advance},
 };
 use tower_readiness::{Claim, Readiness, Reporter, State, Subsystem};
-use tracing::{Event, Subscriber, subscriber::DefaultGuard};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    subscriber::DefaultGuard,
+};
 use tracing_subscriber::{
     Layer, Registry,
     layer::{Context, SubscriberExt},
@@ -126,4 +130,49 @@ fn a_reporter_that_goes_with_a_panic_can_say_so() {
     let storage = snapshot.subsystem("storage").unwrap();
     assert_eq!(storage.state(), State::Failing);
     assert_eq!(storage.claim(), Claim::Dropped);
+}
+
+/// Keeps the level and the text of each event of a subsystem.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct Message(String);
+        impl Visit for Message {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        if message.0.starts_with("subsystem") {
+            let line = (*event.metadata().level(), message.0);
+            self.0.lock().unwrap().push(line);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reason_that_changes_alone_is_no_second_warning() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(lines.clone()));
+    let (readiness, storage) = starting();
+    storage.ready();
+    for port in 0..5 {
+        storage.failing(format!("port {port} refused"));
+    }
+    storage.ready();
+    let seen = || lines.0.lock().unwrap().clone();
+    let back = (Level::INFO, "subsystem ready".to_owned());
+    support::until(|| seen().iter().filter(|line| **line == back).count() == 2).await;
+    let warnings = seen()
+        .into_iter()
+        .filter(|(level, _)| *level == Level::WARN);
+    assert_eq!(warnings.count(), 1);
+    let changed = (Level::DEBUG, "subsystem reason changed".to_owned());
+    assert_eq!(seen().iter().filter(|line| **line == changed).count(), 4);
+    drop(readiness);
 }

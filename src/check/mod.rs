@@ -27,10 +27,19 @@
 //! # How it runs
 //!
 //! As one task, on the tokio runtime on which the registry is built; if there is
-//! none yet, on the first one that a report, a layer or a probe is made on. The
-//! first run is at once, and then one begins at each interval; runs of a check
-//! never overlap. A check ends when its subsystem retires, or the registry is
-//! dropped.
+//! none yet, on the first one that a report, a request, a look at the snapshot or
+//! a probe meets. The first run is at once, the second after a random part of the
+//! interval, so that checks do not ask in step, and then one begins at each
+//! interval; runs of a check never overlap. A check ends when its subsystem
+//! retires, or the registry is dropped.
+//!
+//! A check cannot be moved to another runtime while it runs, for sockets and
+//! timers belong to the one that they were made on. When its runtime ends, the
+//! subsystem is failing (`its runtime has ended`) until the next call on another
+//! runtime runs the check there. The same call takes over a check whose runtime
+//! does not poll it: because no thread drives that runtime (after a second), or
+//! because all of its threads are blocked by something else (once the subsystem
+//! is stale).
 //!
 //! | what happens | what it comes to |
 //! |---|---|
@@ -51,19 +60,23 @@
 //!
 //! A future that is dropped does not end what it has begun on another thread: a
 //! check by `spawn_blocking` that hangs leaves its thread behind, and the next
-//! run takes another. Give such a call a timeout of its own, or let one thread
-//! look and share what it has seen.
+//! run takes another. [`Check::blocking`] calls on one thread at most.
+//!
+//! The same state with another reason or other attributes is published at most
+//! once a second, and logged as DEBUG: an error that carries a port or an id is
+//! new at each run.
 //!
 //! Checks ask whether something is there, and pay for it every few seconds in
 //! every replica: keep them to a ping. What a reporter would notice anyway needs
 //! no check. Ready-made ones for a TCP port, an HTTP upstream, a database and a
 //! disk are in the [guide](crate::guide::reporters_that_cannot_lie).
 
+mod blocking;
 mod outcome;
 mod runner;
 mod schedule;
 
-pub use self::{outcome::Outcome, schedule::Check};
+pub use self::{blocking::BlockingRun, outcome::Outcome, schedule::Check};
 use crate::report::Subsystem;
 use std::sync::Arc;
 

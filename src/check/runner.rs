@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -19,6 +20,8 @@ type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Asks until the subsystem retires.
 pub(super) async fn run(voice: Voice, schedule: Schedule, ask: Ask) {
     let mut failures = 0_u32;
+    let mut is_first = true;
+    let mut told = Told::default();
     loop {
         let begun = Instant::now();
         let Some(pushes) = voice.look(SubsystemView::pushes) else {
@@ -30,8 +33,13 @@ pub(super) async fn run(voice: Voice, schedule: Schedule, ask: Ask) {
         } else {
             failures.saturating_add(1)
         };
-        report(&voice, schedule, &outcome, pushes);
-        sleep_until(begun + schedule.until_next(failures)).await;
+        told.report(&voice, schedule, &outcome, pushes);
+        let wait = if std::mem::take(&mut is_first) {
+            schedule.until_second(failures)
+        } else {
+            schedule.until_next(failures)
+        };
+        sleep_until(begun + wait).await;
     }
 }
 
@@ -57,7 +65,7 @@ async fn outcome(ask: &Ask, schedule: Schedule) -> Outcome {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Outcome {
     let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(message), _) => *message,
         (_, Some(message)) => message.as_str(),
@@ -66,33 +74,48 @@ fn panicked(panic: &(dyn Any + Send)) -> Outcome {
     Outcome::failing(format!("check panicked: {message}"))
 }
 
-/// Reports what was found, unless somebody else has spoken since the run began
-/// (and `pushes` were counted).
-fn report(voice: &Voice, schedule: Schedule, outcome: &Outcome, pushes: u64) {
-    let (state, reason) = (outcome.state, shortened(&outcome.reason));
-    let attributes = &outcome.attributes;
-    let repeats = voice.repeats(|view| {
-        // It has it, or no room for it.
-        let shown = |(key, value): &(String, String)| {
-            matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
-        };
-        view.check_says(state, reason) && attributes.iter().all(shown)
-    });
-    if repeats {
-        return;
-    }
-    voice.change(|view| {
-        if view.pushes() != pushes {
-            return ((), None);
-        }
-        let checked = view.check(state, reason, schedule.thresholds, now());
-        let with_attributes = attributes.iter().fold(checked, |view, (key, value)| {
-            match view.with_attribute(key, value) {
-                Ok(Some(view)) => view,
-                // It has it, or no room for it.
-                Ok(None) | Err(TooMany) => view,
-            }
+/// How soon a result of which only the words are new is published after another
+/// one. An error that carries a port or a request id is new each time.
+const WORDS_EVERY: Duration = Duration::from_secs(1);
+
+/// When this check has published a result last.
+#[derive(Default)]
+struct Told(Option<Instant>);
+
+impl Told {
+    /// Reports what was found, unless a reporter has spoken since the run began
+    /// (and `pushes` were counted).
+    fn report(&mut self, voice: &Voice, schedule: Schedule, outcome: &Outcome, pushes: u64) {
+        let (state, reason) = (outcome.state, shortened(&outcome.reason));
+        let attributes = &outcome.attributes;
+        let lately = self.0.is_some_and(|told| told.elapsed() < WORDS_EVERY);
+        let repeats = voice.repeats(|view| {
+            // It has it, or no room for it.
+            let shown = |(key, value): &(String, String)| {
+                matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
+            };
+            (lately && view.check_has_said(state))
+                || (view.check_says(state, reason) && attributes.iter().all(shown))
         });
-        ((), Some(with_attributes))
-    });
+        if repeats {
+            return;
+        }
+        let changed = voice.change(|view| {
+            if view.pushes() != pushes {
+                return (false, None);
+            }
+            let checked = view.check(state, reason, schedule.thresholds, now());
+            let with_attributes = attributes.iter().fold(checked, |view, (key, value)| {
+                match view.with_attribute(key, value) {
+                    Ok(Some(view)) => view,
+                    // It has it, or no room for it.
+                    Ok(None) | Err(TooMany) => view,
+                }
+            });
+            (true, Some(with_attributes))
+        });
+        if changed == Some(true) {
+            self.0 = Some(Instant::now());
+        }
+    }
 }

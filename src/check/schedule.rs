@@ -46,6 +46,9 @@ impl Check {
 
     /// Lets each run begin up to this part of the interval early, at random, so
     /// that checks and replicas do not ask in step: 0 to 1, by default 0.05.
+    ///
+    /// Unless it is 0, the second run begins after a random part of the interval,
+    /// so that checks which begin together spread over all of it at once.
     pub fn jitter(self, jitter: f64) -> Self {
         Self { jitter, ..self }
     }
@@ -156,6 +159,17 @@ impl Schedule {
             .min(self.longest);
         // Early and never late, so that no interval is missed.
         backed_off.mul_f64(1.0 - self.jitter * fastrand::f64())
+    }
+
+    /// The same from the first run to the second, which sets the phase of all
+    /// that follow.
+    pub(super) fn until_second(&self, failures: u32) -> Duration {
+        let next = self.until_next(failures);
+        if self.jitter > 0.0 {
+            next.mul_f64(fastrand::f64())
+        } else {
+            next
+        }
     }
 }
 

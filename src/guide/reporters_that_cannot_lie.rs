@@ -117,18 +117,18 @@ let upstream = Subsystem::new("upstream")
     });
 ```
 
-A disk that fills:
+A disk that fills. A call that may block, as on a network file system that hangs,
+gets a thread of its own, and not another one while it hangs:
 
 ```
 # #[cfg(unix)] {
 # use std::time::Duration;
 use tower_readiness::{Subsystem, check::{Check, Outcome}};
 
-let disk = Subsystem::new("disk")
-    .check(Check::every(Duration::from_secs(30)), || async {
-        // A call that may block belongs on a thread that may.
-        let stat = tokio::task::spawn_blocking(|| rustix::fs::statvfs("/var/lib")).await;
-        let stat = stat.map_err(std::io::Error::other)??;
+let disk = Subsystem::new("disk").check(
+    Check::every(Duration::from_secs(30)),
+    Check::blocking(|| {
+        let stat = rustix::fs::statvfs("/var/lib")?;
         let free = stat.f_bavail * stat.f_frsize / (1024 * 1024);
         let outcome = match free {
             0..100 => Outcome::failing(format!("{free} MiB free")),
@@ -136,7 +136,8 @@ let disk = Subsystem::new("disk")
             _ => Outcome::ready(),
         };
         Ok::<_, std::io::Error>(outcome)
-    });
+    }),
+);
 # }
 ```
 
@@ -174,9 +175,11 @@ common is [shared](crate::Subsystem::shared), however it is found out; see
 //!
 //! # Watch what runs all of them
 //!
-//! Whoever blocks the threads of the runtime silences every reporter at once.
-//! [`watch_runtime`](crate::Readiness::watch_runtime) notices from a thread of
-//! its own, and liveness turns red, for which a restart is the cure. (It takes a
+//! Code that blocks the threads of the runtime silences every reporter at once.
+//! [`watch_runtime`](crate::Readiness::watch_runtime) notices from another
+//! thread, and liveness turns red, for which a restart is the cure. (A runtime
+//! that is only overloaded, so that tasks get their turns late, degrades: a
+//! restart would hand its load to the other replicas. Red takes a
 //! supervisor: a process whose runtime is blocked hears no SIGTERM either, and
 //! only SIGKILL ends it.)
 //!
@@ -189,6 +192,8 @@ common is [shared](crate::Subsystem::shared), however it is found out; see
 //! | no report or beat for the ttl | stale, `silent for 30s; last report: ready` |
 //! | the process was stopped and goes on | everybody has one more ttl to speak |
 //! | a check hangs, panics, or blocks its thread | failing, failing, stale |
+//! | the runtime of a check ends | `failing: its runtime has ended`, until another runtime runs the check |
 //! | the runtime is blocked | `runtime` stale, and with it everybody whose silence counts; probes of that runtime time out, those on a [thread](crate::server) answer |
+//! | the runtime is overloaded | `runtime` degraded |
 //! | a check's answer is older than what its owner reported | nothing: it is discarded |
 //! | a dropped reporter or silence while the process drains | nothing: tasks end in any order then |

@@ -87,6 +87,11 @@ fn subsystem(
 
     let (from, to) = (old.state(), new.state());
     let reason = new.reason();
+    if from == to {
+        // What an operator has to know was said when the state changed.
+        tracing::debug!(version, subsystem, state = %to, reason, "subsystem reason changed");
+        return;
+    }
     match to {
         State::Starting => {
             tracing::debug!(version, subsystem, %from, %to, reason, "subsystem starting");
