@@ -161,6 +161,60 @@ async fn a_panic_has_failed_whoever_catches_it() {
     assert_eq!(counts(readiness.drift()), FAILED);
 }
 
+/// A service that panics before there is a future to poll.
+#[derive(Clone, Copy, Debug)]
+enum Panics {
+    InPollReady,
+    InCall,
+}
+
+impl Service<Request<String>> for Panics {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match self {
+            Self::InPollReady => panic!("in `poll_ready`"),
+            Self::InCall => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        panic!("in `call`")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_outside_of_the_future_has_failed_too() {
+    for panics in [Panics::InPollReady, Panics::InCall] {
+        for counts_in_flight in [false, true] {
+            let (readiness, storage) = ready();
+            let hold = Action::hold(Duration::from_secs(1)).unwrap();
+            let mut layer = observing(&readiness).failing(hold);
+            if counts_in_flight {
+                layer = layer.count_in_flight();
+            }
+            let mut service = layer.layer(panics);
+            let what = format!("{panics:?} {counts_in_flight}");
+            let call = AssertUnwindSafe(|| drop(service.call(get("/"))));
+            assert!(std::panic::catch_unwind(call).is_err(), "{what}");
+            assert_eq!(counts(readiness.drift()), FAILED, "{what}");
+
+            // And where the request had to wait first.
+            storage.failing("gone");
+            let mut call = task::spawn(service.call(get("/")));
+            assert_pending!(call.poll(), "{what}");
+            storage.ready();
+            let polled = std::panic::catch_unwind(AssertUnwindSafe(|| call.poll().is_ready()));
+            assert!(polled.is_err(), "{what}");
+            assert_eq!(counts(readiness.drift()), (2, 2), "{what}");
+            drop(call);
+            assert!(readiness.in_flight().is_none_or(|count| count == 0));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_error_of_a_service_without_room_has_failed() {
     for pending in [false, true] {

@@ -84,7 +84,9 @@ pub enum ActionError {
 /// What cannot pass is not waited for: phases never go back, and what had not
 /// started when the process began to drain never will. A hold refuses at once
 /// then, and lets go of those who wait already. So it does when another reason
-/// refuses.
+/// refuses, also while a request waits for others to go first or for room in the
+/// inner service: the request is decided on anew whenever the verdict changes,
+/// for the reasons that were not there when it was admitted.
 ///
 /// Time is tokio's. Outside of a tokio runtime a hold refuses at once, but for
 /// saturation, which is then bounded by the number of waiters alone.

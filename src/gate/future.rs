@@ -105,7 +105,7 @@ where
 
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body + Send + 'static,
 {
     type Output = Result<Response<ReadinessBody<R>>, S::Error>;
@@ -125,7 +125,7 @@ where
 
 impl<S, B, R> Other<S, B>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body + Send + 'static,
 {
     // Out of the way of the admit path.

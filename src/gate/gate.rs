@@ -8,7 +8,7 @@ use super::{
 use crate::{
     probe::{ProbeResponse, Probes},
     report::{Core, Scope},
-    state::{OpenWord, PerReason, Phase, Reason, ScopeId, Verdict},
+    state::{OpenWord, PerReason, Phase, Reason, Reasons, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlight, Shards},
     unread::UnreadBodies,
 };
@@ -239,13 +239,22 @@ impl Gate {
 
     /// What becomes of a request. In a dry run it is admitted, whatever was
     /// decided.
-    pub(super) fn decide(&self, basis: Basis, head: RequestHead<'_>) -> Decision<'_> {
+    ///
+    /// The reasons `passed`, in spite of which it was admitted before, are not
+    /// asked again.
+    pub(super) fn decide(
+        &self,
+        basis: Basis,
+        passed: Reasons,
+        head: RequestHead<'_>,
+    ) -> Decision<'_> {
         let admitted = Decision::Admit(self.admission(basis, head));
-        if basis.verdict.reasons().is_empty() || self.is_exempt(head) {
+        let reasons = basis.verdict.reasons().without(passed);
+        if reasons.is_empty() || self.is_exempt(head) {
             return admitted;
         }
         let mut decision = admitted;
-        for reason in basis.verdict.reasons().iter() {
+        for reason in reasons.iter() {
             match self.act(reason, basis, head) {
                 // Nothing is held that is going to be refused.
                 Some(refused @ Decision::Refuse(_)) => {
@@ -336,13 +345,14 @@ impl Gate {
         refusal::respond(refusal, head, leaving, self.policy.responder.as_ref())
     }
 
-    /// Waits until the verdict is another than `seen`, or until `deadline`.
-    pub(super) async fn changed(self: Arc<Self>, seen: Verdict, deadline: Instant) {
-        let changed = self
-            .core
-            .wait_for(|data| (data.verdict(self.id) != seen).then_some(()));
-        // Whoever waited looks again, whichever of the two it was.
-        let _ = tokio::time::timeout_at(deadline, changed).await;
+    /// Waits until the verdict is another than `seen`.
+    pub(super) async fn changed(self: Arc<Self>, seen: Verdict) {
+        let is_another = |verdict| (verdict != seen).then_some(());
+        let changed = self.core.wait_for(|data| is_another(data.verdict(self.id)));
+        if changed.await.is_err() {
+            // The registry has ended, so no verdict follows.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits for a turn among those let go after a hold for `reason`. `None` if

@@ -143,7 +143,7 @@
 //! | a status of 5xx | failed |
 //! | a gRPC status of `UNAVAILABLE` or `INTERNAL`, in trailers or trailers-only | failed |
 //! | a body that ended with an error | failed |
-//! | an error of the inner service, or a panic while it was polled | failed |
+//! | an error of the inner service, or a panic in it | failed |
 //! | a head that is none of this, and then the end of its body, or of its client's patience | answered |
 //! | a client that hung up before the head | does not count |
 //! | a refusal, also by a gate further inside | does not count |

@@ -4,9 +4,10 @@ use super::{
     counts::Place,
     gate::{Basis, Decision, Gate, has_runtime},
     head::RequestHead,
+    passage::UnlessPanic,
 };
 use crate::{
-    state::{Reason, Verdict},
+    state::{Reason, Reasons, Verdict},
     traffic::InFlight,
 };
 use http::Request;
@@ -18,15 +19,23 @@ use std::{
 };
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 use tower_service::Service;
 
 /// Where a request waits until it can be passed on: first for the gate, if it
 /// was held, then for the inner service to have room.
+///
+/// Each wait ends early when the verdict changes, and the request is decided on
+/// anew.
 pub(super) struct Queue {
     gate: Arc<Gate>,
     since: Instant,
+    /// What the request was last judged by.
+    seen: Option<Verdict>,
+    /// The reasons in spite of which the request was admitted.
+    passed: Reasons,
+    changed: Option<Changed>,
     place: Option<Place>,
     turn: Option<OwnedSemaphorePermit>,
     in_flight: Option<InFlight>,
@@ -35,22 +44,23 @@ pub(super) struct Queue {
 
 enum Step {
     /// The gate holds it.
-    Held(Held),
-    /// What it was held for has passed, and others go first.
-    Released {
-        seen: Verdict,
-        turn: Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>,
+    Held {
+        reason: Reason,
+        deadline: Instant,
+        timer: Pin<Box<Sleep>>,
     },
+    /// What it was held for has passed, and others go first.
+    Released(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>),
     /// Admitted. The inner service has not been asked for room yet.
     Admitted,
     /// The inner service has no room. How long to wait for it.
     Saturated(Patience),
 }
 
-struct Held {
-    reason: Reason,
-    deadline: Instant,
-    changed: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+/// Completes when the verdict is another than `from`.
+struct Changed {
+    from: Verdict,
+    future: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 enum Patience {
@@ -65,12 +75,15 @@ pub(super) enum Turned<E> {
 }
 
 impl Queue {
-    /// The queue of an admitted request, for which the inner service may have
-    /// no room.
-    pub(super) fn admitted(gate: &Arc<Gate>, in_flight: Option<InFlight>) -> Self {
+    /// The queue of a request that was admitted in spite of the reasons `passed`,
+    /// and for which the inner service may have no room.
+    pub(super) fn admitted(gate: &Arc<Gate>, in_flight: Option<InFlight>, passed: Reasons) -> Self {
         Self {
             gate: Arc::clone(gate),
             since: Instant::now(),
+            seen: None,
+            passed,
+            changed: None,
             place: None,
             turn: None,
             in_flight,
@@ -86,8 +99,9 @@ impl Queue {
         hold: &Hold,
         basis: Basis,
     ) -> Option<Self> {
-        let mut queue = Self::admitted(gate, None);
-        queue.hold(reason, hold, basis).then_some(queue)
+        let mut queue = Self::admitted(gate, None, Reasons::NONE);
+        queue.seen = Some(basis.verdict);
+        queue.hold(reason, hold).then_some(queue)
     }
 
     pub(super) fn gate(&self) -> &Gate {
@@ -105,7 +119,8 @@ impl Queue {
         self.in_flight.take()
     }
 
-    /// Completes when `inner` is ready to be called with `request`.
+    /// Completes when `inner` is ready to be called with `request`. Whatever the
+    /// request held in the gate is let go if it is not to be called.
     pub(super) fn poll<S, B>(
         &mut self,
         inner: &mut S,
@@ -113,23 +128,14 @@ impl Queue {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Admission, Turned<S::Error>>>
     where
-        S: Service<Request<B>>,
+        S: Service<Request<B>> + Clone,
     {
         let head = RequestHead::from(request);
-        let ready = match ready!(self.poll_gate(head, cx)) {
-            Err((reason, basis)) => Err(Turned::Away(reason, basis)),
-            Ok(()) => match inner.poll_ready(cx) {
-                // It may have waited for long, so look again.
-                Poll::Ready(Ok(())) => Ok(self.gate.admission(self.gate.basis(), head)),
-                Poll::Ready(Err(error)) => Err(Turned::Failed(error)),
-                Poll::Pending => {
-                    let reason = ready!(self.poll_saturated(head, cx));
-                    Err(Turned::Away(reason, self.gate.basis()))
-                }
-            },
-        };
+        let ready = ready!(self.poll_ready(inner, head, cx));
         self.place = None;
+        self.changed = None;
         if let Err(turned) = &ready {
+            self.turn = None;
             let in_flight = self.in_flight.take();
             if let Turned::Failed(_) = turned {
                 count_failed(in_flight);
@@ -138,58 +144,151 @@ impl Queue {
         Poll::Ready(ready)
     }
 
+    fn poll_ready<S, B>(
+        &mut self,
+        inner: &mut S,
+        head: RequestHead<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Admission, Turned<S::Error>>>
+    where
+        S: Service<Request<B>> + Clone,
+    {
+        let away = |(reason, basis)| Poll::Ready(Err(Turned::Away(reason, basis)));
+        loop {
+            if let Err(refused) = ready!(self.poll_gate(head, cx)) {
+                return away(refused);
+            }
+            let panics = UnlessPanic::watch(self.in_flight.as_ref());
+            let room = inner.poll_ready(cx);
+            panics.returned();
+            if let Poll::Ready(Err(error)) = room {
+                return Poll::Ready(Err(Turned::Failed(error)));
+            }
+            // The verdict may have changed meanwhile.
+            let basis = self.gate.basis();
+            if let Err(refused) = self.judge_again(basis, head) {
+                return away(refused);
+            }
+            if let Step::Held { .. } = self.step {
+                // Nothing that the inner service has reserved is held.
+                *inner = inner.clone();
+                continue;
+            }
+            if room.is_ready() {
+                return Poll::Ready(Ok(self.gate.admission(basis, head)));
+            }
+            if let Poll::Ready(reason) = self.poll_saturated(head, cx) {
+                return away((reason, self.gate.basis()));
+            }
+            ready!(self.poll_changed(cx));
+        }
+    }
+
+    /// Completes when the gate lets the request through, or refuses it.
     fn poll_gate(
         &mut self,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), (Reason, Basis)>> {
         loop {
-            match &mut self.step {
-                Step::Held(held) => ready!(held.changed.as_mut().poll(cx)),
-                Step::Released { seen, turn } => {
-                    self.turn = ready!(turn.as_mut().poll(cx));
-                    if self.gate.basis().verdict == *seen {
-                        self.admit(head);
-                        continue;
+            let has_turn = match &mut self.step {
+                Step::Held { timer, .. } => {
+                    if timer.as_mut().poll(cx).is_pending() {
+                        ready!(self.poll_changed(cx));
                     }
+                    false
                 }
+                Step::Released(turn) => match turn.as_mut().poll(cx) {
+                    Poll::Ready(turn) => {
+                        self.turn = turn;
+                        true
+                    }
+                    Poll::Pending => {
+                        ready!(self.poll_changed(cx));
+                        false
+                    }
+                },
                 Step::Admitted | Step::Saturated(_) => return Poll::Ready(Ok(())),
-            }
-            if let Err(refused) = self.look_again(head) {
+            };
+            if let Err(refused) = self.decide_again(has_turn, head) {
                 return Poll::Ready(Err(refused));
             }
         }
     }
 
-    /// Decides anew: what was waited for may have come and gone, or something
-    /// else may have come up.
-    fn look_again(&mut self, head: RequestHead<'_>) -> Result<(), (Reason, Basis)> {
+    /// Completes when the verdict is another than the request was judged by.
+    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(seen) = self.seen else {
+            return Poll::Ready(());
+        };
+        let gate = &self.gate;
+        let changed = match &mut self.changed {
+            Some(changed) if changed.from == seen => changed,
+            changed => changed.insert(Changed {
+                from: seen,
+                future: Box::pin(Arc::clone(gate).changed(seen)),
+            }),
+        };
+        ready!(changed.future.as_mut().poll(cx));
+        self.changed = None;
+        Poll::Ready(())
+    }
+
+    /// Decides anew on a request that is held or waits for its turn: what was
+    /// waited for may have come and gone, or something else may have come up.
+    fn decide_again(
+        &mut self,
+        has_turn: bool,
+        head: RequestHead<'_>,
+    ) -> Result<(), (Reason, Basis)> {
         let gate = Arc::clone(&self.gate);
         let basis = gate.basis();
-        match gate.decide(basis, head) {
+        let is_new = self.seen.replace(basis.verdict) != Some(basis.verdict);
+        if has_turn && !is_new {
+            self.admit(basis, head);
+            return Ok(());
+        }
+        match gate.decide(basis, Reasons::NONE, head) {
             Decision::Refuse(reason) => return Err((reason, basis)),
             Decision::Hold(reason, hold) => {
-                if !self.hold(reason, hold, basis) {
+                if !self.hold(reason, hold) {
                     return Err((reason, basis));
                 }
             }
-            Decision::Admit(_) => match &self.step {
-                Step::Held(held) => {
-                    let turn = gate.turn(held.reason, held.deadline);
-                    self.step = Step::Released {
-                        seen: basis.verdict,
-                        turn: Box::pin(turn),
-                    };
-                }
-                _ => self.admit(head),
+            Decision::Admit(_) => match self.step {
+                Step::Held {
+                    reason, deadline, ..
+                } => self.step = Step::Released(Box::pin(gate.turn(reason, deadline))),
+                _ if has_turn => self.admit(basis, head),
+                _ => {}
             },
+        }
+        Ok(())
+    }
+
+    /// Decides anew on a request that waits for room: refuses or holds it if
+    /// there is a reason in spite of which it was not admitted.
+    fn judge_again(&mut self, basis: Basis, head: RequestHead<'_>) -> Result<(), (Reason, Basis)> {
+        if self.seen.replace(basis.verdict) == Some(basis.verdict) {
+            return Ok(());
+        }
+        let gate = Arc::clone(&self.gate);
+        match gate.decide(basis, self.passed, head) {
+            Decision::Refuse(reason) => return Err((reason, basis)),
+            Decision::Hold(reason, hold) => {
+                self.in_flight = None;
+                if !self.hold(reason, hold) {
+                    return Err((reason, basis));
+                }
+            }
+            Decision::Admit(_) => self.passed = basis.verdict.reasons(),
         }
         Ok(())
     }
 
     /// Holds the request, or goes on to. `false` if there is no room for it, or
     /// no time left.
-    fn hold(&mut self, reason: Reason, hold: &Hold, basis: Basis) -> bool {
+    fn hold(&mut self, reason: Reason, hold: &Hold) -> bool {
         self.turn = None;
         if self.place.as_ref().map(Place::reason) != Some(reason) {
             self.place = None;
@@ -200,20 +299,18 @@ impl Queue {
             self.gate.count_held(reason);
         }
         let deadline = self.since + hold.max_wait;
-        let changed = Arc::clone(&self.gate).changed(basis.verdict, deadline);
-        self.step = Step::Held(Held {
+        self.step = Step::Held {
             reason,
             deadline,
-            changed: Box::pin(changed),
-        });
+            timer: Box::pin(sleep_until(deadline)),
+        };
         deadline > Instant::now()
     }
 
-    fn admit(&mut self, head: RequestHead<'_>) {
+    fn admit(&mut self, basis: Basis, head: RequestHead<'_>) {
         self.place = None;
-        let basis = self.gate.basis();
-        let ready = basis.verdict.reasons().is_empty();
-        self.in_flight = self.gate.enter(head, ready);
+        self.passed = basis.verdict.reasons();
+        self.in_flight = self.gate.enter(head, self.passed.is_empty());
         self.gate.admitted(basis);
         self.step = Step::Admitted;
     }

@@ -4,10 +4,11 @@ use super::{
     future::ResponseFuture,
     gate::{Decision, Gate},
     head::RequestHead,
+    passage::UnlessPanic,
     queue::Queue,
     waiting::Waiting,
 };
-use crate::{probe::Answer, traffic::InFlight};
+use crate::{probe::Answer, state::Reasons, traffic::InFlight};
 use http::{Request, Response};
 use http_body::Body;
 use std::{
@@ -70,7 +71,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.gate.waves_through(request.uri().path()) {
-            self.pass(request, Admission { close: false }, true)
+            self.pass(request, Admission { close: false }, Reasons::NONE)
         } else {
             self.look(request)
         }
@@ -78,20 +79,20 @@ where
 }
 
 impl<S> ReadinessService<S> {
-    /// Passes a request on that was admitted while `ready`, or although it was
-    /// not; at once if the inner service has room.
+    /// Passes a request on that was admitted in spite of the reasons `passed`, at
+    /// once if the inner service has room.
     #[inline]
     fn pass<B, R>(
         &mut self,
         request: Request<B>,
         admission: Admission,
-        ready: bool,
+        passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
         if self.gate.tracks {
-            return self.track(request, admission, ready);
+            return self.track(request, admission, passed);
         }
         // No task waits for this answer, so there is nobody to wake: while it
         // is pending, the future returned here asks again with its own waker.
@@ -102,7 +103,7 @@ impl<S> ReadinessService<S> {
             Poll::Ready(Ok(())) => {
                 ResponseFuture::admitted(self.inner.call(request), admission, None)
             }
-            room => self.no_room(request, None, room),
+            room => self.no_room(request, None, passed, room),
         }
     }
 
@@ -117,23 +118,31 @@ impl<S> ReadinessService<S> {
         &mut self,
         request: Request<B>,
         admission: Admission,
-        ready: bool,
+        passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        let in_flight = self.gate.enter(RequestHead::from(&request), ready);
+        let in_flight = self
+            .gate
+            .enter(RequestHead::from(&request), passed.is_empty());
         if self.gate.policy.counts_in_flight {
-            return self.count(request, admission, in_flight);
+            return self.count(request, admission, in_flight, passed);
         }
+        let panics = UnlessPanic::watch(in_flight.as_ref());
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(Ok(())) => {
-                ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
+                let response = self.inner.call(request);
+                panics.returned();
+                ResponseFuture::admitted(response, admission, in_flight)
             }
-            room => self.no_room(request, in_flight, room),
+            room => {
+                panics.returned();
+                self.no_room(request, in_flight, passed, room)
+            }
         }
     }
 
@@ -143,10 +152,12 @@ impl<S> ReadinessService<S> {
         mut request: Request<B>,
         admission: Admission,
         in_flight: Option<InFlight>,
+        passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
+        let panics = UnlessPanic::watch(in_flight.as_ref());
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
@@ -154,9 +165,14 @@ impl<S> ReadinessService<S> {
             Poll::Ready(Ok(())) => {
                 self.gate
                     .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
-                ResponseFuture::admitted(self.inner.call(request), admission, in_flight)
+                let response = self.inner.call(request);
+                panics.returned();
+                ResponseFuture::admitted(response, admission, in_flight)
             }
-            room => self.no_room(request, in_flight, room),
+            room => {
+                panics.returned();
+                self.no_room(request, in_flight, passed, room)
+            }
         }
     }
 
@@ -166,6 +182,7 @@ impl<S> ReadinessService<S> {
         &mut self,
         request: Request<B>,
         in_flight: Option<InFlight>,
+        passed: Reasons,
         room: Poll<Result<(), S::Error>>,
     ) -> ResponseFuture<S, B>
     where
@@ -179,7 +196,7 @@ impl<S> ReadinessService<S> {
             count_failed(in_flight);
             return ResponseFuture::failed(error);
         }
-        let queue = Queue::admitted(&self.gate, in_flight);
+        let queue = Queue::admitted(&self.gate, in_flight, passed);
         ResponseFuture::waiting(Waiting::new(queue, asked, request))
     }
 
@@ -199,17 +216,16 @@ impl<S> ReadinessService<S> {
         }
         if self.gate.is_open() {
             // It only began like a probe.
-            return self.pass(request, Admission { close: false }, true);
+            return self.pass(request, Admission { close: false }, Reasons::NONE);
         }
         let head = RequestHead::from(&request);
         let basis = self.gate.basis();
-        let reason = match self.gate.decide(basis, head) {
+        let reason = match self.gate.decide(basis, Reasons::NONE, head) {
             Decision::Admit(admission) => {
                 if !self.gate.is_exempt(head) {
                     self.gate.admitted(basis);
                 }
-                let ready = basis.verdict.reasons().is_empty();
-                return self.pass(request, admission, ready);
+                return self.pass(request, admission, basis.verdict.reasons());
             }
             Decision::Refuse(reason) => reason,
             Decision::Hold(reason, hold) => match Queue::held(&self.gate, reason, hold, basis) {

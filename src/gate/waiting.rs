@@ -2,6 +2,7 @@ use super::{
     admission::{Admission, poll_inner},
     body::ReadinessBody,
     head::RequestHead,
+    passage::UnlessPanic,
     queue::{Queue, Turned},
 };
 use crate::{probe::ProbeResponse, traffic::InFlight};
@@ -63,7 +64,7 @@ where
 
 impl<S, B, R> Future for Waiting<S, B>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body + Send + 'static,
 {
     type Output = Result<Response<ReadinessBody<R>>, S::Error>;
@@ -84,8 +85,11 @@ where
                             queue
                                 .gate()
                                 .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                            let panics = UnlessPanic::watch(in_flight.as_ref());
+                            let response = inner.call(request);
+                            panics.returned();
                             Self::Called {
-                                response: inner.call(request),
+                                response,
                                 admission,
                                 in_flight,
                                 turn,

@@ -153,7 +153,7 @@ impl Verdict {
 pub struct Reasons(u8);
 
 impl Reasons {
-    const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 
     const fn with(self, reason: Reason) -> Self {
         Self(self.0 | Self::bit(reason))
@@ -162,6 +162,11 @@ impl Reasons {
     const fn bit(reason: Reason) -> u8 {
         const { assert!(Reason::ALL.len() <= u8::BITS as usize) };
         1 << reason as u8
+    }
+
+    /// Those that are not among `others`.
+    pub(crate) const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// Whether there is none.
