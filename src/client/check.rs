@@ -190,6 +190,7 @@ impl Check {
             target: &target,
             accept,
             body: "",
+            keeps: false,
         };
         let answer = exchange(&self.address, &request, deadline)?;
         self.judge(probe, scope, &answer)

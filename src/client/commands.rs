@@ -1,13 +1,17 @@
 use super::{
     deadline::Deadline,
     error::{CommandError, ExchangeError},
-    http::{Answer, Request, exchange},
+    http::{Answer, Request, exchange_on},
+    print::print,
     report::clean,
+    wire::Wire,
 };
 use crate::address::Address;
 use std::{
     io::ErrorKind,
+    mem,
     path::{Path, PathBuf},
+    process::ExitCode,
     thread::sleep,
     time::Duration,
 };
@@ -102,28 +106,57 @@ impl Commands {
     ///
     /// When it is not obeyed, and when the time is over before.
     pub fn drain_and_wait(&self, at_most: Option<Duration>) -> Result<String, CommandError> {
+        self.wait_for_end(at_most).map(|(answer, _)| answer)
+    }
+
+    /// [Begins to drain and waits](Self::drain_and_wait), and [prints](print) what
+    /// came of it: for a command that exits then, as a preStop hook does.
+    ///
+    /// It leaves the connection open, for the system to close it when the command
+    /// exits. The process waits a second for that before it ends itself: as the
+    /// first process of a container it takes the command with it, which would then
+    /// count as failed.
+    pub fn print_drain_and_wait(&self, at_most: Option<Duration>) -> ExitCode {
+        let (outcome, wire) = self.wait_for_end(at_most).map_or_else(
+            |error| (Err(error), None),
+            |(answer, wire)| (Ok(answer), wire),
+        );
+        let code = print(outcome);
+        mem::forget(wire);
+        code
+    }
+
+    fn wait_for_end(
+        &self,
+        at_most: Option<Duration>,
+    ) -> Result<(String, Option<Wire>), CommandError> {
+        let gone = || Ok(("gone".to_owned(), None));
         let deadline = Deadline::after(at_most.unwrap_or(Duration::MAX));
         let begin = Deadline::after(self.timeout.min(deadline.timeout()));
         self.tell("/commands/drain", "", begin)?;
         loop {
             // By what commands nothing: a successor may listen there by now.
-            match self.send("GET", "/commands/drain", "", deadline) {
-                Err(error) if is_gone(&error) => return Ok("gone".to_owned()),
-                // A successor, for a drain that has begun is not taken back.
-                Ok(Answer {
-                    status: NOT_DRAINING,
-                    ..
-                }) => return Ok("gone".to_owned()),
-                Err(ExchangeError::CutOff { .. } | ExchangeError::Broken { .. })
-                | Ok(Answer { status: ENDING, .. }) => sleep(AGAIN_AFTER),
+            let (answer, wire) = match self.send("GET", "/commands/drain", "", deadline) {
+                Ok(answered) => answered,
+                Err(error) if is_gone(&error) => return gone(),
+                Err(ExchangeError::CutOff { .. } | ExchangeError::Broken { .. }) => {
+                    sleep(AGAIN_AFTER);
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
-                Ok(answer) => return self.judge(&answer),
+            };
+            match answer.status {
+                // A successor, for a drain that has begun is not taken back.
+                NOT_DRAINING => return gone(),
+                ENDING => sleep(AGAIN_AFTER),
+                _ => return Ok((self.judge(&answer)?, Some(wire))),
             }
         }
     }
 
     fn tell(&self, target: &str, body: &str, deadline: Deadline) -> Result<String, CommandError> {
-        self.judge(&self.send("POST", target, body, deadline)?)
+        let (answer, _wire) = self.send("POST", target, body, deadline)?;
+        self.judge(&answer)
     }
 
     fn send(
@@ -132,14 +165,16 @@ impl Commands {
         target: &str,
         body: &str,
         deadline: Deadline,
-    ) -> Result<Answer, ExchangeError> {
+    ) -> Result<(Answer, Wire), ExchangeError> {
         let request = Request {
             method,
             target,
             accept: "text/plain",
             body,
+            // What waits for the end of the process lets it see when it is gone.
+            keeps: method == "GET",
         };
-        exchange(&self.address, &request, deadline)
+        exchange_on(&self.address, &request, deadline)
     }
 
     fn judge(&self, answer: &Answer) -> Result<String, CommandError> {

@@ -22,6 +22,8 @@ pub(super) struct Request<'a> {
     pub(super) target: &'a str,
     pub(super) accept: &'static str,
     pub(super) body: &'a str,
+    /// Whether the connection is to stay open after the answer.
+    pub(super) keeps: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,16 @@ pub(super) fn exchange(
     request: &Request<'_>,
     deadline: Deadline,
 ) -> Result<Answer, ExchangeError> {
+    let (answer, _wire) = exchange_on(address, request, deadline)?;
+    Ok(answer)
+}
+
+/// The same, and gives the connection too.
+pub(super) fn exchange_on(
+    address: &Address,
+    request: &Request<'_>,
+    deadline: Deadline,
+) -> Result<(Answer, Wire), ExchangeError> {
     let address = || address.clone();
     let timeout = deadline.timeout();
     let wire = Wire::connect(&address(), deadline).map_err(|source| match source.kind() {
@@ -71,7 +83,11 @@ pub(super) fn exchange(
     })
 }
 
-fn converse(mut wire: Wire, address: &Address, request: &Request<'_>) -> Result<Answer, Fault> {
+fn converse(
+    mut wire: Wire,
+    address: &Address,
+    request: &Request<'_>,
+) -> Result<(Answer, Wire), Fault> {
     let head = match address {
         Address::Tcp(address) => request.head(&address.to_string()),
         // The socket is the host, and has no name that fits there.
@@ -79,7 +95,8 @@ fn converse(mut wire: Wire, address: &Address, request: &Request<'_>) -> Result<
         Address::Unix(_) => request.head("localhost"),
     };
     wire.write_all((head + request.body).as_bytes())?;
-    read(BufReader::new(wire))
+    let answer = read(BufReader::new(&mut wire))?;
+    Ok((answer, wire))
 }
 
 impl Request<'_> {
@@ -89,12 +106,16 @@ impl Request<'_> {
             target,
             accept,
             body,
+            keeps,
         } = self;
         let version = env!("CARGO_PKG_VERSION");
         let mut head = format!(
             "{method} {target} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\n\
-             user-agent: tower-readiness/{version}\r\nconnection: close\r\n"
+             user-agent: tower-readiness/{version}\r\n"
         );
+        if !keeps {
+            head += "connection: close\r\n";
+        }
         if *method == "POST" {
             head += &format!("content-length: {}\r\n", body.len());
         }

@@ -28,6 +28,10 @@ impl Readiness {
     /// as it is, for it may be run again. Several are run together, as one
     /// future (`async { tokio::join!(one, other) }`).
     ///
+    /// When all of that is over, clients that wait for the end of the process by
+    /// `readiness drain --wait`, over the admin listener, have a second to read of
+    /// it and to exit: in a container they are killed with its first process.
+    ///
     /// Without a `Shutdown` there is no cap: what is in flight is waited for,
     /// however long it takes.
     ///
@@ -81,11 +85,11 @@ impl Readiness {
             First::Left(output) => output,
             First::Right(Over::Idle) => {
                 log_idle_connections();
-                self.advance(Phase::Closed);
+                self.close_last().await;
                 return Ok(S::Output::let_go());
             }
             First::Right(Over::CutOff(in_flight)) => {
-                self.advance(Phase::Closed);
+                self.close_last().await;
                 return Err(CutOff {
                     in_flight,
                     server_ended: false,
@@ -97,7 +101,7 @@ impl Readiness {
         }
         self.advance(Phase::Closing);
         let waited = race(wait::left_behind(self), over).await;
-        self.advance(Phase::Closed);
+        self.close_last().await;
         match waited {
             First::Right(Over::CutOff(in_flight)) => Err(CutOff {
                 in_flight,
@@ -105,6 +109,12 @@ impl Readiness {
             }),
             First::Left(()) | First::Right(Over::Idle) => Ok(output),
         }
+    }
+
+    /// Closes the process, which then ends.
+    async fn close_last(&self) {
+        self.advance(Phase::Closed);
+        wait::end_watchers(self).await;
     }
 }
 
@@ -117,3 +127,45 @@ fn log_idle_connections() {
 
 #[cfg(not(feature = "tracing"))]
 fn log_idle_connections() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Subsystem;
+    use std::future::ready;
+    use tokio::time::{Duration, Instant, advance};
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    fn closing() -> Readiness {
+        let readiness = Readiness::builder()
+            .subsystem(Subsystem::new("storage"))
+            .build()
+            .unwrap();
+        readiness.advance(Phase::Closing);
+        readiness
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_wait_for_the_end_are_gone_before_it() {
+        let readiness = closing();
+        let watchers = [(); 2].map(|()| readiness.core().traffic().end_watchers.add());
+        let mut run = task::spawn(readiness.run(ready(())));
+        assert_pending!(run.poll());
+        assert_eq!(readiness.verdict().phase(), Phase::Closed, "they are told");
+        advance(Duration::from_millis(500)).await;
+        assert_pending!(run.poll());
+        drop(watchers);
+        advance(Duration::from_millis(11)).await;
+        assert_ready!(run.poll()).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_do_not_go_hold_up_the_end_for_a_second() {
+        let readiness = closing();
+        let begun = Instant::now();
+        let _stuck = readiness.core().traffic().end_watchers.add();
+        readiness.run(ready(())).await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 1);
+        assert!(begun.elapsed() < Duration::from_millis(1_050));
+    }
+}

@@ -9,7 +9,7 @@ use std::{
     future::{Future, pending},
     sync::Arc,
 };
-use tokio::time::{Duration, Instant, sleep, sleep_until};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 /// How often those who wait look at what is in flight. Were they to be woken
 /// by the last request, every request would pay for it.
@@ -18,6 +18,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long nothing may be in flight before the process is closed: what a
 /// client sent before it heard that the connection closes is still served.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How long clients that wait for the end have to read of it and to go. Some
+/// hundred times what a command takes to print a line and to exit, for it may be
+/// on a busy machine.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Readiness {
     /// How many requests and [tracked](Self::track) jobs are in flight. If no
@@ -145,6 +150,21 @@ async fn cut_off(core: &Core) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
+}
+
+/// Completes when the clients that wait for the end of the process have read of
+/// it and are gone, or had the time for that.
+pub(super) async fn end_watchers(readiness: &Readiness) {
+    let watchers = &readiness.core().traffic().end_watchers;
+    if watchers.is_empty() {
+        return;
+    }
+    let gone = async {
+        while !watchers.is_empty() {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = timeout(LAST_ANSWERS, gone).await;
 }
 
 /// Why a server is not waited for any longer.

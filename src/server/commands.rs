@@ -3,11 +3,12 @@ use crate::{
     probe::{ProbeResponse, line},
     report::{PauseGuard, Readiness},
     state::Phase,
+    traffic::EndWatcher,
 };
 use http::{HeaderValue, Method, Request, StatusCode, header::ALLOW};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::time::{Duration, timeout};
 
 /// How much may be sent for a reason, of which the registry keeps a part.
@@ -35,6 +36,9 @@ pub(super) struct Commander {
     commands: Arc<Commands>,
     /// Their user id.
     peer: Option<u32>,
+    /// Counts the connection once it waits for the end of the process. The
+    /// connection owns one of these for as long as it is open.
+    watches_end: Arc<OnceLock<EndWatcher>>,
 }
 
 impl Commands {
@@ -52,6 +56,7 @@ impl Commands {
         Commander {
             commands: Arc::clone(self),
             peer,
+            watches_end: Arc::default(),
         }
     }
 
@@ -112,7 +117,11 @@ impl Commander {
             response.headers_mut().insert(ALLOW, methods);
             return response;
         }
-        let Self { commands, peer } = self;
+        let Self {
+            commands,
+            peer,
+            watches_end,
+        } = self;
         if let Err(doubt) = commands.place.admits(peer) {
             let status = match doubt {
                 // The file goes before the connections.
@@ -123,7 +132,7 @@ impl Commander {
         }
         let readiness = &commands.readiness;
         match command {
-            Command::Drain if waits => drained(readiness).await,
+            Command::Drain if waits => drained(readiness, &watches_end).await,
             Command::Pause => {
                 let reason = match timeout(commands.patience, text(request)).await {
                     Ok(Ok(reason)) => reason,
@@ -154,12 +163,13 @@ impl Commander {
 }
 
 /// Answers when the process is closed, or at once if it does not drain.
-async fn drained(readiness: &Readiness) -> ProbeResponse {
+async fn drained(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) -> ProbeResponse {
     if readiness.verdict().phase() < Phase::Draining {
         return line(StatusCode::CONFLICT, "the process does not drain");
     }
     let closed = |phase| phase == Phase::Closed;
     let core = readiness.core();
+    watches_end.get_or_init(|| core.traffic().end_watchers.add());
     // Not by what waits for the registry, which would start its jobs in the
     // runtime of the listener. It cannot end before this handle does.
     let _ = core.wait_for(|data| closed(data.phase).then_some(())).await;
@@ -190,3 +200,64 @@ fn log(command: &str, peer: Option<u32>) {
 
 #[cfg(not(feature = "tracing"))]
 fn log(_: &str, _: Option<u32>) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{report::Subsystem, server::AdminListener};
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+        thread, time,
+    };
+
+    #[track_caller]
+    fn becomes(what: impl Fn() -> bool) {
+        let begun = time::Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < time::Duration::from_secs(30));
+            thread::sleep(time::Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_client_that_waits_for_the_end_counts_until_it_hangs_up() {
+        let readiness = Readiness::builder()
+            .subsystem(Subsystem::new("storage"))
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let server = AdminListener::new(&readiness).serve_on_thread(&*path);
+        let server = server.unwrap();
+        let watchers = &readiness.core().traffic().end_watchers;
+        let ask = || {
+            let mut client = UnixStream::connect(&path).unwrap();
+            let request = b"GET /commands/drain HTTP/1.1\r\nhost: x\r\n\r\n";
+            client.write_all(request).unwrap();
+            client
+        };
+        let answer = |client: &mut UnixStream, end: &str| {
+            let mut answer = String::new();
+            while !answer.ends_with(end) {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                answer.push(byte[0].into());
+            }
+        };
+
+        answer(&mut ask(), "does not drain\n");
+        assert!(watchers.is_empty(), "there is no end to wait for");
+
+        readiness.drain();
+        let mut client = ask();
+        becomes(|| !watchers.is_empty());
+        readiness.advance(Phase::Closed);
+        answer(&mut client, "closed\n");
+        // Answered, and still there.
+        assert!(!watchers.is_empty());
+        drop(client);
+        becomes(|| watchers.is_empty());
+        server.stop();
+    }
+}

@@ -94,7 +94,7 @@
 //! |---|---|
 //! | `/commands/pause` | turns readiness red for the reason in the body (4 KiB at most, of which 1 KiB is kept), as [`Readiness::pause`](crate::Readiness::pause) does, until resumed or the listener ends |
 //! | `/commands/resume` | ends that; what the program paused itself goes on |
-//! | `/commands/drain` | [`Readiness::drain`](crate::Readiness::drain): as SIGTERM, and one that follows joins it. A GET commands nothing: it is answered when the process is closed, or at once with 409 if it does not drain |
+//! | `/commands/drain` | [`Readiness::drain`](crate::Readiness::drain): as SIGTERM, and one that follows joins it. A GET commands nothing: it is answered when the process is closed, or at once with 409 if it does not drain; [`Readiness::run`](crate::Readiness::run) then waits a second at most until the client has hung up |
 //!
 //! (The command `readiness` of the feature `cli`, and `client::Commands`, send
 //! them.) Whoever may send them may send signals to the process too, and so

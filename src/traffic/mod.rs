@@ -3,6 +3,7 @@
 
 mod classify;
 mod drift;
+mod end_watchers;
 mod flights;
 mod in_flight;
 mod lame_duck;
@@ -20,6 +21,8 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+#[cfg(all(unix, feature = "server"))]
+pub(crate) use self::end_watchers::EndWatcher;
 pub(crate) use self::watch::{Change, Judge};
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
@@ -28,6 +31,7 @@ pub use self::{
     watch::{TrafficWatch, TrafficWatchError},
 };
 pub(crate) use self::{
+    end_watchers::EndWatchers,
     flights::Flights,
     lame_duck::LameDuck,
     outcome::Answered,
@@ -45,6 +49,7 @@ pub(crate) struct Traffic {
     /// Held, or waiting for room: what is not in flight yet, but may be soon.
     pub(crate) waiting: Flights,
     pub(crate) lame_duck: LameDuck,
+    pub(crate) end_watchers: EndWatchers,
     pub(crate) refused: Refused,
     /// What layers in dry run would have refused.
     pub(crate) dry_run_refused: Refused,
@@ -59,6 +64,7 @@ impl Traffic {
             flights: Flights::with_observed(Arc::clone(&outcomes)),
             waiting: Flights::default(),
             lame_duck: LameDuck::default(),
+            end_watchers: EndWatchers::default(),
             refused: Refused::new(scopes),
             dry_run_refused: Refused::new(scopes),
             outcomes,

@@ -7,10 +7,13 @@ use crate::{
 };
 use std::{
     fs::{self, Permissions, set_permissions},
-    io::{BufRead, BufReader, Write},
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     process::{Child, Stdio},
     thread,
@@ -72,6 +75,58 @@ fn who_waits_for_a_drain_returns_when_the_listener_is_gone() {
     let (code, out) = output(child);
     assert_eq!(code, Some(0), "{out}");
     assert!(process.readiness.verdict().phase() < Phase::Closed);
+}
+
+/// Reads the head of a request, and gives the connection back.
+fn request(listener: &UnixListener) -> (UnixStream, String) {
+    let (stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(reader.read_line(&mut head).unwrap(), 0, "{head}");
+    }
+    (stream, head)
+}
+
+/// The process at the other end may be the first one of the container that the
+/// command runs in, and kill it by ending before it has.
+#[test]
+fn who_waits_for_a_drain_hangs_up_when_it_exits_and_not_before() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    let listener = UnixListener::bind(&path).unwrap();
+    // Nobody reads what it prints until there is room, so it cannot exit.
+    let (mut reader, output) = UnixStream::pair().unwrap();
+    output.set_nonblocking(true).unwrap();
+    while (&output).write(&[b'x'; 4096]).is_ok() {}
+    output.set_nonblocking(false).unwrap();
+    let mut child = readiness(&["drain", "--wait", "--addr", path.to_str().unwrap()])
+        .stdout(OwnedFd::from(output))
+        .spawn()
+        .unwrap();
+
+    let (mut drain, _) = request(&listener);
+    drain
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndraining\n")
+        .unwrap();
+    drop(drain);
+    let (mut wait, head) = request(&listener);
+    assert!(head.starts_with("GET /commands/drain "), "{head}");
+    assert!(!head.contains("connection: close"), "{head}");
+    wait.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nclosed\n")
+        .unwrap();
+    // Time enough to hang up too early.
+    wait.set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let error = wait.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).unwrap();
+    assert_eq!(printed.trim_start_matches('x'), "closed\n");
+    wait.set_read_timeout(None).unwrap();
+    assert_eq!(wait.read(&mut [0]).unwrap(), 0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// What waits for a process that is over without a word, and `next` at its path.

@@ -54,12 +54,12 @@ fn main() -> ExitCode {
         Ok(Arguments::Version) => say(concat!("readiness ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Arguments::Check(check)) => check.print(),
         #[cfg(unix)]
-        Ok(Arguments::Tell(commands, command)) => client::print(match command {
-            Command::Pause(reason) => commands.pause(&reason),
-            Command::Resume => commands.resume(),
-            Command::Drain => commands.drain(),
-            Command::DrainAndWait(at_most) => commands.drain_and_wait(at_most),
-        }),
+        Ok(Arguments::Tell(commands, command)) => match command {
+            Command::Pause(reason) => client::print(commands.pause(&reason)),
+            Command::Resume => client::print(commands.resume()),
+            Command::Drain => client::print(commands.drain()),
+            Command::DrainAndWait(at_most) => commands.print_drain_and_wait(at_most),
+        },
         Err(Usage(text)) => {
             let text = format!("readiness: {text}\nTry `readiness --help`.\n");
             let _ = std::io::stderr().write_all(text.as_bytes());
