@@ -88,9 +88,10 @@
 //!
 //! A body that is read is not [in flight](crate::Readiness::in_flight), before
 //! its answer or after, so it does not delay [`Closed`](crate::Phase::Closed). Its
-//! connection is open until the body ends. A server that waits for all of its
-//! connections, as axum's graceful shutdown does, may wait for that, for at most
-//! the 30 seconds; [`Readiness::run`](crate::Readiness::run) bounds it.
+//! connection is open until the body ends. [`Readiness::run`](crate::Readiness::run)
+//! does not wait for that connection where a layer counts what is in flight; a
+//! server without it, such as axum's graceful shutdown alone, waits for at most
+//! the 30 seconds.
 //!
 //! Three things cannot be had. A client that sends its whole body before it reads
 //! loses the answer where the body takes longer than the bounds. Behind HAProxy, a
@@ -195,6 +196,9 @@
 //! - The instance that is called is the one that said it was ready.
 //! - An error of its `poll_ready` reaches the request that met it; probes go on
 //!   answering.
+//! - Neither the service nor its futures have to be `Send` or `'static`. The body
+//!   of the request has to be, for it may be [read after the
+//!   answer](#the-body-of-a-refused-request).
 //!
 //! The layer's own `poll_ready` is therefore always ready, and exerts no
 //! backpressure. A layer outside that relies on it, such as tower's

@@ -22,7 +22,7 @@ use tokio::{
     net::TcpStream,
 };
 use tower::{Layer, service_fn, util::MapRequestLayer};
-use tower_readiness::{ReadinessLayer, Reporter, gate::UnreadBody, probe::Probes};
+use tower_readiness::{Phase, ReadinessLayer, Reporter, gate::UnreadBody, probe::Probes};
 
 /// No bound is met in the time of a test.
 fn patient() -> UnreadBody {
@@ -338,4 +338,32 @@ async fn http2_clients_keep_their_connection() {
             assert_eq!(body.to_bytes(), "not ready: starting\n", "{server:?}");
         }
     }
+}
+
+/// The cap is an hour away, so that `run` is over before it because nothing is
+/// in flight.
+#[tokio::test]
+async fn a_body_that_lingers_does_not_hold_up_the_end_of_the_process() {
+    let (readiness, storage) = starting();
+    storage.ready();
+    storage.failing("gone");
+    let layer = ReadinessLayer::new(&readiness).count_in_flight();
+    let app = Router::new().layer(layer.unread_body(hasty()));
+    let (listener, address) = listen().await;
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let shutdown = shutdown.closing_cap(Duration::from_secs(3_600));
+    let shutdown = shutdown.idle_grace(Duration::from_millis(1)).build();
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.unwrap());
+    let run = readiness.clone();
+    let run = tokio::spawn(async move { run.run(server).await });
+
+    let mut client = Client(TcpStream::connect(address).await.unwrap());
+    client
+        .write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n0123")
+        .await;
+    assert!(!is_open(&client.answer().await));
+    readiness.drain();
+    soon(run).await.unwrap().unwrap().unwrap();
+    assert_eq!(readiness.verdict().phase(), Phase::Closed);
+    drop(client);
 }
