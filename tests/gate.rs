@@ -23,6 +23,7 @@ use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn
 use tower_readiness::{
     Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
     gate::{Hold, ReadinessService, Refusal, RetryAfter},
+    probe::Probes,
 };
 use tower_test::mock;
 
@@ -1071,6 +1072,130 @@ async fn held_requests_are_refused_as_soon_as_the_process_is_closed() {
 fn without_a_runtime_there_is_no_time_to_wait() {
     let (_readiness, _storage, layer) = holding(two_seconds());
     assert_eq!(refusal(&layer), Some(Reason::Starting));
+}
+
+// === what Envoy is told ===
+
+fn is_marked<B>(response: &Response<B>) -> bool {
+    let flag = response
+        .headers()
+        .get("x-envoy-immediate-health-check-fail");
+    flag.is_some_and(|flag| flag == "true")
+}
+
+/// Both ways to ask for it.
+fn marking(readiness: &Readiness) -> [ReadinessLayer; 2] {
+    let layer = ReadinessLayer::new(readiness);
+    let probes = Probes::new(readiness).envoy_headers();
+    [layer.clone().envoy_headers(), layer.with_probes(probes)]
+}
+
+#[tokio::test]
+async fn while_draining_every_response_tells_envoy_to_take_the_host_out() {
+    let requests = || {
+        [
+            "/",
+            "/readyz",
+            "/livez",
+            "/healthz",
+            "/startupz",
+            "/statusz",
+        ]
+        .map(get)
+        .into_iter()
+        .chain([
+            Request::head("/readyz").body(Empty::new()).unwrap(),
+            Request::post("/readyz").body(Empty::new()).unwrap(),
+            Request::post("/pkg.Service/Method")
+                .header(header::CONTENT_TYPE, "application/grpc")
+                .body(Empty::new())
+                .unwrap(),
+        ])
+    };
+    let (readiness, storage) = storage();
+    let plain = ReadinessLayer::new(&readiness);
+    let all = async |layer: &ReadinessLayer| {
+        let mut marked = Vec::new();
+        for request in requests() {
+            let response = layer.layer(echo()).oneshot(request).await.unwrap();
+            marked.push(is_marked(&response));
+        }
+        marked
+    };
+    let [on, off] = [true, false].map(|marked| vec![marked; requests().count()]);
+    let counting = marking(&readiness).map(ReadinessLayer::count_in_flight);
+    let observing = marking(&readiness).map(ReadinessLayer::observe_outcomes);
+    let layers: Vec<_> = marking(&readiness)
+        .into_iter()
+        .chain(counting)
+        .chain(observing)
+        .collect();
+    let expect = async |expected: &Vec<bool>| {
+        for layer in &layers {
+            assert_eq!(all(layer).await, *expected);
+        }
+        assert_eq!(all(&plain).await, off);
+    };
+    expect(&off).await;
+    storage.ready();
+    expect(&off).await;
+    storage.failing("gone");
+    expect(&off).await;
+    storage.ready();
+    for phase in [Phase::Draining, Phase::Closing, Phase::Closed] {
+        readiness.advance(phase);
+        expect(&on).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn envoy_is_told_in_the_response_of_a_request_that_came_before_the_drain() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let [layer, _] = marking(&readiness);
+    let layer = layer.failing(Action::hold(Duration::from_secs(60)).unwrap());
+    let (inner, mut handle) = mock::pair::<Req, Res>();
+    let mut service = layer.layer(inner);
+
+    handle.allow(2);
+    let mut admitted = task::spawn(service.call(get("/")));
+    assert_pending!(admitted.poll());
+    let (_, answer) = handle.next_request().await.unwrap();
+    storage.failing("gone");
+    let mut held = task::spawn(service.call(get("/")));
+    assert_pending!(held.poll());
+    storage.ready();
+    assert_pending!(held.poll());
+    let (_, later) = handle.next_request().await.unwrap();
+
+    readiness.drain();
+    answer.send_response(ok());
+    assert!(is_marked(&assert_ready_ok!(admitted.poll())));
+    later.send_response(ok());
+    assert!(is_marked(&assert_ready_ok!(held.poll())));
+}
+
+#[tokio::test]
+async fn the_gate_of_a_scope_tells_envoy_where_it_is_asked_to() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    let asked = ReadinessLayer::gate(&readiness).envoy_headers();
+    let plain = ReadinessLayer::gate(&readiness);
+    readiness.drain();
+    for (layer, expected) in [(asked, true), (plain, false)] {
+        let response = layer.layer(echo()).oneshot(get("/")).await.unwrap();
+        assert_eq!(is_marked(&response), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_responder_does_not_keep_envoy_from_being_told() {
+    let (readiness, _storage) = storage();
+    let [layer, _] = marking(&readiness);
+    let layer = layer.respond_with(|_, _, _| Response::new(Bytes::new()));
+    readiness.advance(Phase::Closed);
+    let response = layer.layer(echo()).oneshot(get("/")).await.unwrap();
+    assert!(is_marked(&response));
 }
 
 // === the future ===

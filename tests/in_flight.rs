@@ -299,7 +299,7 @@ async fn status_tells_operators_about_the_traffic() {
         serde_json::from_str(support::whole(answer).await.body()).unwrap();
     assert_eq!(
         json["traffic"],
-        serde_json::json!({"in_flight": 1, "late_arrivals": 0, "refused": {"failing": 3}})
+        serde_json::json!({"in_flight": 1, "late_arrivals": 0, "refused": {"failing": 3}, "dry_run_refused": {}})
     );
 }
 

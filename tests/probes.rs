@@ -555,6 +555,45 @@ async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
+#[tokio::test]
+async fn while_draining_every_answer_tells_envoy_to_take_the_host_out() {
+    let demo = Demo::all_ready();
+    let probes = demo.probes(Detail::Names).envoy_headers();
+    let flag = "x-envoy-immediate-health-check-fail";
+    let is_marked = async |method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(String::new()).unwrap();
+        let response = probes.clone().oneshot(request).await.unwrap();
+        let flag = response.headers().get(flag);
+        flag.is_some_and(|flag| flag == "true")
+    };
+    demo.storage.failing("gone");
+    let request = Request::get("/readyz?wait=60").body(String::new()).unwrap();
+    let mut waiting = task::spawn(probes.clone().oneshot(request));
+    assert_pending!(waiting.poll());
+    for draining in [false, true] {
+        for path in [
+            "/readyz",
+            "/livez",
+            "/healthz",
+            "/startupz",
+            "/statusz",
+            "/readyz/search",
+            "/readyz/nobody",
+            "/readyz?wait=x",
+            "/nothing",
+        ] {
+            for method in [Method::GET, Method::HEAD, Method::POST] {
+                let marked = is_marked(method.clone(), path).await;
+                assert_eq!(marked, draining, "{method} {path}");
+            }
+        }
+        demo.readiness.drain();
+    }
+    let response = assert_ready_ok!(waiting.poll());
+    assert_eq!(response.headers()[flag], "true");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_subsystem_that_retires_ends() {
     let demo = demo();

@@ -2,7 +2,7 @@ use super::{
     body::ReadinessBody,
     passage::{Passage, UnlessPanic},
 };
-use crate::traffic::InFlight;
+use crate::{probe, traffic::InFlight};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
 use std::{
     future::Future,
@@ -15,6 +15,33 @@ use std::{
 pub(super) struct Admission {
     /// Its response asks the client to open another connection.
     pub(super) close: bool,
+    /// Its response tells Envoy if the process drains by then.
+    pub(super) marks: bool,
+}
+
+impl Admission {
+    /// Its response stays as it is.
+    pub(super) const PLAIN: Self = Self {
+        close: false,
+        marks: false,
+    };
+
+    #[inline]
+    fn finish<R>(self, response: &mut Response<R>, in_flight: Option<&InFlight>) {
+        if self.close || self.marks {
+            self.alter(response.status(), response.headers_mut(), in_flight);
+        }
+    }
+
+    #[cold]
+    fn alter(self, status: StatusCode, headers: &mut HeaderMap, in_flight: Option<&InFlight>) {
+        if self.close {
+            close_connection(status, headers);
+        }
+        if self.marks && in_flight.is_some_and(InFlight::is_draining) {
+            probe::fail_health_check(headers);
+        }
+    }
 }
 
 /// Polls for the response of the inner service, and sends it off.
@@ -32,16 +59,14 @@ where
     if observed.is_some() {
         return poll_observed(response, admission, in_flight, cx);
     }
-    response.poll(cx).map(|response| {
+    response.poll(cx).map(|mut response| {
+        if let Ok(response) = &mut response {
+            admission.finish(response, in_flight.as_ref());
+        }
         // Taken from a failure as well: a future that has ended and is kept
         // counts no longer.
         let passage = Passage::silent(in_flight.take());
-        response.map(|mut response| {
-            if admission.close {
-                close_connection(response.status(), response.headers_mut());
-            }
-            response.map(|body| ReadinessBody::inner(body, passage))
-        })
+        response.map(|response| response.map(|body| ReadinessBody::inner(body, passage)))
     })
 }
 
@@ -61,9 +86,7 @@ where
     panics.returned();
     response.map(|response| match response {
         Ok(mut response) => {
-            if admission.close {
-                close_connection(response.status(), response.headers_mut());
-            }
+            admission.finish(&mut response, in_flight.as_ref());
             let passage = in_flight
                 .take()
                 .map(|in_flight| Passage::begin(in_flight, &mut response));
@@ -86,7 +109,6 @@ pub(super) fn count_failed(in_flight: Option<InFlight>) {
 
 /// Asks the client to open another connection, unless this one is being
 /// upgraded or the application has its own mind about it.
-#[cold]
 fn close_connection(status: StatusCode, headers: &mut HeaderMap) {
     if status != StatusCode::SWITCHING_PROTOCOLS {
         headers

@@ -6,7 +6,7 @@ use super::{
     refusal::{self, Refusal, Responder, RetryAfter},
 };
 use crate::{
-    probe::{ProbeResponse, Probes},
+    probe::{self, ProbeResponse, Probes},
     report::{Core, Scope},
     state::{OpenWord, PerReason, Phase, Reason, Reasons, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlight, Shards},
@@ -31,6 +31,7 @@ pub(super) struct Policy {
     pub(super) closes_connections: bool,
     pub(super) counts_in_flight: bool,
     pub(super) observes: Option<Observes>,
+    pub(super) envoy_headers: bool,
 }
 
 /// By whom outcomes are told.
@@ -64,6 +65,7 @@ impl Policy {
             closes_connections: false,
             counts_in_flight: false,
             observes: None,
+            envoy_headers: false,
         }
     }
 }
@@ -80,8 +82,11 @@ pub(super) struct Gate {
     pub(super) probes: Option<Probes>,
     pub(super) policy: Policy,
     pub(super) counts: GateCounts,
-    /// Whether requests that are passed on leave anything behind.
+    /// Whether something is done with requests that are passed on, or with
+    /// their responses.
     pub(super) tracks: bool,
+    /// Whether responses tell Envoy that the process drains.
+    pub(super) marks: bool,
     /// Where those do that were admitted while ready, if that is asked for.
     observed: Option<Arc<Shards>>,
     /// For each reason to hold, who may be let go at the same time.
@@ -126,6 +131,11 @@ impl Gate {
             core.observe(id, policy.counts_in_flight, classifier)
         });
         core.jobs().start();
+        let probes = match probes {
+            Some(probes) if policy.envoy_headers => Some(probes.envoy_headers()),
+            probes => probes,
+        };
+        let marks = policy.envoy_headers || probes.as_ref().is_some_and(Probes::has_envoy_headers);
         let scope_name = core.look(|data| data.scope_name(id).cloned());
         Self {
             scope_name,
@@ -135,7 +145,8 @@ impl Gate {
             scope,
             probes,
             counts,
-            tracks: policy.counts_in_flight || observed.is_some(),
+            tracks: policy.counts_in_flight || observed.is_some() || marks,
+            marks,
             observed,
             policy,
             release,
@@ -162,12 +173,14 @@ impl Gate {
     }
 
     /// Counts a request as in flight, and observes what becomes of
-    /// it if it was admitted while ready, as far as that is asked for.
+    /// it if it was admitted while ready, as far as that is asked for. What is
+    /// neither counted nor observed enters only to know of the drain.
     #[inline]
     pub(super) fn enter(&self, head: RequestHead<'_>, ready: bool) -> Option<InFlight> {
+        let uncounted = || self.core.traffic().uncounted.enter();
         // A watch of gRPC's health service lasts as long as its client.
         if head.is_grpc_health() {
-            return None;
+            return self.marks.then(uncounted);
         }
         match &self.observed {
             Some(observed) if ready => Some(observed.enter()),
@@ -179,7 +192,7 @@ impl Gate {
                     flights.enter_recorded()
                 })
             }
-            _ => None,
+            _ => self.marks.then(uncounted),
         }
     }
 
@@ -234,6 +247,7 @@ impl Gate {
             close: self.policy.closes_connections
                 && basis.verdict.phase() >= Phase::Draining
                 && head.is_http1(),
+            marks: self.marks,
         }
     }
 
@@ -342,7 +356,12 @@ impl Gate {
             version: basis.version,
         };
         let leaving = basis.verdict.phase() >= Phase::Draining;
-        refusal::respond(refusal, head, leaving, self.policy.responder.as_ref())
+        let responder = self.policy.responder.as_ref();
+        let mut response = refusal::respond(refusal, head, leaving, responder);
+        if self.marks && leaving {
+            probe::fail_health_check(response.headers_mut());
+        }
+        response
     }
 
     /// Waits until the verdict is another than `seen`.

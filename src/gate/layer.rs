@@ -180,6 +180,16 @@ impl ReadinessLayer {
         self.policy(|policy| policy.retry_after = retry_after)
     }
 
+    /// Adds `x-envoy-immediate-health-check-fail` to every response once the
+    /// process drains: to those of the application, to refusals and to probes.
+    /// An Envoy that checks health actively takes the host out at the next
+    /// response, whatever was asked for, rather than at its next check; its own
+    /// health check filter does the same. Envoy's other header is for
+    /// [probes](Probes::envoy_headers), which this asks as well.
+    pub fn envoy_headers(self) -> Self {
+        self.policy(|policy| policy.envoy_headers = true)
+    }
+
     /// Lets `responder` change or replace the response of a refusal, which it
     /// is given together with the reason and the request.
     ///

@@ -71,7 +71,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.gate.waves_through(request.uri().path()) {
-            self.pass(request, Admission { close: false }, Reasons::NONE)
+            self.pass(request, Admission::PLAIN, Reasons::NONE)
         } else {
             self.look(request)
         }
@@ -108,7 +108,7 @@ impl<S> ReadinessService<S> {
     }
 
     /// Passes a request on that counts as in flight until its response ends,
-    /// or whose outcome is observed.
+    /// whose outcome is observed, or whose response is marked.
     ///
     /// Apart from [`pass`](Self::pass), for whoever does neither shall not pay
     /// for it. In two halves, for looking for an upgrade costs a move of the
@@ -126,6 +126,8 @@ impl<S> ReadinessService<S> {
         let in_flight = self
             .gate
             .enter(RequestHead::from(&request), passed.is_empty());
+        let marks = self.gate.marks;
+        let admission = Admission { marks, ..admission };
         if self.gate.policy.counts_in_flight {
             return self.count(request, admission, in_flight, passed);
         }
@@ -216,7 +218,7 @@ impl<S> ReadinessService<S> {
         }
         if self.gate.is_open() {
             // It only began like a probe.
-            return self.pass(request, Admission { close: false }, Reasons::NONE);
+            return self.pass(request, Admission::PLAIN, Reasons::NONE);
         }
         let head = RequestHead::from(&request);
         let basis = self.gate.basis();

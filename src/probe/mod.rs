@@ -54,6 +54,7 @@
 //! a secret. Serve [`Detail::Full`] only where operators alone can reach it.
 
 mod accept;
+mod envoy;
 mod json;
 mod probes;
 mod query;
@@ -62,6 +63,7 @@ mod route;
 mod service;
 mod text;
 
+pub(crate) use self::envoy::fail_health_check;
 #[cfg(all(feature = "server", unix))]
 pub(crate) use self::probes::line;
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};

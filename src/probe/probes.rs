@@ -1,6 +1,6 @@
 use super::{
     accept::Format,
-    json,
+    envoy, json,
     query::{Query, QueryError},
     question::{Detail, Live, Question, Target},
     route::{PathError, Probe, Routes},
@@ -13,7 +13,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body::Body;
@@ -107,9 +107,15 @@ impl Probes {
         self
     }
 
-    /// Adds Envoy's headers to the readiness probe: `x-envoy-degraded` while
-    /// degraded, and `x-envoy-immediate-health-check-fail` once the process
-    /// drains, which takes the host out without waiting for more failures.
+    /// Adds what Envoy reads in the headers of a response: `x-envoy-degraded` to
+    /// the readiness probe while degraded, and, once the process drains,
+    /// `x-envoy-immediate-health-check-fail` to every response, which takes the
+    /// host out without waiting for the next health check.
+    ///
+    /// A [`ReadinessLayer`](crate::ReadinessLayer) with these probes adds the
+    /// latter to the responses of the application and to refusals as well, as
+    /// Envoy's own health check filter does. Where the probes are answered on a
+    /// port of their own, ask [it](crate::ReadinessLayer::envoy_headers) to.
     pub fn envoy_headers(mut self) -> Self {
         self.config().envoy_headers = true;
         self
@@ -219,18 +225,43 @@ impl Probes {
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Answer> {
         let (probe, name) = self.0.routes.find(request.uri().path())?;
         let query = request.uri().query();
-        Some(self.answer_probe(probe, name, request.method(), query, request.headers()))
+        let answer = self.answer_probe(probe, name, request.method(), query, request.headers());
+        Some(self.marked(answer))
     }
 
     /// The answer where there is nothing but probes.
     pub(crate) fn answer_or_not_found<B>(&self, request: &Request<B>) -> Answer {
         self.answer(request).unwrap_or_else(|| {
-            Answer::Now(if *request.method() == Method::HEAD {
+            self.marked(Answer::Now(if *request.method() == Method::HEAD {
                 without_body(not_found())
             } else {
                 not_found()
-            })
+            }))
         })
+    }
+
+    /// The answer, of whatever kind, as Envoy reads it. One that waits is marked
+    /// when it is made.
+    fn marked(&self, answer: Answer) -> Answer {
+        match answer {
+            Answer::Now(mut response) => {
+                self.mark(&mut response);
+                Answer::Now(response)
+            }
+            later => later,
+        }
+    }
+
+    fn mark(&self, response: &mut ProbeResponse) {
+        let draining = |data: &Data| data.phase >= Phase::Draining;
+        if self.0.envoy_headers && self.0.readiness.core().look(draining) {
+            envoy::fail_health_check(response.headers_mut());
+        }
+    }
+
+    /// Whether Envoy is told in the headers.
+    pub(crate) fn has_envoy_headers(&self) -> bool {
+        self.0.envoy_headers
     }
 
     fn answer_probe(
@@ -320,7 +351,8 @@ impl Probes {
                     // has the answer.
                     let _ = tokio::time::timeout(wait, settled).await;
                     drop(place);
-                    let response = probes.reply(&question);
+                    let mut response = probes.reply(&question);
+                    probes.mark(&mut response);
                     if head {
                         without_body(response)
                     } else {
@@ -352,18 +384,9 @@ impl Probes {
                 question.format.content_type(),
                 body,
             );
-            if self.0.envoy_headers && question.probe == Probe::Readiness {
-                let flag = if data.phase >= Phase::Draining {
-                    Some("x-envoy-immediate-health-check-fail")
-                } else {
-                    (verdict.condition() == Condition::Degraded).then_some("x-envoy-degraded")
-                };
-                if let Some(flag) = flag {
-                    response.headers_mut().insert(
-                        HeaderName::from_static(flag),
-                        HeaderValue::from_static("true"),
-                    );
-                }
+            let is_degraded = verdict.condition() == Condition::Degraded;
+            if self.0.envoy_headers && question.probe == Probe::Readiness && is_degraded {
+                envoy::degrade(response.headers_mut());
             }
             response
         })

@@ -1,4 +1,4 @@
-use super::{in_flight::InFlight, outcomes::Outcomes, shards::Shards};
+use super::{in_flight::InFlight, lame_duck::LameDuck, outcomes::Outcomes, shards::Shards};
 use std::{
     fmt,
     sync::{
@@ -20,8 +20,9 @@ pub(crate) struct Flights {
 
 impl Flights {
     /// Counts what these count as in flight, too.
-    pub(super) fn with_observed(outcomes: Arc<Outcomes>) -> Self {
+    pub(super) fn with_observed(outcomes: Arc<Outcomes>, lame_duck: &Arc<LameDuck>) -> Self {
         Self {
+            shards: Shards::with(lame_duck),
             observed: Some(outcomes),
             ..Self::default()
         }

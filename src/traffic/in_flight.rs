@@ -38,6 +38,12 @@ impl InFlight {
         Self(shard)
     }
 
+    /// Whether the process drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        let lame_duck = self.0.lame_duck.as_ref();
+        lame_duck.is_some_and(|lame_duck| lame_duck.since().is_some())
+    }
+
     pub(super) fn shard(&self) -> &Shard {
         &self.0
     }

@@ -48,7 +48,9 @@ pub(crate) struct Traffic {
     pub(crate) flights: Flights,
     /// Held, or waiting for room: what is not in flight yet, but may be soon.
     pub(crate) waiting: Flights,
-    pub(crate) lame_duck: LameDuck,
+    /// What is not counted, but whose response may say that the process drains.
+    pub(crate) uncounted: Shards,
+    pub(crate) lame_duck: Arc<LameDuck>,
     pub(crate) end_watchers: EndWatchers,
     pub(crate) refused: Refused,
     /// What layers in dry run would have refused.
@@ -59,11 +61,13 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// The counters of a registry with so many named scopes.
     pub(crate) fn new(scopes: usize) -> Self {
-        let outcomes = Arc::default();
+        let lame_duck = Arc::default();
+        let outcomes = Arc::new(Outcomes::with(&lame_duck));
         Self {
-            flights: Flights::with_observed(Arc::clone(&outcomes)),
+            flights: Flights::with_observed(Arc::clone(&outcomes), &lame_duck),
             waiting: Flights::default(),
-            lame_duck: LameDuck::default(),
+            uncounted: Shards::with(&lame_duck),
+            lame_duck,
             end_watchers: EndWatchers::default(),
             refused: Refused::new(scopes),
             dry_run_refused: Refused::new(scopes),

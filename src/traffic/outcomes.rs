@@ -1,6 +1,7 @@
 use super::{
     classify::ClassifyOutcome,
     drift::Drift,
+    lame_duck::LameDuck,
     sets::Sets,
     shards::Shards,
     window::{Totals, Window},
@@ -15,7 +16,10 @@ use tokio::time::{Duration, Instant};
 /// What becomes of requests that are admitted while ready, by scope. Requests
 /// count in [`Shards`]; only who reads takes the lock.
 #[derive(Default)]
-pub(crate) struct Outcomes(Mutex<Vec<Scope>>);
+pub(crate) struct Outcomes {
+    scopes: Mutex<Vec<Scope>>,
+    lame_duck: Option<Arc<LameDuck>>,
+}
 
 struct Scope {
     id: ScopeId,
@@ -33,6 +37,13 @@ struct Disputes {
 }
 
 impl Outcomes {
+    pub(super) fn with(lame_duck: &Arc<LameDuck>) -> Self {
+        Self {
+            lame_duck: Some(Arc::clone(lame_duck)),
+            ..Self::default()
+        }
+    }
+
     /// The counters for a layer of this scope. It begins to be observed, if it is
     /// not already.
     pub(super) fn observe(
@@ -43,7 +54,7 @@ impl Outcomes {
         now: Instant,
     ) -> Arc<Shards> {
         self.work(|scopes, gone| {
-            let scope = of(scopes, scope);
+            let scope = of(scopes, scope, self.lame_duck.as_ref());
             if scope.window.is_none() {
                 scope.window = Some(Window::new(now, scope.totals(now)));
             }
@@ -101,16 +112,20 @@ impl Outcomes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Scope>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn of(scopes: &mut Vec<Scope>, id: ScopeId) -> &mut Scope {
+fn of<'s>(
+    scopes: &'s mut Vec<Scope>,
+    id: ScopeId,
+    lame_duck: Option<&Arc<LameDuck>>,
+) -> &'s mut Scope {
     let known = scopes.iter().position(|scope| scope.id == id);
     let index = known.unwrap_or_else(|| {
         scopes.push(Scope {
             id,
-            sets: Sets::default(),
+            sets: Sets::new(lame_duck.cloned()),
             window: None,
             disputes: Disputes::default(),
         });

@@ -1,4 +1,4 @@
-use super::{classify::ClassifyOutcome, shards::Shards, window::Totals};
+use super::{classify::ClassifyOutcome, lame_duck::LameDuck, shards::Shards, window::Totals};
 use std::{collections::HashMap, sync::Arc};
 
 /// The counters of one scope: a set for each kind of requests, for as long as
@@ -10,6 +10,7 @@ pub(super) struct Sets {
     past: Totals,
     /// So many are worth a look whether some can go.
     retire_at: usize,
+    lame_duck: Option<Arc<LameDuck>>,
 }
 
 /// Requests of one kind count in the same way.
@@ -22,6 +23,13 @@ struct Kind {
 
 impl Sets {
     const FEW: usize = 16;
+
+    pub(super) fn new(lame_duck: Option<Arc<LameDuck>>) -> Self {
+        Self {
+            lame_duck,
+            ..Self::default()
+        }
+    }
 
     /// The set for requests of this kind. What has gone is `gone`.
     pub(super) fn of(
@@ -40,7 +48,7 @@ impl Sets {
         if self.present.len() >= self.retire_at {
             self.retire(gone);
         }
-        let shards = Arc::new(Shards::observing(classifier));
+        let shards = Arc::new(Shards::observing(classifier, self.lame_duck.as_ref()));
         self.present.insert(kind, Arc::clone(&shards));
         shards
     }

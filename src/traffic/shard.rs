@@ -1,4 +1,4 @@
-use super::classify::ClassifyOutcome;
+use super::{classify::ClassifyOutcome, lame_duck::LameDuck};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -12,6 +12,9 @@ use std::sync::{
 #[repr(align(128))]
 pub(super) struct Shard {
     pub(super) observed: Option<Observed>,
+    /// Whether the process drains, for a request whose response says so. By the
+    /// way of what it owns anyway, the future of every other stays as small.
+    pub(super) lame_duck: Option<Arc<LameDuck>>,
 }
 
 /// What became of the requests of one shard that were admitted while ready.

@@ -1,10 +1,12 @@
 use super::{
     classify::ClassifyOutcome,
     in_flight::InFlight,
+    lame_duck::LameDuck,
     shard::{Observed, Shard},
 };
 use std::{
     cell::Cell,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,10 +20,22 @@ pub(crate) struct Shards(Box<[Arc<Shard>]>);
 impl Shards {
     const MOST: usize = 64;
 
+    /// Of requests of the registry with this lame duck.
+    pub(super) fn with(lame_duck: &Arc<LameDuck>) -> Self {
+        Self::of(|| Shard {
+            observed: None,
+            lame_duck: Some(Arc::clone(lame_duck)),
+        })
+    }
+
     /// Of requests whose outcomes are observed.
-    pub(super) fn observing(classifier: Option<&Arc<dyn ClassifyOutcome>>) -> Self {
+    pub(super) fn observing(
+        classifier: Option<&Arc<dyn ClassifyOutcome>>,
+        lame_duck: Option<&Arc<LameDuck>>,
+    ) -> Self {
         Self::of(|| Shard {
             observed: Some(Observed::by(classifier.cloned())),
+            lame_duck: lame_duck.cloned(),
         })
     }
 
@@ -51,6 +65,12 @@ impl Shards {
 
     pub(super) fn observed(&self) -> impl Iterator<Item = &Observed> {
         self.0.iter().filter_map(|shard| shard.observed.as_ref())
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shards").field(&self.owners()).finish()
     }
 }
 
