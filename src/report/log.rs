@@ -87,7 +87,7 @@ fn subsystem(
 
     let (from, to) = (old.state(), new.state());
     let reason = new.reason();
-    if from == to {
+    if from == to && to != State::Starting {
         // What an operator has to know was said when the state changed.
         tracing::debug!(version, subsystem, state = %to, reason, "subsystem reason changed");
         return;

@@ -51,20 +51,6 @@ impl SubsystemView {
         }
     }
 
-    /// Its check does not run any more, so that nothing is known of it. `None`
-    /// if that is no worse than what counts already.
-    ///
-    /// It is not listened for until the check has spoken again, unless a
-    /// reporter speaks beside it.
-    pub(crate) fn lose_check(&self, why: &str, at: Moment) -> Option<Self> {
-        if matches!(self.state, State::Dead | State::Stale) || self.reason() == Some(why) {
-            return None;
-        }
-        let mut next = self.clone();
-        next.spoken &= next.claim == Claim::Held;
-        Some(next.settle(State::Failing, Some(why), at))
-    }
-
     /// Whether a check that found this would change nothing.
     #[cfg(feature = "check")]
     pub(crate) fn check_says(&self, state: State, reason: Option<&str>) -> bool {

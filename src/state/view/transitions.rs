@@ -167,6 +167,20 @@ impl SubsystemView {
         }
     }
 
+    /// Its check does not run any more, so that nothing is known of it. `None`
+    /// if that is no worse than what counts already.
+    ///
+    /// It is not listened for until the check has spoken again, unless a
+    /// reporter speaks beside it.
+    pub(crate) fn lose_check(&self, why: &str, at: Moment) -> Option<Self> {
+        if matches!(self.state, State::Dead | State::Stale) || self.reason() == Some(why) {
+            return None;
+        }
+        let mut next = self.clone();
+        next.spoken &= next.claim == Claim::Held;
+        Some(next.settle(State::Failing, Some(why), at))
+    }
+
     // === the passing of time ===
 
     /// For how long it may be silent, if somebody speaks for it now.
