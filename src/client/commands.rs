@@ -109,7 +109,7 @@ impl Commands {
         self.wait_for_end(at_most).map(|(answer, _)| answer)
     }
 
-    /// [Begins to drain and waits](Self::drain_and_wait), and [prints](print) what
+    /// [Begins to drain and waits](Self::drain_and_wait), and [prints](print()) what
     /// came of it: for a command that exits then, as a preStop hook does.
     ///
     /// It leaves the connection open, for the system to close it when the command

@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub(crate) struct EndWatchers(Arc<()>);
 
 /// One of them, until it is dropped: with the connection, and not before.
+#[cfg(any(test, all(unix, feature = "server")))]
 #[derive(Debug)]
 pub(crate) struct EndWatcher {
     _counted: Arc<()>,
