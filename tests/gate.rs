@@ -1092,6 +1092,10 @@ fn marking(readiness: &Readiness) -> [ReadinessLayer; 2] {
 
 #[tokio::test]
 async fn while_draining_every_response_tells_envoy_to_take_the_host_out() {
+    let call = |path| {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/grpc");
+        request.body(Empty::new()).unwrap()
+    };
     let requests = || {
         [
             "/",
@@ -1106,10 +1110,8 @@ async fn while_draining_every_response_tells_envoy_to_take_the_host_out() {
         .chain([
             Request::head("/readyz").body(Empty::new()).unwrap(),
             Request::post("/readyz").body(Empty::new()).unwrap(),
-            Request::post("/pkg.Service/Method")
-                .header(header::CONTENT_TYPE, "application/grpc")
-                .body(Empty::new())
-                .unwrap(),
+            call("/pkg.Service/Method"),
+            call("/grpc.health.v1.Health/Check"),
         ])
     };
     let (readiness, storage) = storage();
