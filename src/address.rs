@@ -4,8 +4,8 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 use thiserror::Error;
 
 /// Where the admin listener listens, and a client asks: `127.0.0.1:28080`, the
-/// default, or another socket address; `/run/app.sock` or `unix:app.sock`, a
-/// unix socket.
+/// default, or another socket address; `:28080` or `28080`, a port on all
+/// addresses of the machine; `/run/app.sock` or `unix:app.sock`, a unix socket.
 ///
 /// One type, under the name of either module.
 ///
@@ -28,6 +28,11 @@ use thiserror::Error;
 pub enum Address {
     /// An address and a port; port 0 lets the system choose one.
     Tcp(SocketAddr),
+    /// A port alone. The admin listener listens on all addresses of the
+    /// machine, those of IPv4 and of IPv6 (or of IPv4 alone, where the system
+    /// has no IPv6); a client asks at `127.0.0.1`, and where that refuses at
+    /// `::1`.
+    Port(u16),
     /// The path of a unix socket.
     #[cfg(unix)]
     Unix(PathBuf),
@@ -37,10 +42,12 @@ impl Address {
     /// The port that the admin listener has unless told otherwise.
     pub const PORT: u16 = 28080;
 
-    /// The address and port, unless it is a unix socket.
+    /// The address and port, unless it is a port alone or a unix socket. (The
+    /// `local_addr` of an admin listener is never a port alone.)
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
+            Self::Port(_) => None,
             #[cfg(unix)]
             Self::Unix(_) => None,
         }
@@ -52,6 +59,7 @@ impl Address {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Port(_) => false,
             #[cfg(unix)]
             Self::Unix(_) => true,
         }
@@ -68,6 +76,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Port(port) => write!(f, ":{port}"),
             #[cfg(unix)]
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
@@ -113,12 +122,21 @@ impl FromStr for Address {
             Some(_) => Err(AddressError::NoUnixSockets {
                 address: text.to_owned(),
             }),
-            None => match text.parse() {
-                Ok(address) => Ok(Self::Tcp(address)),
-                Err(_) => Err(AddressError::malformed(text)),
+            None => match (text.parse(), port(text)) {
+                (Ok(address), _) => Ok(Self::Tcp(address)),
+                (_, Some(port)) => Ok(Self::Port(port)),
+                _ => Err(AddressError::malformed(text)),
             },
         }
     }
+}
+
+/// A port, with or without a colon.
+fn port(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix(':').unwrap_or(text);
+    // `parse` alone would take a sign.
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
 }
 
 impl TryFrom<&str> for Address {
@@ -149,9 +167,9 @@ impl TryFrom<&String> for Address {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is neither an IP address with a port nor a path. Names of hosts are
-    /// not looked up.
-    #[error("{address:?} is neither IP:PORT (no host name) nor unix:PATH")]
+    /// It is neither an IP address with a port, nor a port, nor a path. Names of
+    /// hosts are not looked up.
+    #[error("{address:?} is neither IP:PORT (no host name), nor :PORT, nor unix:PATH")]
     Malformed {
         /// The text.
         address: String,
@@ -183,6 +201,8 @@ mod tests {
             "127.0.0.1:28080",
             "[::1]:28080",
             "0.0.0.0:0",
+            ":28080",
+            ":0",
             #[cfg(unix)]
             "unix:/run/app.sock",
             #[cfg(unix)]
@@ -192,6 +212,7 @@ mod tests {
             assert_eq!(address.to_string(), text);
         }
         assert_eq!(Address::default().to_string(), "127.0.0.1:28080");
+        assert_eq!(Address::try_from("28080"), Ok(Address::Port(28080)));
         #[cfg(unix)]
         assert_eq!(
             Address::try_from("/run/app.sock"),
@@ -205,8 +226,13 @@ mod tests {
             "",
             "localhost:28080",
             "127.0.0.1",
-            "28080",
-            ":28080",
+            ":",
+            "65536",
+            ":65536",
+            "+1",
+            ":-1",
+            "*:28080",
+            "::28080",
             "::1:28080",
             "127.0.0.1:65536",
             "127.0.0.1:28080/",
@@ -234,7 +260,13 @@ mod tests {
         ] {
             assert!(local(text), "{text}");
         }
-        for text in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+        for text in [
+            "0.0.0.0:1",
+            "[::]:1",
+            ":1",
+            "10.0.0.1:1",
+            "[::ffff:10.0.0.1]:1",
+        ] {
             assert!(!local(text), "{text}");
         }
     }

@@ -41,7 +41,7 @@
 //!     .route("/search", get(async || "found").layer(search))
 //!     .layer(ReadinessLayer::new(&readiness).count_in_flight()); // last: it wraps all above
 //!
-//! let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+//! let listener = tokio::net::TcpListener::bind("[::]:3000").await?;
 //! readiness.reporter("listener")?.leave_ready(); // green only once the port is bound
 //!
 //! # #[cfg(feature = "signal")]

@@ -488,6 +488,28 @@ async fn an_excluded_subsystem_does_not_count_and_an_unknown_one_is_reported() {
 // === bad queries ===
 
 #[tokio::test]
+async fn verbose_can_be_turned_off_and_a_value_that_means_nothing_is_reported() {
+    let demo = Demo::all_ready();
+    let verbose = demo.get(Detail::Names, "/readyz?verbose").await;
+    for yes in ["=", "=true", "=1", "=yes"] {
+        let path = format!("/readyz?verbose{yes}");
+        assert_eq!(demo.get(Detail::Names, &path).await, verbose, "{path}");
+    }
+    for no in ["=false", "=0", "=no"] {
+        let path = format!("/readyz?verbose{no}");
+        let answer = demo.get(Detail::Names, &path).await;
+        assert_eq!(answer, green("ready\n"), "{path}");
+    }
+    let answer = demo.get(Detail::Names, "/readyz?verbose=maybe").await;
+    let reported = "verbose takes true or false, not maybe";
+    assert_eq!(answer, green(&format!("{reported}\nready\n")));
+    let answer = demo.json(Detail::Names, "/readyz?verbose=maybe").await;
+    assert_eq!(answer["unclear"], reported);
+    let answer = demo.get(Detail::None, "/readyz?verbose=maybe").await;
+    assert_eq!(answer, green("ready\n"));
+}
+
+#[tokio::test]
 async fn a_malformed_query_is_400_with_the_cause_in_one_line() {
     let demo = Demo::all_ready();
     let wait = "wait takes whole seconds, 0 to 60\n";

@@ -4,7 +4,7 @@
 //!
 //! ```sh
 //! cargo run --features full --example deploy
-//! LISTEN=0.0.0.0:3000 ADMIN=0.0.0.0:28080 cargo run --features full --example deploy
+//! LISTEN=[::]:3000 ADMIN=:28080 cargo run --features full --example deploy
 //! ```
 //!
 //! | variable | default | |

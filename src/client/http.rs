@@ -90,6 +90,7 @@ fn converse(
 ) -> Result<(Answer, Wire), Fault> {
     let head = match address {
         Address::Tcp(address) => request.head(&address.to_string()),
+        Address::Port(port) => request.head(&format!("localhost:{port}")),
         // The socket is the host, and has no name that fits there.
         #[cfg(unix)]
         Address::Unix(_) => request.head("localhost"),

@@ -6,7 +6,7 @@ use crate::address::Address;
 use std::os::unix::net::UnixStream;
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -29,14 +29,29 @@ impl Wire {
     pub(super) fn connect(address: &Address, deadline: Deadline) -> io::Result<Self> {
         let left = deadline.left()?;
         let socket = match address {
-            Address::Tcp(address) => Socket::Tcp(match left {
-                Some(left) => TcpStream::connect_timeout(address, left)?,
-                None => TcpStream::connect(address)?,
-            }),
+            Address::Tcp(address) => Socket::Tcp(connect_tcp(*address, left)?),
+            Address::Port(port) => {
+                let at = |address: IpAddr| connect_tcp((address, *port).into(), left);
+                Socket::Tcp(match at(Ipv4Addr::LOCALHOST.into()) {
+                    // The process may listen on addresses of IPv6 alone, or the
+                    // machine have no other.
+                    Err(error) if error.kind() != ErrorKind::TimedOut => {
+                        at(Ipv6Addr::LOCALHOST.into()).map_err(|_| error)?
+                    }
+                    connected => connected?,
+                })
+            }
             #[cfg(unix)]
             Address::Unix(path) => Socket::Unix(unix::connect(path, left)?),
         };
         Ok(Self { socket, deadline })
+    }
+}
+
+fn connect_tcp(address: SocketAddr, within: Option<Duration>) -> io::Result<TcpStream> {
+    match within {
+        Some(within) => TcpStream::connect_timeout(&address, within),
+        None => TcpStream::connect(address),
     }
 }
 

@@ -54,7 +54,7 @@ impl Readiness {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
-    /// # let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+    /// # let listener = tokio::net::TcpListener::bind("[::]:3000").await?;
     /// # let app = axum::Router::new();
     /// # #[cfg(feature = "signal")]
     /// let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;

@@ -53,6 +53,10 @@
 //! said, and what shall not count at once has a
 //! [hold-down](crate::Subsystem::hold_down).
 //!
+//! The port is bound as `[::]:3000`, which on Linux takes connections of IPv4
+//! too: `0.0.0.0:3000` is not reached in a cluster that has IPv6 alone. (Where
+//! `net.ipv6.bindv6only` is 1, it takes those of IPv6 alone.)
+//!
 //! `readinessGates` are left out on purpose: each is an opinion from outside
 //! which the process does not know of, so that its own probes say green while
 //! the pod is not Ready, and while the one who has to give it is down no pod
@@ -80,8 +84,9 @@
 //!
 //! **A port that wants client certificates** cannot be probed: a kubelet has
 //! none. The admin listener (feature `server`) answers instead, at the pod's
-//! address, which the default `127.0.0.1` is not. There it tells names and no
-//! reasons, and no Service shows it.
+//! address, which the default `127.0.0.1` is not: it is given a port alone,
+//! `:28080`, and listens on all addresses, of IPv4 and of IPv6. There it tells
+//! names and no reasons, and no Service shows it.
 //!
 //! <details><summary>kubernetes/admin-port.yaml</summary>
 //!

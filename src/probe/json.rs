@@ -1,4 +1,7 @@
-use super::question::{Detail, Live, Question, Target, blamed_in};
+use super::{
+    question::{Detail, Live, Question, Target, blamed_in},
+    text::Unclear,
+};
 use crate::{
     state::{self, Data, Reason, ScopeId, SubsystemView, Verdict},
     traffic::Refused,
@@ -36,6 +39,8 @@ struct Names<'a> {
     excluded: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unclear: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -147,8 +152,8 @@ fn names<'a>(
     live: Live<'_>,
 ) -> Names<'a> {
     let full = detail >= Detail::Full;
-    let (excluded, unknown) = question
-        .query
+    let query = &question.query;
+    let (excluded, unknown) = query
         .exclude
         .iter()
         .map(String::as_str)
@@ -202,6 +207,10 @@ fn names<'a>(
         }),
         excluded,
         unknown,
+        unclear: query
+            .unclear_verbose
+            .as_deref()
+            .map(|value| Unclear(value).to_string()),
     }
 }
 

@@ -38,11 +38,18 @@
 //! | | |
 //! |---|---|
 //! | `/readyz/NAME` | the readiness of one scope or subsystem; 404 if there is none |
-//! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down |
+//! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off again, and any other value is reported in the body and changes nothing |
 //! | `?exclude=NAME` | the answer as if this subsystem were not there; repeatable; never changes what a gate does |
 //! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is |
 //! | `/statusz` | also what was [refused](crate::Readiness::refused) by all gates and [by those of each scope](crate::Scope::refused), what a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
 //! | `/statusz` as JSON | also what is [in flight](crate::Readiness::in_flight) and [late arrivals](crate::Readiness::late_arrivals) |
+//!
+//! An answer that lists subsystems and is 16 KiB or longer is rendered once for
+//! each version of the snapshot and each second, and shared by all who ask for
+//! it: its ages, counts and drift may be a second old, its states and its
+//! verdict never are. Answers of this kind that clients have not read yet hold
+//! 32 MiB at most; until some are read, further ones give the verdict alone, as
+//! with [`Detail::None`].
 //!
 //! Name the method where a tool has its own mind about it: HAProxy's is
 //! `option httpchk GET /readyz`.
@@ -56,6 +63,7 @@
 mod accept;
 mod envoy;
 mod json;
+mod long_answers;
 mod probes;
 mod query;
 mod question;

@@ -1,6 +1,7 @@
 use super::{
     accept::Format,
     envoy, json,
+    long_answers::LongAnswers,
     query::{Query, QueryError},
     question::{Detail, Live, Question, Target},
     route::{PathError, Probe, Routes},
@@ -28,8 +29,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many `?wait`s are waited for at the same time. The rest is answered at
-/// once.
+/// How many `?wait`s are waited for at the same time, unless an admin listener
+/// has fewer places. The rest is answered at once.
 const MAX_WAITING: usize = 256;
 
 /// The probe routes; see the [module documentation](crate::probe).
@@ -49,6 +50,8 @@ struct Config {
     gone_while_draining: bool,
     waiting: Arc<AtomicUsize>,
     unread: UnreadBodies,
+    max_waiting: usize,
+    long_answers: Arc<LongAnswers>,
 }
 
 impl Probes {
@@ -62,6 +65,8 @@ impl Probes {
             gone_while_draining: false,
             waiting: Arc::default(),
             unread: UnreadBodies::default(),
+            max_waiting: MAX_WAITING,
+            long_answers: Arc::default(),
         }))
     }
 
@@ -134,6 +139,22 @@ impl Probes {
     /// own](crate::ReadinessLayer::unread_body) bounds.
     pub fn unread_body(mut self, bounds: UnreadBody) -> Self {
         self.config().unread.bounds = bounds;
+        self
+    }
+
+    /// Answers `?wait` at once, as every other request.
+    pub fn without_wait(mut self) -> Self {
+        self.config().max_waiting = 0;
+        self
+    }
+
+    /// Lets this listener have so many `?wait`s at a time, or fewer if the
+    /// probes were told so. They are counted apart from those of others.
+    #[cfg(feature = "server")]
+    pub(crate) fn waiting_at_most(mut self, waiting: usize) -> Self {
+        let config = self.config();
+        config.max_waiting = config.max_waiting.min(waiting);
+        config.waiting = Arc::default();
         self
     }
 
@@ -340,7 +361,7 @@ impl Probes {
                     && tokio::runtime::Handle::try_current().is_ok()
                     && !core.look(|data| question.is_settled(data)) =>
             {
-                let Some(place) = Place::take(&self.0.waiting) else {
+                let Some(place) = Place::take(&self.0.waiting, self.0.max_waiting) else {
                     return Answer::Now(self.reply(&question));
                 };
                 let probes = self.clone();
@@ -374,11 +395,7 @@ impl Probes {
                 now: Instant::now().into_std(),
                 traffic: self.0.readiness.core().traffic(),
             };
-            let detail = self.chosen_detail();
-            let body = match question.format {
-                Format::Text => text::render(question, data, verdict, detail, live),
-                Format::Json => json::render(question, data, verdict, detail, live),
-            };
+            let body = self.body(question, data, verdict, live);
             let mut response = respond(
                 self.status(question, data, verdict),
                 question.format.content_type(),
@@ -390,6 +407,21 @@ impl Probes {
             }
             response
         })
+    }
+
+    fn body(&self, question: &Question, data: &Data, verdict: Verdict, live: Live<'_>) -> Bytes {
+        let render = |detail| match question.format {
+            Format::Text => text::render(question, data, verdict, detail, live),
+            Format::Json => json::render(question, data, verdict, detail, live),
+        };
+        let detail = self.chosen_detail();
+        if !question.lists(detail) {
+            return render(detail).into();
+        }
+        let long_answers = &self.0.long_answers;
+        let answer =
+            long_answers.get_or_render(question, detail, data.version, live.now, || render(detail));
+        answer.unwrap_or_else(|| render(Detail::None).into())
     }
 
     fn status(&self, question: &Question, data: &Data, verdict: Verdict) -> StatusCode {
@@ -432,8 +464,12 @@ pub(crate) fn line(status: StatusCode, text: &str) -> ProbeResponse {
     respond(status, Format::Text.content_type(), format!("{text}\n"))
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> ProbeResponse {
-    let mut response = Response::new(Full::from(body));
+fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> ProbeResponse {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -446,8 +482,8 @@ fn respond(status: StatusCode, content_type: &'static str, body: String) -> Prob
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
-        let take = |waiting| (waiting < MAX_WAITING).then_some(waiting + 1);
+    fn take(waiting: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let take = |waiting| (waiting < max).then_some(waiting + 1);
         waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .ok()?;

@@ -1,3 +1,4 @@
+use crate::state::text::cut;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -7,6 +8,9 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How many subsystems a question may leave out. Each is looked for among all.
 const MAX_EXCLUDED: usize = 64;
 
+/// How much of a value that is not understood is told back.
+const MAX_SHOWN: usize = 128;
+
 /// What the query of a probe asks for. Unknown parameters are ignored.
 ///
 /// Nothing is percent-decoded: names hold only unreserved characters, which
@@ -14,6 +18,8 @@ const MAX_EXCLUDED: usize = 64;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) verbose: bool,
+    /// What `verbose` was given that is neither yes nor no.
+    pub(super) unclear_verbose: Option<String>,
     pub(super) wait: Option<Duration>,
     pub(super) exclude: Vec<String>,
 }
@@ -36,7 +42,12 @@ impl Query {
         for parameter in query.split('&') {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match key {
-                "verbose" => parsed.verbose = true,
+                // An error would be the wrong answer: the status of the probe is
+                // worth more than the form of its body.
+                "verbose" => match yes_or_no(value) {
+                    Some(verbose) => parsed.verbose = verbose,
+                    None => parsed.unclear_verbose = Some(cut(value, MAX_SHOWN).to_owned()),
+                },
                 "wait" => parsed.wait = Some(seconds(value).ok_or(QueryError::Wait)?),
                 "exclude" if value.is_empty() => return Err(QueryError::Exclude),
                 "exclude" if parsed.exclude.len() == MAX_EXCLUDED => {
@@ -51,6 +62,18 @@ impl Query {
 
     pub(super) fn excludes(&self, name: &str) -> bool {
         self.exclude.iter().any(|excluded| excluded == name)
+    }
+}
+
+/// A parameter without a value is one that is set.
+fn yes_or_no(value: &str) -> Option<bool> {
+    let is = |word: &&str| value.eq_ignore_ascii_case(word);
+    if ["", "1", "true", "yes", "on"].iter().any(is) {
+        Some(true)
+    } else if ["0", "false", "no", "off"].iter().any(is) {
+        Some(false)
+    } else {
+        None
     }
 }
 
@@ -74,11 +97,31 @@ mod tests {
             query,
             Query {
                 verbose: true,
+                unclear_verbose: None,
                 wait: Some(Duration::from_secs(5)),
                 exclude: vec!["a".into(), "b".into()],
             }
         );
         assert_eq!(Query::parse(""), Ok(Query::default()));
+    }
+
+    #[test]
+    fn verbose_is_yes_or_no_or_told_back() {
+        for yes in ["", "=", "=1", "=true", "=True", "=yes", "=on"] {
+            let query = Query::parse(&format!("verbose{yes}")).unwrap();
+            assert!(query.verbose && query.unclear_verbose.is_none(), "{yes}");
+        }
+        for no in ["=0", "=false", "=FALSE", "=no", "=off"] {
+            let query = Query::parse(&format!("verbose{no}")).unwrap();
+            assert!(!query.verbose && query.unclear_verbose.is_none(), "{no}");
+        }
+        let query = Query::parse("verbose=2").unwrap();
+        assert!(!query.verbose);
+        assert_eq!(query.unclear_verbose.as_deref(), Some("2"));
+        let long = Query::parse(&format!("verbose={}", "x".repeat(1 << 12))).unwrap();
+        assert_eq!(long.unclear_verbose.unwrap().len(), MAX_SHOWN);
+        // The last one counts, as it does for `wait`.
+        assert!(!Query::parse("verbose&verbose=false").unwrap().verbose);
     }
 
     #[test]

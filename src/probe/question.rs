@@ -22,7 +22,7 @@ pub enum Detail {
 }
 
 /// Whom a question is about.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Scope(ScopeId),
     /// By name, for it may retire while the question waits.
@@ -47,6 +47,12 @@ pub(super) struct Live<'a> {
 }
 
 impl Question {
+    /// Whether the answer has an entry for each subsystem.
+    pub(super) fn lists(&self, detail: Detail) -> bool {
+        let is_long = || self.query.verbose || self.probe == Probe::Status;
+        detail >= Detail::Names && (self.format == Format::Json || is_long())
+    }
+
     /// What a snapshot says of the target, or `None` if it is no longer there.
     pub(super) fn verdict(&self, data: &Data) -> Option<Verdict> {
         match &self.target {

@@ -72,6 +72,9 @@ fn write(
             writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
         }
     }
+    if let Some(value) = &question.query.unclear_verbose {
+        writeln!(text, "{}", Unclear(value))?;
+    }
     write_summary(text, question, data, verdict, detail, live.traffic)
 }
 
@@ -105,6 +108,15 @@ fn write_scope(
         write!(text, ": {}", remarks.join("; "))?;
     }
     text.write_char('\n')
+}
+
+/// Says what `verbose` takes, and what it was given.
+pub(super) struct Unclear<'a>(pub(super) &'a str);
+
+impl fmt::Display for Unclear<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "verbose takes true or false, not {}", OneLine(self.0))
+    }
 }
 
 fn write_subsystem(

@@ -1,22 +1,23 @@
 #[cfg(unix)]
 use super::commands::Commands;
 use super::{
-    bind::{Duplex, Listener, Stream},
-    connection::{self, Commander},
+    bind::Listener,
+    connection::{self, Served},
     handle::ToStop,
     limits::Limits,
-    seat::Seat,
+    seat::{Activity, Seat},
+    spares::Spares,
+    stream::Stream,
 };
-use crate::{
-    probe::Probes,
-    race::{First, race},
-};
+use crate::race::{First, race};
 use std::{
+    future::poll_fn,
     io::{self, ErrorKind},
     sync::{Arc, Weak},
+    task::{Context, Poll, ready},
 };
 use tokio::{
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Duration, sleep},
 };
 
@@ -27,25 +28,26 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// Accepts connections until told to stop, and then until the last has ended.
 pub(super) async fn serve(
     listener: Listener,
-    probes: Probes,
+    served: Served,
     #[cfg(unix)] commands: Option<Arc<Commands>>,
     limits: Limits,
     mut to_stop: ToStop,
 ) {
     let mut connections = Connections {
-        probes,
+        served,
         #[cfg(unix)]
         commands,
         limits,
         to_stop: to_stop.clone(),
         seats: Vec::new(),
         tasks: JoinSet::new(),
+        since_yield: 0,
+        spares: Spares::default(),
+        is_exhausted: false,
     };
+    connections.spares.refill();
     loop {
-        let next = async {
-            let stream = next(|| listener.accept()).await;
-            connections.add(stream).await;
-        };
+        let next = connections.next(&listener);
         if let First::Left(()) = race(to_stop.told(), next).await {
             break;
         }
@@ -56,71 +58,173 @@ pub(super) async fn serve(
 }
 
 struct Connections {
-    probes: Probes,
+    served: Served,
     #[cfg(unix)]
     commands: Option<Arc<Commands>>,
     limits: Limits,
     to_stop: ToStop,
+    /// Of connections that have not been evicted.
     seats: Vec<Weak<Seat>>,
-    tasks: JoinSet<()>,
+    /// Each ends with its stream.
+    tasks: JoinSet<Option<Stream>>,
+    /// Connections accepted in this turn while there was no place left.
+    since_yield: usize,
+    spares: Spares,
+    /// The system had nothing left for the last connection.
+    is_exhausted: bool,
 }
 
 impl Connections {
-    async fn add(&mut self, stream: Stream) {
-        while self.tasks.try_join_next().is_some() {}
-        while self.tasks.len() >= self.limits.connections {
-            let seats = self.seats.iter().filter_map(Weak::upgrade);
-            if let Some(seat) = seats.min_by_key(|seat| seat.rank()) {
-                seat.give_away();
+    /// Takes one connection in, or sees one end.
+    async fn next(&mut self, listener: &Listener) {
+        let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
+        let accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx));
+        match race(ended, accepted).await {
+            First::Left(ended) => self.keep(ended),
+            First::Right(Ok(stream)) => {
+                self.spares.refill();
+                self.is_exhausted = false;
+                self.add(stream).await;
             }
-            self.tasks.join_next().await;
-        }
-        self.seats.retain(|seat| seat.strong_count() > 0);
-        let seat = Seat::take();
-        self.seats.push(Arc::downgrade(&seat));
-        match stream {
-            Stream::Tcp(stream) => self.spawn(stream, seat, None),
-            #[cfg(unix)]
-            Stream::Unix(stream) => {
-                let peer = stream.peer_cred().ok().map(|peer| peer.uid());
-                let commander = self.commands.as_ref().map(|commands| commands.of(peer));
-                self.spawn(stream, seat, commander);
-            }
+            First::Right(Err(error)) => self.accept_with_a_spare(listener, error).await,
         }
     }
 
-    fn spawn<S: Duplex>(&mut self, stream: S, seat: Arc<Seat>, commander: Option<Commander>) {
+    /// There are too many open files, or no memory, be there a connection to
+    /// accept or not.
+    async fn accept_with_a_spare(&mut self, listener: &Listener, error: io::Error) {
+        let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
+        match race(ended, listener.has_one_waiting()).await {
+            First::Left(ended) => return self.keep(ended),
+            First::Right(()) => {}
+        }
+        if !self.spares.release() {
+            return self.wait_for_a_descriptor(&error).await;
+        }
+        // At once: another thread of the process may want the descriptor too.
+        let accepted =
+            poll_fn(|cx| Poll::Ready(poll_accept(|cx| listener.poll_accept(cx), cx))).await;
+        self.spares.refill();
+        if let Poll::Ready(Ok(stream)) = accepted {
+            self.add(stream).await;
+        }
+    }
+
+    fn keep(&mut self, ended: Option<Stream>) {
+        if let Some(stream) = ended {
+            self.spares.keep(stream);
+        }
+    }
+
+    async fn add(&mut self, stream: Stream) {
+        self.seats.retain(|seat| seat.strong_count() > 0);
+        let is_full = self.seats.len() >= self.limits.connections;
+        while self.seats.len() >= self.limits.connections && self.evict() {}
+        let seat = Seat::take();
+        self.seats.push(Arc::downgrade(&seat));
+        self.spawn(stream, seat);
+        if is_full {
+            self.take_turns().await;
+        }
+    }
+
+    /// Lets newcomers be read from, and evicted connections end, before more
+    /// are accepted than a quarter of the places: those who wait in the queue
+    /// of the system could otherwise evict connections whose request nobody
+    /// has looked at yet.
+    async fn take_turns(&mut self) {
+        self.since_yield += 1;
+        if self.since_yield < self.limits.connections.div_ceil(4) {
+            return;
+        }
+        self.since_yield = 0;
+        yield_now().await;
+        // On several threads the evicted ones may take longer, though none
+        // waits for its peer.
+        while self.tasks.len() > self.limits.connections.saturating_mul(2) {
+            let ended = self.tasks.join_next().await;
+            self.keep(ended.and_then(Result::ok).flatten());
+        }
+    }
+
+    /// Lets the connection go that can be spared first, without waiting for it.
+    fn evict(&mut self) -> bool {
+        let seats = self.seats.iter().enumerate();
+        let seats = seats.filter_map(|(index, seat)| Some((index, seat.upgrade()?)));
+        match seats.min_by_key(|(_, seat)| seat.rank()) {
+            Some((index, seat)) => {
+                seat.give_away();
+                self.seats.swap_remove(index);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn spawn(&mut self, stream: Stream, seat: Arc<Seat>) {
+        #[cfg(unix)]
+        let commander = match &stream {
+            Stream::Tcp(_) => None,
+            Stream::Unix(stream) => {
+                let peer = stream.peer_cred().ok().map(|peer| peer.uid());
+                self.commands.as_ref().map(|commands| commands.of(peer))
+            }
+        };
+        #[cfg(not(unix))]
+        let commander = None;
         self.tasks.spawn(connection::serve(
             stream,
             seat,
-            self.probes.clone(),
+            self.served.clone(),
             commander,
             self.limits,
             self.to_stop.clone(),
         ));
     }
+
+    /// There is no spare left. The connection stays in the queue of the system.
+    async fn wait_for_a_descriptor(&mut self, error: &io::Error) {
+        if !self.is_exhausted {
+            self.is_exhausted = true;
+            warn(error);
+        }
+        // The descriptor of one that has been served is given to it; one that
+        // is new may be a probe too.
+        let activity = |seat: Arc<Seat>| seat.rank().0;
+        let seats = self.seats.iter().filter_map(Weak::upgrade);
+        if seats
+            .map(activity)
+            .any(|activity| activity < Activity::IsNew)
+        {
+            self.evict();
+        }
+        let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
+        match race(ended, sleep(BACK_OFF)).await {
+            First::Left(ended) => self.keep(ended),
+            First::Right(()) => self.spares.refill(),
+        }
+    }
+}
+
+/// The stream of the next connection that ends. While there is none it does
+/// not complete.
+fn poll_ended(tasks: &mut JoinSet<Option<Stream>>, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
+    match tasks.poll_join_next(cx) {
+        Poll::Ready(Some(ended)) => Poll::Ready(ended.ok().flatten()),
+        Poll::Ready(None) | Poll::Pending => Poll::Pending,
+    }
 }
 
 /// The next connection, however many fail before it.
-async fn next<S, F>(accept: impl Fn() -> F) -> S
-where
-    F: Future<Output = io::Result<S>>,
-{
-    let mut warned = false;
+fn poll_accept<S>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<S>> {
     loop {
-        match accept().await {
-            Ok(stream) => return stream,
+        match ready!(accept(cx)) {
             // The peer's doing: the next one is not affected.
             Err(error) if is_of_one_connection(&error) => {}
-            // There are too many open files, or no memory. The connection stays
-            // in the queue of the system, and is there again at once.
-            Err(error) => {
-                if !warned {
-                    warn(&error);
-                    warned = true;
-                }
-                sleep(BACK_OFF).await;
-            }
+            accepted => return Poll::Ready(accepted),
         }
     }
 }
@@ -146,37 +250,23 @@ fn warn(_: &io::Error) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{cell::Cell, io::Error};
-    use tokio::time::Instant;
+    use std::io::Error;
+    use tokio_test::{assert_pending, assert_ready, task};
 
-    #[tokio::test(start_paused = true)]
-    async fn a_system_that_has_nothing_left_is_asked_again_after_a_while() {
-        let begin = Instant::now();
-        let tries = Cell::new(0);
-        let accept = || async {
-            tries.set(tries.get() + 1);
-            match tries.get() {
-                ..=3 => Err(Error::other("too many open files")),
-                tries => Ok(tries),
-            }
-        };
-        assert_eq!(next(accept).await, 4);
-        assert_eq!(begin.elapsed(), 3 * BACK_OFF);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_goes_away_holds_up_nobody() {
-        let begin = Instant::now();
-        let tries = Cell::new(0);
-        let accept = || async {
-            tries.set(tries.get() + 1);
-            match tries.get() {
-                1 => Err(ErrorKind::ConnectionAborted.into()),
-                2 => Err(ErrorKind::ConnectionReset.into()),
-                tries => Ok(tries),
-            }
-        };
-        assert_eq!(next(accept).await, 3);
-        assert_eq!(begin.elapsed(), Duration::ZERO);
+    #[test]
+    fn a_peer_that_goes_away_holds_up_nobody() {
+        let mut answers = vec![
+            Err(Error::other("too many open files")),
+            Ok(1),
+            Err(ErrorKind::ConnectionReset.into()),
+            Err(ErrorKind::ConnectionAborted.into()),
+        ];
+        let mut accepted = task::spawn(poll_fn(|cx| {
+            let accept = |_: &mut Context<'_>| answers.pop().map_or(Poll::Pending, Poll::Ready);
+            poll_accept(accept, cx)
+        }));
+        assert_eq!(assert_ready!(accepted.poll()).unwrap(), 1);
+        assert!(assert_ready!(accepted.poll()).is_err());
+        assert_pending!(accepted.poll());
     }
 }

@@ -1,32 +1,43 @@
 use super::error::ServeError;
 #[cfg(unix)]
 use super::place::Place;
+use super::stream::Stream;
 use crate::address::Address;
-use std::{io, net::SocketAddr};
+use socket2::SockRef;
 #[cfg(unix)]
-use tokio::net::UnixStream;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::{Context, Poll, ready},
 };
+#[cfg(unix)]
+use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// How many connections may queue in the system until they are accepted. It
+/// lowers the number to its own limit (`net.core.somaxconn` on Linux).
+const BACKLOG: u32 = 1024;
+
+/// How many bytes of answers the system keeps for a TCP connection that nobody
+/// reads from (Linux doubles it, for its own bookkeeping). Left to itself it
+/// keeps some megabytes, and a peer that sends requests and reads nothing has
+/// that many answers made for it.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// A socket that listens.
-pub(super) enum Listener {
+pub(super) struct Listener {
+    socket: Socket,
+    /// The same socket again, for [`Self::has_one_waiting`].
+    #[cfg(unix)]
+    watched: OwnedFd,
+}
+
+enum Socket {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(unix::Listener),
 }
-
-/// A connection of either kind.
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-}
-
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for S {}
 
 impl Listener {
     /// Listens, and says where.
@@ -34,65 +45,133 @@ impl Listener {
     pub(super) async fn bind(address: Address, mode: u32) -> Result<(Self, Address), ServeError> {
         #[cfg(not(unix))]
         let _ = mode;
-        match address {
-            Address::Tcp(wanted) => match bind_tcp(wanted).await {
-                Ok((listener, local)) => Ok((Self::Tcp(listener), Address::Tcp(local))),
-                Err(source) => Err(ServeError::Bind { address, source }),
-            },
+        let bound = match &address {
+            Address::Tcp(wanted) => bind_tcp(*wanted),
+            Address::Port(port) => bind_port(*port),
             #[cfg(unix)]
             Address::Unix(path) => {
-                let listener = unix::Listener::bind(&path, mode).await?;
-                Ok((Self::Unix(listener), Address::Unix(path)))
+                let listener = unix::Listener::bind(path, mode).await?;
+                Ok((Socket::Unix(listener), address.clone()))
             }
-        }
+        };
+        let listening = bound.and_then(|(socket, local)| Ok((Self::of(socket)?, local)));
+        listening.map_err(|source| ServeError::Bind { address, source })
+    }
+
+    fn of(socket: Socket) -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            watched: match &socket {
+                Socket::Tcp(listener) => listener.as_fd(),
+                Socket::Unix(listener) => listener.as_fd(),
+            }
+            .try_clone_to_owned()?,
+            socket,
+        })
     }
 
     /// The file of the unix socket, if it is one.
     #[cfg(unix)]
     pub(super) fn place(&self) -> Option<Place> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Unix(listener) => Some(listener.place()),
+        match &self.socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(listener) => Some(listener.place()),
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        Poll::Ready(Ok(match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, _) = ready!(listener.poll_accept(cx))?;
                 // An answer is not to wait for the one before it. Where that
                 // cannot be had, it does.
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                Stream::Tcp(stream)
             }
             #[cfg(unix)]
-            Self::Unix(listener) => listener.accept().await.map(Stream::Unix),
+            Socket::Unix(listener) => Stream::Unix(ready!(listener.poll_accept(cx))?),
+        }))
+    }
+
+    /// Completes when a connection waits to be accepted. To have no descriptor
+    /// left is an error of accepting whether one does or not, and what the
+    /// runtime knows of the socket may be of the past, so the system is asked
+    /// anew.
+    #[cfg(unix)]
+    #[allow(
+        deprecated,
+        reason = "for descriptors that are not borrowed; its successor came with tokio 1.54"
+    )]
+    pub(super) async fn has_one_waiting(&self) {
+        // Where it cannot be asked, accepting tells.
+        if let Ok(watched) = AsyncFd::with_interest(self.watched.as_fd(), Interest::READABLE) {
+            let _ = watched.readable().await;
         }
     }
+
+    #[cfg(not(unix))]
+    pub(super) async fn has_one_waiting(&self) {}
 }
 
-async fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
+fn bind_tcp(address: SocketAddr) -> io::Result<(Socket, Address)> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // IPv4 as well, whatever the default of the system is
+        // (`net.ipv6.bindv6only` on Linux). A system that cannot answers IPv6.
+        let _ = SockRef::from(&socket).set_only_v6(false);
+    }
+    // A restarted process listens again although connections of its
+    // predecessor are not over. (On Windows this would let two listen.)
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it. A system that refuses keeps more.
+    let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER);
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let local = listener.local_addr()?;
-    Ok((listener, local))
+    Ok((Socket::Tcp(listener), Address::Tcp(local)))
+}
+
+/// Listens on all addresses of both families, or on those of IPv4 where the
+/// system has no IPv6.
+fn bind_port(port: u16) -> io::Result<(Socket, Address)> {
+    match bind_tcp((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::AddrInUse | ErrorKind::PermissionDenied
+            ) =>
+        {
+            bind_tcp((Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        bound => bound,
+    }
 }
 
 #[cfg(unix)]
 mod unix {
-    use super::super::{
-        error::ServeError,
-        place::{Place, SocketFile, remove_seen},
+    use super::{
+        super::{
+            error::ServeError,
+            place::{Place, SocketFile, remove_seen},
+        },
+        BACKLOG,
     };
     use std::{
-        fs::{Permissions, set_permissions, symlink_metadata},
+        fs::{File, Permissions, set_permissions, symlink_metadata},
         io,
-        os::unix::fs::{FileTypeExt, PermissionsExt},
+        os::{
+            fd::{AsFd, BorrowedFd},
+            unix::fs::{FileTypeExt, PermissionsExt},
+        },
         path::Path,
+        task::{Context, Poll, ready},
     };
     use tokio::net::{UnixListener, UnixSocket, UnixStream};
-
-    /// How many connections may queue; as many as for tokio's own listeners.
-    const BACKLOG: u32 = 1024;
 
     pub(in super::super) struct Listener {
         // The first to go: as long as the file is there somebody listens, so
@@ -114,6 +193,7 @@ mod unix {
                 source,
             };
             let socket = UnixSocket::new_stream().map_err(failed)?;
+            preset_mode(&socket, mode);
             match socket.bind(path) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     remove_stale(path, error).await?;
@@ -124,6 +204,14 @@ mod unix {
             .map_err(failed)?;
             let file = SocketFile::at(path).map_err(failed)?;
             if file.place().mode().map_err(failed)? != mode {
+                // By its path, which in a folder that others may write to could
+                // lead to another file by now, even through a symbolic link.
+                if file.place().folder_is_shared().map_err(failed)? {
+                    return Err(ServeError::SharedFolder {
+                        address: path.into(),
+                        mode,
+                    });
+                }
                 set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
             }
             Ok(Self { file, socket })
@@ -158,13 +246,26 @@ mod unix {
             })
         }
 
+        pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+            self.listener.as_fd()
+        }
+
         pub(super) fn place(&self) -> Place {
             self.file.place().clone()
         }
 
-        pub(super) async fn accept(&self) -> io::Result<UnixStream> {
-            let (stream, _) = self.listener.accept().await?;
-            Ok(stream)
+        pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
+            let (stream, _) = ready!(self.listener.poll_accept(cx))?;
+            Poll::Ready(Ok(stream))
+        }
+    }
+
+    /// Gives the file that the socket will make its mode, less what the umask
+    /// takes away: Linux takes it from the descriptor. Elsewhere this does
+    /// nothing, and the mode of the file tells.
+    fn preset_mode(socket: &UnixSocket, mode: u32) {
+        if let Ok(descriptor) = socket.as_fd().try_clone_to_owned() {
+            let _ = File::from(descriptor).set_permissions(Permissions::from_mode(mode));
         }
     }
 

@@ -3,6 +3,7 @@ use super::commands::Commands;
 use super::{
     accept,
     bind::Listener,
+    connection::Served,
     error::ServeError,
     handle::{AdminServer, Told},
     limits::Limits,
@@ -84,6 +85,7 @@ pub struct AdminListener {
     socket_mode: u32,
     #[cfg_attr(not(unix), expect(dead_code))]
     commands: bool,
+    wait: bool,
 }
 
 impl AdminListener {
@@ -96,15 +98,20 @@ impl AdminListener {
                 header_timeout: Duration::from_secs(5),
                 idle_timeout: Duration::from_secs(75),
                 connections: 64,
+                http2: false,
             },
             socket_mode: 0o600,
             commands: true,
+            wait: true,
         }
     }
 
     /// How much the probes tell. By default [`Detail::Full`] on a loopback
     /// address or a unix socket and [`Detail::Names`] elsewhere, unless the
     /// [`Probes`] were [told](Probes::detail) already.
+    ///
+    /// On a loopback address it is [`Detail::None`] for a request that names
+    /// [another host](super#requests-for-other-hosts).
     pub fn detail(mut self, detail: Detail) -> Self {
         self.probes = self.probes.detail(detail);
         self
@@ -131,12 +138,33 @@ impl AdminListener {
 
     /// How many connections there may be at a time. By default 64.
     ///
-    /// One more takes the place of the one that has not asked for the longest
-    /// time; of those that `?wait`, only when all do. Were it to be turned away
-    /// or to queue, whoever opens connections and leaves them could make
-    /// liveness fail, and the process be killed.
+    /// One more takes the place of another at once: of one that only reads the
+    /// end of a request that was answered, else of the one that has not asked
+    /// for the longest time, else of one that `?wait`s; of one that came less
+    /// than a second ago and has not asked yet only when all others did too.
+    /// Were a connection to be turned away or to queue, a client that opens
+    /// connections and leaves them could make liveness fail, and the process be
+    /// killed.
+    ///
+    /// Half of the places at most are for requests that `?wait`; with a single
+    /// place there is no waiting.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.limits.connections = connections;
+        self
+    }
+
+    /// Speaks HTTP/2 too (without TLS or upgrade), for clients that know no
+    /// other. By default only HTTP/1.1 and 1.0 are spoken: kubelets, load
+    /// balancers and the command `readiness` use those, and each stream of
+    /// HTTP/2 is a request that one connection can leave unread.
+    pub fn with_http2(mut self) -> Self {
+        self.limits.http2 = true;
+        self
+    }
+
+    /// Answers requests that `?wait` at once, as all others.
+    pub fn without_wait(mut self) -> Self {
+        self.wait = false;
         self
     }
 
@@ -144,6 +172,11 @@ impl AdminListener {
     /// change. By default `0o600`: only the owner of the process can open it
     /// (and root). One that others can open too takes no
     /// [commands](super#commands).
+    ///
+    /// On Linux the file has them from its beginning. Permissions that the umask
+    /// takes away are given back before the socket listens, if nobody else can
+    /// replace the file; otherwise to serve is
+    /// [an error](ServeError::SharedFolder).
     #[cfg(unix)]
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket_mode = mode;
@@ -189,7 +222,8 @@ impl AdminListener {
     /// `readiness`, with a small runtime of its own: while the runtime of the
     /// process is blocked or busy, they still answer. Needs no runtime.
     ///
-    /// It ends when it is [stopped](AdminServer::stop), or with the process.
+    /// It ends when it is [stopped](AdminServer::stop), or with the process. A
+    /// `fork` leaves the child [without it](super#in-the-runtime-or-on-a-thread).
     ///
     /// # Errors
     ///
@@ -222,11 +256,19 @@ impl AdminListener {
             .place()
             .filter(|_| self.commands)
             .map(|place| Commands::new(probes.readiness().clone(), place, limits.header_timeout));
+        let waiting = if self.wait { limits.connections / 2 } else { 0 };
+        let probes = probes.waiting_at_most(waiting);
         let probes = probes.default_detail(if local.is_local() {
             Detail::Full
         } else {
             Detail::Names
         });
+        // On other addresses a stranger may ask anyway.
+        let is_loopback = local.socket_addr().is_some() && local.is_local();
+        let served = Served {
+            for_foreign_hosts: is_loopback.then(|| probes.clone().detail(Detail::None)),
+            probes,
+        };
         #[cfg(feature = "tracing")]
         crate::logging::contained(|| {
             tracing::info!(address = %local, "admin listener answers");
@@ -236,7 +278,7 @@ impl AdminListener {
             let Told { to_stop, running } = told;
             accept::serve(
                 listener,
-                probes,
+                served,
                 #[cfg(unix)]
                 commands,
                 limits,

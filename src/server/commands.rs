@@ -106,7 +106,7 @@ impl Commander {
     pub(super) async fn obeyed(
         self,
         command: Command,
-        request: Request<Incoming>,
+        request: &mut Request<Incoming>,
     ) -> ProbeResponse {
         // Waiting commands nothing, so that one who asks again after the process
         // has ended does not drain its successor.
@@ -182,11 +182,8 @@ enum Unread {
     Broken,
 }
 
-async fn text(request: Request<Incoming>) -> Result<String, Unread> {
-    match Limited::new(request.into_body(), MAX_REASON)
-        .collect()
-        .await
-    {
+async fn text(request: &mut Request<Incoming>) -> Result<String, Unread> {
+    match Limited::new(request.body_mut(), MAX_REASON).collect().await {
         Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
         Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
         Err(_) => Err(Unread::Broken),

@@ -3,16 +3,18 @@ use super::commands::Command;
 #[cfg(unix)]
 pub(super) use super::commands::Commander;
 use super::{
-    bind::Duplex,
     handle::ToStop,
+    host,
     limits::Limits,
     seat::{Leave, Seat},
+    stream::{Lent, Stream},
 };
 use crate::{
     probe::{Answer, ProbeResponse, Probes},
     race::{First, race},
 };
-use http::Request;
+use http::{HeaderValue, Request, Version, header::CONNECTION};
+use http_body::Body;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -20,48 +22,86 @@ use hyper_util::{
 };
 use std::{
     convert::Infallible,
+    future::ready,
     pin::{Pin, pin},
     sync::Arc,
 };
-use tokio::time::{Duration, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Duration, sleep, timeout},
+};
 
 /// How large the head of a request may be. Those of probes have some hundred
 /// bytes; hyper's own limit is 400 KiB (16 KiB for HTTP/2).
 const MAX_HEAD: u32 = 16 << 10;
 
-/// Requests of one HTTP/2 connection at a time. hyper's own limit is 200.
-const MAX_STREAMS: u32 = 32;
+/// Requests of one HTTP/2 connection at a time. hyper's own limit is 200. A
+/// prober asks one at a time.
+const MAX_STREAMS: u32 = 8;
 
 /// How often an HTTP/2 peer is asked whether it is still there while it waits
 /// for an answer, and how long it has to say so (hyper's default).
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection that is to end has to get rid of an answer, and if
-/// another waits for its place.
+/// How long a connection that is to end has to get rid of an answer.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-const QUICKLY: Duration = Duration::from_millis(50);
+
+/// How long a connection that has ended is read on from, so that the kernel
+/// does not answer what its peer still sends with RST, which would destroy an
+/// answer that the peer has not read yet (RFC 9112, section 9.6): without a
+/// byte, and in all. The values are those of nginx's `lingering_timeout` and
+/// `lingering_time`.
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(30);
 
 /// Nobody commands where there are no unix sockets.
 #[cfg(not(unix))]
 pub(super) type Commander = Infallible;
 
-/// Answers the probes on one connection until either side ends it.
-pub(super) async fn serve<S: Duplex>(
-    stream: S,
+/// The probes of one listener.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) probes: Probes,
+    /// What a request for a foreign host is answered from, on loopback.
+    pub(super) for_foreign_hosts: Option<Probes>,
+}
+
+/// Answers the probes on one connection until either side ends it, and gives
+/// its stream back.
+pub(super) async fn serve(
+    stream: Stream,
     seat: Arc<Seat>,
-    probes: Probes,
+    served: Served,
     commander: Option<Commander>,
     limits: Limits,
     mut to_stop: ToStop,
-) {
-    let protocols = protocols();
+) -> Option<Stream> {
+    let (lent, mut given_back) = Lent::new(stream);
     let asking = Asking {
-        probes,
+        served,
         commander,
         seat: Arc::clone(&seat),
     };
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), asking));
+    let may_linger = converse(lent, asking, &seat, limits, &mut to_stop).await;
+    let mut stream = given_back.try_recv().ok()?;
+    if may_linger {
+        linger(&mut stream, &seat, &mut to_stop).await;
+    }
+    Some(stream)
+}
+
+/// Serves HTTP until the connection is over. Returns whether its peer may
+/// still send, and may have an answer to read.
+async fn converse(
+    lent: Lent,
+    asking: Asking,
+    seat: &Seat,
+    limits: Limits,
+    to_stop: &mut ToStop,
+) -> bool {
+    let protocols = protocols(limits.http2);
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(lent), asking));
 
     let stopped = async {
         to_stop.told().await;
@@ -70,23 +110,46 @@ pub(super) async fn serve<S: Duplex>(
     let told = race(seat.given_away(), race(stopped, seat.overstayed(&limits)));
     let leave = match race(connection.as_mut(), told).await {
         // Peers that hang up or send garbage are errors here.
-        First::Left(_) => return,
+        First::Left(_) => return true,
         First::Right(
             First::Left(leave) | First::Right(First::Left(leave) | First::Right(leave)),
         ) => leave,
     };
-    let at_most = match leave {
-        Leave::Politely => LAST_WORDS,
-        Leave::Quickly => QUICKLY,
-        Leave::AtOnce => return,
+    match leave {
+        Leave::Politely => {
+            connection.as_mut().graceful_shutdown();
+            timeout(LAST_WORDS, connection).await.is_ok()
+        }
+        Leave::AtOnce => false,
+        // An answer that is ready is written now, if its peer reads.
+        Leave::Evicted => {
+            connection.as_mut().graceful_shutdown();
+            let _ = race(connection, ready(())).await;
+            false
+        }
+    }
+}
+
+/// Sends FIN, then reads until the peer has ended too.
+async fn linger(stream: &mut Stream, seat: &Seat, to_stop: &mut ToStop) {
+    seat.linger();
+    let read_on = async {
+        // hyper has sent FIN already, unless the request was no HTTP.
+        let _ = stream.shutdown().await;
+        let mut dropped = [0; 1024];
+        while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut dropped)).await {}
     };
-    connection.as_mut().graceful_shutdown();
-    let _ = timeout(at_most, connection).await;
+    let no_longer = async {
+        to_stop.told().await;
+        sleep(LAST_WORDS).await;
+    };
+    let given_up = race(seat.given_away(), no_longer);
+    let _ = race(given_up, timeout(LINGER, read_on)).await;
 }
 
 /// The requests of one connection.
 struct Asking {
-    probes: Probes,
+    served: Served,
     #[cfg_attr(not(unix), expect(dead_code))]
     commander: Option<Commander>,
     seat: Arc<Seat>,
@@ -103,28 +166,49 @@ impl Service<Request<Incoming>> for Asking {
         if let (Some(commander), Some(command)) =
             (&self.commander, Command::at(request.uri().path()))
         {
-            let obeyed = commander.clone().obeyed(command, request);
+            let commander = commander.clone();
             return Box::pin(async move {
-                let response = obeyed.await;
+                let mut request = request;
+                let response = commander.obeyed(command, &mut request).await;
                 drop(open);
-                Ok(response)
+                Ok(closing_if_unread(response, &request))
             });
         }
+        let probes = match &self.served.for_foreign_hosts {
+            Some(probes) if host::is_foreign(&request) => probes,
+            _ => &self.served.probes,
+        };
         // Not by the service of the probes, which is for the runtime of the
         // process.
-        let answer = self.probes.answer_or_not_found(&request);
-        Box::pin(async move {
-            let response = match answer {
-                Answer::Now(response) => response,
-                Answer::Later(response) => response.await,
-            };
-            drop(open);
-            Ok(response)
-        })
+        match probes.answer_or_not_found(&request) {
+            // Answered, although hyper does not take it before the answer to
+            // the request before has been sent: a peer that sends requests and
+            // reads no answers waits for nothing.
+            Answer::Now(response) => {
+                drop(open);
+                Box::pin(ready(Ok(closing_if_unread(response, &request))))
+            }
+            Answer::Later(response) => Box::pin(async move {
+                let response = response.await;
+                drop(open);
+                Ok(closing_if_unread(response, &request))
+            }),
+        }
     }
 }
 
-fn protocols() -> auto::Builder<TokioExecutor> {
+/// Says that the connection ends, where the body of the request is not read to
+/// its end: hyper then closes it, and the peer must not send another request
+/// on it.
+fn closing_if_unread(mut response: ProbeResponse, request: &Request<Incoming>) -> ProbeResponse {
+    if request.version() < Version::HTTP_2 && !request.body().is_end_stream() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+fn protocols(http2: bool) -> auto::Builder<TokioExecutor> {
     let mut protocols = auto::Builder::new(TokioExecutor::new());
     // hyper's own timeout would not see those who send nothing, and would see
     // those who keep a connection for the next probe.
@@ -132,12 +216,16 @@ fn protocols() -> auto::Builder<TokioExecutor> {
         .http1()
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD as usize);
-    protocols
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD);
-    protocols
+    if http2 {
+        protocols
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD);
+        protocols
+    } else {
+        protocols.http1_only()
+    }
 }

@@ -44,6 +44,20 @@ pub enum ServeError {
         /// The mode given.
         mode: u32,
     },
+    /// The umask takes permissions away that the unix socket is to have, and
+    /// they cannot be given back safely: others may write to its folder, so
+    /// that its path could lead to another file. Change the umask, or use a
+    /// folder that only this user may write to.
+    #[error(
+        "cannot listen on {address} with mode {mode:o}: the umask takes a part of it away, \
+         and others may write to the folder"
+    )]
+    SharedFolder {
+        /// Where.
+        address: Address,
+        /// The mode given.
+        mode: u32,
+    },
     /// It was to run in a tokio runtime, outside of one.
     #[error("there is no tokio runtime here; serve within one, or on a thread")]
     NoRuntime,

@@ -7,6 +7,8 @@ pub(super) struct Limits {
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) connections: usize,
+    /// Whether HTTP/2 is spoken, with its streams and windows.
+    pub(super) http2: bool,
 }
 
 impl Limits {

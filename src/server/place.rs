@@ -92,13 +92,19 @@ impl Place {
         if mode & OTHERS != 0 {
             return Err(Doubt::Open { mode });
         }
-        let folder = self.path.parent().ok_or(Doubt::Gone)?;
-        let folder = metadata(folder).map_err(|_| Doubt::Gone)?;
-        let is_shared = folder.mode() & OTHERS_WRITE != 0 && folder.mode() & STICKY == 0;
-        if is_shared || ![self.owner, ROOT].contains(&folder.uid()) {
-            return Err(Doubt::Folder);
+        match self.folder_is_shared() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Doubt::Folder),
+            Err(_) => Err(Doubt::Gone),
         }
-        Ok(())
+    }
+
+    /// Whether others than the owner and root can replace the file.
+    pub(super) fn folder_is_shared(&self) -> io::Result<bool> {
+        let folder = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
+        let folder = metadata(folder)?;
+        let others_may = folder.mode() & OTHERS_WRITE != 0 && folder.mode() & STICKY == 0;
+        Ok(others_may || ![self.owner, ROOT].contains(&folder.uid()))
     }
 }
 

@@ -3,7 +3,7 @@ use crate::race::{First, race};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until},
+    time::{Duration, Instant, sleep_until},
 };
 
 /// The place that a connection takes, and what it does there.
@@ -19,6 +19,8 @@ struct Doing {
     has_asked: bool,
     /// Requests that are not answered yet.
     open: usize,
+    /// It has ended but for what its peer still sends.
+    lingers: bool,
 }
 
 /// How a connection leaves.
@@ -26,9 +28,29 @@ struct Doing {
 pub(super) enum Leave {
     /// An answer may be on its way.
     Politely,
-    /// The same, but another stands and waits.
-    Quickly,
     AtOnce,
+    /// Another connection takes its place.
+    Evicted,
+}
+
+/// How long a new connection may take to send its request before other
+/// connections are preferred to it: the time a kubelet gives a probe.
+const NEW_FOR: Duration = Duration::from_secs(1);
+
+/// What a connection is doing, in the order in which connections are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Activity {
+    /// Everything is answered, and the rest is read only to be dropped.
+    Lingers,
+    /// It has no request open.
+    Quiet,
+    /// It has a request open, which waits.
+    Waits,
+    /// It came less than a second ago and has not asked yet. Every probe that
+    /// opens a connection of its own begins so; were it evicted before
+    /// connections that have been served already, those that come back as soon
+    /// as they are closed could keep every probe out.
+    IsNew,
 }
 
 impl Seat {
@@ -38,6 +60,7 @@ impl Seat {
                 since: Instant::now(),
                 has_asked: false,
                 open: 0,
+                lingers: false,
             }),
             answered: Notify::new(),
             wanted: Notify::new(),
@@ -54,9 +77,21 @@ impl Seat {
     }
 
     /// The seat with the smallest rank is the first to be given to another.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
+    pub(super) fn rank(&self) -> (Activity, Instant) {
         let doing = self.doing();
-        (doing.open > 0, doing.since)
+        let is_new = !doing.has_asked && doing.since.elapsed() < NEW_FOR;
+        let activity = match *doing {
+            Doing { lingers: true, .. } => Activity::Lingers,
+            _ if is_new => Activity::IsNew,
+            Doing { open: 0, .. } => Activity::Quiet,
+            _ => Activity::Waits,
+        };
+        (activity, doing.since)
+    }
+
+    /// The connection has ended but for what its peer still sends.
+    pub(super) fn linger(&self) {
+        self.doing().lingers = true;
     }
 
     /// Tells the connection that another needs the place.
@@ -67,13 +102,7 @@ impl Seat {
     /// Completes when another needs the place.
     pub(super) async fn given_away(&self) -> Leave {
         self.wanted.notified().await;
-        let doing = self.doing();
-        // One that waits would wait on.
-        if doing.has_asked && doing.open == 0 {
-            Leave::Quickly
-        } else {
-            Leave::AtOnce
-        }
+        Leave::Evicted
     }
 
     /// Completes when nothing was asked for too long.
@@ -127,13 +156,14 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::{Duration, advance};
+    use tokio::time::advance;
     use tokio_test::{assert_pending, assert_ready_eq, task};
 
     const LIMITS: Limits = Limits {
         header_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(75),
         connections: 1,
+        http2: false,
     };
     const A_MOMENT: Duration = Duration::from_millis(10);
 
@@ -178,34 +208,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_seat_is_given_away_at_once_unless_an_answer_may_be_on_its_way() {
+    async fn the_first_to_go_lingers_then_is_quiet_then_waits_and_the_last_is_new() {
+        let (quiet, quiet_last) = (Seat::take(), Seat::take());
+        let (waits, waits_last) = (Seat::take(), Seat::take());
         let silent = Seat::take();
-        silent.give_away();
-        let mut given_away = task::spawn(silent.given_away());
-        assert_ready_eq!(given_away.poll(), Leave::AtOnce);
-
-        let seat = Seat::take();
-        let open = seat.ask();
-        seat.give_away();
-        let mut given_away = task::spawn(seat.given_away());
-        assert_ready_eq!(given_away.poll(), Leave::AtOnce, "it waits");
-        drop(open);
-        seat.give_away();
-        let mut given_away = task::spawn(seat.given_away());
-        assert_ready_eq!(given_away.poll(), Leave::Quickly);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_to_go_has_nothing_open_and_has_not_asked_for_the_longest_time() {
-        let (waits, asked, came, asked_last) =
-            (Seat::take(), Seat::take(), Seat::take(), Seat::take());
+        let lingers = Seat::take();
         let _open = waits.ask();
         advance(A_MOMENT).await;
-        drop(asked.ask());
+        let _open_last = waits_last.ask();
+        drop(quiet.ask());
         advance(A_MOMENT).await;
-        drop(asked_last.ask());
-        assert!(came.rank() < asked.rank());
-        assert!(asked.rank() < asked_last.rank());
-        assert!(asked_last.rank() < waits.rank());
+        drop(quiet_last.ask());
+        drop(lingers.ask());
+        lingers.linger();
+        advance(NEW_FOR).await;
+        let new = Seat::take();
+        advance(NEW_FOR - A_MOMENT).await;
+        let newest = Seat::take();
+
+        let order = [
+            &lingers,
+            &silent,
+            &quiet,
+            &quiet_last,
+            &waits,
+            &waits_last,
+            &new,
+            &newest,
+        ];
+        let ranks = order.map(|seat| seat.rank());
+        assert!(ranks.is_sorted(), "{ranks:?}");
+        assert_eq!(new.rank().0, Activity::IsNew);
+        advance(2 * A_MOMENT).await;
+        assert_eq!(new.rank().0, Activity::Quiet, "it is no longer new");
+        assert_eq!(newest.rank().0, Activity::IsNew);
+        drop(newest.ask());
+        assert_eq!(newest.rank().0, Activity::Quiet, "it has asked");
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn serve<B, F, S>(
 where
     B: FnOnce(Address) -> F + Send + 'static,
     F: Future<Output = Result<(AdminServer, S), ServeError>>,
-    S: Future<Output = ()>,
+    S: Future<Output = ()> + Send + 'static,
 {
     let failed = {
         let address = address.clone();
@@ -25,6 +25,9 @@ where
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            // New connections are looked for after each step of an old one: an
+            // answer that takes long to render holds up one probe, not all.
+            .event_interval(1)
             .build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -38,15 +41,19 @@ where
                 Ok((server, serving)) => {
                     // Nobody has to be there to receive it.
                     let _ = tell.send(Ok(server));
-                    let mut serving = pin!(serving);
-                    poll_fn(|cx| {
-                        // Polled for each connection: by then there may be a
-                        // subscriber.
-                        #[cfg(feature = "tracing")]
-                        crate::logging::mute();
-                        serving.as_mut().poll(cx)
-                    })
-                    .await;
+                    // As a task it takes turns with those of the connections.
+                    let serving = async move {
+                        let mut serving = pin!(serving);
+                        poll_fn(|cx| {
+                            // Polled for each connection: by then there may be a
+                            // subscriber.
+                            #[cfg(feature = "tracing")]
+                            crate::logging::mute();
+                            serving.as_mut().poll(cx)
+                        })
+                        .await;
+                    };
+                    let _ = tokio::spawn(serving).await;
                 }
                 Err(error) => {
                     let _ = tell.send(Err(error));

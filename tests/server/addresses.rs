@@ -1,5 +1,14 @@
-use crate::{ANYWHERE, clients::status, port, support::ready};
-use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+use crate::{
+    ANYWHERE, VERBOSE,
+    clients::{get, status},
+    port,
+    support::ready,
+};
+use std::{
+    io::ErrorKind,
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::net::TcpListener;
 use tower_readiness::{
     Readiness,
@@ -42,7 +51,7 @@ async fn where_it_cannot_listen_is_an_error_that_says_where_and_why() {
 #[tokio::test]
 async fn a_text_that_is_no_address_is_an_error() {
     let (readiness, _storage) = ready();
-    for text in ["", "localhost:28080", "28080", "unix:"] {
+    for text in ["", "localhost:28080", "65536", "unix:"] {
         for error in errors(&readiness, text).await {
             assert!(
                 matches!(&error, ServeError::Address(AddressError::Malformed { address }) if address == text),
@@ -77,4 +86,58 @@ async fn absurd_limits_are_errors() {
         .max_connections(usize::MAX);
     let server = most.serve(ANYWHERE).await.unwrap();
     assert_eq!(status(port(&server), "/livez").await, 200);
+}
+
+#[tokio::test]
+async fn a_port_alone_is_answered_over_both_versions_of_ip() {
+    let (readiness, _storage) = ready();
+    let v6 = TcpListener::bind("[::1]:0").await.is_ok();
+    for server in [
+        readiness.serve(":0").await.unwrap(),
+        readiness.serve("0").await.unwrap(),
+        readiness.serve_on_thread(Address::Port(0)).unwrap(),
+        // The notation of the deploy files.
+        readiness.serve("[::]:0").await.unwrap(),
+    ] {
+        let port = port(&server).port();
+        assert_ne!(port, 0);
+        let v4_answer = get(([127, 0, 0, 1], port).into(), VERBOSE).await;
+        assert!(v4_answer.1.contains("storage"), "{v4_answer:?}");
+        // It is not for this machine alone.
+        assert!(!v4_answer.1.contains(" for "), "{v4_answer:?}");
+        if v6 {
+            let v6_answer = get((Ipv6Addr::LOCALHOST, port).into(), VERBOSE).await;
+            assert_eq!(v6_answer, v4_answer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_not_taken_over_ipv4_alone() {
+    let (readiness, _storage) = ready();
+    let first = readiness.serve(":0").await.unwrap();
+    for error in errors(&readiness, Address::Port(port(&first).port())).await {
+        assert!(
+            matches!(&error, ServeError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse),
+            "{error:?}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_may_queue_as_on_a_unix_socket() {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let queue: usize = most.trim().parse::<usize>().unwrap().min(1_000);
+    let (readiness, _storage) = ready();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    let server = runtime.block_on(readiness.serve(ANYWHERE)).unwrap();
+    // From here on nothing is accepted.
+    let connect = |_| {
+        let timeout = Duration::from_secs(30);
+        std::net::TcpStream::connect_timeout(&port(&server), timeout).unwrap()
+    };
+    let queued: Vec<_> = (0..queue.min(400)).map(connect).collect();
+    assert!(!queued.is_empty());
 }

@@ -2,7 +2,7 @@ use crate::{
     ANYWHERE,
     clients::{Raw, head, http2, request, send, status},
     port,
-    support::{ready, starting, value},
+    support::{ready, soon, starting, value},
 };
 use http::StatusCode;
 use tower_readiness::{
@@ -12,9 +12,10 @@ use tower_readiness::{
 };
 
 #[tokio::test]
-async fn both_versions_of_http_are_answered_on_one_port() {
+async fn both_versions_of_http_are_answered_on_one_port_where_http2_is_asked_for() {
     let (readiness, _storage) = ready();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let listener = AdminListener::new(&readiness).with_http2();
+    let server = listener.serve(ANYWHERE).await.unwrap();
     let address = port(&server);
     assert_ne!(address.port(), 0);
 
@@ -40,6 +41,15 @@ async fn both_versions_of_http_are_answered_on_one_port() {
 }
 
 #[tokio::test]
+async fn http2_is_not_spoken_by_default() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let (_sender, connection) = http2(port(&server)).await;
+    assert!(soon(connection).await.unwrap().is_err());
+    assert_eq!(status(port(&server), "/livez").await, 200);
+}
+
+#[tokio::test]
 async fn probes_of_ones_own_are_served() {
     let (readiness, _storage) = ready();
     readiness.drain();
@@ -47,7 +57,8 @@ async fn probes_of_ones_own_are_served() {
         .path(Probe::Readiness, "/ready")
         .unwrap()
         .envoy_headers();
-    let server = AdminListener::new(probes).serve(ANYWHERE).await.unwrap();
+    let listener = AdminListener::new(probes).with_http2();
+    let server = listener.serve(ANYWHERE).await.unwrap();
     assert_eq!(status(port(&server), "/readyz").await, 404);
     let (mut sender, _connection) = http2(port(&server)).await;
     let response = send(&mut sender, request("/ready")).await;

@@ -6,7 +6,7 @@ use crate::{
     support::{ready, starting},
 };
 use std::time::Duration;
-use tower_readiness::server::AdminListener;
+use tower_readiness::{probe::Probes, server::AdminListener};
 
 #[tokio::test]
 async fn one_too_many_takes_the_place_of_who_has_not_asked_for_the_longest_time() {
@@ -58,12 +58,33 @@ async fn who_waits_keeps_the_place_as_long_as_another_does_not() {
 }
 
 #[tokio::test]
-async fn those_who_wait_cannot_keep_a_probe_out() {
-    let (readiness, _storage) = starting();
-    let listener = AdminListener::new(&readiness).max_connections(2);
+async fn those_who_wait_take_half_of_the_places_at_most() {
+    let (readiness, storage) = starting();
+    let listener = AdminListener::new(&readiness).max_connections(4);
     let server = listener.serve(ANYWHERE).await.unwrap();
     let mut first = waiting(port(&server)).await;
-    let _second = waiting(port(&server)).await;
-    assert_eq!(status(port(&server), "/livez").await, 200);
-    first.is_closed_without_a_word().await;
+    let mut second = waiting(port(&server)).await;
+    let mut third = waiting(port(&server)).await;
+    assert_eq!(third.response().await.0, 503, "at once");
+    for _ in 0..4 {
+        assert_eq!(status(port(&server), "/livez").await, 200);
+    }
+    storage.ready();
+    for waiting in [&mut first, &mut second] {
+        assert_eq!(waiting.response().await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_may_wait_all_are_answered_at_once() {
+    let (readiness, _storage) = starting();
+    let probes = Probes::new(&readiness).without_wait();
+    for listener in [
+        AdminListener::new(&readiness).without_wait(),
+        AdminListener::new(probes),
+        AdminListener::new(&readiness).max_connections(1),
+    ] {
+        let server = listener.serve(ANYWHERE).await.unwrap();
+        assert_eq!(status(port(&server), "/readyz?wait=60").await, 503);
+    }
 }

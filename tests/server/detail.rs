@@ -1,4 +1,10 @@
-use crate::{ANYWHERE, SECRET, VERBOSE, clients::get, port, support::ready};
+use crate::{
+    ANYWHERE, SECRET, VERBOSE,
+    clients::{Raw, get, http2, send},
+    port,
+    support::ready,
+};
+use http::Request;
 use std::net::SocketAddr;
 use tower_readiness::{
     probe::{Detail, Probes},
@@ -54,4 +60,54 @@ pub(crate) fn detail_of(text: &str) -> Detail {
             Detail::None
         }
     }
+}
+
+#[tokio::test]
+async fn on_loopback_a_request_for_another_host_is_told_no_details() {
+    let (readiness, storage) = ready();
+    storage.failing(SECRET);
+    let listener = || AdminListener::new(&readiness).with_http2();
+    for server in [
+        listener().serve(ANYWHERE).await.unwrap(),
+        listener()
+            .detail(Detail::Full)
+            .serve(ANYWHERE)
+            .await
+            .unwrap(),
+        listener().serve("[::ffff:127.0.0.1]:0").await.unwrap(),
+    ] {
+        let port = port(&server).port();
+        let ask = async |head: String| {
+            let mut peer = Raw::open(([127, 0, 0, 1], port).into()).await;
+            peer.write(&head).await;
+            detail_of(&peer.response().await.1)
+        };
+        for host in ["localhost", "127.0.0.1", "LOCALHOST", "[::1]"] {
+            for host in [host.to_owned(), format!("{host}:{port}")] {
+                let head = format!("GET {VERBOSE} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+                assert_eq!(ask(head).await, Detail::Full, "{host}");
+            }
+        }
+        // No browser sends one without, but HAProxy's plain check does.
+        let head = format!("GET {VERBOSE} HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
+        assert_eq!(ask(head).await, Detail::Full);
+        for host in ["evil.example", "evil.example:80", "localhost.evil.example"] {
+            let head = format!("GET {VERBOSE} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            assert_eq!(ask(head).await, Detail::None, "{host}");
+            let head = format!("GET http://{host}{VERBOSE} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            assert_eq!(ask(head).await, Detail::None, "{host} in the target");
+        }
+        let (mut sender, _connection) = http2(([127, 0, 0, 1], port).into()).await;
+        for (host, detail) in [("localhost", Detail::Full), ("evil.example", Detail::None)] {
+            let request = Request::get(format!("http://{host}{VERBOSE}"));
+            let response = send(&mut sender, request).await;
+            assert_eq!(detail_of(response.body()), detail, "{host}");
+        }
+    }
+    // Elsewhere a stranger may ask anyway.
+    let server = readiness.serve("0.0.0.0:0").await.unwrap();
+    let mut peer = Raw::open(([127, 0, 0, 1], port(&server).port()).into()).await;
+    let head = format!("GET {VERBOSE} HTTP/1.1\r\nhost: app.example\r\n\r\n");
+    peer.write(&head).await;
+    assert_eq!(detail_of(&peer.response().await.1), Detail::Names);
 }

@@ -6,6 +6,7 @@ use crate::{
 };
 use std::io::ErrorKind;
 use tokio::{net::TcpStream, runtime};
+use tower_readiness::server::AdminListener;
 
 #[tokio::test]
 async fn dropping_the_handle_does_not_stop_it() {
@@ -26,9 +27,10 @@ async fn dropping_the_handle_does_not_stop_it() {
 #[tokio::test]
 async fn stopped_it_frees_the_port_and_ends_its_connections() {
     let (readiness, _storage) = starting();
+    let listener = || AdminListener::new(&readiness).with_http2();
     for server in [
-        readiness.serve(ANYWHERE).await.unwrap(),
-        readiness.serve_on_thread(ANYWHERE).unwrap(),
+        listener().serve(ANYWHERE).await.unwrap(),
+        listener().serve_on_thread(ANYWHERE).unwrap(),
     ] {
         let address = port(&server);
         let mut silent = Raw::open(address).await;

@@ -8,9 +8,14 @@ mod answers;
 mod blocked;
 mod clients;
 mod crowd;
+mod crowds;
 mod detail;
 mod end;
+#[cfg(unix)]
+mod exhausted;
+mod linger;
 mod peers;
+mod prober;
 #[cfg(all(unix, feature = "tracing"))]
 mod too_many_files;
 #[cfg(unix)]

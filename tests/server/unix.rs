@@ -17,7 +17,7 @@ use std::{
 use tokio::{net::UnixStream, runtime};
 use tower_readiness::{
     probe::Detail,
-    server::{Address, ServeError},
+    server::{Address, AdminListener, ServeError},
 };
 
 const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
@@ -171,6 +171,53 @@ fn the_file_goes_with_the_runtime() {
     assert!(path.exists());
     drop(runtime);
     assert!(!path.exists());
+}
+
+#[test]
+fn what_the_umask_takes_away_is_given_back_where_the_file_is_surely_its_own() {
+    // A process of its own, for the umask is that of a whole process.
+    if std::env::var_os(CHILD).is_some() {
+        let mut builder = runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        return runtime.block_on(with_umasks());
+    }
+    let test = "unix::what_the_umask_takes_away_is_given_back_where_the_file_is_surely_its_own";
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+async fn with_umasks() {
+    let own = tempfile::tempdir().unwrap();
+    let shared = tempfile::tempdir().unwrap();
+    fs::set_permissions(shared.path(), Permissions::from_mode(0o777)).unwrap();
+    let (readiness, _storage) = ready();
+    for (umask, mode) in [(0, 0o600), (0, 0o666), (0o22, 0o666), (0o77, 0o660)] {
+        rustix::process::umask(umask.into());
+        let listener = || AdminListener::new(&readiness).socket_mode(mode);
+        let path = own.path().join("admin.sock");
+        let server = listener().serve(path.as_path()).await.unwrap();
+        let found = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(found, mode, "{umask:o}");
+        server.stop();
+        soon(server.stopped()).await;
+
+        let path = shared.path().join("admin.sock");
+        let outcome = listener().serve(path.as_path()).await;
+        if mode & umask == 0 {
+            // From the beginning, so nothing has to be changed by its path.
+            outcome.unwrap().stop();
+        } else {
+            assert!(
+                matches!(outcome, Err(ServeError::SharedFolder { mode: told, .. }) if told == mode),
+                "{outcome:?}"
+            );
+            assert!(!path.exists());
+        }
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ job "app" {
       }
 
       env {
-        LISTEN         = "0.0.0.0:3000"
+        LISTEN         = "[::]:3000"
         DRAIN_SECONDS  = "5"
         FINISH_SECONDS = "20"
       }

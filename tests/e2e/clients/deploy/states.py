@@ -53,7 +53,7 @@ def compare(what, program, folder, environment, probes):
         expect(f"{what}, {state}", {name: expected[name] for name in probes}, answers)
 
     host, _, port = environment["LISTEN"].rpartition(":")
-    expect(f"{what}: where it listens in its container", "0.0.0.0", host)
+    expect(f"{what}: where it listens in its container", "[::]", host)
     settings = {"ADMIN": "127.0.0.1:28080", **environment, "START_SECONDS": "3"}
     with Replica(program, folder / "app.log", what, int(port), **settings) as app:
         becomes("it listens", 200, lambda: status(app.port, "/livez"))

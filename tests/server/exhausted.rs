@@ -1,0 +1,70 @@
+use crate::{ANYWHERE, port, prober, support::ready};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
+const TEST: &str = "exhausted::an_application_out_of_descriptors_still_answers_its_probes";
+
+#[test]
+fn an_application_out_of_descriptors_still_answers_its_probes() {
+    // A process of its own, for none of its threads can open anything.
+    if std::env::var_os(CHILD).is_some() {
+        return serve_until_told();
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", TEST, "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut address = |name: &str| -> SocketAddr {
+        let line = lines.find_map(|line| line.unwrap().split_once(name).map(|it| it.1.to_owned()));
+        line.unwrap().parse().unwrap()
+    };
+    let (application, admin) = (address("application at "), address("admin at "));
+    let crowd: Vec<_> = (0..200)
+        .map(|_| TcpStream::connect(application).unwrap())
+        .collect();
+    address("exhausted at ");
+    prober::probe(admin);
+    drop(crowd);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+/// An application that accepts whatever it can, and keeps it.
+fn serve_until_told() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(128);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let (readiness, _storage) = ready();
+    let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+    let listener = TcpListener::bind(ANYWHERE).unwrap();
+    let local = listener.local_addr().unwrap();
+    println!("\napplication at {local}\nadmin at {}", port(&server));
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut told = false;
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => kept.push(stream),
+                Err(_) => {
+                    if !told {
+                        println!("\nexhausted at {local}");
+                        let _ = std::io::stdout().flush();
+                        told = true;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    });
+    let _ = std::io::stdin().read(&mut [0]);
+}
