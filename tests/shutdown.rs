@@ -316,6 +316,53 @@ async fn a_stream_that_never_ends_is_cut_off_at_the_cap() {
     assert_eq!(readiness.verdict().phase(), Phase::Closed);
 }
 
+/// Reads a little of a large response, and the rest when the process has begun to
+/// close.
+async fn a_large_response_is_in_flight_until_it_is_sent(http2: bool) {
+    let (readiness, _storage) = ready();
+    // More than the buffers of two sockets hold.
+    let body = Bytes::from(vec![b'x'; 64 << 20]);
+    let length = body.len();
+    let app = Router::new()
+        .route("/", get(move || async { body }))
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
+    let (listener, address) = listen().await;
+    let shutdown = readiness.shutdown().delay(Duration::ZERO);
+    let shutdown = shutdown.idle_grace(Duration::ZERO).build().unwrap();
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    let run = readiness.clone();
+    let run = tokio::spawn(async move { run.run(server).await });
+
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(http2)
+        .build_http::<Empty<Bytes>>();
+    let answer = soon(client.get(format!("http://{address}/").parse().unwrap()));
+    let mut body = answer.await.unwrap().into_body();
+    let first = soon(body.frame()).await.unwrap().unwrap();
+    let mut received = first.into_data().unwrap().len();
+    readiness.drain();
+    // Longer than it takes to be closed when nothing is in flight.
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert_eq!(readiness.in_flight(), Some(1));
+    while let Some(frame) = soon(body.frame()).await {
+        received += frame.unwrap().into_data().unwrap().len();
+    }
+    assert_eq!(received, length);
+    drop(client);
+    soon(run).await.unwrap().unwrap().unwrap();
+    assert_eq!(readiness.in_flight(), Some(0));
+}
+
+#[tokio::test]
+async fn a_large_response_over_http_1_is_in_flight_until_it_is_sent() {
+    a_large_response_is_in_flight_until_it_is_sent(false).await;
+}
+
+#[tokio::test]
+async fn a_large_response_over_http_2_is_in_flight_until_it_is_sent() {
+    a_large_response_is_in_flight_until_it_is_sent(true).await;
+}
+
 // === upgrades ===
 
 /// Says what it hears, until it is told to stop.

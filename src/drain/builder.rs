@@ -144,11 +144,13 @@ impl ShutdownBuilder {
     /// A server ends when its last connection does. A client that has sent half
     /// a request, one that vanished without a word, and one that never asked
     /// anything can keep a connection open for ever; none of them is owed an
-    /// answer. A slow client that still reads its answer is, and looks the same
-    /// from here: hyper takes the end of a response body before the client
-    /// does, up to 400 KiB of it (and all of a body that is one piece). Where
-    /// responses are large and clients are slow, choose a longer time; as long
-    /// as the cap, every connection gets all the time there is.
+    /// answer. A slow client that still reads the end of its answer is, and
+    /// looks the same from here: hyper takes up to 400 KiB of a body before the
+    /// client does. (A last piece of 64 KiB and more is [in
+    /// flight](Readiness::in_flight) until it is sent, unless a layer outside has
+    /// copied it.) Where clients are slow and no proxy stands in between, choose a
+    /// longer time; as long as the cap, every connection gets all the time there
+    /// is.
     ///
     /// It needs a layer that [counts](crate::ReadinessLayer::count_in_flight).
     pub fn idle_grace(mut self, grace: Duration) -> Self {

@@ -31,7 +31,8 @@ impl Readiness {
     /// in flight either.
     ///
     /// A request is in flight from when it is admitted until the body of its
-    /// response has ended or was dropped; an upgraded connection until its
+    /// response has ended or was dropped, and the last piece of it was sent if it
+    /// has 64 KiB or more; an upgraded connection until its
     /// [`InFlight`] is dropped. Probes, gRPC's health service, refused requests
     /// and those still held are not.
     ///

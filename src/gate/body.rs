@@ -1,4 +1,4 @@
-use super::passage::Passage;
+use super::{passage::Passage, unsent};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -86,7 +86,18 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
                         None => *passage = None,
                     }
                 }
-                Poll::Ready(frame)
+                Poll::Ready(match frame {
+                    // The server will not ask again, and then drop the body.
+                    Some(Ok(frame))
+                        if unsent::is_large(frame.data_ref()) && body.is_end_stream() =>
+                    {
+                        Some(Ok(match passage.take() {
+                            Some(passage) => frame.map_data(|data| unsent::watch(data, passage)),
+                            None => frame,
+                        }))
+                    }
+                    frame => frame,
+                })
             }
             KindProj::Own { body } => {
                 let frame = ready!(body.poll_frame(cx));

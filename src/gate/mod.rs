@@ -222,6 +222,7 @@ mod refusal;
 mod service;
 #[cfg(feature = "tower-http")]
 mod tower_http;
+mod unsent;
 mod waiting;
 
 #[cfg(feature = "tower-http")]

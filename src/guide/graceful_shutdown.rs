@@ -206,9 +206,9 @@
 //! the preface). Nothing of it is work, so [`run`](crate::Readiness::run) does
 //! not wait for it: when nothing has been in flight for a second the process is
 //! `Closed`, and 2 seconds later ([`idle_grace`]) the server is dropped, which is
-//! a success. The two seconds are for clients that still read an answer whose
-//! end hyper has taken already; give them more where large answers go to slow
-//! clients without a proxy in between.
+//! a success. The two seconds are for clients that still read the end of an
+//! answer which hyper has taken already; give them more where clients are slow
+//! and no proxy stands in between.
 //!
 //! Only a layer that [counts](crate::ReadinessLayer::count_in_flight) can tell a
 //! connection that works from one that does nothing. Without it, a single
