@@ -645,6 +645,26 @@ async fn a_merge_keeps_the_fallback_that_was_set() {
     }
 }
 
+/// The router that tonic makes has a fallback: `UNIMPLEMENTED`, which is 200.
+#[tokio::test]
+async fn a_router_of_tonic_that_is_merged_after_the_layer_takes_the_probes() {
+    let (readiness, _storage) = starting();
+    let layer = ReadinessLayer::new(&readiness);
+    let calls = || tonic::service::Routes::default().into_axum_router();
+
+    let wrong = serve(routes().layer(layer.clone()).merge(calls())).await;
+    assert_eq!(wrong.get("/readyz").await.status(), StatusCode::OK);
+    assert_eq!(
+        wrong.get("/").await.status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+
+    let right = serve(routes().merge(calls()).layer(layer)).await;
+    right
+        .expect(&[("/readyz", 503, RED), ("/", 503, REFUSED)])
+        .await;
+}
+
 // === around the whole router ===
 
 /// Fails to compile if the layer changes the error of what it wraps: axum

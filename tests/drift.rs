@@ -444,6 +444,25 @@ async fn a_refusal_further_inside_is_nothing_whatever_a_classifier_says() {
 }
 
 #[tokio::test]
+async fn a_red_probe_that_is_answered_further_inside_is_nothing() {
+    let (readiness, _scope, [_storage, index]) = search();
+    let detailed = Probes::new(&readiness).detail(Detail::Names);
+    let inner = ReadinessLayer::probes(&readiness).with_probes(detailed);
+    let outer = ReadinessLayer::gate(&readiness);
+    index.failing("gone");
+    for outer in [
+        outer.clone().observe_outcomes(),
+        outer.observe_outcomes_with(|_: &Response<()>| Classified::Failure),
+    ] {
+        let service = outer.layer(inner.layer(service_fn(application)));
+        let response = service.oneshot(get("/readyz/search")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        read(Ok::<_, ()>(response)).await;
+        assert_eq!(counts(readiness.drift()), NOTHING);
+    }
+}
+
+#[tokio::test]
 async fn layers_of_one_scope_add_up() {
     let (readiness, _storage) = ready();
     let counting = observing(&readiness).count_in_flight();

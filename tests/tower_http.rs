@@ -3,14 +3,20 @@
 mod support;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_ENCODING};
+use http::{
+    Method, Request, Response, StatusCode,
+    header::{CONTENT_ENCODING, RETRY_AFTER},
+};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
     fmt::Debug,
     future::pending,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use support::{ready, starting, value, whole};
@@ -23,7 +29,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     classify::ServerErrorsFailureClass,
     compression::{CompressionLayer, predicate::SizeAbove},
-    cors::CorsLayer,
+    cors::{self, CorsLayer},
     decompression::DecompressionLayer,
     limit::RequestBodyLimitLayer,
     map_response_body::MapResponseBodyLayer,
@@ -35,7 +41,7 @@ use tower_http::{
 };
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason,
-    gate::{Hold, Refusal},
+    gate::{Hold, MARKER_HEADER, Refusal},
 };
 
 const REFUSED: &str = "not ready: starting\n";
@@ -332,7 +338,7 @@ async fn a_trace_outside_sees_every_answer_and_one_inside_the_admitted() {
 
     ask(&service, "/").await;
     assert_eq!(take(&outside), "503 failure");
-    // Red is no failure of a probe, but tower-http knows only the status.
+    // Red is no failure of a probe, but this classifier knows only the status.
     ask(&service, "/readyz").await;
     assert_eq!(take(&outside), "503 failure");
     assert_eq!(take(&inside), "");
@@ -345,6 +351,89 @@ async fn a_trace_outside_sees_every_answer_and_one_inside_the_admitted() {
         (take(&outside), take(&inside)),
         ("200".into(), "200".into())
     );
+}
+
+#[cfg(feature = "tower-http")]
+mod classified {
+    use super::*;
+    use tower_http::classify::{
+        ClassifyResponse, GrpcErrorsAsFailures, GrpcFailureClass, MakeClassifier,
+        ServerErrorsAsFailures, SharedClassifier,
+    };
+    use tower_readiness::gate::ReadinessAsSuccess;
+
+    /// A trace that counts failures, by a classifier of tower-http's.
+    macro_rules! counting {
+        ($classifier:expr, $class:ty, $failures:expr) => {{
+            let failures = Arc::clone(&$failures);
+            TraceLayer::new($classifier).on_failure(move |_: $class, _: Duration, _: &_| {
+                failures.fetch_add(1, Ordering::Relaxed);
+            })
+        }};
+    }
+
+    fn http() -> SharedClassifier<ReadinessAsSuccess<ServerErrorsAsFailures>> {
+        ReadinessAsSuccess::new(ServerErrorsAsFailures::new()).into_make_classifier()
+    }
+
+    #[tokio::test]
+    async fn a_trace_outside_takes_neither_refusals_nor_red_probes_for_failures() {
+        let (readiness, storage) = starting();
+        let failures = Arc::new(AtomicUsize::new(0));
+        let service = ServiceBuilder::new()
+            .layer(counting!(http(), ServerErrorsFailureClass, failures))
+            .layer(CompressionLayer::new())
+            .layer(CorsLayer::permissive())
+            .layer(ReadinessLayer::new(&readiness))
+            .service_fn(application);
+        for path in ["/", "/readyz", "/startupz"] {
+            assert_eq!(ask(&service, path).await.status(), 503, "{path}");
+        }
+        assert_eq!(failures.load(Ordering::Relaxed), 0);
+
+        storage.ready();
+        assert_eq!(ask(&service, "/500").await.status(), 500);
+        assert_eq!(failures.load(Ordering::Relaxed), 1, "the application's own");
+        assert_eq!(ask(&service, "/readyz").await.status(), 200);
+        assert_eq!(ask(&service, "/").await.status(), 200);
+        assert_eq!(failures.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_trace_of_grpc_does_not_take_refusals_for_failures() {
+        let (readiness, storage) = starting();
+        let failures = Arc::new(AtomicUsize::new(0));
+        let classifier = ReadinessAsSuccess::new(GrpcErrorsAsFailures::new());
+        let service = ServiceBuilder::new()
+            .layer(counting!(
+                classifier.into_make_classifier(),
+                GrpcFailureClass,
+                failures
+            ))
+            .layer(ReadinessLayer::new(&readiness))
+            .service_fn(async |_: Request<Full<Bytes>>| {
+                let internal = Response::builder().header("grpc-status", "13");
+                Ok::<_, Infallible>(internal.body(Full::<Bytes>::default()).unwrap())
+            });
+        let call = async || {
+            let call = Request::post("/test.Echo/Once").header("content-type", "application/grpc");
+            let call = call.body(Full::default()).unwrap();
+            let response = service.clone().oneshot(call).await.unwrap();
+            value(response.headers(), "grpc-status").to_owned()
+        };
+        assert_eq!(call().await, "14");
+        assert_eq!(failures.load(Ordering::Relaxed), 0);
+        storage.ready();
+        assert_eq!(call().await, "13");
+        assert_eq!(failures.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn an_error_of_the_service_stays_a_failure() {
+        let classifier = http().make_classifier(&Request::new(()));
+        let class = classifier.classify_error(&"broken pipe");
+        assert!(matches!(class, ServerErrorsFailureClass::Error(error) if error == "broken pipe"));
+    }
 }
 
 #[tokio::test]
@@ -389,6 +478,69 @@ async fn panics_are_drift_wherever_they_are_caught() {
         let drift = readiness.drift().unwrap();
         assert_eq!((drift.admitted(), drift.failed()), (1, 1), "{inside}");
     }
+}
+
+// === CORS ===
+
+/// What a browser makes of a response to a script of another origin.
+fn is_readable<B>(response: &Response<B>) -> bool {
+    let headers = response.headers();
+    headers.contains_key("access-control-allow-origin")
+}
+
+fn of_a_script(method: Method, path: &str) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("origin", "https://app.example");
+    request.body(Full::default()).unwrap()
+}
+
+/// As "add it last" makes it.
+#[tokio::test]
+async fn cors_inside_hides_refusals_from_scripts() {
+    let (readiness, storage) = starting();
+    let service = ServiceBuilder::new()
+        .layer(ReadinessLayer::new(&readiness))
+        .layer(CorsLayer::permissive())
+        .service_fn(application);
+    let ask = async |request| service.clone().oneshot(request).await.unwrap();
+    let refused = ask(of_a_script(Method::GET, "/")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!is_readable(&refused));
+    // So is a preflight, and the browser does not send the request at all.
+    let preflight = ask(of_a_script(Method::OPTIONS, "/")).await;
+    assert_eq!(preflight.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    storage.ready();
+    assert!(is_readable(&ask(of_a_script(Method::GET, "/")).await));
+    let options = ask(of_a_script(Method::OPTIONS, "/readyz")).await;
+    assert_eq!(options.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn cors_outside_shows_refusals_to_scripts_and_answers_options_itself() {
+    let (readiness, _storage) = starting();
+    let cors = CorsLayer::new()
+        .allow_origin(cors::Any)
+        .expose_headers([RETRY_AFTER, MARKER_HEADER]);
+    let service = ServiceBuilder::new()
+        .layer(cors)
+        .layer(ReadinessLayer::new(&readiness))
+        .service_fn(application);
+    let ask = async |request| service.clone().oneshot(request).await.unwrap();
+    let refused = ask(of_a_script(Method::GET, "/")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(is_readable(&refused));
+    let exposed = value(refused.headers(), "access-control-expose-headers");
+    for header in ["retry-after", "x-readiness"] {
+        assert!(refused.headers().contains_key(header));
+        assert!(exposed.split(',').any(|it| it == header), "{exposed}");
+    }
+
+    // So a check has to name its method: one by OPTIONS never turns red.
+    let options = ask(of_a_script(Method::OPTIONS, "/readyz")).await;
+    assert_eq!(options.status(), StatusCode::OK);
+    let red = ask(of_a_script(Method::GET, "/readyz")).await;
+    assert_eq!(red.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 // === timeouts ===

@@ -147,7 +147,7 @@
 //! | an error of the inner service, or a panic in it | failed |
 //! | a head that is none of this, and then the end of its body, or of its client's patience | answered |
 //! | a client that hung up before the head | does not count |
-//! | a refusal, also by a gate further inside | does not count |
+//! | a refusal, also by a gate further inside, or a probe answered there | does not count |
 //! | the same, if a [responder](ReadinessLayer::respond_with) there made none of these failures of it | answered |
 //!
 //! Neither do probes, gRPC's health service, nor what was admitted (or is
@@ -168,8 +168,12 @@
 //! Outside of everything that should not see refused traffic or probes:
 //! authentication, routing, and above all limits, for a probe that waits behind
 //! a `ConcurrencyLimit` says nothing about readiness. Layers that observe
-//! (request ids, metrics) go outside of it. tower-http's `TraceLayer` counts
-//! every 5xx as a failure; inside, it does not see refusals and red probes.
+//! (request ids, metrics) and [CORS](#cors) go outside of it. The example
+//! `full_stack` has a whole stack in the right order, to copy.
+//!
+//! tower-http's `TraceLayer` takes every 5xx for a failure, so outside it logs an
+//! error for each refusal and each red probe, unless it is built with
+//! `ReadinessAsSuccess` (feature `tower-http`). Inside, it sees neither.
 //!
 //! With axum, add it **last, to the outermost router**, after every `route`,
 //! `nest`, `merge` and `fallback`. Probe paths have no routes, so they reach the
@@ -181,12 +185,43 @@
 //! | `.layer(l).route(..)` | **wrong**: the later route is not gated |
 //! | `.route_layer(l)` | gates the routes; no probes, for they have no routes |
 //! | `a.merge(b)` before `.layer(l)` | right |
-//! | `a.layer(l).merge(b)` | **wrong**: of two default fallbacks the last one wins, so probes are 404 |
+//! | `a.layer(l).merge(b)` | **wrong**: the fallback of `b` wins, so probes are 404, or 200 where `b` has one that answers 200, as the router of tonic's `into_axum_router` does |
 //! | `.nest("/api", inner.layer(l))` | gates what is nested; probes are 404, or at `/api/readyz` where `inner` has a fallback of its own |
 //! | `get(f).layer(ReadinessLayer::gate(scope))` | right for one route, see [`ReadinessLayer::gate`] |
 //!
 //! To put it around a whole router instead, serve
 //! `Router::new().fallback_service(layer.layer(router))`.
+//!
+//! # CORS
+//!
+//! A `CorsLayer` inside, as "add it last" makes it, leaves refusals without CORS
+//! headers: a script in a browser sees a network error, with neither a status
+//! nor `retry-after`, and the preflights are refused as well. So put it outside,
+//! and expose the headers that a script shall read:
+//!
+//! ```
+//! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! use http::header::RETRY_AFTER;
+//! use tower::ServiceBuilder;
+//! use tower_http::cors::{Any, CorsLayer};
+//! use tower_readiness::gate::MARKER_HEADER;
+//!
+//! let cors = CorsLayer::new()
+//!     .allow_origin(Any)
+//!     .expose_headers([RETRY_AFTER, MARKER_HEADER]);
+//! let stack = ServiceBuilder::new()
+//!     .layer(cors)
+//!     .layer(ReadinessLayer::new(&readiness));
+//! # let _ = stack;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Outside, it answers every `OPTIONS` by itself, with 200: `OPTIONS /readyz` is
+//! green for ever. A health check that names no method may use it, as HAProxy's
+//! does; name the method there (`option httpchk GET /readyz`).
 //!
 //! # What it promises the inner service
 //!
@@ -226,7 +261,7 @@ mod unsent;
 mod waiting;
 
 #[cfg(feature = "tower-http")]
-pub use self::tower_http::TowerHttpClassifier;
+pub use self::tower_http::{ReadinessAsSuccess, TowerHttpClassifier};
 pub use self::{
     action::{Action, ActionError, Hold, Shed},
     body::ReadinessBody,
@@ -234,7 +269,7 @@ pub use self::{
     future::ResponseFuture,
     head::RequestHead,
     layer::ReadinessLayer,
-    refusal::{Refusal, RetryAfter, RetryAfterError},
+    refusal::{MARKER_HEADER, Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
 };
 pub use crate::{

@@ -1,5 +1,8 @@
 use super::{outcome, refusal::Refusal};
-use crate::traffic::{Answered, Classified, ClassifyEnd, InFlight, Observed};
+use crate::{
+    probe::ProbeAnswer,
+    traffic::{Answered, Classified, ClassifyEnd, InFlight, Observed},
+};
 use http::{HeaderMap, Response};
 use std::mem;
 
@@ -101,9 +104,11 @@ impl Passage {
     }
 }
 
-/// Whether a gate within refused the request, as it had declared.
+/// Whether a gate within refused the request, as it had declared, or answered a
+/// probe.
 fn was_refused<R>(response: &Response<R>) -> bool {
-    response.extensions().get::<Refusal>().is_some()
+    let extensions = response.extensions();
+    extensions.get::<Refusal>().is_some() || extensions.get::<ProbeAnswer>().is_some()
 }
 
 /// Shows a response to whoever cannot know of what type its body is.

@@ -12,9 +12,12 @@ use http_body_util::Full;
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use thiserror::Error;
 
-/// The header that tells a refusal from the application's own 503. Its value
-/// is the [`Reason`].
-pub(super) const MARKER: HeaderName = HeaderName::from_static("x-readiness");
+/// The header `x-readiness`, which tells a refusal from the application's own
+/// 503. Its value is the [`Reason`].
+///
+/// A script in a browser reads it, and `retry-after`, only where CORS [exposes
+/// them](crate::gate#cors).
+pub const MARKER_HEADER: HeaderName = HeaderName::from_static("x-readiness");
 
 /// A request that a gate refused, in the extensions of the response: for
 /// layers outside of the gate, and for the responder.
@@ -131,7 +134,10 @@ pub(super) fn respond(
         http(&refusal)
     };
     let headers = response.headers_mut();
-    headers.insert(MARKER, HeaderValue::from_static(refusal.reason.as_str()));
+    headers.insert(
+        MARKER_HEADER,
+        HeaderValue::from_static(refusal.reason.as_str()),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(retry_after) = refusal.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));

@@ -1,5 +1,10 @@
-use crate::traffic::{Classified, ClassifyEnd, ClassifyOutcome};
+use super::refusal::Refusal;
+use crate::{
+    probe::ProbeAnswer,
+    traffic::{Classified, ClassifyEnd, ClassifyOutcome},
+};
 use http::{HeaderMap, Request, Response};
+use std::fmt::Display;
 use tower_http::classify::{
     ClassifiedResponse, ClassifyEos, ClassifyResponse, MakeClassifier, SharedClassifier,
 };
@@ -60,5 +65,75 @@ struct End<E>(E);
 impl<E: ClassifyEos + Send + Sync> ClassifyEnd for End<E> {
     fn has_failed(self: Box<Self>, trailers: Option<&HeaderMap>) -> bool {
         self.0.classify_eos(trailers).is_err()
+    }
+}
+
+/// Classifies the answers of this crate, which are refusals and red probes, as
+/// successes, and asks `C`, a classifier of tower-http's, about every other
+/// response.
+///
+/// A `TraceLayer` outside of a [`ReadinessLayer`](crate::ReadinessLayer) sees a
+/// 503 for each refusal and each red probe, and by default logs a line at
+/// `error` for each: thousands during a rollout, none of which is a failure of
+/// the application. With this they are logged as responses (at `debug`) and not
+/// as failures; the crate logs the refusals itself.
+///
+/// ```
+/// # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+/// use tower::ServiceBuilder;
+/// use tower_http::{classify::ServerErrorsAsFailures, trace::TraceLayer};
+/// use tower_readiness::gate::ReadinessAsSuccess;
+///
+/// let classifier = ReadinessAsSuccess::new(ServerErrorsAsFailures::new());
+/// let stack = ServiceBuilder::new()
+///     .layer(TraceLayer::new(classifier.into_make_classifier()))
+///     .layer(ReadinessLayer::new(&readiness));
+/// # let _ = stack;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It knows them by the [`Refusal`] and the [`ProbeAnswer`] in the extensions of
+/// the response. A layer in between that makes a new response, rather than
+/// changing the one that it got, hides them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadinessAsSuccess<C>(C);
+
+impl<C> ReadinessAsSuccess<C> {
+    /// Asks `classifier` about all other responses.
+    pub fn new(classifier: C) -> Self {
+        Self(classifier)
+    }
+
+    /// Makes what a `TraceLayer` is built from, where the classifier is the same
+    /// for every request.
+    pub fn into_make_classifier(self) -> SharedClassifier<Self>
+    where
+        C: ClassifyResponse + Clone,
+    {
+        SharedClassifier::new(self)
+    }
+}
+
+impl<C: ClassifyResponse> ClassifyResponse for ReadinessAsSuccess<C> {
+    type FailureClass = C::FailureClass;
+    type ClassifyEos = C::ClassifyEos;
+
+    fn classify_response<B>(
+        self,
+        response: &Response<B>,
+    ) -> ClassifiedResponse<Self::FailureClass, Self::ClassifyEos> {
+        let extensions = response.extensions();
+        if extensions.get::<Refusal>().is_some() || extensions.get::<ProbeAnswer>().is_some() {
+            ClassifiedResponse::Ready(Ok(()))
+        } else {
+            self.0.classify_response(response)
+        }
+    }
+
+    fn classify_error<E: Display + 'static>(self, error: &E) -> Self::FailureClass {
+        self.0.classify_error(error)
     }
 }

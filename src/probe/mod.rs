@@ -61,6 +61,7 @@
 //! a secret. Serve [`Detail::Full`] only where operators alone can reach it.
 
 mod accept;
+mod answered;
 mod envoy;
 mod json;
 mod long_answers;
@@ -76,6 +77,7 @@ pub(crate) use self::envoy::fail_health_check;
 pub(crate) use self::probes::line;
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
 pub use self::{
+    answered::ProbeAnswer,
     probes::Probes,
     question::Detail,
     route::{PathError, Probe},

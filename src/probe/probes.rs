@@ -1,5 +1,6 @@
 use super::{
     accept::Format,
+    answered::ProbeAnswer,
     envoy, json,
     long_answers::LongAnswers,
     query::{Query, QueryError},
@@ -247,33 +248,37 @@ impl Probes {
         let (probe, name) = self.0.routes.find(request.uri().path())?;
         let query = request.uri().query();
         let answer = self.answer_probe(probe, name, request.method(), query, request.headers());
-        Some(self.marked(answer))
+        Some(match answer {
+            Answer::Now(mut response) => {
+                self.mark(probe, &mut response);
+                Answer::Now(response)
+            }
+            // It is marked when it is made.
+            later => later,
+        })
     }
 
     /// The answer where there is nothing but probes.
     pub(crate) fn answer_or_not_found<B>(&self, request: &Request<B>) -> Answer {
         self.answer(request).unwrap_or_else(|| {
-            self.marked(Answer::Now(if *request.method() == Method::HEAD {
-                without_body(not_found())
+            let mut response = not_found();
+            self.mark_for_envoy(&mut response);
+            Answer::Now(if *request.method() == Method::HEAD {
+                without_body(response)
             } else {
-                not_found()
-            }))
+                response
+            })
         })
     }
 
-    /// The answer, of whatever kind, as Envoy reads it. One that waits is marked
-    /// when it is made.
-    fn marked(&self, answer: Answer) -> Answer {
-        match answer {
-            Answer::Now(mut response) => {
-                self.mark(&mut response);
-                Answer::Now(response)
-            }
-            later => later,
-        }
+    /// Tells layers outside and Envoy what the answer to a probe is, of whatever
+    /// kind it is.
+    fn mark(&self, probe: Probe, response: &mut ProbeResponse) {
+        response.extensions_mut().insert(ProbeAnswer { probe });
+        self.mark_for_envoy(response);
     }
 
-    fn mark(&self, response: &mut ProbeResponse) {
+    fn mark_for_envoy(&self, response: &mut ProbeResponse) {
         let draining = |data: &Data| data.phase >= Phase::Draining;
         if self.0.envoy_headers && self.0.readiness.core().look(draining) {
             envoy::fail_health_check(response.headers_mut());
@@ -373,7 +378,7 @@ impl Probes {
                     let _ = tokio::time::timeout(wait, settled).await;
                     drop(place);
                     let mut response = probes.reply(&question);
-                    probes.mark(&mut response);
+                    probes.mark(question.probe, &mut response);
                     if head {
                         without_body(response)
                     } else {
