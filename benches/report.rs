@@ -35,6 +35,10 @@ fn with_ttl(name: &String) -> Subsystem {
 }
 
 fn reporters_of(count: usize, declare: fn(&String) -> Subsystem) -> Vec<Reporter> {
+    registry_of(count, declare).1
+}
+
+fn registry_of(count: usize, declare: fn(&String) -> Subsystem) -> (Readiness, Vec<Reporter>) {
     let names: Vec<_> = (0..count)
         .map(|index| format!("subsystem-{index}"))
         .collect();
@@ -45,14 +49,15 @@ fn reporters_of(count: usize, declare: fn(&String) -> Subsystem) -> Vec<Reporter
         })
         .build()
         .unwrap();
-    names
+    let reporters = names
         .iter()
         .map(|name| {
             let reporter = readiness.reporter(name).unwrap();
             reporter.ready();
             reporter
         })
-        .collect()
+        .collect();
+    (readiness, reporters)
 }
 
 #[divan::bench(args = SUBSYSTEMS)]
@@ -75,6 +80,58 @@ fn change(bencher: Bencher<'_, '_>, subsystems: usize) {
             reporter.failing("connection refused");
         }
     });
+}
+
+/// The registry has held 50,000 subsystems that have retired since.
+#[divan::bench(args = [0, 50_000])]
+fn change_after_a_peak(bencher: Bencher<'_, '_>, peak: usize) {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let reporter = readiness.add(Subsystem::new("storage")).unwrap();
+    let many: Vec<_> = (0..peak)
+        .map(|index| readiness.add(Subsystem::new(format!("tenant-{index}"))))
+        .collect();
+    many.into_iter().for_each(|tenant| tenant.unwrap().retire());
+    let mut up = true;
+    bencher.bench_local(|| {
+        up = !up;
+        if up {
+            reporter.ready();
+        } else {
+            reporter.failing("connection refused");
+        }
+    });
+}
+
+/// As many tasks of a runtime wait for the next snapshot when it is published.
+#[divan::bench(args = [0, 100, 10_000, 100_000], sample_size = 1, sample_count = 20)]
+fn change_while_followed(bencher: Bencher<'_, '_>, followers: usize) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let (readiness, reporters) = registry_of(4, |name| Subsystem::new(name));
+    let told = std::sync::Arc::new(AtomicUsize::new(0));
+    for _ in 0..followers {
+        let mut subscription = readiness.subscribe();
+        let told = std::sync::Arc::clone(&told);
+        runtime.spawn(async move {
+            while subscription.changed().await.is_ok() {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let mut round = 0;
+    bencher
+        .with_inputs(|| {
+            round += 1;
+            while told.load(Ordering::Relaxed) < round * followers {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // Now they wait again.
+            std::thread::sleep(Duration::from_millis(5));
+            round
+        })
+        .bench_local_values(|round| reporters[1].failing(round.to_string()));
 }
 
 #[divan::bench(args = [4, 1_000])]

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tower_readiness::{
     AddError, BuildError, Claim, Progress, Readiness, ReadinessLayer, SettingError, State,
-    Subsystem, SubsystemView,
+    Subsystem,
     check::{Check, Outcome},
 };
 
@@ -623,50 +623,6 @@ async fn an_attribute_too_many_is_no_news() {
     let version = readiness.snapshot().version();
     pass(SECOND * 100).await;
     assert_eq!(readiness.snapshot().version(), version);
-}
-
-/// Whoever starts what is idle may do so at any moment, also while one is being
-/// added.
-#[test]
-fn a_check_that_is_added_is_listened_for_from_the_first() {
-    const TTL: Duration = Duration::from_secs(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .unwrap();
-    let readiness = Readiness::builder().allow_empty().build().unwrap();
-    let added = AtomicBool::new(false);
-    let reporters: Vec<_> = std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let _runtime = runtime.enter();
-                while !added.load(Ordering::Relaxed) {
-                    let mut subscription = readiness.subscribe();
-                    let _ = subscription.changed().now_or_never();
-                }
-            });
-        }
-        let _runtime = runtime.enter();
-        let reporters = (0..1_000).map(|index| {
-            let check = Check::every(TTL / 20);
-            let name = format!("tenant-{index}");
-            let subsystem = Subsystem::new(name).ttl(TTL);
-            let ask = || ready(Outcome::ready());
-            readiness.add(subsystem.check(check, ask)).unwrap()
-        });
-        let reporters = reporters.collect();
-        added.store(true, Ordering::Relaxed);
-        reporters
-    });
-    // Asked twenty times and not heard, it would have been stale for a moment.
-    std::thread::sleep(TTL + TTL / 2);
-    let snapshot = readiness.snapshot();
-    let steady = |view: &&SubsystemView| view.state().is_up() && view.transitions() == 1;
-    assert_eq!(
-        snapshot.subsystems().filter(steady).count(),
-        reporters.len()
-    );
 }
 
 // === its end ===

@@ -452,8 +452,9 @@ fn a_stall_says_nothing_while_the_process_drains() {
         .block_on(async { readiness.watch_runtime(watch) })
         .unwrap();
     readiness.advance(Phase::Draining);
-    let version = readiness.snapshot().version();
     let go_on = block(&runtime_);
+    // The task of the watch publishes what it has measured until then.
+    let version = readiness.snapshot().version();
     // Long enough for what would go wrong.
     thread::sleep(Duration::from_millis(400));
     assert_eq!(readiness.snapshot().version(), version);

@@ -49,3 +49,57 @@ impl Voice {
         });
     }
 }
+
+#[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
+mod tests {
+    use crate::{Readiness, Subsystem};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
+        thread,
+        time::Duration,
+    };
+
+    /// Another thread may start what is idle at any moment, also while a
+    /// subsystem is being added. Its check would never be heard of if it began
+    /// before the subsystem is listened for.
+    #[test]
+    fn a_check_that_is_added_is_listened_for_from_the_first() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).build().unwrap();
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let (begun, unheard) = (Arc::default(), Arc::default());
+        let added = AtomicBool::new(false);
+        let reporters: Vec<_> = thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let _runtime = runtime.enter();
+                    while !added.load(Ordering::Relaxed) {
+                        readiness.core().jobs().start();
+                    }
+                });
+            }
+            let add = |index| {
+                let (begun, unheard) = (Arc::clone(&begun), Arc::clone(&unheard));
+                let check: crate::report::Check = Arc::new(move |voice| {
+                    let counted: &AtomicUsize = &begun;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let counted: &AtomicUsize = &unheard;
+                    counted.fetch_add(usize::from(!voice.is_heard()), Ordering::Relaxed);
+                    Box::pin(std::future::pending())
+                });
+                let subsystem = Subsystem::new(format!("tenant-{index}"));
+                let subsystem = subsystem.with_check(MINUTE, MINUTE, Ok(check));
+                readiness.add(subsystem).unwrap()
+            };
+            let reporters = (0..1_000).map(add).collect();
+            added.store(true, Ordering::Relaxed);
+            reporters
+        });
+        let counts = [&begun, &unheard].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [reporters.len(), 0]);
+    }
+}

@@ -39,6 +39,12 @@ impl Voice {
         })
     }
 
+    /// Whether a beat is looked for.
+    #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
+    pub(super) fn is_heard(&self) -> bool {
+        self.pulse.is_some()
+    }
+
     /// A sign of life, and nothing more.
     #[inline]
     pub(crate) fn beat(&self) {
