@@ -107,10 +107,15 @@
 //!   elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http tell which requests failed,
 //!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with).
-//! - `tracing` (default): logs transitions. Recovery, phases and the readiness
-//!   of the process at `info`, degraded and failing at `warn`, dead at `error`,
-//!   starting and refused requests at `debug`; where an admin listener listens
-//!   at `info`.
+//! - `tracing` (default): logs transitions, with the target `tower_readiness`.
+//!   Recovery, phases and the readiness of the process at `info`, degraded and
+//!   failing at `warn`, dead at `error`, starting and refused requests at
+//!   `debug`; where an admin listener listens at `info`. Readiness that is lost
+//!   outside of a drain is a `warn` that names the subsystems that are the cause.
+//!   A thread `readiness-log` hands the lines to the subscriber, so that a log
+//!   that nobody reads blocks nothing else; a report waits at most 10 ms for its
+//!   own. (Where no subscriber is set and tracing hands events to the `log`
+//!   crate, the thread that causes a line writes it.)
 //! - `full`: everything there is.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]

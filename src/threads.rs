@@ -40,7 +40,6 @@ pub(crate) fn is_own() -> bool {
 
 /// A thread that all registries of the process share. It is started when it is
 /// first needed, and again if it has ended.
-#[cfg_attr(not(test), allow(dead_code, reason = "only the log has one so far"))]
 #[derive(Debug)]
 pub(crate) struct SharedThread {
     name: &'static str,
@@ -50,7 +49,6 @@ pub(crate) struct SharedThread {
     refused: Mutex<Option<Instant>>,
 }
 
-#[cfg_attr(not(test), allow(dead_code, reason = "only the log has one so far"))]
 impl SharedThread {
     /// How soon the system is asked again for a thread that it did not have.
     const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -99,7 +97,6 @@ impl SharedThread {
 }
 
 /// Dropped when the thread ends.
-#[cfg_attr(not(test), allow(dead_code, reason = "only the log has one so far"))]
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {

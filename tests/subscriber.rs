@@ -5,7 +5,11 @@ mod support;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
 };
 use support::{ready, starting};
 use tokio::{
@@ -77,17 +81,44 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_falls_silent_together_is_all_published_before_any_of_it_is_logged() {
+async fn what_falls_silent_together_is_all_published_although_the_log_is_stuck() {
     let (readiness, _reporters) = all_with_a_ttl();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let _logs = on_events({
-        let (readiness, seen) = (readiness.clone(), Arc::clone(&seen));
-        move || seen.lock().unwrap().push(stale(&readiness))
+    let (tell, told) = mpsc::channel();
+    let (allow, allowed) = mpsc::channel::<()>();
+    let allowed = Mutex::new(allowed);
+    let _logs = on_events(move || {
+        tell.send(()).unwrap();
+        // Until the test ends.
+        let _ = allowed.lock().unwrap().recv();
     });
     pass(TTL * 2).await;
-    let seen = seen.lock().unwrap();
-    assert!(seen.len() >= 8, "{seen:?}");
-    assert!(seen.iter().all(|stale| *stale == 8), "{seen:?}");
+    assert_eq!(stale(&readiness), 8);
+    let wait = std::time::Duration::from_secs(30);
+    told.recv_timeout(wait).unwrap();
+    assert!(
+        told.try_recv().is_err(),
+        "the first line is still being written"
+    );
+    drop(allow);
+    for _ in 0..7 {
+        told.recv_timeout(wait).unwrap();
+    }
+}
+
+#[test]
+fn one_that_panics_loses_one_line() {
+    let (_readiness, storage) = starting();
+    let (tell, told) = mpsc::channel();
+    let lines = AtomicUsize::new(0);
+    let _logs = on_events(move || {
+        let line = lines.fetch_add(1, Ordering::Relaxed);
+        tell.send(line).unwrap();
+        assert!(line > 0, "cannot write");
+    });
+    // Its own line, and those of the phase and the process.
+    storage.ready();
+    let next = || told.recv_timeout(std::time::Duration::from_secs(30));
+    assert_eq!([next(), next(), next()], [Ok(0), Ok(1), Ok(2)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
 use super::{Check, Outcome, runner::panicked};
-use crate::threads;
 use std::{
     fmt,
     future::Future,
@@ -7,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -56,7 +56,9 @@ where
         return Outcome::failing("the check has ended");
     };
     let (tell, told) = oneshot::channel();
-    let thread = threads::spawn("readiness-check", move || {
+    // The application's code runs on it, so what that traces reaches its subscriber.
+    let thread = thread::Builder::new().name("readiness-check".to_owned());
+    let thread = thread.spawn(move || {
         let called = catch_unwind(AssertUnwindSafe(|| ask()));
         let outcome = called.unwrap_or_else(|panic| panicked(&*panic));
         // What `ask` owns may block in its drop as well.

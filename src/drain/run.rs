@@ -10,6 +10,11 @@ use crate::{
 };
 use std::{future::IntoFuture, pin::pin};
 
+/// How long the end of a process waits for the lines that are not in the log
+/// yet.
+#[cfg(feature = "tracing")]
+const FLUSH: std::time::Duration = std::time::Duration::from_millis(100);
+
 impl Readiness {
     /// Runs a server to its end, or until its time is over.
     ///
@@ -24,7 +29,8 @@ impl Readiness {
     /// A server ends without waiting for what it has let go of: upgraded
     /// connections, and jobs that were [tracked](Readiness::track). If the
     /// process drains, this waits for them too, until the cap; then the process
-    /// is [closed](Phase::Closed). A server that ends by itself leaves the phase
+    /// is [closed](Phase::Closed), and this blocks its thread until the last lines
+    /// are in the log, for at most 100 milliseconds. A server that ends by itself leaves the phase
     /// as it is, for it may be run again. Several are run together, as one
     /// future (`async { tokio::join!(one, other) }`).
     ///
@@ -99,7 +105,7 @@ impl Readiness {
         if self.verdict().phase() < Phase::Draining {
             return Ok(output);
         }
-        self.advance(Phase::Closing);
+        self.advance_at_once(Phase::Closing);
         let waited = race(wait::left_behind(self), over).await;
         self.close_last().await;
         match waited {
@@ -111,17 +117,26 @@ impl Readiness {
         }
     }
 
-    /// Closes the process, which then ends.
+    /// Closes the process, which then ends, and the thread that writes the log
+    /// with it.
     async fn close_last(&self) {
-        self.advance(Phase::Closed);
+        self.advance_at_once(Phase::Closed);
         wait::end_watchers(self).await;
+        #[cfg(feature = "tracing")]
+        crate::logging::flush(FLUSH);
     }
 }
 
 #[cfg(feature = "tracing")]
 fn log_idle_connections() {
-    crate::logging::contained(|| {
-        tracing::info!("nothing is in flight: the server ends with its idle connections open");
+    crate::logging::line(tracing::Level::INFO, || {
+        |span| {
+            crate::logging::event!(
+                info,
+                span,
+                "nothing is in flight: the server ends with its idle connections open"
+            );
+        }
     });
 }
 

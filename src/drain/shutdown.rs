@@ -76,10 +76,10 @@ async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     // Told first: whoever else has heard the same ctrl-c and begun to drain,
     // it is not to be taken for a second one.
     race(told, readiness.draining()).await;
-    readiness.drain();
+    readiness.advance_at_once(Phase::Draining);
     race(readiness.closing(), delay(&readiness, &mut plan)).await;
 
-    readiness.advance(Phase::Closing);
+    readiness.advance_at_once(Phase::Closing);
     warn_of_late_arrivals(&readiness, quiet(plan.delay));
     // Neither keeps the registry alive.
     drop(runtime.spawn(wait::close(readiness.core().clone())));
@@ -122,13 +122,17 @@ fn warn_of_late_arrivals(readiness: &Readiness, recently: Duration) {
     let last = readiness.core().traffic().lame_duck.last_arrival();
     if last.is_some_and(|last| last.elapsed() < recently) {
         let late = readiness.late_arrivals();
-        crate::logging::contained(|| {
-            tracing::warn!(
-                late,
-                "requests kept arriving until the end of the drain delay: it is too short for a \
-                 load balancer to notice, or one ignores readiness, or clients keep HTTP/2 \
-                 connections of their own",
-            );
+        crate::logging::line(tracing::Level::WARN, || {
+            move |span| {
+                crate::logging::event!(
+                    warn,
+                    span,
+                    late,
+                    "requests kept arriving until the end of the drain delay: it is too short for \
+                     a load balancer to notice, or one ignores readiness, or clients keep HTTP/2 \
+                     connections of their own",
+                );
+            }
         });
     }
 }

@@ -3,6 +3,7 @@ use super::{
     admission::Admission,
     counts::{GateCounts, Place},
     head::RequestHead,
+    log,
     refusal::{self, Refusal, Responder, RetryAfter},
 };
 use crate::{
@@ -329,16 +330,7 @@ impl Gate {
             &traffic.refused
         };
         refused.count(self.id, reason);
-        #[cfg(feature = "tracing")]
-        tracing::debug!(
-            %reason,
-            method = %head.method(),
-            path = head.uri().path(),
-            dry_run = self.policy.dry_run,
-            "request refused",
-        );
-        #[cfg(not(feature = "tracing"))]
-        let _ = head;
+        log::refused(self.scope_name.as_ref(), reason, head, self.policy.dry_run);
     }
 
     /// Refuses a request: counts it and makes the response.

@@ -250,6 +250,7 @@ mod future;
 mod gate;
 mod head;
 mod layer;
+mod log;
 mod outcome;
 mod passage;
 mod queue;

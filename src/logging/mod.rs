@@ -1,15 +1,161 @@
+//! The crate's own lines in the log of the process.
+//!
+//! A subscriber may write to a pipe that nobody reads, and then blocks the
+//! thread that emits an event for good. So no thread that serves, reports,
+//! keeps time or answers probes emits one: it puts the line in a [queue], and
+//! [one thread](thread) of the process hands the lines to their subscribers, in
+//! the order in which they were queued.
+//!
+//! - A line carries the subscriber and the span of the code that caused it, so
+//!   that subscribers of one thread and spans see it as if it were emitted there.
+//! - A report waits at most [`REPORT_WAITS`] until its line is out, so that
+//!   ordinary logs are complete and in order; nothing else waits.
+//! - Lines that find the queue full are counted, and one line tells how many
+//!   they were once there is room.
+//!
+//! Where no subscriber is set, tracing may hand events to the `log` crate. Such
+//! a line is emitted by the thread that causes it.
+
+mod cause;
 mod mute;
+mod queue;
+mod thread;
+mod wanted;
 
-pub(crate) use self::mute::mute;
+pub(crate) use self::{mute::mute, queue::Ticket, wanted::Wanted};
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use self::{cause::Cause, queue::Entry};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+use tracing::{Level, Span};
 
-/// Logs, whatever the subscriber makes of it.
-///
-/// One that writes to a pipe which is closed may panic. It must not, here: what
-/// is logged may be said by a destructor while a panic unwinds, which would end
-/// the process, or by a task that nobody starts again.
-pub(crate) fn contained(log: impl FnOnce()) {
+/// The target of all lines.
+pub(crate) const TARGET: &str = "tower_readiness";
+
+/// How long a report waits until its line is out.
+const REPORT_WAITS: Duration = Duration::from_millis(10);
+
+/// Emits an event of the crate, within a span.
+macro_rules! event {
+    ($level:ident, $span:expr, $($fields:tt)+) => {
+        tracing::$level!(target: $crate::logging::TARGET, parent: $span, $($fields)+)
+    };
+}
+pub(crate) use event;
+
+/// Emits the events of one entry.
+pub(crate) type Emit = Box<dyn FnOnce(&Span) + Send>;
+
+/// How the lines of the present thread reach the log. It is found out before a
+/// lock of the crate is taken, for it asks the subscriber.
+pub(crate) enum Logger {
+    /// No subscriber wants a line.
+    Off,
+    /// No subscriber is set: the thread emits its lines itself.
+    Here,
+    /// The lines of these levels are queued.
+    Queued(Wanted, Cause),
+}
+
+impl Logger {
+    pub(crate) fn of_this_thread() -> Self {
+        // The subscriber may panic where it is asked for the span.
+        let found = catch_unwind(AssertUnwindSafe(|| match Wanted::now() {
+            None => Self::Here,
+            Some(wanted) if wanted.is_empty() => Self::Off,
+            Some(wanted) => match Cause::of_this_thread() {
+                Some(cause) => Self::Queued(wanted, cause),
+                None => Self::Off,
+            },
+        }));
+        found.unwrap_or(Self::Off)
+    }
+
+    /// Queues the events of `emit`, if a subscriber may want one. Never waits.
+    ///
+    /// It may be called under a lock, but what it returns is finished when the
+    /// lock is free.
+    pub(crate) fn queue(
+        self,
+        is_wanted: impl FnOnce(Wanted) -> bool,
+        emit: impl FnOnce() -> Emit,
+    ) -> Queued {
+        match self {
+            Self::Off => Queued::Off,
+            Self::Here => Queued::Here,
+            Self::Queued(wanted, cause) if is_wanted(wanted) => {
+                match thread::QUEUE.push(Entry::new(cause, emit())) {
+                    Ok(ticket) => Queued::At(ticket),
+                    Err(lost) => Queued::Lost(lost),
+                }
+            }
+            Self::Queued(_, cause) => Queued::Unwanted(cause),
+        }
+    }
+
+    /// There is nothing to log.
+    pub(crate) fn discard(self) {
+        if let Self::Queued(_, cause) = self {
+            cause.discard();
+        }
+    }
+}
+
+/// What has become of events that were to be queued.
+#[must_use = "the events may be yet to be emitted"]
+pub(crate) enum Queued {
+    Off,
+    Here,
+    At(Ticket),
+    /// Kept until it can be dropped where no lock is held, for it refers to the
+    /// subscriber.
+    Lost(Entry),
+    Unwanted(Cause),
+}
+
+impl Queued {
+    /// Emits the events if no subscriber is set. Never waits.
+    pub(crate) fn finish(self, emit: impl FnOnce(&Span)) {
+        match self {
+            Self::Off | Self::At(_) => {}
+            Self::Here => contained(|| emit(&Span::none())),
+            Self::Lost(entry) => entry.discard(),
+            Self::Unwanted(cause) => cause.discard(),
+        }
+    }
+
+    /// Waits until the events are out, at most [`REPORT_WAITS`].
+    pub(crate) fn wait(&self) {
+        if let Self::At(ticket) = self {
+            thread::QUEUE.wait(*ticket, REPORT_WAITS);
+        }
+    }
+}
+
+/// Logs a line that no report waits for. `prepare` takes what the line needs.
+pub(crate) fn line<E>(level: Level, prepare: impl FnOnce() -> E)
+where
+    E: FnOnce(&Span) + Send + 'static,
+{
+    match Logger::of_this_thread() {
+        Logger::Here => contained(|| prepare()(&Span::none())),
+        logger => logger
+            .queue(|wanted| wanted.contains(level), || Box::new(prepare()))
+            .finish(|_| ()),
+    }
+}
+
+/// Waits until all lines that are queued now are out, at most this long.
+pub(crate) fn flush(at_most: Duration) {
+    thread::QUEUE.flush(at_most);
+}
+
+/// Emits an event, and survives a subscriber that panics: one that writes to a
+/// closed pipe may. The event may be emitted by a destructor while a panic
+/// unwinds, and then a second panic would end the process.
+pub(crate) fn contained(emit: impl FnOnce()) {
     // The hook has reported the panic, and to log leaves nothing half done.
-    let _ = catch_unwind(AssertUnwindSafe(log));
+    let _ = catch_unwind(AssertUnwindSafe(emit));
 }

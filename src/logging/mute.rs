@@ -20,3 +20,47 @@ pub(crate) fn mute() {
             .get_or_insert_with(|| dispatcher::set_default(&Dispatch::none()));
     });
 }
+
+/// Takes [`mute`] back.
+pub(super) fn unmute() {
+    let guard = MUTED.try_with(|muted| muted.borrow_mut().take());
+    drop(guard);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    use tracing_subscriber::{
+        Layer, Registry,
+        layer::{Context, SubscriberExt},
+    };
+
+    #[derive(Clone, Default)]
+    struct Count(Arc<AtomicUsize>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Count {
+        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_traced_on_a_muted_thread_reaches_no_subscriber() {
+        let count = Count::default();
+        let _default = tracing::subscriber::set_default(Registry::default().with(count.clone()));
+        let counted = || count.0.load(Ordering::Relaxed);
+        tracing::info!("before");
+        assert_eq!(counted(), 1);
+        mute();
+        mute();
+        tracing::info!("a frame was sent");
+        assert_eq!(counted(), 1);
+        unmute();
+        tracing::info!("after");
+        assert_eq!(counted(), 2);
+    }
+}

@@ -1,4 +1,10 @@
-use super::{jobs::Jobs, keeper::Keeper, log, shrink::shrink, wakers::Wakers};
+use super::{
+    jobs::Jobs,
+    keeper::Keeper,
+    log::{Log, Logged, Memory},
+    shrink::shrink,
+    wakers::Wakers,
+};
 use crate::{
     state::{Cell, Data, Draft, Moment, OpenWord, ScopeId, Sealed, Slot, Snapshot},
     sync::{AtomicBool, Mutex, Notify, Ordering},
@@ -37,6 +43,21 @@ pub(crate) struct Desk {
     free: BTreeSet<Slot>,
     pub(crate) pauses: Vec<(u64, Arc<str>)>,
     pub(crate) pauses_so_far: u64,
+    log: Memory,
+}
+
+/// What a writer has published, and its lines in the log.
+pub(super) struct Published {
+    pub(super) sealed: Sealed,
+    logged: Logged,
+}
+
+impl Published {
+    /// Ends the publication of what was [spread](Core::spread).
+    pub(super) fn finish(self) {
+        let Self { sealed, logged } = self;
+        logged.finish(&sealed);
+    }
 }
 
 impl Desk {
@@ -86,33 +107,50 @@ impl Core {
         &self.this
     }
 
-    /// Writes, and tells everybody.
+    /// Writes, and tells everybody. Never waits for the log: for tasks and
+    /// threads of the crate, and for those that serve.
     pub(crate) fn update<R>(&self, write: impl FnOnce(&mut Desk, &mut Draft) -> R) -> R {
         let (result, published) = self.publish(write);
         if let Some(published) = published {
-            self.spread(&published);
-            log::published(published);
+            self.spread(&published.sealed);
+            published.finish();
+        }
+        result
+    }
+
+    /// The same for the application, which waits until the lines of what it
+    /// reported are in the log, at most 10 ms.
+    pub(crate) fn report<R>(&self, write: impl FnOnce(&mut Desk, &mut Draft) -> R) -> R {
+        let (result, published) = self.publish(write);
+        if let Some(published) = published {
+            self.spread(&published.sealed);
+            published.logged.wait();
+            published.finish();
         }
         result
     }
 
     /// The only way to write. Writers take turns; what `write` sets is
-    /// published. It is to be [spread](Self::spread), and logged after that:
-    /// logging may take as long as it likes.
+    /// published, and its lines are queued for the log. It is to be
+    /// [spread](Self::spread) and [finished](Published::finish).
     pub(super) fn publish<R>(
         &self,
         write: impl FnOnce(&mut Desk, &mut Draft) -> R,
-    ) -> (R, Option<Sealed>) {
+    ) -> (R, Option<Published>) {
+        let log = Log::of_this_thread();
         // Nothing of a user's runs under this lock, so nothing panics while it
         // is held.
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let mut draft = Draft::new(self.cell.load().0);
         let result = write(&mut desk, &mut draft);
-        let sealed = draft.seal();
-        if let Some(Sealed { after, .. }) = &sealed {
-            self.cell.publish(after);
-        }
-        (result, sealed)
+        let Some(sealed) = draft.seal() else {
+            drop(desk);
+            log.discard();
+            return (result, None);
+        };
+        self.cell.publish(&sealed.after);
+        let logged = log.queue(&sealed, &mut desk.log);
+        (result, Some(Published { sealed, logged }))
     }
 
     /// Lets whoever follows know of what was published.

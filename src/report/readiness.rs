@@ -2,7 +2,7 @@ use super::{
     core::Core,
     error::{Ended, WaitError},
 };
-use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, Verdict};
+use crate::state::{Data, Draft, Phase, Reason, ScopeId, Snapshot, Verdict};
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
@@ -79,16 +79,26 @@ impl Readiness {
     /// say, never the caller; asking for it changes nothing either.
     pub fn advance(&self, phase: Phase) {
         if phase >= Phase::Draining {
-            self.core().update(|_, draft| {
-                // Before anybody can see that the process drains, or closes.
-                let (lame_duck, now) = (&self.core().traffic().lame_duck, Instant::now());
-                lame_duck.begin(now);
-                if phase >= Phase::Closing {
-                    lame_duck.close(now);
-                }
-                draft.advance(phase);
-            });
+            self.core().report(|_, draft| self.set_phase(draft, phase));
         }
+    }
+
+    /// As [`advance`](Self::advance), and never waits for the log: for what
+    /// drives the end of the process.
+    pub(crate) fn advance_at_once(&self, phase: Phase) {
+        if phase >= Phase::Draining {
+            self.core().update(|_, draft| self.set_phase(draft, phase));
+        }
+    }
+
+    fn set_phase(&self, draft: &mut Draft, phase: Phase) {
+        // Before anybody can see that the process drains, or closes.
+        let (lame_duck, now) = (&self.core().traffic().lame_duck, Instant::now());
+        lame_duck.begin(now);
+        if phase >= Phase::Closing {
+            lame_duck.close(now);
+        }
+        draft.advance(phase);
     }
 
     // === reading ===

@@ -8,7 +8,7 @@ impl Readiness {
     ///
     /// Reloads may overlap; the process reloads while any guard is alive.
     pub fn reloading(&self) -> ReloadGuard {
-        self.core().update(|_, draft| {
+        self.core().report(|_, draft| {
             let reloads = draft.reloads();
             reloads.begun += 1;
             reloads.under_way += 1;
@@ -30,6 +30,6 @@ impl Drop for ReloadGuard {
     fn drop(&mut self) {
         self.readiness
             .core()
-            .update(|_, draft| draft.reloads().under_way -= 1);
+            .report(|_, draft| draft.reloads().under_way -= 1);
     }
 }

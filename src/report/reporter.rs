@@ -19,7 +19,7 @@ impl Readiness {
     /// or when it was [left ready](Reporter::leave_ready) for good. After a
     /// drop it can be claimed again, so that a restarted task recovers.
     pub fn reporter(&self, name: &str) -> Result<Reporter, ClaimError> {
-        let (slot, declaration) = self.core().update(|desk, draft| {
+        let (slot, declaration) = self.core().report(|desk, draft| {
             let (slot, view) = desk
                 .slots
                 .get(name)
@@ -67,7 +67,7 @@ impl Readiness {
             source,
         })?;
         let at = now();
-        let (slot, declaration) = self.core().update(|desk, draft| {
+        let (slot, declaration) = self.core().report(|desk, draft| {
             let name = &*subsystem.name;
             if desk.slots.contains_key(name) || draft.has_scope(name) {
                 return Err(AddError::Duplicate { name: name.into() });
@@ -125,7 +125,7 @@ impl Reporter {
         let core = readiness.core();
         core.jobs().start();
         Self {
-            voice: Voice::new(core, slot, declaration),
+            voice: Voice::new(core, slot, declaration).waiting_for_log(true),
             readiness,
             parting: Parting::Report,
         }
@@ -134,7 +134,7 @@ impl Reporter {
     /// Speaks on without keeping the registry alive.
     pub(crate) fn into_voice(mut self) -> Voice {
         self.parting = Parting::Nothing;
-        self.voice.clone()
+        self.voice.clone().waiting_for_log(false)
     }
 
     /// The subsystem comes up, or comes back: `detail` says how far it is.
@@ -230,7 +230,7 @@ impl Reporter {
     pub fn retire(mut self) {
         self.parting = Parting::Nothing;
         let core = self.readiness.core();
-        let check = core.update(|desk, draft| {
+        let check = core.report(|desk, draft| {
             let slot = self.voice.slot();
             if let Some(view) = draft.view(slot) {
                 desk.give_back(view.name());
@@ -271,7 +271,7 @@ impl Drop for Reporter {
         if self.parting == Parting::Nothing {
             return;
         }
-        self.readiness.core().update(|_, draft| {
+        self.readiness.core().report(|_, draft| {
             let draining = draft.phase() >= Phase::Draining;
             let slot = self.voice.slot();
             if let Some(view) = draft.view(slot) {

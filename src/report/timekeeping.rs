@@ -4,10 +4,10 @@
 //! later, for the runtime of the task may hang, have ended, or have no thread.
 
 use super::{
-    core::{Core, now},
+    core::{Core, Published, now},
     jobs::JobId,
     keeper::{Event, LookAt, Looker, Reading},
-    log, timer_thread,
+    timer_thread,
 };
 use crate::{
     state::{Moment, Phase, ScopeId, Slot, State, SubsystemView},
@@ -66,7 +66,7 @@ impl Core {
         let (events, look_at) = self.keeper.look(reading, looker, sample);
         for (slot, declaration, event) in &events {
             let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
-                let ((), sealed) = self.publish(|_, draft| {
+                let ((), new) = self.publish(|_, draft| {
                     let view = draft.view(*slot);
                     let view = view.filter(|view| Arc::ptr_eq(view.declaration(), declaration));
                     let next = view.and_then(|view| change(view, draft.phase()));
@@ -74,7 +74,7 @@ impl Core {
                         draft.set(*slot, next);
                     }
                 });
-                published.extend(sealed);
+                published.extend(new);
             };
             change(&|view, phase| happened(view, event, phase, at));
             if let Event::Silence { pulse, seen, .. } = event {
@@ -86,10 +86,10 @@ impl Core {
             }
         }
         self.tell_thread(look_at);
-        // Only now that all of it is published: a log that nobody reads blocks
-        // whoever writes to it.
-        published.iter().for_each(|sealed| self.spread(sealed));
-        published.into_iter().for_each(log::published);
+        // Only now that all of it is published: a waker of the application may
+        // take long.
+        published.iter().for_each(|new| self.spread(&new.sealed));
+        published.into_iter().for_each(Published::finish);
         for (slot, _, event) in &events {
             if matches!(event, Event::Silence { .. }) {
                 // A check that is not heard of may be one that is not run.

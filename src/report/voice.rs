@@ -1,8 +1,8 @@
 use super::{
-    core::{Core, now},
+    core::{Core, Desk, now},
     keeper::{Pulse, Witness},
 };
-use crate::state::{Declaration, Phase, Slot, State, SubsystemView, text};
+use crate::state::{Declaration, Draft, Phase, Slot, State, SubsystemView, text};
 use std::sync::Arc;
 
 /// What speaks for one subsystem: a reporter, or a check. It does not keep the
@@ -15,6 +15,8 @@ pub(crate) struct Voice {
     declaration: Arc<Declaration>,
     /// Where somebody listens for it.
     pulse: Option<Arc<Pulse>>,
+    /// Whether a report waits for its lines in the log: an application's does.
+    waits_for_log: bool,
 }
 
 impl Voice {
@@ -24,6 +26,14 @@ impl Voice {
             core: Arc::clone(core),
             slot,
             declaration,
+            waits_for_log: false,
+        }
+    }
+
+    pub(super) fn waiting_for_log(self, waits_for_log: bool) -> Self {
+        Self {
+            waits_for_log,
+            ..self
         }
     }
 
@@ -104,7 +114,7 @@ impl Voice {
         &self,
         change: impl FnOnce(&SubsystemView, Phase) -> (R, Option<SubsystemView>),
     ) -> Option<R> {
-        self.core.update(|_, draft| {
+        let write = |_: &mut Desk, draft: &mut Draft| {
             let view = draft.view(self.slot)?;
             if !Arc::ptr_eq(view.declaration(), &self.declaration) {
                 return None;
@@ -114,7 +124,12 @@ impl Voice {
                 draft.set(self.slot, view);
             }
             Some(result)
-        })
+        };
+        if self.waits_for_log {
+            self.core.report(write)
+        } else {
+            self.core.update(write)
+        }
     }
 }
 

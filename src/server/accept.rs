@@ -241,7 +241,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(feature = "tracing")]
 fn warn(error: &io::Error) {
-    crate::logging::contained(|| tracing::warn!(%error, "admin listener cannot accept"));
+    crate::logging::line(tracing::Level::WARN, || {
+        let error = error.to_string();
+        move |span| crate::logging::event!(warn, span, %error, "admin listener cannot accept")
+    });
 }
 
 #[cfg(not(feature = "tracing"))]

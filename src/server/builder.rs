@@ -270,8 +270,9 @@ impl AdminListener {
             probes,
         };
         #[cfg(feature = "tracing")]
-        crate::logging::contained(|| {
-            tracing::info!(address = %local, "admin listener answers");
+        crate::logging::line(tracing::Level::INFO, || {
+            let address = local.to_string();
+            move |span| crate::logging::event!(info, span, %address, "admin listener answers")
         });
         let (server, told) = AdminServer::new(local);
         let serving = async move {

@@ -61,7 +61,7 @@ impl Commands {
     }
 
     fn pause(&self, reason: &str) -> &'static str {
-        let newer = self.readiness.pause(reason);
+        let newer = self.readiness.pause_at_once(reason);
         // The older one goes when the newer one is there.
         let _older = self.held().replace(newer);
         "paused"
@@ -155,7 +155,7 @@ impl Commander {
             }
             Command::Drain => {
                 log("drain", peer);
-                readiness.drain();
+                readiness.advance_at_once(Phase::Draining);
                 line(StatusCode::OK, readiness.verdict().phase().as_str())
             }
         }
@@ -191,8 +191,10 @@ async fn text(request: &mut Request<Incoming>) -> Result<String, Unread> {
 }
 
 #[cfg(feature = "tracing")]
-fn log(command: &str, peer: Option<u32>) {
-    crate::logging::contained(|| tracing::info!(command, uid = peer, "commanded"));
+fn log(command: &'static str, peer: Option<u32>) {
+    crate::logging::line(tracing::Level::INFO, || {
+        move |span| crate::logging::event!(info, span, command, uid = peer, "commanded")
+    });
 }
 
 #[cfg(not(feature = "tracing"))]

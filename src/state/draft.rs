@@ -17,6 +17,7 @@ pub(crate) struct Draft {
 }
 
 /// A finished draft: what was, what is next, and the slot set last.
+#[derive(Clone)]
 pub(crate) struct Sealed {
     pub(crate) before: Arc<Data>,
     pub(crate) after: Arc<Data>,

@@ -7,6 +7,8 @@
 
 mod cell;
 mod draft;
+#[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
+mod explanation;
 mod snapshot;
 mod tally;
 pub(crate) mod text;
@@ -22,6 +24,10 @@ pub use self::{
     vocabulary::{Claim, Condition, Phase, Reason, Role, State},
 };
 
+#[cfg(all(unix, feature = "systemd"))]
+pub(crate) use self::explanation::Short;
+#[cfg(any(feature = "tracing", all(unix, feature = "systemd")))]
+pub(crate) use self::explanation::{Age, Causes, Question};
 #[cfg(feature = "check")]
 pub(crate) use self::view::Thresholds;
 pub(crate) use self::{

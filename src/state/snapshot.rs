@@ -3,7 +3,7 @@ use super::{
     verdict::{Facts, Verdict},
     view::SubsystemView,
     views::{Slot, Views},
-    vocabulary::{Condition, Phase},
+    vocabulary::Phase,
 };
 use std::{fmt, sync::Arc};
 
@@ -85,11 +85,10 @@ impl Data {
             started,
             verdict,
         } = self.standing(scope);
-        let down = matches!(
-            verdict.condition(),
-            Condition::Starting | Condition::Failing
-        );
-        *started && down && tally.checked_up > 0 && tally.checked_down == 0
+        *started
+            && !verdict.condition().is_able()
+            && tally.checked_up > 0
+            && tally.checked_down == 0
     }
 
     pub(crate) fn scope_id(&self, name: &str) -> Option<ScopeId> {

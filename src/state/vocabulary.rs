@@ -171,6 +171,13 @@ vocabulary! {
     }
 }
 
+impl Condition {
+    /// Whether the subsystems let the scope serve.
+    pub(crate) const fn is_able(self) -> bool {
+        matches!(self, Self::Ready | Self::Degraded)
+    }
+}
+
 vocabulary! {
     /// Who speaks for a subsystem.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

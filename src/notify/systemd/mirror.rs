@@ -178,8 +178,16 @@ impl Mirror {
 
 #[cfg(feature = "tracing")]
 fn log(error: &io::Error) {
-    crate::logging::contained(|| {
-        tracing::warn!(%error, "systemd cannot be told; it is tried again, and not logged again");
+    crate::logging::line(tracing::Level::WARN, || {
+        let error = error.to_string();
+        move |span| {
+            crate::logging::event!(
+                warn,
+                span,
+                %error,
+                "systemd cannot be told; it is tried again, and not logged again"
+            );
+        }
     });
 }
 

@@ -50,7 +50,7 @@
 //! The status is one line, as short as it can be:
 //!
 //! ```text
-//! starting 2/4: storage (replaying its log), authorize
+//! starting 2/4: storage (starting: replaying its log), authorize (never reported)
 //! ready
 //! degraded: cache (connection refused)
 //! not ready: storage (connection refused), 12 s

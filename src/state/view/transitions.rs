@@ -44,6 +44,12 @@ impl SubsystemView {
 
     // === reports ===
 
+    /// Whether anything was ever reported of it.
+    #[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
+    pub(crate) fn has_reported(&self) -> bool {
+        self.reported || self.pushes > 0 || self.transitions > 0
+    }
+
     fn last_said(&self) -> (State, Option<&str>) {
         match &self.said {
             Some(said) => (said.state, said.reason.as_deref()),

@@ -74,7 +74,10 @@ fn starting() -> (Readiness, Reporter) {
 fn ready_is_said_once_at_the_start_latch() {
     let (readiness, storage) = starting();
     let mut systemd = Systemd::of(&readiness, Rules::default());
-    assert_eq!(systemd.hears(), ["STATUS=starting 0/1: storage"]);
+    assert_eq!(
+        systemd.hears(),
+        ["STATUS=starting 0/1: storage (never reported)"]
+    );
     assert_eq!(systemd.later(1_000), [""; 0]);
     storage.ready();
     assert_eq!(systemd.hears(), ["READY=1\nSTATUS=ready"]);
@@ -187,7 +190,10 @@ fn a_reload_is_no_news_before_the_start_nor_after_the_end() {
     let mut systemd = Systemd::of(&readiness, Rules::default());
     drop(readiness.reloading());
     let reload = readiness.reloading();
-    assert_eq!(systemd.hears(), ["STATUS=starting 0/1: storage; reloading"]);
+    assert_eq!(
+        systemd.hears(),
+        ["STATUS=starting 0/1: storage (never reported); reloading"]
+    );
     storage.ready();
     assert_eq!(
         systemd.hears(),
@@ -231,7 +237,7 @@ fn the_last_status_of_a_flurry_is_told_in_time() {
     assert_eq!(systemd.due(), Some(60));
     assert_eq!(
         systemd.later(60),
-        ["STATUS=starting 0/1: storage (opening)"]
+        ["STATUS=starting 0/1: storage (starting: opening)"]
     );
 }
 
@@ -268,7 +274,7 @@ fn watched(trigger: bool) -> Rules {
 fn pings_are_sent_while_liveness_is_green() {
     let (readiness, storage) = starting();
     let mut systemd = Systemd::of(&readiness, watched(false));
-    let first = ["WATCHDOG=1\nSTATUS=starting 0/1: storage"];
+    let first = ["WATCHDOG=1\nSTATUS=starting 0/1: storage (never reported)"];
     assert_eq!(systemd.hears(), first, "before it has started, too");
     assert_eq!(systemd.due(), Some(5_000));
     assert_eq!(systemd.later(4_999), [""; 0]);
@@ -338,7 +344,7 @@ fn the_start_is_extended_by_progress_alone_and_not_for_ever() {
     systemd.hears();
     storage.starting("opening");
     let heard = systemd.later(1_000);
-    assert_eq!(heard, ["STATUS=starting 0/1: storage (opening)"]);
+    assert_eq!(heard, ["STATUS=starting 0/1: storage (starting: opening)"]);
     assert_eq!(systemd.due(), None, "progress rings");
 
     systemd.progress += 1;

@@ -48,16 +48,19 @@ fn starting_says_how_far_it_is_and_who_is_awaited() {
         ["authenticate", "storage", "policy", "authorize"].map(|name| claim(&readiness, name));
     reporters[0].ready();
     reporters[2].degraded("slow");
-    assert_eq!(now(&readiness), "starting 2/4: storage, authorize");
+    assert_eq!(
+        now(&readiness),
+        "starting 2/4: storage (never reported), authorize (never reported)"
+    );
     reporters[1].starting("replaying its log");
     assert_eq!(
         now(&readiness),
-        "starting 2/4: storage (replaying its log), authorize"
+        "starting 2/4: storage (starting: replaying its log), authorize (never reported)"
     );
     reporters[1].ready();
     reporters[3].ready();
     // The latch has closed, and yet it waits for what all replicas share.
-    assert_eq!(now(&readiness), "not ready: database (starting)");
+    assert_eq!(now(&readiness), "not ready: database (never reported)");
 }
 
 #[test]

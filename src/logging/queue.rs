@@ -1,0 +1,349 @@
+use super::{Emit, cause::Cause};
+use crate::threads;
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tracing::dispatcher::WeakDispatch;
+
+/// Lines that wait for the thread that writes them.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Notified when there is something to write.
+    pushed: Condvar,
+    /// Notified when something is out.
+    written: Condvar,
+    /// Starts the thread that writes, unless it runs; `false` if there is none.
+    start: fn() -> bool,
+}
+
+struct State {
+    entries: VecDeque<Entry>,
+    /// How many entries were pushed, and how many of them are out.
+    pushed: u64,
+    out: u64,
+    /// Threads that wait for one to be out.
+    waiting: usize,
+    /// A thread has waited in vain, and the queue has not been empty since.
+    stuck: bool,
+    lost: Option<Lost>,
+}
+
+/// Entries that found no room, or no thread.
+struct Lost {
+    count: u64,
+    /// The subscriber of the first of them.
+    subscriber: Option<WeakDispatch>,
+}
+
+/// The place of an entry in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+/// One line, or the lines of one publication.
+pub(crate) struct Entry {
+    cause: Cause,
+    emit: Emit,
+}
+
+impl Entry {
+    pub(super) fn new(cause: Cause, emit: Emit) -> Self {
+        Self { cause, emit }
+    }
+
+    /// Drops it unwritten.
+    pub(super) fn discard(self) {
+        self.cause.discard();
+    }
+}
+
+impl Queue {
+    /// How many entries wait at most. Each holds two snapshots at most, so that
+    /// they are small beside the log that is not read.
+    const ROOM: usize = 1_024;
+
+    pub(super) const fn new(start: fn() -> bool) -> Self {
+        Self {
+            state: Mutex::new(State {
+                entries: VecDeque::new(),
+                pushed: 0,
+                out: 0,
+                waiting: 0,
+                stuck: false,
+                lost: None,
+            }),
+            pushed: Condvar::new(),
+            written: Condvar::new(),
+            start,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing of a user's runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an entry in, or counts it as lost and gives it back.
+    pub(super) fn push(&self, entry: Entry) -> Result<Ticket, Entry> {
+        let has_thread = (self.start)();
+        let mut state = self.state();
+        if !has_thread || state.entries.len() >= Self::ROOM {
+            match &mut state.lost {
+                Some(lost) => lost.count += 1,
+                none => {
+                    *none = Some(Lost {
+                        count: 1,
+                        subscriber: entry.cause.weak(),
+                    });
+                }
+            }
+            return Err(entry);
+        }
+        state.entries.push_back(entry);
+        state.pushed += 1;
+        let ticket = Ticket(state.pushed);
+        drop(state);
+        self.pushed.notify_one();
+        Ok(ticket)
+    }
+
+    /// Waits until the entry is out, at most this long; not at all while the
+    /// queue is stuck, nor on a thread of the crate's own.
+    pub(super) fn wait(&self, ticket: Ticket, at_most: Duration) {
+        if threads::is_own() {
+            return;
+        }
+        let state = self.state();
+        if !state.stuck {
+            let is_out = self.wait_until_out(state, ticket.0, at_most);
+            if !is_out {
+                let mut state = self.state();
+                state.stuck = state.out < ticket.0;
+            }
+        }
+    }
+
+    /// Waits until all entries that are queued now are out, at most this long,
+    /// whether the queue is stuck or not.
+    pub(super) fn flush(&self, at_most: Duration) {
+        let state = self.state();
+        let last = state.pushed;
+        self.wait_until_out(state, last, at_most);
+    }
+
+    fn wait_until_out(&self, mut state: MutexGuard<'_, State>, last: u64, most: Duration) -> bool {
+        if state.out >= last {
+            return true;
+        }
+        let deadline = Instant::now() + most;
+        state.waiting += 1;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_out = state.out >= last;
+            if is_out || left.is_zero() {
+                state.waiting -= 1;
+                return is_out;
+            }
+            let waited = self.written.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Writes what is pushed, for ever.
+    pub(super) fn write(&self) {
+        loop {
+            let entry = self.next();
+            entry.cause.emit(entry.emit);
+            self.is_out();
+        }
+    }
+
+    /// The next entry, or one that tells what was lost since the last.
+    fn next(&self) -> Entry {
+        let mut state = self.state();
+        loop {
+            if let Some(entry) = state.entries.pop_front() {
+                return entry;
+            }
+            state.stuck = false;
+            if let Some(Lost { count, subscriber }) = state.lost.take() {
+                // Of its own, so that a flush waits for it.
+                state.pushed += 1;
+                drop(state);
+                return Entry::new(
+                    Cause::of(subscriber),
+                    Box::new(move |span| {
+                        super::event!(
+                            warn,
+                            span,
+                            lost = count,
+                            "lines were not logged: the log was not read"
+                        );
+                    }),
+                );
+            }
+            let waited = self.pushed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_out(&self) {
+        let mut state = self.state();
+        state.out += 1;
+        if state.waiting > 0 {
+            self.written.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::{Arc, mpsc},
+        thread,
+    };
+    use tracing::{Dispatch, Event, Metadata, Subscriber, field, span};
+
+    const NOT_AT_ALL: Duration = Duration::ZERO;
+
+    /// Keeps the `lost` of each event that it is given.
+    #[derive(Clone, Default)]
+    struct Losses(Arc<Mutex<Vec<u64>>>);
+
+    impl Subscriber for Losses {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut |field: &field::Field, value: &dyn std::fmt::Debug| {
+                if field.name() == "lost" {
+                    let lost = format!("{value:?}").parse().unwrap();
+                    self.0.lock().unwrap().push(lost);
+                }
+            });
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    fn entry(emit: impl FnOnce() + Send + 'static) -> Entry {
+        Entry::new(Cause::of(None), Box::new(|_| emit()))
+    }
+
+    fn lost(queue: &Queue) -> u64 {
+        queue.state().lost.as_ref().map_or(0, |lost| lost.count)
+    }
+
+    #[test]
+    fn lines_beyond_its_room_are_counted_and_one_line_tells_how_many() {
+        let queue = Queue::new(|| true);
+        let losses = Losses::default();
+        let subscriber = Dispatch::new(losses.clone());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        for number in 0..Queue::ROOM + 7 {
+            let written = Arc::clone(&written);
+            let emit = Box::new(move |_: &tracing::Span| written.lock().unwrap().push(number));
+            let cause = Cause::of(Some(subscriber.downgrade()));
+            let pushed = queue.push(Entry::new(cause, emit));
+            assert_eq!(pushed.is_ok(), number < Queue::ROOM);
+        }
+        assert_eq!(lost(&queue), 7);
+        for _ in 0..=Queue::ROOM {
+            let entry = queue.next();
+            entry.cause.emit(entry.emit);
+            queue.is_out();
+        }
+        assert!(written.lock().unwrap().iter().copied().eq(0..Queue::ROOM));
+        assert_eq!(*losses.0.lock().unwrap(), [7]);
+        assert_eq!(lost(&queue), 0);
+    }
+
+    #[test]
+    fn lines_are_counted_as_lost_where_there_is_no_thread() {
+        let queue = Queue::new(|| false);
+        for _ in 0..3 {
+            assert!(queue.push(entry(|| ())).is_err());
+        }
+        assert_eq!(lost(&queue), 3);
+        assert!(queue.state().entries.is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_again_until_a_stuck_queue_has_been_empty() {
+        let queue = Queue::new(|| true);
+        let first = queue.push(entry(|| ())).ok().unwrap();
+        assert!(!queue.state().stuck);
+        queue.wait(first, NOT_AT_ALL);
+        assert!(queue.state().stuck);
+        let second = queue.push(entry(|| ())).ok().unwrap();
+        // It would take longer than any test may.
+        queue.wait(second, Duration::from_secs(86_400));
+
+        drop(queue.next());
+        queue.is_out();
+        assert!(queue.state().stuck, "there is more");
+        drop(queue.next());
+        queue.is_out();
+        queue.wait(first, NOT_AT_ALL);
+        let queue = Arc::new(queue);
+        let writes = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || drop(queue.next()))
+        };
+        while queue.state().stuck {
+            thread::yield_now();
+        }
+        queue.push(entry(|| ())).ok().unwrap();
+        writes.join().unwrap();
+    }
+
+    #[test]
+    fn a_report_waits_until_its_line_is_out() {
+        let queue = Arc::new(Queue::new(|| true));
+        let (allow, allowed) = mpsc::channel::<()>();
+        let ticket = queue
+            .push(entry(move || allowed.recv().unwrap()))
+            .ok()
+            .unwrap();
+        let writes = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let entry = queue.next();
+                entry.cause.emit(entry.emit);
+                queue.is_out();
+            })
+        };
+        allow.send(()).unwrap();
+        queue.wait(ticket, Duration::from_secs(86_400));
+        assert_eq!(queue.state().out, 1);
+        queue.flush(Duration::from_secs(86_400));
+        writes.join().unwrap();
+    }
+
+    #[test]
+    fn no_thread_of_the_crate_waits() {
+        let queue = Arc::new(Queue::new(|| true));
+        let ticket = queue.push(entry(|| ())).ok().unwrap();
+        let waits = {
+            let queue = Arc::clone(&queue);
+            threads::spawn("readiness-test", move || {
+                queue.wait(ticket, Duration::from_secs(86_400));
+            })
+        };
+        waits.unwrap().join().unwrap();
+        assert!(!queue.state().stuck);
+    }
+}
