@@ -38,6 +38,8 @@ use thiserror::Error;
 ///
 /// Time is tokio's. Outside of a tokio runtime, and on one whose timers are not
 /// enabled, the layer drops what has arrived and does not wait for the rest.
+/// tokio reports disabled timers by a panic, which the layer catches; a program
+/// that aborts on panics uses [`ignore`](Self::ignore) on such a runtime.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadBody(pub(super) Option<Bounds>);

@@ -1,6 +1,6 @@
 use super::{
     bounds::{Bounds, UnreadBody},
-    linger::{Places, linger},
+    linger::{LingerSlots, linger},
     reader::{Limits, Reader, Stop},
 };
 use http::{
@@ -14,14 +14,14 @@ use http_body::Body;
 #[derive(Clone, Default)]
 pub(crate) struct UnreadBodies {
     pub(crate) bounds: UnreadBody,
-    places: Places,
+    slots: LingerSlots,
 }
 
 /// A body that has not ended, of a request that is going to be answered.
 pub(crate) struct Unread {
     reader: Reader,
     bounds: Bounds,
-    places: Places,
+    slots: LingerSlots,
     /// The answer is not to wait for the body.
     answer_first: bool,
 }
@@ -45,7 +45,7 @@ impl UnreadBodies {
         Some(Unread {
             reader: Reader::new(request.into_body()),
             bounds,
-            places: self.places.clone(),
+            slots: self.slots.clone(),
             answer_first,
         })
     }
@@ -69,7 +69,7 @@ impl Unread {
             announce_close(response.status(), response.headers_mut());
         }
         if stop == Stop::Bound {
-            linger(self.reader, self.bounds, &self.places);
+            linger(self.reader, self.bounds, &self.slots);
         }
         response
     }
@@ -84,7 +84,12 @@ fn expects_continue<B>(request: &Request<B>) -> bool {
 /// Adds `close` to the options of the connection. Options that a responder has
 /// set stay: `close` overrides them (RFC 9112, section 9.3).
 fn announce_close(status: StatusCode, headers: &mut HeaderMap) {
-    if status != StatusCode::SWITCHING_PROTOCOLS {
+    let closes = |value: &HeaderValue| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    };
+    let is_announced = headers.get_all(CONNECTION).iter().any(closes);
+    if !is_announced && status != StatusCode::SWITCHING_PROTOCOLS {
         headers.append(CONNECTION, HeaderValue::from_static("close"));
     }
 }

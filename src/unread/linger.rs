@@ -16,35 +16,35 @@ use tokio::{runtime::Handle, time::Instant};
 /// failure of the server, and node for a failed write.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// How many bodies linger.
+/// Counts the bodies that linger.
 #[derive(Clone, Default)]
-pub(super) struct Places(Arc<AtomicUsize>);
+pub(super) struct LingerSlots(Arc<AtomicUsize>);
 
-struct Place(Arc<AtomicUsize>);
+struct LingerSlot(Arc<AtomicUsize>);
 
-impl Places {
-    fn take(&self, max: usize) -> Option<Place> {
+impl LingerSlots {
+    fn take(&self, max: usize) -> Option<LingerSlot> {
         let take = |taken| (taken < max).then_some(taken + 1);
         let taken = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.ok().map(|_| Place(Arc::clone(&self.0)))
+        taken.ok().map(|_| LingerSlot(Arc::clone(&self.0)))
     }
 }
 
-impl Drop for Place {
+impl Drop for LingerSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Reads a body after its answer, in a task of its own. Without a runtime or a
-/// place, the body is dropped.
-pub(super) fn linger(mut reader: Reader, bounds: Bounds, places: &Places) {
+/// free slot, the body is dropped.
+pub(super) fn linger(mut reader: Reader, bounds: Bounds, slots: &LingerSlots) {
     let Ok(runtime) = Handle::try_current() else {
         return;
     };
-    let Some(place) = places.take(bounds.max_lingering) else {
+    let Some(slot) = slots.take(bounds.max_lingering) else {
         return;
     };
     let limits = Limits {
@@ -58,6 +58,6 @@ pub(super) fn linger(mut reader: Reader, bounds: Bounds, places: &Places) {
                 hold.await;
             }
         }
-        drop((reader, place));
+        drop((reader, slot));
     });
 }

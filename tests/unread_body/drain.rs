@@ -3,6 +3,7 @@
 use crate::sent::{
     MILLISECOND, application, body, is_refusal, options, others_run, pass, post, refusing,
 };
+use crate::support::starting;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, Version, header};
@@ -17,7 +18,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_readiness::gate::UnreadBody;
+use tower_readiness::{Phase, ReadinessLayer, gate::UnreadBody};
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_has_ended_does_not_make_the_answer_wait() {
@@ -203,4 +204,14 @@ async fn close_is_added_to_what_a_responder_says() {
     assert_eq!(response.status(), 429);
     assert_eq!(options(&response), ["keep-alive", "close"]);
     assert!(!sender.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_is_said_once() {
+    let (readiness, _storage) = starting();
+    readiness.advance(Phase::Closed);
+    let mut service = ReadinessLayer::new(&readiness).layer(service_fn(application));
+    let (_sender, body) = body();
+    let response = service.call(post(body)).await.unwrap();
+    assert_eq!(options(&response), ["close"]);
 }
