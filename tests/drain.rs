@@ -721,6 +721,27 @@ async fn a_server_with_nothing_in_flight_at_the_cap_cuts_nothing_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_held_at_the_cap_is_refused_and_not_cut_off() {
+    let (readiness, storage) = ready();
+    let layer = ReadinessLayer::new(&readiness)
+        .count_in_flight()
+        .failing(Action::hold(Duration::from_secs(60)).unwrap());
+    let cap = Duration::from_secs(20);
+    let shutdown = readiness.shutdown().delay(Duration::ZERO).closing_cap(cap);
+    let shutdown = shutdown.on(now(())).build().unwrap();
+    storage.failing("gone");
+    let held = tokio::spawn(async move { status(&layer).await });
+    settle().await;
+    let output = readiness.run(async move {
+        shutdown.await;
+        pending::<()>().await;
+    });
+    assert_eq!(output.await, Ok(()));
+    assert!(held.is_finished());
+    assert_eq!(held.await.unwrap(), 503);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_no_layer_counts_a_server_is_given_up_at_the_cap() {
     let cap = Duration::from_secs(20);
     let (output, after) = runs_idle(Duration::ZERO, cap, false).await;

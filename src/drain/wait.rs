@@ -189,8 +189,15 @@ pub(super) async fn over(readiness: &Readiness) -> Over {
     };
     match race(idle, cut_off(core)).await {
         First::Left(()) => Over::Idle,
-        First::Right(()) if traffic.flights.is_counting() && traffic.is_idle() => Over::Idle,
-        // Counted before the server is dropped, and its requests with it.
+        // Looked at before the server is dropped, and its requests with it.
+        First::Right(()) if traffic.flights.is_counting() && traffic.flights.is_empty() => {
+            if !traffic.waiting.is_empty() {
+                // A closed process refuses what it held, and that takes a moment.
+                core.update(|_, draft| draft.advance(Phase::Closed));
+                sleep(LOOK_EVERY).await;
+            }
+            Over::Idle
+        }
         First::Right(()) => Over::CutOff(traffic.flights.count()),
     }
 }
