@@ -258,6 +258,47 @@ async fn a_client_that_never_reads_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_gets_what_its_window_holds_and_then_the_newest() {
+    /// Of 7 bytes each.
+    const WINDOW: u32 = 700;
+    let (readiness, storage) = support::starting();
+    let (listener, address) = listen().await;
+    let server = Server::builder()
+        .add_service(readiness.grpc_health())
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let channel = channel.initial_stream_window_size(WINDOW);
+    let mut unread = HealthClient::new(channel.connect().await.unwrap());
+    let mut unread = soon(unread.watch(request(""))).await.unwrap().into_inner();
+    assert_eq!(next(&mut unread).await, Some(NotServing));
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut reads = HealthClient::new(channel.connect().await.unwrap());
+    let mut reads = soon(reads.watch(request(""))).await.unwrap().into_inner();
+    assert_eq!(next(&mut reads).await, Some(NotServing));
+    for _ in 0..200 {
+        // Each is sent before the next comes.
+        storage.ready();
+        assert_eq!(next(&mut reads).await, Some(Serving));
+        storage.failing("gone");
+        assert_eq!(next(&mut reads).await, Some(NotServing));
+    }
+    storage.ready();
+    assert_eq!(next(&mut reads).await, Some(Serving));
+    drop(storage);
+    drop(readiness);
+
+    let mut statuses = Vec::new();
+    while let Some(status) = next(&mut unread).await {
+        statuses.push(status);
+    }
+    // The last is that of the reporter that was dropped.
+    assert_eq!(statuses.last(), Some(&NotServing));
+    let count = statuses.len();
+    assert!((100..=110).contains(&count), "{count}");
+}
+
+#[tokio::test]
 async fn watches_end_with_the_registry() {
     let (readiness, storage) = support::starting();
     let (listener, address) = listen().await;

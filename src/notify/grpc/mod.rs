@@ -30,12 +30,17 @@
 //! moment it drains nothing is, but for `liveness` and `startup`.
 //!
 //! `List` names all of these with their statuses; more than 1,000 are
-//! `RESOURCE_EXHAUSTED`. `Check` of any other name is `NOT_FOUND`. `Watch` of any other name says
-//! `SERVICE_UNKNOWN` and goes on, for a subsystem may be added later. A watch
-//! gets the newest status and never a history: a client that does not read
-//! holds up nothing and is told the latest when it does. Watches end when the
-//! process [closes](crate::Phase::Closing), so that they do not hold up the
-//! server.
+//! `RESOURCE_EXHAUSTED`. `Check` of any other name is `NOT_FOUND`. `Watch` of any
+//! other name says `SERVICE_UNKNOWN` and goes on, for a subsystem may be added
+//! later; a name that none can have is not kept. Of more than 16,384 watches at a
+//! time, the rest is `RESOURCE_EXHAUSTED`. Watches end when the process
+//! [closes](crate::Phase::Closing), so that they do not hold up the server.
+//!
+//! A watch tells the newest status, and skips those that were over before
+//! HTTP/2 could take them. A client that does not read holds up nothing. It finds
+//! the statuses that HTTP/2 took until its window was full, and then the newest:
+//! what is within the window (65,535 bytes unless the client says otherwise) is on
+//! its way and cannot be taken back, and a status has 7 bytes.
 //!
 //! A [`ReadinessLayer`](crate::ReadinessLayer) never refuses this service, nor
 //! counts it as in flight. It tells the names of subsystems to whoever knows

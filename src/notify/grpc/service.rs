@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::sync::Semaphore;
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -20,6 +21,11 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_server::Health, health_server::HealthServer,
 };
 use tonic_prost::ProstCodec;
+
+/// How many watches there may be at a time. A client has one for each of its
+/// connections, and of a client that is refused none is a healthy server, so
+/// this is far beyond the connections of most servers.
+const MAX_WATCHES: usize = 1 << 14;
 
 impl Readiness {
     /// gRPC's health service, for a tonic server; see
@@ -32,6 +38,7 @@ impl Readiness {
         GrpcHealth {
             check_and_watch: HealthServer::new(CheckAndWatch {
                 core: Arc::clone(&core),
+                watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             }),
             core,
         }
@@ -80,6 +87,7 @@ impl fmt::Debug for GrpcHealth {
 /// The methods that tonic-health generates a server for.
 struct CheckAndWatch {
     core: Arc<Core>,
+    watches: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -106,8 +114,33 @@ impl Health for CheckAndWatch {
     ) -> Result<Response<Statuses>, Status> {
         self.core.jobs().start();
         self.core.notice();
-        let service = request.into_inner().service;
-        let statuses = Statuses::new(Arc::clone(&self.core), service);
+        let permit = Arc::clone(&self.watches).try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;
+        let service = &request.get_ref().service;
+        let statuses = Statuses::new(Arc::clone(&self.core), service, permit);
         Ok(Response::new(statuses))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Subsystem;
+    use tonic::Code;
+
+    #[tokio::test]
+    async fn there_are_so_many_watches_at_a_time_and_no_more() {
+        let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+        let readiness = builder.build().unwrap();
+        let service = CheckAndWatch {
+            core: Arc::clone(readiness.core()),
+            watches: Arc::new(Semaphore::new(2)),
+        };
+        let watch = || service.watch(Request::new(HealthCheckRequest::default()));
+        let (first, _second) = (watch().await.unwrap(), watch().await.unwrap());
+        let refused = watch().await.map(drop).unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        drop(first);
+        watch().await.unwrap();
     }
 }

@@ -1,5 +1,8 @@
 use super::status;
-use crate::{report::Core, state::Phase};
+use crate::{
+    report::{Core, NameError, check_name},
+    state::Phase,
+};
 use std::{
     fmt,
     future::Future,
@@ -7,7 +10,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::task::consume_budget;
+use tokio::{sync::OwnedSemaphorePermit, task::consume_budget};
 use tonic::{Status, codegen::tokio_stream::Stream};
 use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus};
 
@@ -16,20 +19,24 @@ use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus
 /// It ends when the process closes, or nobody is left who could report.
 pub(super) struct Statuses {
     core: Arc<Core>,
-    service: Arc<str>,
+    /// `None` for a name that no subsystem can ever have.
+    service: Option<Arc<str>>,
     last: Option<ServingStatus>,
     next: Option<Next>,
+    _permit: OwnedSemaphorePermit,
 }
 
 type Next = Pin<Box<dyn Future<Output = Option<ServingStatus>> + Send>>;
 
 impl Statuses {
-    pub(super) fn new(core: Arc<Core>, service: String) -> Self {
+    /// `permit` is given back with the stream.
+    pub(super) fn new(core: Arc<Core>, service: &str, permit: OwnedSemaphorePermit) -> Self {
         let mut statuses = Self {
             core,
-            service: service.into(),
+            service: can_exist(service).then(|| service.into()),
             last: None,
             next: None,
+            _permit: permit,
         };
         statuses.next = Some(statuses.next());
         statuses
@@ -37,11 +44,12 @@ impl Statuses {
 
     /// The next status that is not the last, or `None` at the end.
     fn next(&self) -> Next {
-        let (core, service) = (Arc::clone(&self.core), Arc::clone(&self.service));
+        let (core, service) = (Arc::clone(&self.core), self.service.clone());
         let last = self.last;
         Box::pin(async move {
             let changed = core.wait_for(|data| {
-                let status = status::of(data, &service).unwrap_or(ServingStatus::ServiceUnknown);
+                let status = service.as_ref().and_then(|name| status::of(data, name));
+                let status = status.unwrap_or(ServingStatus::ServiceUnknown);
                 if Some(status) != last {
                     Some(Some(status))
                 } else {
@@ -55,6 +63,12 @@ impl Statuses {
             changed.ok().flatten()
         })
     }
+}
+
+/// Whether there is a service of this name, or a subsystem of this name may be
+/// added. Any other name, of up to the 4 MiB of a message, is not kept.
+fn can_exist(service: &str) -> bool {
+    service.is_empty() || matches!(check_name(service), Ok(()) | Err(NameError::Reserved))
 }
 
 impl Stream for Statuses {
@@ -82,5 +96,43 @@ impl fmt::Debug for Statuses {
             .field("service", &self.service)
             .field("last", &self.last)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Readiness, Subsystem};
+    use tokio::sync::Semaphore;
+    use tokio_test::{assert_pending, assert_ready_ok, task};
+    use tonic::codegen::tokio_stream::StreamExt;
+
+    fn watch(readiness: &Readiness, service: &str) -> Statuses {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        Statuses::new(Arc::clone(readiness.core()), service, permit)
+    }
+
+    #[test]
+    fn a_name_that_cannot_exist_is_answered_and_not_kept() {
+        let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+        let readiness = builder.build().unwrap();
+        for name in [
+            "a b",
+            "a/b",
+            "naïve",
+            &"x".repeat(129),
+            &"x".repeat(1 << 22),
+        ] {
+            let mut statuses = watch(&readiness, name);
+            assert_eq!(statuses.service, None);
+            let mut next = task::spawn(statuses.try_next());
+            let status = assert_ready_ok!(next.poll()).unwrap().status();
+            assert_eq!(status, ServingStatus::ServiceUnknown);
+            drop(next);
+            assert_pending!(task::spawn(statuses.try_next()).poll(), "it goes on");
+        }
+        for name in ["", "readiness", "runtime", "storage", "not-yet-there"] {
+            assert_eq!(watch(&readiness, name).service.as_deref(), Some(name));
+        }
     }
 }
