@@ -150,9 +150,13 @@ fn read(mut reader: impl BufRead) -> Result<Answer, Fault> {
     let (status, framing, location) = loop {
         let status = status(&mut reader, &mut left)?;
         let (framing, location) = headers(&mut reader, &mut left)?;
-        // Those of the first hundred announce the one that counts.
-        if status >= 200 {
-            break (status, framing, location);
+        match status {
+            // These never have a body, whatever the head says. (The first ends
+            // HTTP on this connection, and was not asked for.)
+            101 | 204 | 304 => break (status, Framing::Length(0), location),
+            // The others below 200 announce the one that counts.
+            ..200 => {}
+            _ => break (status, framing, location),
         }
     };
     let (body, is_cut) = match framing {
@@ -319,6 +323,39 @@ mod tests {
         ));
         assert_eq!((answer.status, &*answer.body), (503, "no"));
         assert_eq!(answer.location, "/x");
+    }
+
+    /// A peer that keeps the connection and sends no more.
+    struct Kept;
+
+    impl Read for Kept {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::TimedOut.into())
+        }
+    }
+
+    #[test]
+    fn an_answer_that_has_no_body_ends_with_its_head() {
+        for status in [
+            "101 Switching Protocols",
+            "204 No Content",
+            "304 Not Modified",
+        ] {
+            for headers in [
+                "",
+                "content-length: 6\r\n",
+                "transfer-encoding: chunked\r\n",
+            ] {
+                let head =
+                    format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 {status}\r\n{headers}\r\n");
+                let answer = read(BufReader::new(head.as_bytes().chain(Kept))).unwrap();
+                assert!(status.starts_with(&answer.status.to_string()));
+                assert_eq!(answer.body, "", "{status} {headers}");
+            }
+        }
+        let other = "HTTP/1.1 200 OK\r\n\r\n";
+        let fault = read(BufReader::new(other.as_bytes().chain(Kept))).unwrap_err();
+        assert!(matches!(fault, Fault::Io(error) if error.kind() == ErrorKind::TimedOut));
     }
 
     #[test]

@@ -30,17 +30,19 @@ struct Names<'a> {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pause_reason: Option<&'a str>,
-    subsystems: Vec<Subsystem<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    scopes: Vec<Scope<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traffic: Option<Traffic>,
+    // Before the subsystems, so that a client that reads only a part of a long
+    // list sees it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     excluded: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unclear: Option<String>,
+    subsystems: Vec<Subsystem<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<Scope<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic: Option<Traffic>,
 }
 
 #[derive(Serialize)]

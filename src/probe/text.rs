@@ -43,6 +43,15 @@ fn write(
     if detail == Detail::None {
         return writeln!(text, "{}", question.words(verdict));
     }
+    // First, so that a client that reads only a part of a long list sees it.
+    for name in &question.query.exclude {
+        if data.subsystem(name).is_none() {
+            writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
+        }
+    }
+    if let Some(value) = &question.query.unclear_verbose {
+        writeln!(text, "{}", Unclear(value))?;
+    }
     if question.query.verbose || question.probe == Probe::Status {
         for view in question.subjects(data) {
             write_subsystem(text, question, view, detail, live.now)?;
@@ -66,14 +75,6 @@ fn write(
                 }
             }
         }
-    }
-    for name in &question.query.exclude {
-        if data.subsystem(name).is_none() {
-            writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
-        }
-    }
-    if let Some(value) = &question.query.unclear_verbose {
-        writeln!(text, "{}", Unclear(value))?;
     }
     write_summary(text, question, data, verdict, detail, live.traffic)
 }

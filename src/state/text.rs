@@ -22,10 +22,9 @@ pub(crate) struct OneLine<'a>(pub(crate) &'a str);
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let harmless = |c: char| match c {
-            // Unicode's own line and paragraph separators, and what changes
-            // the direction of writing.
-            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
-            c if c.is_control() => ' ',
+            // Unicode's own line and paragraph separators.
+            '\u{2028}' | '\u{2029}' => ' ',
+            c if c.is_control() || is_invisible_control(c) => ' ',
             c => c,
         };
         self.0
@@ -33,6 +32,18 @@ impl fmt::Display for OneLine<'_> {
             .map(harmless)
             .try_for_each(|c| f.write_char(c))
     }
+}
+
+/// Whether a character is not shown itself but changes how others are: the
+/// twelve that have Unicode's property `Bidi_Control`, which change the
+/// direction of writing, the deprecated format characters (Unicode 16, section
+/// 23.3), those of interlinear annotation and tags, in which text can be hidden.
+fn is_invisible_control(c: char) -> bool {
+    matches!(c,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{206a}'..='\u{206f}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -57,5 +68,17 @@ mod tests {
         let nasty = "a\nb\r\nc\td\0e\u{1b}[31mf\u{85}g\u{2028}h\u{202e}i";
         assert_eq!(OneLine(nasty).to_string(), "a b  c d e [31mf g h i");
         assert_eq!(OneLine("naïve – ✓").to_string(), "naïve – ✓");
+    }
+
+    #[test]
+    fn whatever_changes_how_others_are_shown_becomes_a_blank() {
+        let bidi = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+                    \u{2066}\u{2067}\u{2068}\u{2069}";
+        assert_eq!(OneLine(bidi).to_string(), " ".repeat(12));
+        let others = "\u{206a}\u{206f}\u{fff9}\u{fffb}\u{e0001}\u{e0020}\u{e007f}";
+        assert_eq!(OneLine(others).to_string(), " ".repeat(7));
+        // Joiners belong to words of Persian and Hindi, and to emoji.
+        let words = "שלום مرحبا می\u{200c}خواهم क्\u{200d}ष 👩\u{200d}🔬";
+        assert_eq!(OneLine(words).to_string(), words);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
 };
 use tower_readiness::{
     Readiness, Subsystem,
-    client::{Check, CheckError},
+    client::{Address, Check, CheckError},
     probe::{Detail, Probe, Probes},
     server::AdminListener,
 };
@@ -117,6 +117,20 @@ fn a_list_that_is_too_long_to_be_read_whole_tells_the_verdict() {
     assert_eq!(asked(&excluded), (true, "ready".into()));
     storage.ready();
     assert_eq!(asked(&verbose), (true, "ready".into()));
+
+    // What is not known is told although the end of the list is not read.
+    let line = Check::new(server.local_addr().clone())
+        .timeout(LONG)
+        .ready();
+    for check in [verbose, line.clone().json(), line] {
+        let known = check.exclude("part-1199").unwrap();
+        assert!(known.run().unwrap().is_ok());
+        let error = known.exclude("TYPO").unwrap().run().unwrap_err();
+        assert!(
+            matches!(&error, CheckError::UnknownExclude { names, .. } if names == &["TYPO"]),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]
@@ -196,4 +210,25 @@ fn a_probe_that_answers_404_while_draining_is_red_and_one_that_was_moved_is_an_e
         matches!(&error, CheckError::NotAProbe { path, status: 404, .. } if path == "/startupz"),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_port_alone_is_asked_on_the_loopback_interface_of_either_version_of_ip() {
+    let process = Process::ready();
+    let v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let addresses = [ANYWHERE, "[::1]:0", ":0"];
+    for address in addresses
+        .iter()
+        .filter(|address| v6 || **address != "[::1]:0")
+    {
+        let server = process.readiness.serve_on_thread(*address).unwrap();
+        let port = server.local_addr().socket_addr().unwrap().port();
+        let check = Check::new(Address::Port(port)).timeout(LONG);
+        let report = check.ready().verbose().run().unwrap();
+        assert!(report.is_ok());
+        // The host that is named is this machine, so a loopback listener tells.
+        assert!(report.details().contains("storage"), "{address}");
+        // The port is not somebody else's before the next listener has one.
+        drop(server);
+    }
 }
