@@ -1,0 +1,91 @@
+//! The stack of the example `full_stack`: what each layer does for requests that
+//! are refused, admitted, or ask for a probe.
+
+#[path = "../examples/full_stack/app.rs"]
+mod app;
+mod support;
+
+use axum::{Router, body::Body};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use support::{ready, starting, value};
+use tower::ServiceExt;
+use tower_readiness::{Readiness, Reason};
+
+async fn send(app: &Router, method: Method, path: &str) -> Response<Body> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("origin", "https://app.example")
+        .header("accept-encoding", "gzip")
+        .body(Body::empty())
+        .unwrap();
+    app.clone().oneshot(request).await.unwrap()
+}
+
+async fn get(app: &Router, path: &str) -> Response<Body> {
+    send(app, Method::GET, path).await
+}
+
+fn drift(readiness: &Readiness) -> (u64, u64) {
+    let drift = readiness.drift().unwrap();
+    (drift.admitted(), drift.failed())
+}
+
+#[tokio::test]
+async fn a_refusal_has_an_id_and_is_readable_for_scripts() {
+    let (readiness, _storage) = starting();
+    let app = app::app(&readiness);
+    let refused = get(&app, "/long").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let headers = refused.headers();
+    assert_eq!(value(headers, "access-control-allow-origin"), "*");
+    let exposed = value(headers, "access-control-expose-headers");
+    for header in ["retry-after", "x-readiness", "x-request-id"] {
+        assert!(headers.contains_key(header), "{header}");
+        assert!(exposed.split(',').any(|it| it == header), "{exposed}");
+    }
+    assert!(!headers.contains_key("content-encoding"));
+    assert_eq!(readiness.refused(Reason::Starting), 1);
+
+    // The browser may send the request at all.
+    let preflight = send(&app, Method::OPTIONS, "/").await;
+    assert_eq!(preflight.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_response_is_compressed_and_a_probe_is_not() {
+    let (readiness, _storage) = ready();
+    let app = app::app(&readiness);
+    let long = get(&app, "/long").await;
+    assert_eq!(long.status(), StatusCode::OK);
+    assert_eq!(value(long.headers(), "content-encoding"), "gzip");
+    assert!(long.headers().contains_key("x-request-id"));
+    assert_eq!(readiness.in_flight(), Some(1), "until its body has ended");
+    long.into_body().collect().await.unwrap();
+    assert_eq!(readiness.in_flight(), Some(0));
+
+    let probe = get(&app, "/readyz").await;
+    assert_eq!(probe.status(), StatusCode::OK);
+    assert!(!probe.headers().contains_key("content-encoding"));
+    assert!(probe.headers().contains_key("x-request-id"));
+    assert_eq!(drift(&readiness), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_and_late_handlers_are_answered_and_count_as_drift() {
+    let (readiness, _storage) = ready();
+    let app = app::app(&readiness);
+    for (path, status) in [
+        ("/panic", StatusCode::INTERNAL_SERVER_ERROR),
+        ("/slow", StatusCode::GATEWAY_TIMEOUT),
+    ] {
+        let response = get(&app, path).await;
+        assert_eq!(response.status(), status, "{path}");
+        assert!(response.headers().contains_key("x-request-id"), "{path}");
+        let origin = value(response.headers(), "access-control-allow-origin");
+        assert_eq!(origin, "*", "{path}");
+    }
+    assert_eq!(drift(&readiness), (2, 2));
+    assert_eq!(readiness.in_flight(), Some(0));
+}
