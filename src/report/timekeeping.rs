@@ -36,7 +36,7 @@ impl Core {
     #[inline]
     pub(crate) fn notice(&self) {
         self.jobs().start();
-        if self.keeper.is_waiting() {
+        if self.keeper.is_waiting() && self.keeper.is_due(tokio::time::Instant::now().into_std()) {
             self.keep(Looker::Reader, now(), Reading::take());
         }
     }
@@ -56,8 +56,8 @@ impl Core {
     /// Publishes what time alone has changed, if it is time to look.
     #[cold]
     pub(super) fn keep(&self, looker: Looker, at: Moment, reading: Reading) {
-        // Readers take no lock for what is not due.
-        if self.keeper.due().is_none_or(|due| due > reading.now) {
+        // No lock is taken for what is not due.
+        if !self.keeper.is_due(reading.now) {
             return;
         }
         let outcomes = &self.traffic().outcomes;

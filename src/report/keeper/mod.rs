@@ -158,6 +158,10 @@ impl Keeper {
         self.due.load(Ordering::Relaxed) != NEVER
     }
 
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
     /// Completes when something is due, or may be.
     pub(super) async fn wait(&self) {
         // Listening comes before looking: what becomes due in between rings
@@ -220,7 +224,7 @@ impl Keeper {
     ) -> (Vec<Happened>, LookAt) {
         let now = reading.now;
         let mut table = self.table();
-        if self.due().is_none_or(|due| due > now) {
+        if !self.is_due(now) {
             return (Vec::new(), LookAt(None));
         }
         let planned = match looker {
