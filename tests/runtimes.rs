@@ -325,3 +325,32 @@ fn a_check_is_red_without_its_runtime_and_runs_again_on_the_next_that_calls() {
         }
     });
 }
+
+#[test]
+fn a_registry_goes_although_its_time_is_kept_and_its_check_waits() {
+    let asked = Arc::new(());
+    let runtime = current_thread();
+    let readiness = {
+        let _entered = runtime.enter();
+        let asked = Arc::clone(&asked);
+        let check = Check::every(Duration::from_millis(50));
+        let database = optional("database").check(check, move || {
+            let _ = &asked;
+            ready(Outcome::ready())
+        });
+        let policy = optional("policy").ttl(Duration::from_millis(50));
+        let builder = Readiness::builder().allow_empty();
+        builder.subsystem(database).subsystem(policy).build()
+    };
+    let readiness = readiness.unwrap();
+    let policy = readiness.reporter("policy").unwrap();
+    policy.ready();
+    becomes(&"silence", || state(&readiness, "policy") == State::Stale);
+    let mut subscription = readiness.subscribe();
+    drop((readiness, policy));
+    let ended = (0..10).any(|_| matches!(subscription.changed().now_or_never(), Some(Err(_))));
+    assert!(ended);
+    drop(subscription);
+    drop(runtime);
+    becomes(&"the end", || Arc::strong_count(&asked) == 1);
+}

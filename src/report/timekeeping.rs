@@ -212,6 +212,28 @@ mod tests {
         drop(policy);
     }
 
+    /// A check speaks for it, so that it may not fall silent.
+    #[cfg(feature = "check")]
+    #[test]
+    fn to_leave_ready_is_a_sign_of_life() {
+        let second = Duration::from_secs(1);
+        let check: super::super::Check = Arc::new(|_| Box::pin(std::future::pending()));
+        let policy = Subsystem::new("policy").ttl(TTL);
+        let policy = policy.with_check(second, second, Ok(check));
+        let readiness = Readiness::builder().subsystem(policy).build().unwrap();
+        let policy = readiness.reporter("policy").unwrap();
+        policy.ready();
+        let core = readiness.core();
+        let declaration = core.look(|data| {
+            let view = data.subsystem("policy").unwrap();
+            Arc::clone(view.declaration())
+        });
+        let pulse = core.keeper.pulse(Slot(0), &declaration).unwrap();
+        let before = pulse.count();
+        policy.leave_ready();
+        assert_eq!(pulse.count(), before + 1);
+    }
+
     #[test]
     fn a_paused_clock_that_is_moved_ahead_is_no_freeze() {
         let (readiness, policy, begun) = silent();
