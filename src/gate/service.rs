@@ -213,8 +213,7 @@ impl<S> ReadinessService<S> {
         self.gate.start_jobs();
         let probes = self.gate.probes.as_ref();
         if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
-            let unread = self.gate.policy.unread.take(request);
-            return ResponseFuture::answered(answer.after(unread));
+            return ResponseFuture::answered(self.after_body(request, answer));
         }
         if self.gate.is_open() {
             // It only began like a probe.
@@ -239,8 +238,19 @@ impl<S> ReadinessService<S> {
             },
         };
         let answer = Answer::Now(self.gate.refuse(reason, basis, head));
-        let unread = self.gate.policy.unread.take(request);
-        ResponseFuture::answered(answer.after(unread))
+        ResponseFuture::answered(self.after_body(request, answer))
+    }
+
+    /// The answer to a request, once nothing of its body makes the answer wait.
+    #[inline]
+    fn after_body<B>(&self, request: Request<B>, answer: Answer) -> Answer
+    where
+        B: Body + Send + 'static,
+    {
+        match self.gate.policy.unread.take(request) {
+            None => answer,
+            Some(unread) => answer.after(unread),
+        }
     }
 
     /// Puts a fresh clone in place of the inner service, and returns that.

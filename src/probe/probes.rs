@@ -211,10 +211,7 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// The same answer, once nothing of the request's body makes it wait.
-    pub(crate) fn after(self, unread: Option<Unread>) -> Self {
-        let Some(unread) = unread else {
-            return self;
-        };
+    pub(crate) fn after(self, unread: Unread) -> Self {
         Self::Later(match self {
             Self::Now(response) => Box::pin(unread.settle(response)),
             Self::Later(response) => Box::pin(async { unread.settle(response.await).await }),

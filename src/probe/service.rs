@@ -29,7 +29,11 @@ where
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
         self.start_jobs();
         let answer = self.answer_or_not_found(&request);
-        ProbeFuture(match answer.after(self.unread(request)) {
+        let answer = match self.unread(request) {
+            None => answer,
+            Some(unread) => answer.after(unread),
+        };
+        ProbeFuture(match answer {
             Answer::Now(response) => State::Now(Some(Box::new(response))),
             Answer::Later(response) => State::Later(response),
         })

@@ -29,15 +29,24 @@ pub(crate) struct Unread {
 impl UnreadBodies {
     /// The body of a request that is going to be answered without it, or `None`
     /// if the body does not matter to the connection.
+    #[inline]
     pub(crate) fn take<B>(&self, request: Request<B>) -> Option<Unread>
     where
         B: Body + Send + 'static,
     {
-        let bounds = self.bounds.0?;
         let is_http1 = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
         if !is_http1 || request.body().is_end_stream() {
             return None;
         }
+        self.take_body(request)
+    }
+
+    #[cold]
+    fn take_body<B>(&self, request: Request<B>) -> Option<Unread>
+    where
+        B: Body + Send + 'static,
+    {
+        let bounds = self.bounds.0?;
         // To ask for the body would send the client what it waits for before it
         // sends the body: 100 (RFC 9110, section 10.1.1).
         let answer_first =
