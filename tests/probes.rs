@@ -286,8 +286,12 @@ async fn an_unclaimed_subsystem_shows_as_such_and_so_does_a_dropped_reporter() {
     drop(storage);
     assert_eq!(
         get().await,
-        red("[-]storage failing (required) for 0s: reporter dropped\n\
-             not ready: storage failing (reporter dropped)\n")
+        red(
+            "[-]storage failing (required) for 0s: reporter dropped; was ready; keep the reporter, \
+             or call leave_ready()\n\
+             not ready: storage failing (reporter dropped; was ready; keep the reporter, or call \
+             leave_ready())\n"
+        )
     );
 }
 

@@ -17,6 +17,8 @@ fn state(readiness: &Readiness, name: &str) -> (State, Option<String>) {
     (view.state(), view.reason().map(str::to_owned))
 }
 
+const DROPPED_READY: &str = "reporter dropped; was ready; keep the reporter, or call leave_ready()";
+
 #[test]
 fn handles_can_go_anywhere() {
     fn anywhere<T: Send + Sync + std::fmt::Debug + 'static>() {}
@@ -103,12 +105,12 @@ fn an_error_does_not_repeat_a_name_of_any_length() {
         .subsystem(Subsystem::new(endless.clone()))
         .build()
         .unwrap_err();
-    assert!(error.to_string().len() < 200, "{error}");
+    assert!(error.to_string().len() < 250, "{error}");
     let (readiness, _storage) = storage();
     let error = readiness.reporter(&endless).unwrap_err();
-    assert!(error.to_string().len() < 200, "{error}");
+    assert!(error.to_string().len() < 250, "{error}");
     let error = readiness.scope(&endless).unwrap_err();
-    assert!(error.to_string().len() < 200, "{error}");
+    assert!(error.to_string().len() < 250, "{error}");
 }
 
 #[test]
@@ -157,7 +159,8 @@ fn a_subsystem_has_one_reporter_at_a_time() {
     assert_eq!(
         readiness.reporter("index").unwrap_err(),
         ClaimError::Unknown {
-            name: "index".into()
+            name: "index".into(),
+            known: r#""storage""#.into(),
         }
     );
     storage.ready();
@@ -166,7 +169,7 @@ fn a_subsystem_has_one_reporter_at_a_time() {
     let storage = readiness.reporter("storage").unwrap();
     let (now, reason) = state(&readiness, "storage");
     assert_eq!(now, State::Failing, "claiming is not reporting");
-    assert_eq!(reason.unwrap(), "reporter dropped");
+    assert_eq!(reason.as_deref(), Some(DROPPED_READY));
     storage.ready();
     assert!(readiness.verdict().is_ready());
 
@@ -191,9 +194,40 @@ fn a_panic_in_a_task_leaves_no_green_behind() {
     assert!(task.join().is_err());
     assert_eq!(
         state(&readiness, "storage"),
-        (State::Failing, Some("reporter dropped".into()))
+        (State::Failing, Some(DROPPED_READY.into()))
     );
     assert!(!readiness.verdict().is_ready());
+}
+
+/// A reporter that is a temporary goes at the end of its statement.
+#[test]
+fn a_reporter_that_was_not_kept_says_what_to_write_instead() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("listener"))
+        .subsystem(Subsystem::new("storage"))
+        .scope("search", ["storage"])
+        .build()
+        .unwrap();
+    readiness.reporter("listener").unwrap().ready();
+    assert_eq!(
+        state(&readiness, "listener"),
+        (State::Failing, Some(DROPPED_READY.into()))
+    );
+    readiness.reporter("storage").unwrap().starting("opening");
+    assert_eq!(
+        state(&readiness, "storage"),
+        (State::Failing, Some("reporter dropped".into()))
+    );
+    let unknown = readiness.reporter("listner").unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        r#"there is no subsystem "listner"; there are: "listener", "storage""#
+    );
+    let unknown = readiness.scope("serch").unwrap_err();
+    assert!(
+        unknown.to_string().ends_with(r#"there are: "search""#),
+        "{unknown}"
+    );
 }
 
 #[test]

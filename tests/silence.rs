@@ -146,7 +146,8 @@ async fn silence_means_nothing_of_one_that_said_good_bye() {
     reporter.ready();
     drop(reporter);
     pass(TTL * 4).await;
-    let dropped = (State::Failing, "reporter dropped".to_owned());
+    let hint = "reporter dropped; was ready; keep the reporter, or call leave_ready()";
+    let dropped = (State::Failing, hint.to_owned());
     assert_eq!(state(&readiness), dropped);
     let again = readiness.reporter("policy").unwrap();
     pass(TTL * 4).await;

@@ -187,7 +187,7 @@ common is [shared](crate::Subsystem::shared), however it is found out; see
 //!
 //! | what happens | what is shown |
 //! |---|---|
-//! | the reporter is dropped: a panic, a cancelled task | `failing: reporter dropped`, dead where it is vital |
+//! | the reporter is dropped: a panic, a cancelled task | `failing: reporter dropped`, dead where it is vital; with `was ready; keep the reporter, or call leave_ready()` if it had reported ready |
 //! | nobody has claimed the subsystem | starting, `unclaimed` |
 //! | no report or beat for the ttl | stale, `silent for 30s; last report: ready` |
 //! | the process was stopped and goes on | everybody has one more ttl to speak |

@@ -130,10 +130,12 @@ pub enum BuildError {
 #[non_exhaustive]
 pub enum ClaimError {
     /// There is no subsystem of this name (any more).
-    #[error("there is no subsystem {name:?}")]
+    #[error("there is no subsystem {name:?}; there are: {known}")]
     Unknown {
         /// The name asked for.
         name: String,
+        /// The names of the first subsystems that there are.
+        known: String,
     },
     /// Another reporter of this subsystem is alive.
     #[error("subsystem {name:?} already has a reporter; share it in an `Arc`, or drop it first")]
@@ -180,10 +182,15 @@ pub enum AddError {
 /// There is no scope of this name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-#[error("there is no scope {name:?}; scopes are declared before the registry is built")]
+#[error(
+    "there is no scope {name:?}; scopes are declared before the registry is built, and there are: \
+     {known}"
+)]
 pub struct UnknownScope {
     /// The name asked for.
     pub name: String,
+    /// The names of the first scopes that there are.
+    pub known: String,
 }
 
 /// Why waiting for readiness ended without it.

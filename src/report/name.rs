@@ -34,6 +34,29 @@ pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
     }
 }
 
+/// How many names an error lists.
+const LISTED: usize = 8;
+
+/// The names that there are, as an error lists them: `"storage", "policy", 3
+/// more`.
+pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let (mut list, mut unnamed) = (Vec::new(), 0_usize);
+    for name in names {
+        if list.len() < LISTED {
+            list.push(format!("{name:?}"));
+        } else {
+            unnamed += 1;
+        }
+    }
+    if list.is_empty() {
+        return "none".to_owned();
+    }
+    if unnamed > 0 {
+        list.push(format!("{unnamed} more"));
+    }
+    list.join(", ")
+}
+
 /// A bad name as an error shows it: it may be of any length.
 pub(crate) fn shown(name: &str) -> String {
     text::cut(name, MAX_BYTES).to_owned()
@@ -48,6 +71,15 @@ mod tests {
         for name in ["a", "Policy.v2_east-1", &"x".repeat(128)] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_list_of_names_is_bounded() {
+        assert_eq!(listed(std::iter::empty()), "none");
+        assert_eq!(listed(["a", "b"].into_iter()), r#""a", "b""#);
+        let many: Vec<_> = (0..5_000).map(|number| number.to_string()).collect();
+        let list = listed(many.iter().map(String::as_str));
+        assert_eq!(list, r#""0", "1", "2", "3", "4", "5", "6", "7", 4992 more"#);
     }
 
     #[test]

@@ -26,6 +26,7 @@ impl Readiness {
                 .and_then(|slot| Some((*slot, draft.view(*slot)?)))
                 .ok_or_else(|| ClaimError::Unknown {
                     name: name::shown(name),
+                    known: name::listed(draft.names()),
                 })?;
             match view.claim() {
                 Claim::Unclaimed | Claim::Checked | Claim::Dropped => {}
@@ -96,7 +97,9 @@ impl Readiness {
 ///
 /// Reasons are kept to 1 KiB; an empty one counts as none.
 ///
-/// **Dropping a reporter is a report**: of `failing("reporter dropped")`, or
+/// **Dropping a reporter is a report**: of `failing("reporter dropped")` (one
+/// that had reported ready adds `was ready; keep the reporter, or call
+/// leave_ready()`), or
 /// of `dead` where the subsystem is [vital](crate::Subsystem::vital) or had
 /// said so itself; the reason of a failure that was reported before is kept
 /// behind it. So a task

@@ -18,6 +18,9 @@ impl Readiness {
             .map(|id| Scope::new(self.clone(), id))
             .ok_or_else(|| UnknownScope {
                 name: name::shown(name),
+                known: self
+                    .core()
+                    .look(|data| name::listed(data.scopes.iter().map(|scope| &*scope.name))),
             })
     }
 }

@@ -115,6 +115,11 @@ impl Draft {
         self.data().views.get(slot)
     }
 
+    /// The names of the subsystems, in the order of their slots.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.data().views.iter().map(|view| view.name())
+    }
+
     /// Puts a view in its slot, or takes it out.
     pub(crate) fn set(&mut self, slot: Slot, view: Option<SubsystemView>) {
         set(self.next(), slot, view);

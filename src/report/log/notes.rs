@@ -2,41 +2,54 @@ use super::super::core::now;
 use crate::state::{Phase, ScopeId, Sealed, Verdict};
 use std::time::{Duration, Instant};
 
-/// Since when each scope is unable to serve, the process first.
+/// Since when the process and each named scope are unable to serve.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    unable_since: Vec<Option<Instant>>,
+    process: Option<Instant>,
+    scopes: Vec<Option<Instant>>,
 }
 
 /// What the lines of one publication tell beside the snapshots.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
-    /// Which scopes can serve again, and how long they could not.
-    regained: Vec<(ScopeId, Duration)>,
+    /// How long the process could not serve, if it can again.
+    process: Option<Duration>,
+    /// Which named scopes can serve again, and how long they could not.
+    scopes: Vec<(ScopeId, Duration)>,
 }
 
 impl Memory {
     pub(super) fn note(&mut self, sealed: &Sealed) -> Notes {
         let mut notes = Notes::default();
-        for (index, scope) in sealed.after.scope_ids().enumerate() {
+        for scope in sealed.after.scope_ids() {
             match Change::of(sealed, scope) {
                 Change::None => {}
-                Change::Lost => {
-                    if self.unable_since.len() <= index {
-                        self.unable_since.resize(index + 1, None);
-                    }
-                    self.unable_since[index] = Some(now().monotonic);
-                }
+                Change::Lost => *self.unable_since(scope) = Some(now().monotonic),
                 Change::Regained => {
-                    let since = self.unable_since.get_mut(index).and_then(Option::take);
-                    if let Some(since) = since {
-                        let lasted = now().monotonic.saturating_duration_since(since);
-                        notes.regained.push((scope, lasted));
+                    let Some(since) = self.unable_since(scope).take() else {
+                        continue;
+                    };
+                    let lasted = now().monotonic.saturating_duration_since(since);
+                    match scope {
+                        ScopeId::Process => notes.process = Some(lasted),
+                        ScopeId::Named(_) => notes.scopes.push((scope, lasted)),
                     }
                 }
             }
         }
         notes
+    }
+
+    fn unable_since(&mut self, scope: ScopeId) -> &mut Option<Instant> {
+        match scope {
+            ScopeId::Process => &mut self.process,
+            ScopeId::Named(index) => {
+                if self.scopes.len() <= index {
+                    self.scopes.resize(index + 1, None);
+                }
+                &mut self.scopes[index]
+            }
+        }
     }
 }
 
@@ -44,7 +57,10 @@ impl Notes {
     pub(super) fn lasted(&self, scope: ScopeId) -> Option<Duration> {
         let of_scope =
             |(regained, lasted): &(ScopeId, Duration)| (*regained == scope).then_some(*lasted);
-        self.regained.iter().find_map(of_scope)
+        match scope {
+            ScopeId::Process => self.process,
+            ScopeId::Named(_) => self.scopes.iter().find_map(of_scope),
+        }
     }
 }
 

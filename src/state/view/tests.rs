@@ -135,12 +135,13 @@ fn every_role_counts_inside_a_named_scope() {
 fn a_dropped_reporter_never_leaves_green_and_never_improves_on_dead() {
     let plain = in_state(&view(Role::Required, false, true), State::Ready);
     let dropped = plain.drop_reporter(false, now());
-    assert_eq!(counts(&dropped), (State::Failing, Some("reporter dropped")));
+    let hint = "reporter dropped; was ready; keep the reporter, or call leave_ready()";
+    assert_eq!(counts(&dropped), (State::Failing, Some(hint)));
     assert_eq!(dropped.claim(), Claim::Dropped);
 
     let vital = in_state(&view(Role::Required, true, true), State::Ready);
     let dropped = vital.drop_reporter(false, now());
-    assert_eq!(counts(&dropped), (State::Dead, Some("reporter dropped")));
+    assert_eq!(counts(&dropped), (State::Dead, Some(hint)));
 
     let dead = plain.report(State::Dead, Some("disk gone"), now());
     let dropped = dead.drop_reporter(false, now());

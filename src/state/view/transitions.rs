@@ -11,6 +11,10 @@ use std::{
 /// What a dropped reporter says.
 const DROPPED: &str = "reporter dropped";
 
+/// What one says that had reported ready: its owner may have meant to let go of a
+/// subsystem that cannot fail any more.
+const DROPPED_READY: &str = "reporter dropped; was ready; keep the reporter, or call leave_ready()";
+
 impl SubsystemView {
     pub(crate) fn declared(declaration: Declaration, at: Moment) -> Self {
         let pending = !declaration.at_build;
@@ -169,6 +173,7 @@ impl SubsystemView {
                 let reason = text::cut(&reason, text::MAX_BYTES);
                 dropped.settle(state, Some(reason), at)
             }
+            _ if said == State::Ready => dropped.settle(state, Some(DROPPED_READY), at),
             _ => dropped.settle(state, Some(DROPPED), at),
         }
     }
