@@ -1,6 +1,6 @@
 use super::{
     bounds::{Bounds, UnreadBody},
-    linger::{LingerSlots, linger},
+    linger::{LingerSlots, linger, until_written},
     reader::{Limits, Reader, Stop},
 };
 use http::{
@@ -24,6 +24,8 @@ pub(crate) struct Unread {
     slots: LingerSlots,
     /// The answer is not to wait for the body.
     answer_first: bool,
+    /// The client waits for 100 before it sends the body.
+    expects_continue: bool,
 }
 
 impl UnreadBodies {
@@ -47,15 +49,14 @@ impl UnreadBodies {
         B: Body + Send + 'static,
     {
         let bounds = self.bounds.0?;
-        // To ask for the body would send the client what it waits for before it
-        // sends the body: 100 (RFC 9110, section 10.1.1).
-        let answer_first =
-            expects_continue(&request) || request.body().size_hint().lower() > bounds.drain_bytes;
+        let expects_continue = expects_continue(&request);
+        let is_long = request.body().size_hint().lower() > bounds.drain_bytes;
         Some(Unread {
             reader: Reader::new(request.into_body()),
             bounds,
             slots: self.slots.clone(),
-            answer_first,
+            answer_first: expects_continue || is_long,
+            expects_continue,
         })
     }
 }
@@ -78,7 +79,14 @@ impl Unread {
             announce_close(response.status(), response.headers_mut());
         }
         if stop == Stop::Bound {
-            linger(self.reader, self.bounds, &self.slots);
+            // hyper sends 100 when the body is polled before the head of the answer
+            // is written (RFC 9110, section 10.1.1).
+            let written = self.expects_continue.then(|| {
+                let (until_written, written) = until_written();
+                response.extensions_mut().insert(until_written);
+                written
+            });
+            linger(self.reader, self.bounds, &self.slots, written);
         }
         response
     }

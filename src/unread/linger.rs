@@ -2,6 +2,8 @@ use super::{
     bounds::Bounds,
     reader::{Limits, Reader, Stop, timer_at},
 };
+
+use crate::race::race;
 use std::{
     sync::{
         Arc,
@@ -9,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 /// How long a body is held after a bound was reached, before it is dropped and
 /// hyper closes the connection. nginx takes a reset that comes sooner for a
@@ -38,9 +40,29 @@ impl Drop for LingerSlot {
     }
 }
 
-/// Reads a body after its answer, in a task of its own. Without a runtime or a
-/// free slot, the body is dropped.
-pub(super) fn linger(mut reader: Reader, bounds: Bounds, slots: &LingerSlots) {
+/// An extension of a response, which servers drop when they have written its
+/// head.
+#[derive(Clone)]
+pub(super) struct UntilWritten {
+    _sender: Arc<oneshot::Sender<()>>,
+}
+
+/// An extension, and a future that completes when all its clones are dropped.
+pub(super) fn until_written() -> (UntilWritten, oneshot::Receiver<()>) {
+    let (sender, receiver) = oneshot::channel();
+    let _sender = Arc::new(sender);
+    (UntilWritten { _sender }, receiver)
+}
+
+/// Reads a body after its answer, in a task of its own: once the answer is
+/// `written`, where that matters. Without a runtime or a free slot, the body is
+/// dropped.
+pub(super) fn linger(
+    mut reader: Reader,
+    bounds: Bounds,
+    slots: &LingerSlots,
+    written: Option<oneshot::Receiver<()>>,
+) {
     let Ok(runtime) = Handle::try_current() else {
         return;
     };
@@ -53,6 +75,12 @@ pub(super) fn linger(mut reader: Reader, bounds: Bounds, slots: &LingerSlots) {
         bytes: u64::MAX,
     };
     runtime.spawn(async move {
+        if let Some(written) = written {
+            let Some(end) = timer_at(Instant::now() + limits.time) else {
+                return;
+            };
+            race(written, end).await;
+        }
         if reader.read(limits).await == Stop::Bound {
             if let Some(hold) = timer_at(Instant::now() + HOLD) {
                 hold.await;

@@ -1,7 +1,7 @@
 //! Over real connections to the servers of axum and hyper.
 
 use crate::support::{listen, soon, starting, until};
-use axum::{Router, routing::get};
+use axum::{Router, middleware::map_response, routing::get};
 use http::{Request, Response};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -70,6 +70,14 @@ fn meets<R>(met: &Arc<AtomicUsize>) -> MapRequestLayer<impl Fn(R) -> R + Clone +
     })
 }
 
+/// What a layer outside may do with an answer before the server gets it.
+async fn slowly(response: axum::response::Response) -> axum::response::Response {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    response
+}
+
 /// Serves a closed gate for the rest of the test.
 async fn serve(server: Server, bounds: UnreadBody) -> Served {
     let (readiness, storage) = starting();
@@ -88,7 +96,8 @@ async fn serve(server: Server, bounds: UnreadBody) -> Served {
             let app = Router::new()
                 .route("/", get(async || "served"))
                 .layer(layer)
-                .layer(meets(&met));
+                .layer(meets(&met))
+                .layer(map_response(slowly));
             return axum::serve(listener, app).await.unwrap();
         }
         let inner = service_fn(async |_: Request<hyper::body::Incoming>| {
