@@ -106,7 +106,12 @@
 //! - `systemd`: tells systemd how the process is, by sd-notify (on Unix;
 //!   elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http tell which requests failed,
-//!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with).
+//!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with),
+//!   and keeps its `TraceLayer` from taking refusals for failures. It is for
+//!   tower-http 0.7. With another version in the application, as 0.6, the
+//!   compiler only says E0277: that the classifier lacks `ClassifyOutcome`, or
+//!   tower-http's `ClassifyResponse`, of which there are two then (`cargo tree -d`
+//!   shows it). All else works with any version of tower-http.
 //! - `tracing` (default): logs transitions, with the target `tower_readiness`.
 //!   Recovery, phases and the readiness of the process at `info`, degraded and
 //!   failing at `warn`, dead at `error`, starting and refused requests at

@@ -42,7 +42,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
 use tower_readiness::{
-    Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals,
+    Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals, probe::Probes,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -84,6 +84,9 @@ async fn run() -> Result<(), Error> {
     let handed_over = listener::handed_over()?;
     let activated = handed_over.is_some();
     let layer = ReadinessLayer::new(&readiness)
+        // HAProxy sends no new sessions to a replica that answers 404, and does
+        // so after one check; for all others 404 is as red as 503.
+        .with_probes(Probes::new(&readiness).not_found_while_draining())
         // A load balancer sends elsewhere what is refused. Behind a socket of
         // systemd's there is no elsewhere: what arrives early waits.
         .starting(if activated {

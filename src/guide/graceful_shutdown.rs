@@ -14,8 +14,15 @@
 //! may be on its way, and neither side can tell whether it was handled. So the
 //! response to every HTTP/1 request that arrives during the drain carries
 //! `connection: close`, and by the end of the delay the busy connections are
-//! elsewhere. HTTP/2 needs no help: its GOAWAY says which streams will still be
-//! answered (RFC 9113, section 6.8).
+//! elsewhere.
+//!
+//! HTTP/2 has no such header. Its GOAWAY says which streams will still be answered
+//! (RFC 9113, section 6.8), but servers send it only when they are told to stop,
+//! at the end of the delay. A load balancer that asks for readiness has moved away
+//! by then. A client that keeps a connection of its own gets no sign during the
+//! whole delay; all of them reconnect at its end, and a request that one of them
+//! sends in that moment needs a client that tries again what GOAWAY says was not
+//! handled.
 //!
 //! # The timeline of a pod's end
 //!

@@ -181,7 +181,7 @@ def stop(engine, app):
     pool = concurrent.futures.ThreadPoolExecutor()
     started = time.monotonic()
     stopping = pool.submit(engine.run, "stop", app.name)
-    becomes("readiness when it is stopped", "503", lambda: app.status("/readyz"))
+    becomes("readiness when it is stopped", "404", lambda: app.status("/readyz"))
     # Ends after the port was closed: it begins in the last second of the drain.
     time.sleep(max(0, started + 3 - time.monotonic()))
     slow = pool.submit(app.curl, "/slow")

@@ -3,8 +3,10 @@ tests/e2e/proxies."""
 
 import collections
 import contextlib
+import csv
 import pathlib
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -27,7 +29,7 @@ PROXIES = {
         asks=True,
         posts="stay",
         busy=(2, 1),
-        extra=[],
+        extra=[("local0 notice\n", "local0 notice\n    stats socket {folder}/stats\n")],
     ),
     "nginx": Proxy(
         file="nginx.conf",
@@ -135,12 +137,36 @@ def everybody_is_red(port, a, b):
     # which is no panic, and that half is b.
     becomes("who asks b", False, lambda: asks_a_refusing(port, b))
     a.terminate()
-    becomes("a", 503, lambda: status(a.port, "/readyz"))
+    becomes("a", 404, lambda: status(a.port, "/readyz"))
     deadline = time.monotonic() + DRAIN_SECONDS - 1.5
     while time.monotonic() < deadline:
         expect("while all are red", {"a"}, who_serves(port, 4))
         time.sleep(0.1)
     b.flip("storage", "ready")
+    expect("a ends with", 0, a.ended())
+
+
+def haproxy_says(folder, server):
+    """What HAProxy makes of a server."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(folder / "stats"))
+        connection.sendall(b"show stat\n")
+        with connection.makefile() as lines:
+            names, *rows = csv.reader(line for line in lines if line.strip())
+    rows = (dict(zip(names, row)) for row in rows)
+    return next(row["status"] for row in rows if row["svname"] == server)
+
+
+def leaves_at_the_first_check(folder, port, a):
+    """A drain takes a replica out at once, not when `fall` checks have failed."""
+    becomes("a", "UP", lambda: haproxy_says(folder, "a"))
+    a.terminate()
+    becomes("a", 404, lambda: status(a.port, "/readyz"))
+    while (state := haproxy_says(folder, "a")) == "UP":
+        time.sleep(0.02)
+    # By way of "UP 2/3" it would be "DOWN".
+    expect("what HAProxy makes of a that drains", "NOLB", state)
+    expect("who serves while a drains", {"b"}, who_serves(port))
     expect("a ends with", 0, a.ended())
 
 
@@ -186,6 +212,9 @@ def run(name, program, commands, folder):
             fails_over(proxy, port, a, b)
             an_answer_is_no_refusal(proxy, port, a, b)
             sent = restarts(proxy, port, replica, a, b)
+            if name == "haproxy":
+                with replica("a", ports[0]) as successor:
+                    leaves_at_the_first_check(folder, port, successor)
             if name == "envoy":
                 with replica("a", ports[0]) as successor:
                     becomes("who serves again", {"a", "b"}, lambda: who_serves(port))

@@ -71,7 +71,7 @@ def compare(what, program, folder, environment, probes):
         are("when a vital subsystem is dead", startup=True, readiness=False, liveness=False)
         app.flip("worker", "ready")
         app.terminate()
-        becomes("it drains", 503, lambda: status(app.port, "/readyz"))
+        becomes("it drains", 404, lambda: status(app.port, "/readyz"))
         are("while it drains", startup=True, readiness=False, liveness=True)
 
 
