@@ -189,6 +189,21 @@ async fn what_is_in_flight_is_told_while_it_drains() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_in_flight_is_told_although_no_layer_counts() {
+    let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
+    let job = readiness.track();
+    tell(&readiness, systemd.options());
+    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    readiness.drain();
+    assert_eq!(
+        systemd.hears().await,
+        ["STOPPING=1\nSTATUS=draining, 1 in flight"]
+    );
+    drop(job);
+    assert_eq!(systemd.hears_after(2 * SECOND).await, ["STATUS=draining"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn neither_retiring_nor_dying_means_that_the_process_stops() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))

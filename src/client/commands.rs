@@ -106,37 +106,39 @@ impl Commands {
     ///
     /// When it is not obeyed, and when the time is over before.
     pub fn drain_and_wait(&self, at_most: Option<Duration>) -> Result<String, CommandError> {
-        self.wait_for_end(at_most).map(|(answer, _)| answer)
+        self.wait_for_end(at_most, &mut Vec::new())
     }
 
     /// [Begins to drain and waits](Self::drain_and_wait), and [prints](print()) what
     /// came of it: for a command that exits then, as a preStop hook does.
     ///
-    /// It leaves the connection open, for the system to close it when the command
+    /// It leaves its connections open, for the system to close them when the command
     /// exits. The process waits a second for that before it ends itself: as the
     /// first process of a container it takes the command with it, which would then
     /// count as failed.
     pub fn print_drain_and_wait(&self, at_most: Option<Duration>) -> ExitCode {
-        let (outcome, wire) = self.wait_for_end(at_most).map_or_else(
-            |error| (Err(error), None),
-            |(answer, wire)| (Ok(answer), wire),
-        );
-        let code = print(outcome);
-        mem::forget(wire);
+        let mut kept = Vec::new();
+        let code = print(self.wait_for_end(at_most, &mut kept));
+        mem::forget(kept);
         code
     }
 
+    /// Puts its connections into `kept`: while one of them is open, the process
+    /// waits a moment before it ends.
     fn wait_for_end(
         &self,
         at_most: Option<Duration>,
-    ) -> Result<(String, Option<Wire>), CommandError> {
-        let gone = || Ok(("gone".to_owned(), None));
+        kept: &mut Vec<Wire>,
+    ) -> Result<String, CommandError> {
+        let gone = || Ok("gone".to_owned());
         let deadline = Deadline::after(at_most.unwrap_or(Duration::MAX));
         let begin = Deadline::after(self.timeout.min(deadline.timeout()));
-        self.tell("/commands/drain", "", begin)?;
+        let (answer, wire) = self.send("POST", "/commands/drain", "", true, begin)?;
+        self.judge(&answer)?;
+        kept.push(wire);
         loop {
             // By what commands nothing: a successor may listen there by now.
-            let (answer, wire) = match self.send("GET", "/commands/drain", "", deadline) {
+            let (answer, wire) = match self.send("GET", "/commands/drain", "", true, deadline) {
                 Ok(answered) => answered,
                 Err(error) if is_gone(&error) => return gone(),
                 Err(ExchangeError::CutOff { .. } | ExchangeError::Broken { .. }) => {
@@ -149,13 +151,16 @@ impl Commands {
                 // A successor, for a drain that has begun is not taken back.
                 NOT_DRAINING => return gone(),
                 ENDING => sleep(AGAIN_AFTER),
-                _ => return Ok((self.judge(&answer)?, Some(wire))),
+                _ => {
+                    kept.push(wire);
+                    return self.judge(&answer);
+                }
             }
         }
     }
 
     fn tell(&self, target: &str, body: &str, deadline: Deadline) -> Result<String, CommandError> {
-        let (answer, _wire) = self.send("POST", target, body, deadline)?;
+        let (answer, _wire) = self.send("POST", target, body, false, deadline)?;
         self.judge(&answer)
     }
 
@@ -164,6 +169,7 @@ impl Commands {
         method: &'static str,
         target: &str,
         body: &str,
+        keeps: bool,
         deadline: Deadline,
     ) -> Result<(Answer, Wire), ExchangeError> {
         let request = Request {
@@ -171,8 +177,7 @@ impl Commands {
             target,
             accept: "text/plain",
             body,
-            // What waits for the end of the process lets it see when it is gone.
-            keeps: method == "GET",
+            keeps,
         };
         exchange_on(&self.address, &request, deadline)
     }

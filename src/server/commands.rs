@@ -155,11 +155,19 @@ impl Commander {
             }
             Command::Drain => {
                 log("drain", peer);
+                // Before the drain begins, for it may be over at once. A client that
+                // does not wait for it hangs up.
+                watch_end(readiness, &watches_end);
                 readiness.advance_at_once(Phase::Draining);
                 line(StatusCode::OK, readiness.verdict().phase().as_str())
             }
         }
     }
+}
+
+/// Counts a connection as one whose client waits for the end.
+fn watch_end(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) {
+    watches_end.get_or_init(|| readiness.core().traffic().end_watchers.add());
 }
 
 /// Answers when the process is closed, or at once if it does not drain.
@@ -169,7 +177,7 @@ async fn drained(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) -> P
     }
     let closed = |phase| phase == Phase::Closed;
     let core = readiness.core();
-    watches_end.get_or_init(|| core.traffic().end_watchers.add());
+    watch_end(readiness, watches_end);
     // Not by what waits for the registry, which would start its jobs in the
     // runtime of the listener. It cannot end before this handle does.
     let _ = core.wait_for(|data| closed(data.phase).then_some(())).await;
@@ -230,10 +238,10 @@ mod tests {
         let server = AdminListener::new(&readiness).serve_on_thread(&*path);
         let server = server.unwrap();
         let watchers = &readiness.core().traffic().end_watchers;
-        let ask = || {
+        let ask = |method: &str| {
             let mut client = UnixStream::connect(&path).unwrap();
-            let request = b"GET /commands/drain HTTP/1.1\r\nhost: x\r\n\r\n";
-            client.write_all(request).unwrap();
+            let request = format!("{method} /commands/drain HTTP/1.1\r\nhost: x\r\n\r\n");
+            client.write_all(request.as_bytes()).unwrap();
             client
         };
         let answer = |client: &mut UnixStream, end: &str| {
@@ -245,11 +253,16 @@ mod tests {
             }
         };
 
-        answer(&mut ask(), "does not drain\n");
+        answer(&mut ask("GET"), "does not drain\n");
         assert!(watchers.is_empty(), "there is no end to wait for");
 
-        readiness.drain();
-        let mut client = ask();
+        let mut client = ask("POST");
+        answer(&mut client, "draining\n");
+        assert!(!watchers.is_empty(), "it may begin to wait");
+        drop(client);
+        becomes(|| watchers.is_empty());
+
+        let mut client = ask("GET");
         becomes(|| !watchers.is_empty());
         readiness.advance(Phase::Closed);
         answer(&mut client, "closed\n");

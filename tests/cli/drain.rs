@@ -105,27 +105,31 @@ fn who_waits_for_a_drain_hangs_up_when_it_exits_and_not_before() {
         .spawn()
         .unwrap();
 
-    let (mut drain, _) = request(&listener);
+    let (mut drain, head) = request(&listener);
+    assert!(!head.contains("connection: close"), "{head}");
     drain
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndraining\n")
         .unwrap();
-    drop(drain);
     let (mut wait, head) = request(&listener);
     assert!(head.starts_with("GET /commands/drain "), "{head}");
     assert!(!head.contains("connection: close"), "{head}");
     wait.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nclosed\n")
         .unwrap();
-    // Time enough to hang up too early.
-    wait.set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    let error = wait.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    for connection in [&mut drain, &mut wait] {
+        // Time enough to hang up too early.
+        let time = Some(Duration::from_millis(300));
+        connection.set_read_timeout(time).unwrap();
+        let error = connection.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        connection.set_read_timeout(None).unwrap();
+    }
 
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
     assert_eq!(printed.trim_start_matches('x'), "closed\n");
-    wait.set_read_timeout(None).unwrap();
-    assert_eq!(wait.read(&mut [0]).unwrap(), 0);
+    for mut connection in [drain, wait] {
+        assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+    }
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
