@@ -93,13 +93,14 @@
 //! server without it, such as axum's graceful shutdown alone, waits for at most
 //! the 30 seconds.
 //!
-//! Three things cannot be had. A client that sends its whole body before it reads
+//! Four things cannot be had. A client that sends its whole body before it reads
 //! loses the answer where the body takes longer than the bounds. Behind HAProxy, a
 //! client that asked for `100 Continue`, skips its body after the answer, and
 //! sends its next request on the same connection, loses that request. And nginx
 //! with `proxy_request_buffering off` promises its client to keep a connection
 //! that it closes, where the body ends later than the answer; it buffers unless
-//! told otherwise.
+//! told otherwise. Envoy closes the connection of a client that still sends a
+//! second after the answer (`delayed_close_timeout`).
 //!
 //! # Readiness drift
 //!

@@ -2,7 +2,6 @@ use super::{
     bounds::Bounds,
     reader::{Limits, Reader, Stop, timer_at},
 };
-
 use crate::race::race;
 use std::{
     sync::{

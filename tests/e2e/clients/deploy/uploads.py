@@ -65,7 +65,7 @@ def client(port, size, framing, tries, wrong):
     connection.close()
 
 
-def upload(name, port, slow=True):
+def upload(name, port, slow):
     """All sizes and framings through one port, and slow uploads; returns what went
     wrong."""
     started, all_wrong = time.monotonic(), collections.Counter()
