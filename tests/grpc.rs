@@ -188,6 +188,21 @@ async fn a_list_of_more_than_a_thousand_services_is_refused() {
 }
 
 #[tokio::test]
+async fn an_address_is_a_service() {
+    let mut process = process().await;
+    process.storage.ready();
+    let name = "[::1]:8080";
+    let upstream = process.readiness.add(Subsystem::new(name)).unwrap();
+    upstream.ready();
+    assert_eq!(process.check(name).await, Ok(Serving));
+    assert_eq!(process.list().await.unwrap()[name], Serving);
+    let mut watch = process.watch(name).await;
+    assert_eq!(next(&mut watch).await, Some(Serving));
+    upstream.failing("refused");
+    assert_eq!(next(&mut watch).await, Some(NotServing));
+}
+
+#[tokio::test]
 async fn a_watch_tells_the_present_status_and_then_each_change() {
     let mut process = process().await;
     let mut watch = process.watch("").await;

@@ -431,6 +431,61 @@ async fn a_scope_and_a_subsystem_have_an_answer_of_their_own() {
 }
 
 #[tokio::test]
+async fn an_address_is_the_name_of_a_subsystem_or_a_scope() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("10.0.0.1:8080"))
+        .subsystem(Subsystem::new("[::1]:8080").optional())
+        .scope("upstream:[::1]", ["[::1]:8080"])
+        .build()
+        .unwrap();
+    let [v4, v6] = ["10.0.0.1:8080", "[::1]:8080"].map(|it| readiness.reporter(it).unwrap());
+    v4.failing("refused");
+    v6.ready();
+    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let get = async |path: &str, accept: &str| {
+        let request = Request::get(path).header(header::ACCEPT, accept);
+        let request = request.body(String::new()).unwrap();
+        read(probes.clone().oneshot(request).await.unwrap()).await
+    };
+    let text = async |path: &str| get(path, "text/plain").await;
+    for path in ["10.0.0.1:8080", "10.0.0.1%3A8080", "10.0.0.1%3a8080"] {
+        let answer = text(&format!("/readyz/{path}")).await;
+        assert_eq!(answer, red("not ready: 10.0.0.1:8080 failing\n"), "{path}");
+        let answer = text(&format!("/readyz?exclude={path}")).await;
+        assert_eq!(answer, green("ready\n"), "{path}");
+    }
+    for path in ["[::1]:8080", "%5B::1%5D:8080", "%5b%3A%3a1%5d%3A8080"] {
+        let answer = text(&format!("/readyz/{path}")).await;
+        assert_eq!(answer, green("ready\n"), "{path}");
+    }
+
+    v4.ready();
+    v6.failing("refused");
+    for path in ["upstream:[::1]", "upstream%3A%5B::1%5D"] {
+        let answer = text(&format!("/readyz/{path}")).await;
+        assert_eq!(answer, red("not ready: [::1]:8080 failing\n"), "{path}");
+        for excluded in ["[::1]:8080", "%5B::1%5D%3A8080"] {
+            let answer = text(&format!("/readyz/{path}?exclude={excluded}")).await;
+            assert_eq!(answer, green("ready\n"), "{path} {excluded}");
+        }
+    }
+    assert_eq!(
+        text("/readyz?verbose&exclude=[::2]:1").await,
+        green(
+            "no subsystem to exclude: [::2]:1\n\
+             [+]10.0.0.1:8080 ready (required)\n\
+             [-][::1]:8080 failing (optional)\n\
+             [-]upstream:[::1] failing (scope): [::1]:8080 failing\n\
+             ready (degraded): [::1]:8080 failing\n"
+        )
+    );
+    let (_, json) = get("/statusz", "application/json").await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["subsystems"][1]["name"], "[::1]:8080");
+    assert_eq!(json["scopes"][0]["because_of"], json!(["[::1]:8080"]));
+}
+
+#[tokio::test]
 async fn a_member_can_be_excluded_from_its_scope() {
     let demo = Demo::all_ready();
     demo.index.failing("corrupt");

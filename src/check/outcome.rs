@@ -59,7 +59,7 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// When `key` is not 1 to 128 of `A-Z a-z 0-9 . _ -`.
+    /// When `key` is not 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`.
     pub fn attribute(
         mut self,
         key: impl Into<String>,

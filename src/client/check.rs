@@ -173,9 +173,12 @@ impl Check {
     ) -> Result<Report, CheckError> {
         let mut target = probe.path.to_owned();
         if let Some(name) = scope {
-            target = target + "/" + name;
+            target = target + "/" + &encoded(name);
         }
-        let exclude = self.exclude.iter().map(|name| format!("exclude={name}"));
+        let exclude = self
+            .exclude
+            .iter()
+            .map(|name| format!("exclude={}", encoded(name)));
         let verbose = self.lists().then(|| "verbose".to_owned());
         let parameters: Vec<_> = verbose.into_iter().chain(exclude).collect();
         if !parameters.is_empty() {
@@ -271,6 +274,12 @@ fn checked(name: String) -> Result<String, NameError> {
         Ok(()) | Err(NameError::Reserved) => Ok(name),
         Err(error) => Err(error),
     }
+}
+
+/// A name as it may stand in the target of a request: `[` and `]` are reserved
+/// for the host there (RFC 3986, sections 3.3 and 3.4), and `:` is not.
+fn encoded(name: &str) -> String {
+    name.replace('[', "%5B").replace(']', "%5D")
 }
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ pub(super) fn in_json(probe: &Probe, answer: &Answer) -> Option<(Report, Exclude
     }
     // A quotation mark within a string would be escaped.
     let excluded = if let Some((_, names)) = answer.body.split_once(",\"unknown\":[\"") {
-        let names = names.split(']').next().unwrap_or_default();
+        // A name may hold `]`, but no quotation mark.
+        let names = names.split("\"]").next().unwrap_or_default();
         Excluded::AllBut(names.split('"').step_by(2).map(clean).collect())
     } else if answer.body.contains(",\"subsystems\":[") {
         Excluded::AllBut(Vec::new())
@@ -245,6 +246,11 @@ mod tests {
         let nothing: [&str; 0] = [];
         assert_eq!(unknown(r#"],"unknown":["a","b"]"#), ["a", "b"]);
         assert_eq!(unknown(r#"],"excluded":["c"],"unknown":["a"]"#), ["a"]);
+        let addresses = ["[::1]:1", "10.0.0.1:2"];
+        assert_eq!(
+            unknown(r#"],"unknown":["[::1]:1","10.0.0.1:2"]"#),
+            addresses
+        );
         assert_eq!(unknown(r#"{"reason":",\"unknown\":[\"x\"]"}]"#), nothing);
         assert_eq!(
             unknown(r#"{"attributes":{"a":"b","unknown":"[x"}}]"#),

@@ -3,7 +3,7 @@ use super::{
     answered::ProbeAnswer,
     envoy, json,
     long_answers::LongAnswers,
-    query::{Query, QueryError},
+    query::{Query, QueryError, decoded},
     question::{Detail, Live, Question, Target},
     route::{PathError, Probe, Routes},
     text,
@@ -326,7 +326,10 @@ impl Probes {
         let detailed = self.chosen_detail() >= Detail::Names;
         let target = match name {
             None => Target::Scope(ScopeId::Process),
-            Some(name) if detailed => self.target(name).ok_or(Unanswerable::NotFound)?,
+            Some(name) if detailed => {
+                let target = self.target(&decoded(name));
+                target.ok_or(Unanswerable::NotFound)?
+            }
             Some(_) => return Err(Unanswerable::NotFound),
         };
         let query = match query {

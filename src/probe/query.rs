@@ -1,5 +1,5 @@
 use crate::state::text::cut;
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 use thiserror::Error;
 
 /// The longest that `?wait` may ask for.
@@ -13,8 +13,6 @@ const MAX_SHOWN: usize = 128;
 
 /// What the query of a probe asks for. Unknown parameters are ignored.
 ///
-/// Nothing is percent-decoded: names hold only unreserved characters, which
-/// are not to be encoded (RFC 3986, section 2.3).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) verbose: bool,
@@ -53,7 +51,7 @@ impl Query {
                 "exclude" if parsed.exclude.len() == MAX_EXCLUDED => {
                     return Err(QueryError::ManyExcludes);
                 }
-                "exclude" => parsed.exclude.push(value.to_owned()),
+                "exclude" => parsed.exclude.push(decoded(value).into_owned()),
                 _ => {}
             }
         }
@@ -63,6 +61,25 @@ impl Query {
     pub(super) fn excludes(&self, name: &str) -> bool {
         self.exclude.iter().any(|excluded| excluded == name)
     }
+}
+
+/// A name as it stands in a path or a query. Of the characters of a name a client
+/// may encode `:`, `[` and `]`, which are reserved there (RFC 3986, section 2.2);
+/// the others are not to be encoded (section 2.3), and nothing else is decoded.
+pub(super) fn decoded(name: &str) -> Cow<'_, str> {
+    const ENCODED: [(&str, &str); 6] = [
+        ("%3A", ":"),
+        ("%3a", ":"),
+        ("%5B", "["),
+        ("%5b", "["),
+        ("%5D", "]"),
+        ("%5d", "]"),
+    ];
+    if !name.contains('%') {
+        return Cow::Borrowed(name);
+    }
+    let decode = |name: String, (encoded, plain): (&str, &str)| name.replace(encoded, plain);
+    Cow::Owned(ENCODED.into_iter().fold(name.to_owned(), decode))
 }
 
 /// A parameter without a value is one that is set.
@@ -103,6 +120,26 @@ mod tests {
             }
         );
         assert_eq!(Query::parse(""), Ok(Query::default()));
+    }
+
+    #[test]
+    fn a_client_may_encode_the_reserved_characters_of_a_name() {
+        for (name, plain) in [
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("10.0.0.1%3A80", "10.0.0.1:80"),
+            ("%5B%3a%3A1%5d:80", "[::1]:80"),
+            ("%5b::1%5D:80", "[::1]:80"),
+            // Twice encoded, not to be, cut off.
+            ("a%253Ab", "a%253Ab"),
+            ("%73torage", "%73torage"),
+            ("a%2Fb", "a%2Fb"),
+            ("a%", "a%"),
+            ("a%5", "a%5"),
+        ] {
+            assert_eq!(decoded(name), plain);
+            let query = Query::parse(&format!("exclude={name}")).unwrap();
+            assert!(query.excludes(plain), "{name}");
+        }
     }
 
     #[test]

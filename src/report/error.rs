@@ -14,8 +14,8 @@ pub enum NameError {
         /// Its length.
         bytes: usize,
     },
-    /// The name holds a character other than `A-Z a-z 0-9 . _ -`.
-    #[error("a name holds only `A-Z a-z 0-9 . _ -`, not {character:?}")]
+    /// The name holds a character other than `A-Z a-z 0-9 . _ - : [ ]`.
+    #[error("a name holds only `A-Z a-z 0-9 . _ - : [ ]`, not {character:?}")]
     Character {
         /// The first such character.
         character: char,

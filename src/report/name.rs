@@ -6,9 +6,10 @@ const RESERVED: [&str; 5] = ["readiness", "liveness", "startup", "runtime", "tra
 
 const MAX_BYTES: usize = 128;
 
-/// Names of subsystems and scopes stand in paths, headers and queries as they
-/// are, so they hold only what needs no escaping there (a subset of RFC 3986,
-/// section 2.3, unreserved characters).
+/// Names of subsystems and scopes stand in paths, queries and lines of text. They
+/// hold unreserved characters (RFC 3986, section 2.3), which need no escaping
+/// anywhere, and what an address with a port needs beside them: `10.0.0.1:8080`,
+/// `[::1]:8080`. A client may percent-encode the latter, so probes decode them.
 pub(crate) fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
@@ -16,7 +17,8 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
     if name.len() > MAX_BYTES {
         return Err(NameError::TooLong { bytes: name.len() });
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '[' | ']');
     if let Some(character) = name.chars().find(|c| !allowed(*c)) {
         return Err(NameError::Character { character });
     }
@@ -74,6 +76,13 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_a_name() {
+        for name in ["10.0.0.1:8080", "[::1]:8080", "db.internal:5432"] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
     fn a_list_of_names_is_bounded() {
         assert_eq!(listed(std::iter::empty()), "none");
         assert_eq!(listed(["a", "b"].into_iter()), r#""a", "b""#);
@@ -95,6 +104,11 @@ mod tests {
             ("a b", ' '),
             ("a\n", '\n'),
             ("a\0", '\0'),
+            ("a%3A", '%'),
+            ("a&b", '&'),
+            ("a=b", '='),
+            ("a,b", ','),
+            ("a\"b", '"'),
             ("naïve", 'ï'),
         ] {
             assert_eq!(check(name), Err(NameError::Character { character }));

@@ -201,7 +201,7 @@ impl Reporter {
     ///
     /// # Errors
     ///
-    /// When `key` is not 1 to 128 of `A-Z a-z 0-9 . _ -`, or the subsystem
+    /// When `key` is not 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`, or the subsystem
     /// has 32 other attributes. Nothing is changed then.
     pub fn attribute(
         &self,

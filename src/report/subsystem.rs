@@ -65,8 +65,8 @@ pub(crate) fn bounded_from(
 impl Subsystem {
     /// A [required](Role::Required) subsystem.
     ///
-    /// The name is 1 to 128 of `A-Z a-z 0-9 . _ -`; it is checked where the
-    /// subsystem is put to use.
+    /// The name is 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`, so that an address with
+    /// a port is one; it is checked where the subsystem is put to use.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

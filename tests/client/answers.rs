@@ -232,3 +232,37 @@ fn a_port_alone_is_asked_on_the_loopback_interface_of_either_version_of_ip() {
         drop(server);
     }
 }
+
+#[test]
+fn an_address_can_be_asked_for_and_left_out() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("[::1]:8080"))
+        .scope("upstream:[::1]", ["[::1]:8080"])
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    let upstream = readiness.reporter("[::1]:8080").unwrap();
+    upstream.ready();
+    upstream.failing("refused");
+    let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    let shapes: [fn(Check) -> Check; 3] = [|check| check, Check::verbose, Check::json];
+    for shape in shapes {
+        for name in ["[::1]:8080", "upstream:[::1]"] {
+            let asked = shape(check.clone().scope(name).unwrap());
+            assert!(!asked.run().unwrap().is_ok(), "{name}");
+        }
+        let excluded = check.clone().ready().exclude("[::1]:8080").unwrap();
+        assert!(shape(excluded).run().unwrap().is_ok());
+
+        let unknown = check.clone().ready().exclude("[::2]:1").unwrap();
+        let error = shape(unknown.exclude("10.0.0.1:2").unwrap())
+            .run()
+            .unwrap_err();
+        let CheckError::UnknownExclude { names, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(names, ["[::2]:1", "10.0.0.1:2"]);
+    }
+}

@@ -86,6 +86,15 @@ fn one_without_a_reason_shows_its_state() {
 }
 
 #[test]
+fn an_address_stands_in_the_status_as_it_is() {
+    let readiness = process([required("10.0.0.1:8080"), required("[::1]:8080")]);
+    claim(&readiness, "10.0.0.1:8080").leave_ready();
+    let v6 = claim(&readiness, "[::1]:8080");
+    v6.failing("refused");
+    assert_eq!(now(&readiness), "starting 1/2: [::1]:8080 (refused)");
+}
+
+#[test]
 fn degraded_says_by_whom() {
     let readiness = process([required("cache").optional()]);
     let cache = claim(&readiness, "cache");
