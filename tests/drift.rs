@@ -161,6 +161,23 @@ async fn a_panic_has_failed_whoever_catches_it() {
     assert_eq!(counts(readiness.drift()), FAILED);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_while_it_waits_for_room_does_not_count() {
+    let (readiness, storage) = ready();
+    let full = ConcurrencyLimitLayer::new(1).layer(service_fn(application));
+    let mut service = observing(&readiness).layer(full);
+    let first = service.call(get("/status/200"));
+    let mut second = task::spawn(service.call(get("/status/200")));
+    assert_pending!(second.poll());
+    storage.failing("gone");
+    let response = assert_ready!(second.poll()).unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(response);
+    assert_eq!(counts(readiness.drift()), NOTHING);
+    read(first.await).await;
+    assert_eq!(counts(readiness.drift()), ANSWERED);
+}
+
 /// A service that panics before there is a future to poll.
 #[derive(Clone, Copy, Debug)]
 enum Panics {
