@@ -117,6 +117,12 @@
 //!   failing at `warn`, dead at `error`, starting and refused requests at
 //!   `debug`; where an admin listener listens at `info`. Readiness that is lost
 //!   outside of a drain is a `warn` that names the subsystems that are the cause.
+//!   Refused requests are told by episode: one `warn` at the first (`info` while
+//!   the process starts or drains), one line at `info` after 10 seconds, a minute
+//!   and then every 5 minutes, and one when none was refused for 10 seconds. A
+//!   start that takes long tells after 10 and 30 seconds and then each minute what
+//!   it waits for. Of one subsystem at most 10 lines a minute are logged above
+//!   `debug`, and one that counts the rest.
 //!   A thread `readiness-log` hands the lines to the subscriber, so that a log
 //!   that nobody reads blocks nothing else; a report waits at most 10 ms for its
 //!   own. (Where no subscriber is set and tracing hands events to the `log`

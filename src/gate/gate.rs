@@ -76,6 +76,8 @@ pub(super) struct Gate {
     pub(super) scope: Scope,
     /// `None` for the process as a whole.
     scope_name: Option<Arc<str>>,
+    #[cfg(feature = "tracing")]
+    episode: Arc<crate::traffic::Episode>,
     /// The same as `scope` leads to, one step closer.
     core: Arc<Core>,
     id: ScopeId,
@@ -140,6 +142,8 @@ impl Gate {
         let scope_name = core.look(|data| data.scope_name(id).cloned());
         Self {
             scope_name,
+            #[cfg(feature = "tracing")]
+            episode: core.episode(id, policy.dry_run),
             open: core.open_word(id),
             core,
             id,
@@ -330,6 +334,8 @@ impl Gate {
             &traffic.refused
         };
         refused.count(self.id, reason);
+        #[cfg(feature = "tracing")]
+        self.core.log_refused(&self.episode, reason);
         log::refused(self.scope_name.as_ref(), reason, head, self.policy.dry_run);
     }
 

@@ -73,6 +73,10 @@ impl Logger {
         found.unwrap_or(Self::Off)
     }
 
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+
     /// Queues the events of `emit`, if a subscriber may want one. Never waits.
     ///
     /// It may be called under a lock, but what it returns is finished when the

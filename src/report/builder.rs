@@ -130,6 +130,8 @@ impl Builder {
                 core.follow(slot);
             }
         }
+        #[cfg(feature = "tracing")]
+        core.log_start();
         core.jobs().start();
         Ok(Readiness::new(core))
     }

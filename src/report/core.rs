@@ -1,7 +1,7 @@
 use super::{
     jobs::Jobs,
     keeper::Keeper,
-    log::{Log, Logged, Memory},
+    log::{Log, Logged, Memory, Timed},
     shrink::shrink,
     wakers::Wakers,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Core {
     /// Rings at each progress.
     further: Notify,
     pub(super) keeper: Keeper,
+    pub(super) timed: Timed,
     jobs: Arc<Jobs>,
     this: Weak<Core>,
 }
@@ -54,9 +55,9 @@ pub(super) struct Published {
 
 impl Published {
     /// Ends the publication of what was [spread](Core::spread).
-    pub(super) fn finish(self) {
+    pub(super) fn finish(self, core: &Core) {
         let Self { sealed, logged } = self;
-        logged.finish(&sealed);
+        logged.finish(&sealed, core);
     }
 }
 
@@ -98,6 +99,7 @@ impl Core {
             progress: Counter::default(),
             further: Notify::default(),
             keeper: Keeper::new(now().monotonic),
+            timed: Timed::new(now().monotonic),
             jobs: Arc::new(Jobs::new(this.clone())),
             this: this.clone(),
         })
@@ -113,7 +115,7 @@ impl Core {
         let (result, published) = self.publish(write);
         if let Some(published) = published {
             self.spread(&published.sealed);
-            published.finish();
+            published.finish(self);
         }
         result
     }
@@ -125,7 +127,7 @@ impl Core {
         if let Some(published) = published {
             self.spread(&published.sealed);
             published.logged.wait();
-            published.finish();
+            published.finish(self);
         }
         result
     }
@@ -149,7 +151,7 @@ impl Core {
             return (result, None);
         };
         self.cell.publish(&sealed.after);
-        let logged = log.queue(&sealed, &mut desk.log);
+        let logged = log.queue(&sealed, &mut desk.log, &self.timed);
         (result, Some(Published { sealed, logged }))
     }
 

@@ -4,9 +4,10 @@
 //! later, for the runtime of the task may hang, have ended, or have no thread.
 
 use super::{
-    core::{Core, Published, now},
+    core::{Core, now},
     jobs::JobId,
     keeper::{Event, LookAt, Looker, Reading},
+    log::DueLines,
     timer_thread,
 };
 use crate::{
@@ -61,7 +62,12 @@ impl Core {
             return;
         }
         let outcomes = &self.traffic().outcomes;
-        let sample = || outcomes.sample(reading.now.into()).map(Into::into);
+        let mut lines = DueLines::default();
+        let sample = || {
+            let sample = outcomes.sample(reading.now.into()).map(Into::into);
+            let line = lines.find(self, reading.now);
+            sample.into_iter().chain(line).min()
+        };
         let mut published = Vec::new();
         let (events, look_at) = self.keeper.look(reading, looker, sample);
         for (slot, declaration, event) in &events {
@@ -89,7 +95,8 @@ impl Core {
         // Only now that all of it is published: a waker of the application may
         // take long.
         published.iter().for_each(|new| self.spread(&new.sealed));
-        published.into_iter().for_each(Published::finish);
+        published.into_iter().for_each(|new| new.finish(self));
+        lines.log(self);
         for (slot, _, event) in &events {
             if matches!(event, Event::Silence { .. }) {
                 // A check that is not heard of may be one that is not run.
@@ -104,6 +111,18 @@ impl Core {
             let core = Arc::downgrade(self);
             Arc::new(move || Some(Box::pin(keep_time(core.upgrade()?))))
         });
+    }
+
+    /// Looks at `due` for lines that are to be logged.
+    #[cfg(feature = "tracing")]
+    pub(super) fn log_at(&self, due: Instant) {
+        let Some(core) = self.weak().upgrade() else {
+            return;
+        };
+        core.hire_keeper();
+        let look_at = self.keeper.wake_by(Some(due), Reading::take());
+        self.tell_thread(look_at);
+        self.jobs().start();
     }
 
     /// Observes what becomes of the requests of a layer: the counters for them.

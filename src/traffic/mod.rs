@@ -4,6 +4,8 @@
 mod classify;
 mod drift;
 mod end_watchers;
+#[cfg(feature = "tracing")]
+mod episode;
 mod flights;
 mod in_flight;
 mod lame_duck;
@@ -23,6 +25,8 @@ use tokio::time::Instant;
 
 #[cfg(all(unix, feature = "server"))]
 pub(crate) use self::end_watchers::EndWatcher;
+#[cfg(feature = "tracing")]
+pub(crate) use self::episode::{Episode, Episodes, Stage, Told};
 pub(crate) use self::watch::{Change, Judge};
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
@@ -55,6 +59,8 @@ pub(crate) struct Traffic {
     pub(crate) refused: Refused,
     /// What layers in dry run would have refused.
     pub(crate) dry_run_refused: Refused,
+    #[cfg(feature = "tracing")]
+    pub(crate) episodes: Episodes,
     pub(crate) outcomes: Arc<Outcomes>,
 }
 
@@ -71,6 +77,8 @@ impl Traffic {
             end_watchers: EndWatchers::default(),
             refused: Refused::new(scopes),
             dry_run_refused: Refused::new(scopes),
+            #[cfg(feature = "tracing")]
+            episodes: Episodes::default(),
             outcomes,
         }
     }

@@ -57,6 +57,17 @@ impl Lines {
         heads.collect()
     }
 
+    /// Waits for a line with this word and takes all up to it.
+    pub(crate) async fn until(&self, word: &str) -> Vec<String> {
+        let mut taken = Vec::new();
+        loop {
+            taken.extend(self.take_whole(1));
+            if taken.iter().any(|line| line.contains(word)) {
+                return taken;
+            }
+        }
+    }
+
     /// Waits for this many lines and takes them.
     #[track_caller]
     pub(crate) fn take_whole(&self, count: usize) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! a log that is not read holds up nothing.
 
 mod lines;
+mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 mod transitions;

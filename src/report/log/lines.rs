@@ -45,6 +45,7 @@ pub(super) fn of<'a>(sealed: &'a Sealed, notes: &'a Notes) -> impl Iterator<Item
                 .filter_map(|scope| of_scope(sealed, notes, scope)),
         )
         .chain(of_liveness(sealed))
+        .filter(|line| !notes.left_out || !line.is_bounded())
 }
 
 fn of_subsystem(sealed: &Sealed) -> [Option<Line<'_>>; 2] {
@@ -131,6 +132,15 @@ impl Line<'_> {
             | Self::Regained(..)
             | Self::LivenessRegained => Level::INFO,
         }
+    }
+
+    /// Whether it is one of those of which a subsystem that flaps causes many.
+    pub(super) fn is_bounded(&self) -> bool {
+        let flaps = matches!(
+            self,
+            Self::Subsystem(..) | Self::Readiness | Self::Lost(_) | Self::Regained(..)
+        );
+        flaps && self.level() <= Level::INFO
     }
 
     fn emit(&self, Sealed { before, after, .. }: &Sealed, span: &Span) {

@@ -12,6 +12,8 @@ pub(super) struct Memory {
 /// What the lines of one publication tell beside the snapshots.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
+    /// Lines about the subsystem are left out, for there were too many.
+    pub(super) left_out: bool,
     /// How long the process could not serve, if it can again.
     process: Option<Duration>,
     /// Which named scopes can serve again, and how long they could not.

@@ -1,0 +1,118 @@
+//! Lines about requests that gates refuse.
+
+use crate::{
+    logging::{contained, event},
+    state::{Age, Causes, Phase, Question, Reason, Snapshot},
+    traffic::{Stage, Told},
+};
+use std::fmt;
+use tracing::{Level, Span};
+
+/// Logs what there is to tell of an episode. Never waits.
+pub(super) fn log(told: Told) {
+    let level = level(&told);
+    crate::logging::line(level, || move |span| contained(|| emit(&told, level, span)));
+}
+
+/// Each rollout refuses while it starts, and each end of a process.
+fn level(told: &Told) -> Level {
+    let is_expected = told.reason == Reason::Starting || told.snapshot.phase() >= Phase::Draining;
+    if told.stage == Stage::Begun && !is_expected {
+        Level::WARN
+    } else {
+        Level::INFO
+    }
+}
+
+impl Told {
+    /// With the causes that there are now, if there still are some.
+    pub(super) fn with_causes_of(self, newest: Snapshot) -> Self {
+        let has_causes = causes(&newest, &self).iter().next().is_some();
+        let snapshot = if has_causes { newest } else { self.snapshot };
+        Self { snapshot, ..self }
+    }
+}
+
+fn causes<'a>(snapshot: &'a Snapshot, told: &Told) -> Causes<'a> {
+    Causes::of(&snapshot.0, told.scope, Question::NotReady)
+}
+
+fn emit(told: &Told, level: Level, span: &Span) {
+    let data = &*told.snapshot.0;
+    let scope = data.scope_name(told.scope).map(|name| &**name);
+    let (reason, dry_run) = (told.reason, told.dry_run);
+    let would = if dry_run { "would have " } else { "" };
+    let (count, lasted, because) = (Count(told.refused), Age(told.lasted), Because(told));
+    match (told.stage, level) {
+        (Stage::Begun, Level::WARN) => {
+            event!(warn, span, scope, %reason, dry_run, "{would}refused a request: {because}");
+        }
+        (Stage::Begun, _) => {
+            event!(info, span, scope, %reason, dry_run, "{would}refused a request: {because}");
+        }
+        (Stage::GoesOn, _) => {
+            event!(
+                info,
+                span,
+                scope,
+                %reason,
+                dry_run,
+                "{would}refused {count} requests in {lasted} so far: {because}"
+            );
+        }
+        (Stage::Ended, _) => {
+            event!(
+                info,
+                span,
+                scope,
+                %reason,
+                dry_run,
+                "{would}refused {count} requests in {lasted}: {because}"
+            );
+        }
+    }
+}
+
+/// Shows why requests are refused: the subsystems that are the cause, where it is
+/// they.
+struct Because<'a>(&'a Told);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told {
+            reason, snapshot, ..
+        } = self.0;
+        let causes = causes(snapshot, self.0);
+        if matches!(reason, Reason::Starting | Reason::Failing) && causes.iter().next().is_some() {
+            return write!(f, "{causes}");
+        }
+        write!(f, "{reason}")
+    }
+}
+
+/// Shows a number in groups of three digits.
+struct Count(u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index) % 3 == 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        let shown = [0, 12, 999, 5_120, 1_000_000].map(|count| Count(count).to_string());
+        assert_eq!(shown, ["0", "12", "999", "5,120", "1,000,000"]);
+    }
+}

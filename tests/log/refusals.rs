@@ -1,0 +1,206 @@
+//! What is told of refused requests, of a start that takes long, and of a
+//! subsystem that flaps.
+
+use crate::lines::Lines;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use std::convert::Infallible;
+use tokio::{
+    task::yield_now,
+    time::{Duration, advance},
+};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, gate::Refusal};
+use tracing_subscriber::filter::LevelFilter;
+
+type Body = Empty<Bytes>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Lets time pass, so that what is due on the way runs in time.
+async fn pass(time: Duration) {
+    let steps = u32::try_from(time.as_millis() / 500).unwrap();
+    for _ in 0..steps {
+        yield_now().await;
+        advance(Duration::from_millis(500)).await;
+    }
+    yield_now().await;
+}
+
+/// Sends so many requests, and tells how many were refused.
+async fn send(layer: &ReadinessLayer, count: usize) -> usize {
+    let mut refused = 0;
+    for _ in 0..count {
+        let inner =
+            service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::new())));
+        let response = layer.layer(inner).oneshot(Request::new(Body::new())).await;
+        refused += usize::from(response.unwrap().extensions().get::<Refusal>().is_some());
+    }
+    refused
+}
+
+fn two() -> (Readiness, Reporter, Reporter) {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("policy"))
+        .scope("files", ["storage"])
+        .build()
+        .unwrap();
+    let [storage, policy] = ["storage", "policy"].map(|name| readiness.reporter(name).unwrap());
+    (readiness, storage, policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_episode_of_refusals_is_a_warning_a_summary_and_an_end() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let (readiness, storage, policy) = two();
+    storage.ready();
+    policy.ready();
+    let layer = ReadinessLayer::new(&readiness);
+    storage.failing("connection refused");
+    // 2 subsystems, 2 scopes of which one is the process, the phase, and the loss
+    // for both scopes with its cause.
+    lines.take(4 + 3);
+
+    assert_eq!(send(&layer, 1_200).await, 1_200);
+    let first = "WARN refused a request: storage (connection refused) reason=failing dry_run=false";
+    assert_eq!(lines.take_whole(1), [first]);
+
+    // It flaps, and that is still the same episode.
+    for _ in 0..4 {
+        storage.ready();
+        assert_eq!(send(&layer, 10).await, 0);
+        pass(SECOND).await;
+        storage.failing("connection refused");
+        send(&layer, 980).await;
+        pass(SECOND).await;
+    }
+    storage.failing("timeout");
+    pass(2 * SECOND).await;
+    let lines_of = |word: &str, lines: Vec<String>| -> Vec<String> {
+        lines
+            .into_iter()
+            .filter(|line| line.contains(word))
+            .collect()
+    };
+    // What the bound of lines leaves of the flapping comes before it.
+    let text = lines.until("so far").await;
+    let summary = lines_of("requests in", text);
+    assert_eq!(
+        summary,
+        [
+            "INFO refused 5,120 requests in 10 s so far: storage (timeout) reason=failing dry_run=false"
+        ]
+    );
+    storage.ready();
+    pass(8 * SECOND).await;
+    let end = lines_of("requests in", lines.until("requests in").await);
+    // The last one was refused 7 seconds after the first.
+    assert_eq!(
+        end,
+        [
+            "INFO refused 5,120 requests in 7 s: storage (connection refused) reason=failing dry_run=false"
+        ]
+    );
+    pass(600 * SECOND).await;
+    storage.degraded("slow");
+    let rest = lines.until("subsystem degraded").await;
+    assert_eq!(lines_of("refused a request", rest), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_refuses_warns_of_nothing() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let (readiness, _storage, _policy) = two();
+    let dry = ReadinessLayer::new(&readiness).dry_run();
+    let files = ReadinessLayer::gate(readiness.scope("files").unwrap());
+    assert_eq!(send(&dry, 3).await, 0);
+    assert_eq!(send(&files, 2).await, 2);
+    let told = [
+        "INFO would have refused a request: storage (never reported), policy (never reported) \
+         reason=starting dry_run=true",
+        "INFO refused a request: storage (never reported) scope=\"files\" reason=starting \
+         dry_run=false",
+    ];
+    assert_eq!(lines.take_whole(2), told);
+    readiness.drain();
+    lines.take(1);
+    pass(11 * SECOND).await;
+    let mut ends = lines.take_whole(2);
+    ends.sort();
+    assert!(
+        ends[0].starts_with("INFO refused 2 requests in 0 ms: storage"),
+        "{ends:?}"
+    );
+    assert!(
+        ends[1].starts_with("INFO would have refused 3 requests in 0 ms"),
+        "{ends:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_takes_long_says_what_it_waits_for() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let (readiness, storage, policy) = two();
+    policy.starting("40 %");
+    let waiting = "INFO waiting for storage (never reported), policy (starting: 40 %)";
+    for seconds in [10, 20, 30, 60, 60] {
+        pass(SECOND * seconds).await;
+        assert_eq!(lines.take(1), [waiting]);
+    }
+    policy.ready();
+    lines.take(1);
+    pass(SECOND * 60).await;
+    assert_eq!(lines.take(1), ["INFO waiting for storage (never reported)"]);
+    storage.ready();
+    assert_eq!(lines.take(3).len(), 3);
+    pass(SECOND * 600).await;
+    readiness.drain();
+    let next = lines.take(2);
+    assert!(next.iter().all(|line| line.contains("process")), "{next:?}");
+
+    let metrics = tokio::runtime::Handle::current().metrics();
+    drop((readiness, storage, policy));
+    while metrics.num_alive_tasks() > 0 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subsystem_that_flaps_fills_no_log() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("policy"))
+        .build()
+        .unwrap();
+    let [storage, policy] = ["storage", "policy"].map(|name| readiness.reporter(name).unwrap());
+    policy.ready();
+    storage.ready();
+    // And the phase, and the process.
+    lines.take(2 + 2);
+    for _ in 0..100 {
+        storage.failing("gone");
+        storage.ready();
+    }
+    // Its first report had two lines of the ten, and each of these has two.
+    let logged = lines.take(8);
+    let of = |word: &str| logged.iter().filter(|line| line.contains(word)).count();
+    assert_eq!(
+        (logged.len(), of("subsystem"), of("process readiness")),
+        (8, 4, 4)
+    );
+    policy.failing("no rules");
+    assert_eq!(lines.take(2)[0], "WARN subsystem failing", "of another");
+    pass(SECOND * 61).await;
+    let told = lines.take_whole(1);
+    let expected = "WARN 392 more lines about storage were left out: it changes too often";
+    assert!(told[0].starts_with(expected), "{told:?}");
+    assert!(
+        told[0].contains("state=ready process_ready=false"),
+        "{told:?}"
+    );
+    storage.failing("gone");
+    assert_eq!(lines.take(1), ["WARN subsystem failing"]);
+}
