@@ -28,7 +28,7 @@ mod wakers;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;
 pub use self::{
     builder::Builder,

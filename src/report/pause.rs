@@ -19,7 +19,7 @@ impl Readiness {
 
     /// As [`pause`](Self::pause), and neither it nor the guard ever waits for the
     /// log: for the admin listener.
-    #[cfg(feature = "server")]
+    #[cfg(all(feature = "server", unix))]
     pub(crate) fn pause_at_once(&self, reason: &str) -> PauseGuard {
         let id = self.core().update(begin(reason));
         PauseGuard {

@@ -83,7 +83,6 @@ pub struct AdminListener {
     probes: Probes,
     limits: Limits,
     socket_mode: u32,
-    #[cfg_attr(not(unix), expect(dead_code))]
     commands: bool,
     wait: bool,
 }
