@@ -40,7 +40,7 @@
 //! | `/readyz/NAME` | the readiness of one scope or subsystem; 404 if there is none |
 //! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off again, and any other value is reported in the body and changes nothing |
 //! | `?exclude=NAME` | the answer as if this subsystem were not there; repeatable; never changes what a gate does |
-//! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is |
+//! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is; 256 may wait at a time (on an admin listener half of its connections), and the rest is answered at once, as are all with [`without_wait`](Probes::without_wait) |
 //! | `/statusz` | also what was [refused](crate::Readiness::refused) by all gates and [by those of each scope](crate::Scope::refused), what a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
 //! | `/statusz` as JSON | also what is [in flight](crate::Readiness::in_flight) and [late arrivals](crate::Readiness::late_arrivals) |
 //!

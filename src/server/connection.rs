@@ -229,3 +229,75 @@ fn protocols(http2: bool) -> auto::Builder<TokioExecutor> {
         protocols.http1_only()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::{address::Address, server::handle::AdminServer};
+    use tokio::{
+        net::UnixStream,
+        time::{Instant, advance, sleep},
+    };
+
+    fn connection() -> (Stream, UnixStream) {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        (Stream::Unix(stream), peer)
+    }
+
+    /// How long a connection lingers whose peer does this.
+    async fn lingered<F>(peer_does: impl FnOnce(UnixStream) -> F) -> Duration
+    where
+        F: Future<Output = UnixStream> + Send + 'static,
+    {
+        let (mut stream, peer) = connection();
+        let (_server, told) = AdminServer::new(Address::default());
+        let mut to_stop = told.to_stop.clone();
+        let peer = tokio::spawn(peer_does(peer));
+        let begin = Instant::now();
+        linger(&mut stream, &Seat::take(), &mut to_stop).await;
+        peer.abort();
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lingers_until_its_peer_ends_or_for_so_long() {
+        let ends = lingered(async |peer: UnixStream| {
+            sleep(Duration::from_secs(1)).await;
+            drop(peer);
+            std::future::pending().await
+        });
+        assert_eq!(ends.await, Duration::from_secs(1));
+
+        let silent = lingered(async |peer: UnixStream| {
+            sleep(2 * LINGER).await;
+            peer
+        });
+        assert_eq!(silent.await, LINGER_SILENCE);
+
+        let drips = lingered(async |mut peer: UnixStream| {
+            loop {
+                sleep(LINGER_SILENCE / 2).await;
+                peer.write_all(b"x").await.unwrap();
+            }
+        });
+        assert_eq!(drips.await, LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lingers_no_longer_when_its_place_is_wanted_or_all_is_to_end() {
+        let (mut stream, _peer) = connection();
+        let (server, told) = AdminServer::new(Address::default());
+        let mut to_stop = told.to_stop.clone();
+        let seat = Seat::take();
+        seat.give_away();
+        let begin = Instant::now();
+        linger(&mut stream, &seat, &mut to_stop).await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+
+        advance(Duration::from_secs(1)).await;
+        server.stop();
+        let begin = Instant::now();
+        linger(&mut stream, &seat, &mut to_stop).await;
+        assert_eq!(begin.elapsed(), LAST_WORDS);
+    }
+}

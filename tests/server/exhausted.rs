@@ -34,7 +34,21 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
         .collect();
     address("exhausted at ");
     prober::probe(admin);
-    drop(crowd);
+
+    // Nor may those keep it for themselves whose connections have taken all
+    // that it holds in reserve.
+    let keep = |_| {
+        let mut kept = TcpStream::connect(admin).unwrap();
+        kept.set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let head = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        kept.write_all(head).unwrap();
+        kept.read_exact(&mut [0; 17]).unwrap();
+        kept
+    };
+    let kept: Vec<_> = (0..8).map(keep).collect();
+    prober::probe(admin);
+    drop((crowd, kept));
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
 }
