@@ -20,10 +20,7 @@ static ALLOC: AllocProfiler = AllocProfiler::system();
 const SUBSYSTEMS: [usize; 5] = [4, 16, 100, 1_000, 10_000];
 
 fn main() {
-    divan::Divan::from_args()
-        .sample_size(100)
-        .sample_count(200)
-        .main();
+    divan::main();
 }
 
 fn reporters(count: usize) -> Vec<Reporter> {
@@ -60,14 +57,14 @@ fn registry_of(count: usize, declare: fn(&String) -> Subsystem) -> (Readiness, V
     (readiness, reporters)
 }
 
-#[divan::bench(args = SUBSYSTEMS)]
+#[divan::bench(args = SUBSYSTEMS, sample_size = 100, sample_count = 200)]
 fn repeat(bencher: Bencher<'_, '_>, subsystems: usize) {
     let reporters = reporters(subsystems);
     let reporter = &reporters[subsystems / 2];
     bencher.bench_local(|| reporter.ready());
 }
 
-#[divan::bench(args = SUBSYSTEMS)]
+#[divan::bench(args = SUBSYSTEMS, sample_size = 100, sample_count = 200)]
 fn change(bencher: Bencher<'_, '_>, subsystems: usize) {
     let reporters = reporters(subsystems);
     let reporter = &reporters[subsystems / 2];
@@ -83,7 +80,7 @@ fn change(bencher: Bencher<'_, '_>, subsystems: usize) {
 }
 
 /// The registry has held 50,000 subsystems that have retired since.
-#[divan::bench(args = [0, 50_000])]
+#[divan::bench(args = [0, 50_000], sample_size = 100, sample_count = 200)]
 fn change_after_a_peak(bencher: Bencher<'_, '_>, peak: usize) {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let reporter = readiness.add(Subsystem::new("storage")).unwrap();
@@ -135,14 +132,14 @@ fn change_while_followed(bencher: Bencher<'_, '_>, followers: usize) {
         });
 }
 
-#[divan::bench(args = [4, 1_000])]
+#[divan::bench(args = [4, 1_000], sample_size = 100, sample_count = 200)]
 fn repeat_with_ttl(bencher: Bencher<'_, '_>, subsystems: usize) {
     let reporters = reporters_of(subsystems, with_ttl);
     let reporter = &reporters[subsystems / 2];
     bencher.bench_local(|| reporter.ready());
 }
 
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = [1, 2], sample_size = 100, sample_count = 200)]
 fn heartbeat(bencher: Bencher<'_, '_>) {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed));
@@ -155,14 +152,14 @@ fn heartbeat(bencher: Bencher<'_, '_>) {
 }
 
 /// What a heartbeat that reads a clock would cost at least.
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = [1, 2], sample_size = 100, sample_count = 200)]
 fn clock_reading(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(Instant::now()));
 }
 
 /// The nearest thing that exists: tonic-health's reporter, which keeps each
 /// service by itself and adds nothing up.
-#[divan::bench(args = SUBSYSTEMS)]
+#[divan::bench(args = SUBSYSTEMS, sample_size = 100, sample_count = 200)]
 fn tonic_health_change(bencher: Bencher<'_, '_>, services: usize) {
     use tonic_health::ServingStatus;
 

@@ -137,7 +137,8 @@ impl Subsystem {
     /// should that runtime end; a probe that notices first does so by itself.
     /// Where no runtime is, or its threads are blocked, a thread of the crate's
     /// own publishes it a quarter of a second later. (It goes by the real clock,
-    /// so it leaves a registry alone that has met a paused one.)
+    /// so it leaves a registry alone that has met a paused one. A child process
+    /// that was forked is without it.)
     ///
     /// # Panics
     ///
