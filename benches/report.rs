@@ -79,6 +79,26 @@ fn change(bencher: Bencher<'_, '_>, subsystems: usize) {
     });
 }
 
+/// With a subscriber that writes each line to nowhere. A reason that changes alone
+/// is a line at `debug`, for lines above that are bounded.
+#[cfg(feature = "tracing")]
+#[divan::bench(args = ["debug", "info"])]
+fn change_logged(bencher: Bencher<'_, '_>, level: &str) {
+    let level: tracing_subscriber::filter::LevelFilter = level.parse().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::sink)
+        .with_max_level(level)
+        .finish();
+    let _logs = tracing::subscriber::set_default(subscriber);
+    let reporters = reporters(16);
+    let reporter = &reporters[8];
+    let mut first = true;
+    bencher.bench_local(|| {
+        first = !first;
+        reporter.failing(if first { "refused" } else { "timeout" });
+    });
+}
+
 /// The registry has held 50,000 subsystems that have retired since.
 #[divan::bench(args = [0, 50_000], sample_size = 100, sample_count = 200)]
 fn change_after_a_peak(bencher: Bencher<'_, '_>, peak: usize) {
