@@ -1,9 +1,11 @@
-use super::{in_flight::InFlight, lame_duck::LameDuck, outcomes::Outcomes, shards::Shards};
+use super::{
+    in_flight::InFlight, lame_duck::LameDuck, outcomes::Outcomes, records::Records, shards::Shards,
+};
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -14,8 +16,8 @@ pub(crate) struct Flights {
     /// Those requests are in flight, too, whose outcomes are observed.
     observed: Option<Arc<Outcomes>>,
     counting: AtomicBool,
-    /// How often something has [entered and was recorded](Self::enter_recorded).
-    recorded: AtomicU64,
+    /// What has [entered and was recorded](Self::enter_recorded).
+    records: Records,
 }
 
 impl Flights {
@@ -46,7 +48,7 @@ impl Flights {
     pub(crate) fn enter_recorded(&self) -> InFlight {
         let entered = self.shards.enter();
         // After it has entered, and before the caller lets go of another.
-        self.recorded.fetch_add(1, Ordering::Release);
+        self.records.record();
         entered
     }
 
@@ -67,7 +69,7 @@ impl Flights {
     /// What entered before the call and leaves after it is counted; what comes
     /// or goes meanwhile may be. So a hand-over (`let new = enter(); drop(old)`)
     /// may be counted as two, as one or as nothing: the shards are read one
-    /// after the other..
+    /// after the other.
     pub(crate) fn entered(&self) -> usize {
         let observed = self.observed.as_ref();
         self.shards.owners() + observed.map_or(0, |outcomes| outcomes.in_flight())
@@ -88,6 +90,8 @@ impl Flights {
     /// token was in its shard before the shards were read. It was read as gone,
     /// and left later than the last one: a contradiction.
     ///
+    /// (`records.rs` has a model of it for loom.)
+    ///
     /// A clone enters the shard of its original, which is one counter and
     /// cannot be read as empty in between.
     pub(crate) fn is_empty(&self) -> bool {
@@ -96,12 +100,7 @@ impl Flights {
 
     #[inline]
     fn is_empty_by(&self, read_shards: impl FnOnce() -> usize) -> bool {
-        let recorded = self.recorded.load(Ordering::Acquire);
-        if read_shards() > 0 {
-            return false;
-        }
-        fence(Ordering::Acquire);
-        self.recorded.load(Ordering::Relaxed) == recorded
+        self.records.hold_while(|| read_shards() == 0)
     }
 }
 
@@ -114,7 +113,11 @@ impl fmt::Debug for Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{mem, sync::Mutex, thread};
+    use std::{
+        mem,
+        sync::{Mutex, atomic::AtomicU64},
+        thread,
+    };
 
     #[test]
     fn nobody_counts_until_somebody_begins() {

@@ -12,6 +12,7 @@ mod lame_duck;
 mod outcome;
 mod outcomes;
 mod plans;
+mod records;
 mod refused;
 mod sets;
 mod shard;

@@ -1,0 +1,116 @@
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// Counts what happens while others read several counters one after the other,
+/// so that they notice what was moved between counters meanwhile.
+#[derive(Default)]
+pub(super) struct Records(AtomicU64);
+
+impl Records {
+    /// Call it after an entry was counted, and before the caller lets go of
+    /// another.
+    pub(super) fn record(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether `read` found what it looked for, and nothing was recorded
+    /// meanwhile.
+    #[inline]
+    pub(super) fn hold_while(&self, read: impl FnOnce() -> bool) -> bool {
+        let before = self.0.load(Ordering::Acquire);
+        if !read() {
+            return false;
+        }
+        // What was recorded before a decrement that was read is read as well.
+        fence(Ordering::Acquire);
+        self.0.load(Ordering::Relaxed) == before
+    }
+}
+
+/// Run with
+/// `RUSTFLAGS="--cfg tower_readiness_loom" cargo test --release --lib loom`.
+#[cfg(all(test, tower_readiness_loom))]
+mod loom {
+    use super::*;
+    use ::loom::{model::Builder, sync::Arc, thread};
+
+    /// Two counters that work as those of `Arc` do, with one token in the second.
+    struct Counters {
+        shards: [AtomicU64; 2],
+        records: Records,
+    }
+
+    impl Counters {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                shards: [AtomicU64::new(0), AtomicU64::new(1)],
+                records: Records::default(),
+            })
+        }
+
+        fn hand_over(&self, from: usize, to: usize) {
+            self.shards[to].fetch_add(1, Ordering::Relaxed);
+            self.records.record();
+            self.shards[from].fetch_sub(1, Ordering::Release);
+        }
+
+        fn is_empty(&self) -> bool {
+            self.records.hold_while(|| {
+                let mut shards = self.shards.iter();
+                shards.all(|shard| shard.load(Ordering::Relaxed) == 0)
+            })
+        }
+    }
+
+    fn explore(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    #[test]
+    fn a_token_that_is_handed_over_is_never_read_as_gone() {
+        explore(|| {
+            let counters = Counters::new();
+            let other = {
+                let counters = Arc::clone(&counters);
+                thread::spawn(move || {
+                    counters.hand_over(1, 0);
+                    counters.hand_over(0, 1);
+                })
+            };
+            assert!(!counters.is_empty());
+            other.join().unwrap();
+            assert!(!counters.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_token_that_two_threads_hand_over_is_never_read_as_gone() {
+        explore(|| {
+            let counters = Counters::new();
+            let others = [(1, 0), (0, 1)].map(|(from, to)| {
+                let counters = Arc::clone(&counters);
+                thread::spawn(move || {
+                    // The second has its own token until it has got the first one's.
+                    if from == 0 {
+                        counters.shards[from].fetch_add(1, Ordering::Relaxed);
+                        counters.records.record();
+                    }
+                    counters.hand_over(from, to);
+                })
+            });
+            assert!(!counters.is_empty());
+            others.map(|other| other.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_token_that_is_let_go_of_is_read_as_gone() {
+        explore(|| {
+            let counters = Counters::new();
+            counters.hand_over(1, 0);
+            counters.shards[0].fetch_sub(1, Ordering::Release);
+            assert!(counters.is_empty());
+        });
+    }
+}
