@@ -212,9 +212,11 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
     let come_and_go = || {
         let reporters: Vec<_> = (0..2_000)
             .map(|index| {
+                // So long that no other thread publishes anything of it, for
+                // each thread is counted by itself.
                 let subsystem = Subsystem::new(format!("tenant-{index}"))
-                    .ttl(Duration::from_secs(60))
-                    .hold_down(Duration::from_secs(1));
+                    .ttl(Duration::from_secs(3_600))
+                    .hold_down(Duration::from_secs(3_600));
                 let reporter = readiness.add(subsystem).unwrap();
                 reporter.attribute("tenant", index.to_string()).unwrap();
                 reporter.ready();
@@ -318,7 +320,7 @@ fn a_registry_that_was_large_once_costs_no_more_than_before() {
         let tenants: Vec<_> = (0..5_000)
             .map(|index| {
                 let tenant = Subsystem::new(format!("tenant-{index}"));
-                let tenant = tenant.ttl(Duration::from_secs(60));
+                let tenant = tenant.ttl(Duration::from_secs(3_600));
                 let tenant = readiness.add(tenant).unwrap();
                 tenant.ready();
                 tenant
