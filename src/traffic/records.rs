@@ -100,7 +100,9 @@ mod loom {
                 })
             });
             assert!(!counters.is_empty());
-            others.map(|other| other.join().unwrap());
+            for other in others {
+                other.join().unwrap();
+            }
         });
     }
 
