@@ -105,8 +105,12 @@ impl Connections {
         let accepted =
             poll_fn(|cx| Poll::Ready(poll_accept(|cx| listener.poll_accept(cx), cx))).await;
         self.spares.refill();
-        if let Poll::Ready(Ok(stream)) = accepted {
-            self.add(stream).await;
+        match accepted {
+            Poll::Ready(Ok(stream)) => self.add(stream).await,
+            // It was not for the lack of a descriptor, and goes on: there is no
+            // memory, or the system forbids it.
+            Poll::Ready(Err(error)) if self.spares.is_full() => self.back_off(&error).await,
+            Poll::Ready(Err(_)) | Poll::Pending => {}
         }
     }
 
@@ -184,10 +188,6 @@ impl Connections {
 
     /// There is no spare left. The connection stays in the queue of the system.
     async fn wait_for_a_descriptor(&mut self, error: &io::Error) {
-        if !self.is_exhausted {
-            self.is_exhausted = true;
-            warn(error);
-        }
         // The descriptor of one that has been served is given to it; one that
         // is new may be a probe too.
         let activity = |seat: Arc<Seat>| seat.rank().0;
@@ -197,6 +197,15 @@ impl Connections {
             .any(|activity| activity < Activity::IsNew)
         {
             self.evict();
+        }
+        self.back_off(error).await;
+    }
+
+    /// Waits until a connection ends, or for a moment.
+    async fn back_off(&mut self, error: &io::Error) {
+        if !self.is_exhausted {
+            self.is_exhausted = true;
+            warn(error);
         }
         let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
         match race(ended, sleep(BACK_OFF)).await {
@@ -271,5 +280,50 @@ mod tests {
         assert_eq!(assert_ready!(accepted.poll()).unwrap(), 1);
         assert!(assert_ready!(accepted.poll()).is_err());
         assert_pending!(accepted.poll());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_fails_though_there_are_descriptors_is_asked_now_and_then() {
+        use crate::{
+            address::Address,
+            probe::Probes,
+            report::{Readiness, Subsystem},
+            server::handle::AdminServer,
+        };
+        use tokio::time::Instant;
+
+        let storage = Subsystem::new("storage");
+        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (listener, _) = Listener::bind(address, 0o600).await.unwrap();
+        listener.break_for_good();
+        let (_server, told) = AdminServer::new(Address::default());
+        let mut connections = Connections {
+            served: Served {
+                probes: Probes::new(&readiness),
+                for_foreign_hosts: None,
+            },
+            commands: None,
+            limits: Limits {
+                header_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(75),
+                connections: 1,
+                http2: false,
+            },
+            to_stop: told.to_stop.clone(),
+            seats: Vec::new(),
+            tasks: JoinSet::new(),
+            since_yield: 0,
+            spares: Spares::default(),
+            is_exhausted: false,
+        };
+        connections.spares.refill();
+        let begin = Instant::now();
+        for _ in 0..5 {
+            connections.next(&listener).await;
+        }
+        assert!(begin.elapsed() >= 5 * BACK_OFF);
+        assert!(connections.spares.is_full());
     }
 }

@@ -111,6 +111,13 @@ impl Listener {
 
     #[cfg(not(unix))]
     pub(super) async fn has_one_waiting(&self) {}
+
+    /// From now on every `accept` fails with `EINVAL`.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn break_for_good(&self) {
+        let watched = SockRef::from(&self.watched);
+        watched.shutdown(std::net::Shutdown::Both).unwrap();
+    }
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<(Socket, Address)> {

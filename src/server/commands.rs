@@ -238,12 +238,13 @@ mod tests {
         let server = AdminListener::new(&readiness).serve_on_thread(&*path);
         let server = server.unwrap();
         let watchers = &readiness.core().traffic().end_watchers;
-        let ask = |method: &str| {
+        let send = |head: &str| {
             let mut client = UnixStream::connect(&path).unwrap();
-            let request = format!("{method} /commands/drain HTTP/1.1\r\nhost: x\r\n\r\n");
+            let request = format!("{head}\r\nhost: x\r\n\r\n");
             client.write_all(request.as_bytes()).unwrap();
             client
         };
+        let ask = |method: &str| send(&format!("{method} /commands/drain HTTP/1.1"));
         let answer = |client: &mut UnixStream, end: &str| {
             let mut answer = String::new();
             while !answer.ends_with(end) {
@@ -267,6 +268,16 @@ mod tests {
         readiness.advance(Phase::Closed);
         answer(&mut client, "closed\n");
         // Answered, and still there.
+        assert!(!watchers.is_empty());
+        drop(client);
+        becomes(|| watchers.is_empty());
+
+        // The listener ends first.
+        let mut client = send("GET /commands/drain HTTP/1.1\r\nconnection: close");
+        answer(&mut client, "closed\n");
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        // What it does in the turn in which it ended the connection is done.
+        answer(&mut send("GET /livez HTTP/1.1"), "live\n");
         assert!(!watchers.is_empty());
         drop(client);
         becomes(|| watchers.is_empty());

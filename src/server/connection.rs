@@ -80,7 +80,9 @@ pub(super) async fn serve(
     let (lent, mut given_back) = Lent::new(stream);
     let asking = Asking {
         served,
-        commander,
+        // Not the only one: hyper drops this one before the peer has ended, which
+        // the end of the process may wait for.
+        commander: commander.clone(),
         seat: Arc::clone(&seat),
     };
     let may_linger = converse(lent, asking, &seat, limits, &mut to_stop).await;
@@ -118,7 +120,8 @@ async fn converse(
     match leave {
         Leave::Politely => {
             connection.as_mut().graceful_shutdown();
-            timeout(LAST_WORDS, connection).await.is_ok()
+            let ended = race(timeout(LAST_WORDS, connection), seat.given_away());
+            matches!(ended.await, First::Left(Ok(_)))
         }
         Leave::AtOnce => false,
         // An answer that is ready is written now, if its peer reads.
@@ -233,9 +236,15 @@ fn protocols(http2: bool) -> auto::Builder<TokioExecutor> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::{address::Address, server::handle::AdminServer};
+    use crate::{
+        address::Address,
+        probe::Detail,
+        report::{Readiness, Subsystem},
+        server::{handle::AdminServer, seat::Activity},
+    };
     use tokio::{
         net::UnixStream,
+        task::yield_now,
         time::{Instant, advance, sleep},
     };
 
@@ -299,5 +308,41 @@ mod tests {
         let begin = Instant::now();
         linger(&mut stream, &seat, &mut to_stop).await;
         assert_eq!(begin.elapsed(), LAST_WORDS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_time_for_an_answer_gives_its_place_away_at_once() {
+        let storage = Subsystem::new("storage");
+        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+        let served = Served {
+            probes: Probes::new(&readiness).detail(Detail::Names),
+            for_foreign_hosts: None,
+        };
+        let limits = Limits {
+            header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(75),
+            connections: 1,
+            http2: false,
+        };
+        let (stream, mut peer) = connection();
+        let request = b"GET /readyz?wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        peer.write_all(request).await.unwrap();
+        let (server, told) = AdminServer::new(Address::default());
+        let seat = Seat::take();
+        let to_stop = told.to_stop.clone();
+        let serving = serve(stream, Arc::clone(&seat), served, None, limits, to_stop);
+        let serving = tokio::spawn(serving);
+        while seat.rank().0 != Activity::Waits {
+            yield_now().await;
+        }
+        server.stop();
+        for _ in 0..16 {
+            yield_now().await;
+        }
+        assert!(!serving.is_finished(), "the answer has time");
+        let begin = Instant::now();
+        seat.give_away();
+        assert!(serving.await.unwrap().is_some());
+        assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }

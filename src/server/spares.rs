@@ -23,7 +23,7 @@ pub(super) struct Spares {
 impl Spares {
     /// Opens what is missing, as far as the process may.
     pub(super) fn refill(&mut self) {
-        while self.held.len() < HELD {
+        while !self.is_full() {
             let Some(descriptor) = open() else { return };
             self.held.push(descriptor);
         }
@@ -35,12 +35,17 @@ impl Spares {
         self.held.pop().is_some()
     }
 
+    /// Whether none is missing.
+    pub(super) fn is_full(&self) -> bool {
+        self.held.len() >= HELD
+    }
+
     /// Takes the descriptor of a connection that has ended, if the process
     /// lets no other be opened: were it closed, the application would be the
     /// next to take it.
     pub(super) fn keep(&mut self, ended: Stream) {
         self.refill();
-        if self.held.len() < HELD {
+        if !self.is_full() {
             self.held.extend(descriptor_of(ended));
         }
     }
