@@ -67,6 +67,9 @@ async fn run() -> Result<(), Error> {
         .subsystem(Subsystem::new("worker").vital())
         .subsystem(Subsystem::new("database").shared())
         .build()?;
+    // Before systemd knows of the process: without a handler, SIGHUP ends it.
+    #[cfg(unix)]
+    let hangup = signal(SignalKind::hangup())?;
     // Does nothing where there is no systemd.
     #[cfg(unix)]
     readiness.notify_systemd()?;
@@ -125,7 +128,7 @@ async fn run() -> Result<(), Error> {
         .build()?;
     tokio::spawn(come_up(service, seconds("START_SECONDS", 2.0)?));
     #[cfg(unix)]
-    tokio::spawn(reload(readiness.clone(), signal(SignalKind::hangup())?));
+    tokio::spawn(reload(readiness.clone(), hangup));
     println!("Serving on {}", listener.local_addr()?);
     let listener = Gentle {
         listener,
