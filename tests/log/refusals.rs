@@ -110,6 +110,31 @@ async fn an_episode_of_refusals_is_a_warning_a_summary_and_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_refused_request_is_a_line_at_debug_that_names_the_gate() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::DEBUG);
+    let (readiness, _storage, _policy) = two();
+    let process = ReadinessLayer::new(&readiness);
+    let files = ReadinessLayer::gate(readiness.scope("files").unwrap());
+    let dry = process.clone().dry_run();
+    let mut told = Vec::new();
+    for layer in [process, files, dry] {
+        send(&layer, 2).await;
+    }
+    while told.len() < 6 {
+        let new = lines.until("request refused").await;
+        let refused = |line: &String| line.contains("request refused");
+        told.extend(new.into_iter().filter(refused));
+    }
+    let all = [
+        "reason=starting method=GET path=\"/\" dry_run=false",
+        "scope=\"files\" reason=starting method=GET path=\"/\" dry_run=false",
+        "reason=starting method=GET path=\"/\" dry_run=true",
+    ];
+    let twice = all.map(|fields| [(); 2].map(|()| format!("DEBUG request refused {fields}")));
+    assert_eq!(told, twice.concat());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rollout_that_refuses_warns_of_nothing() {
     let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
     let (readiness, _storage, _policy) = two();
