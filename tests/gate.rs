@@ -690,6 +690,8 @@ async fn a_dry_run_refuses_nothing_and_counts_what_it_would_have() {
     assert_eq!(refusal(&layer), None);
     assert_eq!(counts.dry_run_held(Reason::Failing), 1);
     assert_eq!(counts.waiting(Reason::Failing), 0);
+    let shown = format!("{counts:?}");
+    assert!(shown.contains("Starting: Count { refused: 0, held: 0, dry_run_refused: 1,"));
 
     // What really happened is counted apart.
     for reason in [Reason::Starting, Reason::Failing] {

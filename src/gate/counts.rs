@@ -18,7 +18,7 @@ use std::{
 #[derive(Clone, Default)]
 pub struct GateCounts(Arc<PerReason<Count>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Count {
     refused: AtomicU64,
     held: AtomicU64,
@@ -96,11 +96,7 @@ impl GateCounts {
 
 impl fmt::Debug for GateCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.0.iter().map(|(reason, _)| {
-            let counts = (self.refused(reason), self.held(reason));
-            (reason, counts)
-        });
-        f.debug_map().entries(counts).finish()
+        f.debug_map().entries(self.0.iter()).finish()
     }
 }
 
