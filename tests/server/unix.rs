@@ -14,7 +14,11 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-use tokio::{net::UnixStream, runtime};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    runtime,
+};
 use tower_readiness::{
     probe::Detail,
     server::{Address, AdminListener, ServeError},
@@ -69,6 +73,29 @@ async fn it_tells_all_and_is_gone_when_it_is_stopped() {
         soon(server.stopped()).await;
         assert!(!path.exists());
     }
+}
+
+#[tokio::test]
+async fn a_peer_whose_reason_is_too_long_gets_its_answer_whatever_it_still_sends() {
+    let folder = Folder::new("long");
+    let (readiness, _storage) = ready();
+    let server = readiness.serve_on_thread(folder.socket()).unwrap();
+    let mut peer = UnixStream::connect(folder.socket()).await.unwrap();
+    let head = "POST /commands/pause HTTP/1.1\r\nhost: localhost\r\ncontent-length: 65536\r\n\r\n";
+    let (first, rest) = [b'x'; 65_536].split_at(8_192);
+    soon(peer.write_all(&[head.as_bytes(), first].concat()))
+        .await
+        .unwrap();
+    // The answer is there, and another connection has had its turn since.
+    soon(peer.readable()).await.unwrap();
+    assert_eq!(get(&folder.socket(), "/livez").await.0, 200);
+    soon(peer.write_all(rest)).await.unwrap();
+    let mut answer = String::new();
+    soon(peer.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("the reason is too long\n"), "{answer}");
+    drop(server);
 }
 
 #[tokio::test]
