@@ -3,7 +3,8 @@
 use crate::sent::{Sent, application, body, options, others_run, post, refusing};
 use futures_util::FutureExt;
 use http::{Request, Response};
-use tower::{Layer, ServiceExt, service_fn};
+use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_readiness::gate::UnreadBody;
 
 /// Refuses one request whose body is there and one whose body is not.
@@ -44,5 +45,23 @@ fn on_a_runtime_without_timers_what_is_there_is_read() {
             others_run().await;
             owned(&response)
         })
+    });
+}
+
+/// hyper has the first bytes of most bodies when it is asked for them again.
+#[test]
+fn on_a_runtime_without_timers_what_arrives_in_the_next_turn_is_read() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    runtime.block_on(async {
+        let (mut sender, arrives) = body();
+        let mut call = task::spawn(service.call(post(arrives)));
+        assert_pending!(call.poll());
+        assert!(call.is_woken());
+        sender.send(10);
+        sender.end();
+        assert!(options(&assert_ready_ok!(call.poll())).is_empty());
     });
 }
