@@ -55,7 +55,8 @@
 //!
 //! The port is bound as `[::]:3000`, which on Linux takes connections of IPv4
 //! too: `0.0.0.0:3000` is not reached in a cluster that has IPv6 alone. (Where
-//! `net.ipv6.bindv6only` is 1, it takes those of IPv6 alone.)
+//! `net.ipv6.bindv6only` is 1, it takes those of IPv6 alone; where the kernel was
+//! started with `ipv6.disable=1`, it cannot be bound, and `0.0.0.0:3000` is right.)
 //!
 //! `readinessGates` are left out on purpose: each is an opinion from outside
 //! which the process does not know of, so that its own probes say green while

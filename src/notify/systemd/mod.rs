@@ -23,12 +23,14 @@
 //! [Service]
 //! Type=notify
 //! ExecStart=/usr/local/bin/app
-//! ExecReload=kill -HUP $MAINPID
 //! WatchdogSec=20
 //! Restart=on-failure
-//! # More than the drain's delay and cap together.
+//! # More than the drain's delay and cap together, and the second after them.
 //! TimeoutStopSec=30
 //! ```
+//!
+//! `ExecReload=kill -HUP $MAINPID` is for a program that handles SIGHUP: the signal
+//! ends any other, and nothing drains.
 //!
 //! # What is told
 //!
