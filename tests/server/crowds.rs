@@ -137,24 +137,44 @@ fn a_client_that_asks_for_thousands_of_subsystems_again_and_again_keeps_no_probe
     let server = readiness.serve_on_thread(ANYWHERE).unwrap();
     let answer = blocking_get(port(&server), "/statusz");
     assert!(answer.contains("[+]subsystem-4999 ready"), "{answer}");
-    probe_among(4, &server, async |stream: TcpStream, served| {
-        let (mut reader, mut writer) = stream.into_split();
-        let text = head("/statusz");
-        let json = text.replace("\r\n\r\n", "\r\naccept: application/json\r\n\r\n");
-        let requests = (text + &json).repeat(16);
-        let ask = async {
-            while writer.write_all(requests.as_bytes()).await.is_ok() {}
-            Ok(())
-        };
-        let read = async {
-            let mut answers = vec![0; 1 << 20];
-            while reader.read(&mut answers).await? > 0 {
-                served.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(())
-        };
-        tokio::try_join!(ask, read).map(|_: ((), ())| ())
+    probe_among(4, &server, |stream, served| {
+        ask_again_and_again("/statusz", stream, served)
     });
+}
+
+/// Two things keep the thread from rendering on and on: what the system keeps of
+/// unread answers is bounded, and new connections are looked for after each step.
+#[test]
+fn a_client_whose_long_answers_cannot_be_shared_keeps_no_probe_waiting() {
+    let readiness = with_subsystems(1_000);
+    let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+    probe_among(1, &server, |stream, served| {
+        ask_again_and_again("/statusz?exclude=subsystem-0", stream, served)
+    });
+}
+
+/// Always has requests open, and reads what is answered.
+async fn ask_again_and_again(
+    target: &str,
+    stream: TcpStream,
+    served: Arc<AtomicUsize>,
+) -> std::io::Result<()> {
+    let (mut reader, mut writer) = stream.into_split();
+    let text = head(target);
+    let json = text.replace("\r\n\r\n", "\r\naccept: application/json\r\n\r\n");
+    let requests = (text + &json).repeat(16);
+    let ask = async {
+        while writer.write_all(requests.as_bytes()).await.is_ok() {}
+        Ok(())
+    };
+    let read = async {
+        let mut answers = vec![0; 1 << 20];
+        while reader.read(&mut answers).await? > 0 {
+            served.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    tokio::try_join!(ask, read).map(|_: ((), ())| ())
 }
 
 fn with_subsystems(count: usize) -> Readiness {
