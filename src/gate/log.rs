@@ -18,14 +18,14 @@ pub(super) fn refused(
     use crate::logging::{Logger, contained};
     use tracing::{Level, Span};
 
-    match Logger::of_this_thread() {
+    match Logger::for_level(Level::DEBUG) {
         Logger::Here => contained(|| {
             let (method, path) = (head.method(), head.uri().path());
             emit(&Span::none(), scope, reason, method, path, dry_run);
         }),
         logger => {
             let queued = logger.queue(
-                |wanted| wanted.contains(Level::DEBUG),
+                |_| true,
                 || {
                     let scope = scope.cloned();
                     let (method, path) = (head.method().clone(), head.uri().path().to_owned());

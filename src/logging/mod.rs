@@ -61,10 +61,19 @@ pub(crate) enum Logger {
 
 impl Logger {
     pub(crate) fn of_this_thread() -> Self {
+        Self::of_this_thread_if(|wanted| !wanted.is_empty())
+    }
+
+    /// For lines of one level. It is cheap where no subscriber wants that.
+    pub(crate) fn for_level(level: Level) -> Self {
+        Self::of_this_thread_if(|wanted| wanted.contains(level))
+    }
+
+    fn of_this_thread_if(is_wanted: impl FnOnce(Wanted) -> bool) -> Self {
         // The subscriber may panic where it is asked for the span.
         let found = catch_unwind(AssertUnwindSafe(|| match Wanted::now() {
             None => Self::Here,
-            Some(wanted) if wanted.is_empty() => Self::Off,
+            Some(wanted) if !is_wanted(wanted) => Self::Off,
             Some(wanted) => match Cause::of_this_thread() {
                 Some(cause) => Self::Queued(wanted, cause),
                 None => Self::Off,
@@ -143,10 +152,10 @@ pub(crate) fn line<E>(level: Level, prepare: impl FnOnce() -> E)
 where
     E: FnOnce(&Span) + Send + 'static,
 {
-    match Logger::of_this_thread() {
+    match Logger::for_level(level) {
         Logger::Here => contained(|| prepare()(&Span::none())),
         logger => logger
-            .queue(|wanted| wanted.contains(level), || Box::new(prepare()))
+            .queue(|_| true, || Box::new(prepare()))
             .finish(|_| ()),
     }
 }

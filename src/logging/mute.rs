@@ -1,7 +1,60 @@
-use std::cell::RefCell;
-use tracing::{Dispatch, dispatcher, level_filters::LevelFilter, subscriber::DefaultGuard};
+use std::{cell::RefCell, sync::LazyLock};
+use tracing::{
+    Dispatch, Event, Metadata, Subscriber, dispatcher,
+    level_filters::LevelFilter,
+    span,
+    subscriber::{DefaultGuard, Interest},
+};
 
 thread_local!(static MUTED: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) });
+
+static MUTE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Mute));
+
+/// A subscriber that wants nothing.
+///
+/// While tracing knows of one subscriber only, it asks the default of the thread
+/// that comes to an event first, and keeps that answer for all threads: under
+/// [`Dispatch::none`] the event would be disabled in the whole process. Tracing
+/// knows of this one too, so that it asks all of them, on every thread.
+struct Mute;
+
+impl Subscriber for Mute {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::never()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::OFF)
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event_enabled(&self, _: &Event<'_>) -> bool {
+        false
+    }
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Lets tracing ask all subscribers about an event, whichever thread comes to it
+/// first. To be called once there is a subscriber.
+pub(super) fn ask_all() {
+    LazyLock::force(&MUTE);
+}
 
 /// Keeps the events of the present thread, which is one of the crate's own,
 /// from every subscriber.
@@ -17,7 +70,7 @@ pub(crate) fn mute() {
     let _ = MUTED.try_with(|muted| {
         muted
             .borrow_mut()
-            .get_or_insert_with(|| dispatcher::set_default(&Dispatch::none()));
+            .get_or_insert_with(|| dispatcher::set_default(&MUTE));
     });
 }
 

@@ -178,7 +178,7 @@ impl Queue {
                             warn,
                             span,
                             lost = count,
-                            "lines were not logged: the log was not read"
+                            "lines were not logged: the log was not read in time"
                         );
                     }),
                 );

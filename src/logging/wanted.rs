@@ -1,3 +1,4 @@
+use super::mute::ask_all;
 use tracing::{
     Level, Metadata, callsite::DefaultCallsite, level_filters::LevelFilter, metadata::Kind,
 };
@@ -34,6 +35,7 @@ impl Wanted {
         if most_verbose == LevelFilter::OFF {
             return None;
         }
+        ask_all();
         let levels: [(Level, &'static DefaultCallsite); 4] = [
             callsite!(Level::ERROR),
             callsite!(Level::WARN),
