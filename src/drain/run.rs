@@ -29,10 +29,10 @@ impl Readiness {
     /// A server ends without waiting for what it has let go of: upgraded
     /// connections, and jobs that were [tracked](Readiness::track). If the
     /// process drains, this waits for them too, until the cap; then the process
-    /// is [closed](Phase::Closed), and this blocks its thread until the last lines
-    /// are in the log, for at most 100 milliseconds. A server that ends by itself leaves the phase
-    /// as it is, for it may be run again. Several are run together, as one
-    /// future (`async { tokio::join!(one, other) }`).
+    /// is [closed](Phase::Closed). A server that ends by itself leaves the phase as
+    /// it is, for it may be run again. In both cases this blocks its thread until
+    /// the last lines are in the log, for at most 100 milliseconds. Several servers
+    /// are run together, as one future (`async { tokio::join!(one, other) }`).
     ///
     /// When all of that is over, clients that wait for the end of the process by
     /// `readiness drain --wait`, over the admin listener, have a second to read of
@@ -103,6 +103,7 @@ impl Readiness {
             }
         };
         if self.verdict().phase() < Phase::Draining {
+            flush_log();
             return Ok(output);
         }
         self.advance_at_once(Phase::Closing);
@@ -117,14 +118,17 @@ impl Readiness {
         }
     }
 
-    /// Closes the process, which then ends, and the thread that writes the log
-    /// with it.
     async fn close_last(&self) {
         self.advance_at_once(Phase::Closed);
         wait::end_watchers(self).await;
-        #[cfg(feature = "tracing")]
-        crate::logging::flush(FLUSH);
+        flush_log();
     }
+}
+
+/// The process may end now, and the thread that writes the log with it.
+fn flush_log() {
+    #[cfg(feature = "tracing")]
+    crate::logging::flush(FLUSH);
 }
 
 #[cfg(feature = "tracing")]
