@@ -32,7 +32,6 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Resu
 }
 
 /// Whether the present thread is one of the crate's own.
-#[cfg_attr(not(test), allow(dead_code, reason = "only the log asks so far"))]
 pub(crate) fn is_own() -> bool {
     // The flag of a thread that ends may be gone.
     OWN.try_with(Cell::get).unwrap_or(false)

@@ -39,7 +39,9 @@
 //! runtime runs the check there. The same call takes over a check whose runtime
 //! does not poll it: because no thread drives that runtime (after a second), or
 //! because all of its threads are blocked by something else (once the subsystem
-//! is stale).
+//! is stale). A probe on an admin listener's
+//! [own thread](crate::Readiness::serve_on_thread) takes over none of the latter:
+//! the check would be green while the application does not answer.
 //!
 //! | what happens | what it comes to |
 //! |---|---|

@@ -5,12 +5,13 @@
 //! added later by a thread without one starts where the others did. Should that
 //! runtime end, all start again on the next one. A check that its runtime does
 //! not poll, because no thread drives it or the last one is blocked, starts
-//! again on the next runtime, too.
+//! again on the next runtime, too, unless that is the admin listener's own.
 
 mod run;
 
 use self::run::{Guard, Run, Task};
 use super::{core::Core, shrink::shrink, timer_thread};
+use crate::threads;
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
@@ -297,9 +298,13 @@ impl Jobs {
                 table.runtime = Some(Arc::clone(&runtime));
             }
             self.idle.store(false, Ordering::Release);
+            // A probe on the admin listener's own thread takes nothing away from a
+            // runtime that is blocked: the check would succeed there, and what it
+            // is the check of is served by the other.
+            let can_move = here.is_some() && !threads::is_own();
             let mut begun = Vec::new();
             for (id, job) in &mut table.jobs {
-                begun.extend(job.begin(here.is_some()).map(|it| (*id, it)));
+                begun.extend(job.begin(can_move).map(|it| (*id, it)));
                 if job.waits() {
                     self.idle.store(true, Ordering::Release);
                 }
