@@ -21,13 +21,13 @@ const LONG: usize = 16 << 10;
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How many bytes of long answers there may be at a time: in requests that are
-/// being answered, in connections that nobody reads from, and in the last
+/// being answered, in connections whose peer does not read, and in the last
 /// answers, which are kept. One more answer than these may be rendered.
 const MAX_HELD: usize = 32 << 20;
 
-/// The last long answer in each format, for all who ask the same in the same
-/// second: a client that asks for thousands of subsystems again and again
-/// keeps nobody waiting, and those that read no answer hold the same bytes.
+/// The last long answer in each format, for all requests that ask the same in the
+/// same second: a client that asks for thousands of subsystems again and again
+/// keeps no probe waiting, and clients that read no answer hold the same bytes.
 ///
 /// Takes no lock.
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl Kept {
     }
 }
 
-/// The bytes of an answer, counted until the last who shares them is done.
+/// The bytes of an answer, counted until the last response that shares them is dropped.
 struct Held {
     bytes: Box<str>,
     held: Arc<AtomicUsize>,

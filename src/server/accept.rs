@@ -133,9 +133,9 @@ impl Connections {
     }
 
     /// Lets newcomers be read from, and evicted connections end, before more
-    /// are accepted than a quarter of the places: those who wait in the queue
-    /// of the system could otherwise evict connections whose request nobody
-    /// has looked at yet.
+    /// are accepted than a quarter of the places: connections from the queue of
+    /// the system could otherwise evict others whose request has arrived and was
+    /// not read yet.
     async fn take_turns(&mut self) {
         self.since_yield += 1;
         if self.since_yield < self.limits.connections.div_ceil(4) {

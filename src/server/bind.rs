@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpSocket};
 /// lowers the number to its own limit (`net.core.somaxconn` on Linux).
 const BACKLOG: u32 = 1024;
 
-/// How many bytes of answers the system keeps for a TCP connection that nobody
-/// reads from (Linux doubles it, for its own bookkeeping). Left to itself it
+/// How many bytes of answers the system keeps for a TCP connection whose peer does
+/// not read (Linux doubles it, for its own bookkeeping). Left to itself it
 /// keeps some megabytes, and a peer that sends requests and reads nothing has
-/// that many answers made for it.
+/// that many answers rendered.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// A socket that listens.

@@ -173,7 +173,7 @@ impl AdminListener {
     /// [commands](super#commands).
     ///
     /// On Linux the file has them from its beginning. Permissions that the umask
-    /// takes away are given back before the socket listens, if nobody else can
+    /// takes away are given back before the socket listens, if no other user can
     /// replace the file; otherwise to serve is
     /// [an error](ServeError::SharedFolder).
     #[cfg(unix)]

@@ -155,7 +155,7 @@ impl Commander {
             }
             Command::Drain => {
                 log("drain", peer);
-                // Before the drain begins, for it may be over at once. A client that
+                // Before the drain begins, which may be over at once. A client that
                 // does not wait for it hangs up.
                 watch_end(readiness, &watches_end);
                 readiness.advance_at_once(Phase::Draining);

@@ -71,7 +71,7 @@
 //! | head of a request | 16 KiB | hyper answers 431 to a larger one |
 //! | body of a request | never read, but for the reason of a command | no probe has one; the answer then says `connection: close` |
 //! | answers that list subsystems | 32 MiB in all | see [What is asked](crate::probe#what-is-asked) |
-//! | answers in the buffer of the system | 64 KiB for a connection (TCP; Linux doubles it) | a peer that reads nothing has few made for it |
+//! | answers in the buffer of the system | 64 KiB for a connection (TCP; Linux doubles it) | few answers are rendered for a peer that reads nothing |
 //! | [HTTP/2](AdminListener::with_http2) | off | see below |
 //!
 //! **HTTP/2 is off by default.** Kubelets, HAProxy, nginx, ALB and NLB, curl and
@@ -120,7 +120,7 @@
 //! A kubelet asks at the address of the pod, which `127.0.0.1` is not. Serve
 //! `:28080`, which is the port on all addresses, of IPv4 and of IPv6 (so that
 //! clusters that have IPv6 alone are probed too), and name the port in the
-//! probes; it then tells [`Names`](crate::probe::Detail::Names) to whoever reaches the pod. To
+//! probes; it then tells [`Names`](crate::probe::Detail::Names) to all that reach the pod. To
 //! see reasons too, start a second one on loopback and
 //! `kubectl port-forward` to it.
 //!
