@@ -132,6 +132,22 @@ fn clients_that_send_requests_and_read_no_answers_cannot_keep_a_probe_out() {
 }
 
 #[test]
+fn clients_that_go_on_sending_after_their_answer_cannot_keep_a_probe_out() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+    probe_among(200, &server, async |mut stream: TcpStream, served| {
+        let head = "POST /readyz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999999999\r\n\r\n";
+        stream.write_all(head.as_bytes()).await?;
+        stream.read_exact(&mut [0; 12]).await?;
+        served.fetch_add(1, Ordering::Relaxed);
+        let body = vec![b'x'; 16 << 10];
+        loop {
+            stream.write_all(&body).await?;
+        }
+    });
+}
+
+#[test]
 fn a_client_that_asks_for_thousands_of_subsystems_again_and_again_keeps_no_probe_waiting() {
     let readiness = with_subsystems(5_000);
     let server = readiness.serve_on_thread(ANYWHERE).unwrap();
