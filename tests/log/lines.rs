@@ -2,11 +2,28 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::filter::LevelFilter;
+
+/// Lets one test log after the other.
+///
+/// The tests share the queue of the process. Were they to log at the same time, a
+/// subscriber of one that wants each refused request would have the requests of
+/// another queued as well, and the lines that find the queue full are lost.
+#[must_use = "the next test begins when it is dropped"]
+pub(crate) struct Alone {
+    _turn: MutexGuard<'static, ()>,
+}
+
+pub(crate) fn alone() -> Alone {
+    static TURN: Mutex<()> = Mutex::new(());
+    Alone {
+        _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
+    }
+}
 
 /// The lines of one subscriber.
 #[derive(Clone, Default)]
@@ -39,10 +56,12 @@ impl Lines {
         (lines, Dispatch::new(subscriber))
     }
 
-    /// The same, as the default of this thread.
-    pub(crate) fn of_this_thread(level: LevelFilter) -> (Self, DefaultGuard) {
+    /// The same, as the default of this thread, in a test that is alone.
+    pub(crate) fn of_this_thread(level: LevelFilter) -> (Self, (DefaultGuard, Alone)) {
+        let alone = alone();
         let (lines, subscriber) = Self::subscriber(level);
-        (lines, tracing::dispatcher::set_default(&subscriber))
+        let default = tracing::dispatcher::set_default(&subscriber);
+        (lines, (default, alone))
     }
 
     /// Waits for this many lines and takes them, each without the fields from

@@ -1,5 +1,5 @@
 use crate::{
-    lines::Lines,
+    lines::{Lines, alone},
     support::{ready, starting},
 };
 use std::{
@@ -153,6 +153,7 @@ impl tracing::field::Visit for Version {
 
 #[test]
 fn lines_are_emitted_in_the_order_of_publication_whichever_thread_reports() {
+    let _alone = alone();
     const EACH: usize = 200;
     let versions = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&versions);
@@ -192,6 +193,7 @@ fn lines_are_emitted_in_the_order_of_publication_whichever_thread_reports() {
 
 #[test]
 fn a_line_is_within_the_span_of_its_cause() {
+    let _alone = alone();
     let (tell, told) = mpsc::channel();
     let layer = Each(move |event: &Event<'_>, context: &Context<'_, Registry>| {
         let span = context.event_span(event).map(|span| span.name());
@@ -215,6 +217,7 @@ fn a_line_is_within_the_span_of_its_cause() {
 
 #[test]
 fn a_subscriber_that_reports_while_it_is_given_a_line_does_not_hang() {
+    let _alone = alone();
     let (readiness, storage) = ready();
     let (tell, told) = mpsc::channel();
     let audit = readiness.add(Subsystem::new("audit").optional()).unwrap();
@@ -234,6 +237,7 @@ fn a_subscriber_that_reports_while_it_is_given_a_line_does_not_hang() {
 
 #[test]
 fn a_subscriber_that_nobody_uses_any_more_is_dropped() {
+    let _alone = alone();
     let subscriber = Registry::default().with(LevelFilter::DEBUG);
     let subscriber = tracing::Dispatch::new(subscriber);
     let weak = subscriber.downgrade();
