@@ -52,7 +52,10 @@ impl Readiness {
     /// the server. That is a success. What the server would have returned is
     /// then not known, so its type has to have a value for it (`()`, `Ok(())`,
     /// `None`); see [`ServerOutput`]. Where no layer counts, this cannot know
-    /// whether a connection is idle, and gives up at the cap.
+    /// whether a connection is idle, and gives up at the cap. Where one does, a
+    /// request that passes by it (on another route, or in another server) is not
+    /// known of, and is cut off with its server: let all of them pass a layer that
+    /// counts, or [track](Readiness::track) them.
     ///
     /// ```no_run
     /// # use std::time::Duration;

@@ -129,10 +129,14 @@ impl ReadinessLayer {
     /// until the body of the response has ended. Do it in one layer of the
     /// process, the outermost; a request counts once for each.
     ///
+    /// Every request that the end of the process is to wait for has to pass through
+    /// such a layer, or to be [tracked](Readiness::track). A route outside of it, or
+    /// a second server without one, is taken to have nothing in flight.
+    ///
     /// [`Readiness::run`] and [`Readiness::drained`] then know when nothing is
     /// left to wait for, so that a connection which does nothing does not hold
-    /// up the end of the process, and probes tell how much there still is. A request for an upgrade (one with
-    /// an `upgrade` header, or CONNECT) carries an
+    /// up the end of the process, and probes tell how much there still is. A
+    /// request for an upgrade (one with an `upgrade` header, or CONNECT) carries an
     /// [`InFlight`](crate::drain::InFlight) in its extensions, for the
     /// connection to stay in flight once it is no request any more.
     ///

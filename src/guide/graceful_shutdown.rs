@@ -218,9 +218,10 @@
 //! and no proxy stands in between.
 //!
 //! Only a layer that [counts](crate::ReadinessLayer::count_in_flight) can tell a
-//! connection that works from one that does nothing. Without it, a single
-//! connection of this kind holds up the process until the cap, and `run` gives
-//! [`CutOff`](crate::drain::CutOff), for something may have been cut off.
+//! connection that works from one that does nothing, and it tells of the requests
+//! that pass through it alone: put it around all routes of all servers. Without it,
+//! a single connection of this kind holds up the process until the cap, and `run`
+//! gives [`CutOff`](crate::drain::CutOff), for something may have been cut off.
 //!
 //! [`idle_grace`]: crate::drain::ShutdownBuilder::idle_grace
 //!
