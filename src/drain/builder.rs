@@ -3,7 +3,7 @@ use super::signals::Signals;
 use super::{
     ears::Ears,
     error::ShutdownError,
-    plan::{Announced, Plan, Trigger},
+    plan::{Announced, IDLE_GRACE, Plan, Trigger},
     shutdown::{Shutdown, quiet},
 };
 use crate::{report::Readiness, traffic::Times};
@@ -39,7 +39,7 @@ impl Readiness {
             delay: ShutdownBuilder::DELAY,
             up_to: None,
             cap: ShutdownBuilder::CAP,
-            idle_grace: ShutdownBuilder::IDLE_GRACE,
+            idle_grace: IDLE_GRACE,
             trigger: None,
             #[cfg(feature = "signal")]
             signals: None,
@@ -84,7 +84,6 @@ pub struct ShutdownBuilder {
 impl ShutdownBuilder {
     const DELAY: Duration = Duration::from_secs(5);
     const CAP: Duration = Duration::from_secs(20);
-    pub(super) const IDLE_GRACE: Duration = Duration::from_secs(2);
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// How long traffic is served as before, from the moment the process began

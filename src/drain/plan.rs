@@ -6,6 +6,10 @@ use crate::{
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use tokio::time::Duration;
 
+/// How long a server with nothing in flight has to end, unless a shutdown says
+/// otherwise.
+pub(super) const IDLE_GRACE: Duration = Duration::from_secs(2);
+
 pub(super) type Trigger = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a [`Shutdown`](super::Shutdown) goes by.

@@ -1,4 +1,4 @@
-use super::builder::ShutdownBuilder;
+use super::plan::IDLE_GRACE;
 use crate::{
     race::{First, race},
     report::{Core, Readiness},
@@ -185,7 +185,7 @@ pub(super) async fn over(readiness: &Readiness) -> Over {
     let idle = async {
         close(Arc::clone(core)).await;
         let grace = traffic.lame_duck.idle_grace();
-        quiet_for(core, grace.unwrap_or(ShutdownBuilder::IDLE_GRACE)).await;
+        quiet_for(core, grace.unwrap_or(IDLE_GRACE)).await;
     };
     match race(idle, cut_off(core)).await {
         First::Left(()) => Over::Idle,

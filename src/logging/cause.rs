@@ -1,10 +1,23 @@
 use super::contained;
 use crate::threads;
+use std::cell::Cell;
 use tracing::{
     Dispatch, Span,
     dispatcher::{self, WeakDispatch},
     subscriber::NoSubscriber,
 };
+
+thread_local!(static WRITES: Cell<bool> = const { Cell::new(false) });
+
+/// Declares that the present thread is the one that hands lines to subscribers.
+pub(super) fn claim_this_thread() {
+    WRITES.set(true);
+}
+
+fn writes() -> bool {
+    // The flag of a thread that ends may be gone.
+    WRITES.try_with(Cell::get).unwrap_or(false)
+}
 
 /// Where a line was caused: it goes to the subscriber that was the default
 /// there, within the span that was entered there.
@@ -18,7 +31,7 @@ impl Cause {
     /// `None` if no event that is emitted here would reach a subscriber: there
     /// is none, or it is being called by the present thread.
     pub(super) fn of_this_thread() -> Option<Self> {
-        if super::thread::is_this() {
+        if writes() {
             return None;
         }
         if threads::is_own() {
