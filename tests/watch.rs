@@ -98,7 +98,8 @@ fn a_runtime_that_is_only_overloaded_is_degraded_and_stays_live() {
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_all().event_interval(1).build().unwrap();
         runtime.block_on(async move {
-            let watch = RuntimeWatch::default().stalled_after(Duration::from_secs(1));
+            // Far longer than a busy machine keeps the thread from running.
+            let watch = RuntimeWatch::default().stalled_after(Duration::from_secs(3));
             overloaded.watch_runtime(watch).unwrap();
             let tasks: Vec<_> = (0..TASKS)
                 .map(|_| {

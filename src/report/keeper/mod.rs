@@ -283,10 +283,42 @@ impl Table {
     fn look_at(&mut self, reading: Reading) -> LookAt {
         self.is_paused |= reading.is_paused;
         let due = self.due.filter(|_| !self.is_paused);
-        let earlier = due
-            .map(|due| due + GRACE)
-            .filter(|at| self.thread_at.is_none_or(|thread_at| *at < thread_at));
+        // A thread that did not come in time may not have been started.
+        let is_missed = |thread_at: Instant| thread_at + GRACE < reading.real;
+        let earlier = due.map(|due| due + GRACE).filter(|at| {
+            self.thread_at
+                .is_none_or(|thread_at| *at < thread_at || is_missed(thread_at))
+        });
         self.thread_at = earlier.or(self.thread_at);
         LookAt(earlier)
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_thread_is_told_again_where_it_did_not_come() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let base = Instant::now();
+        let keeper = Keeper::new(base);
+        // What is due a second after each of these moments.
+        let told = |at: Duration| {
+            let reading = Reading {
+                now: base + at,
+                real: base + at,
+                is_paused: false,
+            };
+            keeper.table().due = Some(base + at + SECOND);
+            let LookAt(told) = keeper.table().look_at(reading);
+            told.map(|told| told - base)
+        };
+        assert_eq!(told(Duration::ZERO), Some(SECOND + GRACE));
+        assert_eq!(told(SECOND), None, "it is to come earlier");
+        let later = SECOND + GRACE * 2;
+        assert_eq!(told(later), None, "it may be on its way");
+        let missed = SECOND * 2;
+        assert_eq!(told(missed), Some(missed + SECOND + GRACE));
     }
 }
