@@ -127,6 +127,7 @@
 //!   that nobody reads blocks nothing else; a report waits at most 10 ms for its
 //!   own. (Where no subscriber is set and tracing hands events to the `log`
 //!   crate, the thread that causes a line writes it.)
+//!   A child process that was made by `fork` has no such thread and logs nothing.
 //! - `full`: everything there is.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]

@@ -17,12 +17,11 @@
 //! a line is emitted by the thread that causes it.
 
 mod cause;
-mod mute;
 mod queue;
 mod thread;
 mod wanted;
 
-pub(crate) use self::{mute::mute, queue::Ticket, wanted::Wanted};
+pub(crate) use self::{queue::Ticket, wanted::Wanted};
 
 use self::{cause::Cause, queue::Entry};
 use std::{

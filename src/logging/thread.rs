@@ -1,5 +1,5 @@
-use super::{cause::claim_this_thread, mute::unmute, queue::Queue};
-use crate::threads::SharedThread;
+use super::{cause::claim_this_thread, queue::Queue};
+use crate::threads::{SharedThread, unmute};
 
 pub(super) static QUEUE: Queue = Queue::new(|| THREAD.start());
 

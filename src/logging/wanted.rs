@@ -1,4 +1,4 @@
-use super::mute::ask_all;
+use crate::threads::ask_all;
 use tracing::{
     Level, Metadata, callsite::DefaultCallsite, level_filters::LevelFilter, metadata::Kind,
 };

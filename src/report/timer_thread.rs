@@ -83,7 +83,7 @@ impl Work {
             drop(state);
             // By now there may be a subscriber.
             #[cfg(feature = "tracing")]
-            crate::logging::mute();
+            crate::threads::mute();
             // Times come first: there may be many wakers.
             let next: Vec<_> = due.into_iter().filter_map(turn).collect();
             woken.into_iter().for_each(Woken::wake_all);

@@ -48,7 +48,7 @@ where
                             // Polled for each connection: by then there may be a
                             // subscriber.
                             #[cfg(feature = "tracing")]
-                            crate::logging::mute();
+                            crate::threads::mute();
                             serving.as_mut().poll(cx)
                         })
                         .await;

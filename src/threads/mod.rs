@@ -1,5 +1,11 @@
 //! Threads of the crate's own.
 
+#[cfg(feature = "tracing")]
+mod mute;
+
+#[cfg(feature = "tracing")]
+pub(crate) use self::mute::{ask_all, mute, unmute};
+
 use std::{
     cell::Cell,
     io,
@@ -26,7 +32,7 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Resu
     Builder::new().name(name.to_owned()).spawn(move || {
         OWN.set(true);
         #[cfg(feature = "tracing")]
-        crate::logging::mute();
+        mute();
         run();
     })
 }

@@ -52,7 +52,7 @@ impl Subscriber for Mute {
 
 /// Lets tracing ask all subscribers about an event, whichever thread comes to it
 /// first. To be called once there is a subscriber.
-pub(super) fn ask_all() {
+pub(crate) fn ask_all() {
     LazyLock::force(&MUTE);
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn mute() {
 }
 
 /// Takes [`mute`] back.
-pub(super) fn unmute() {
+pub(crate) fn unmute() {
     let guard = MUTED.try_with(|muted| muted.borrow_mut().take());
     drop(guard);
 }
