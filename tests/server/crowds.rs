@@ -140,9 +140,11 @@ fn clients_that_go_on_sending_after_their_answer_cannot_keep_a_probe_out() {
         stream.write_all(head.as_bytes()).await?;
         stream.read_exact(&mut [0; 12]).await?;
         served.fetch_add(1, Ordering::Relaxed);
-        let body = vec![b'x'; 16 << 10];
+        // Never silent for long, and slow enough to leave the processor to the
+        // listener.
         loop {
-            stream.write_all(&body).await?;
+            stream.write_all(&[b'x'; 1 << 10]).await?;
+            sleep(PAUSE).await;
         }
     });
 }
