@@ -150,7 +150,7 @@ mod logging;
 pub mod notify;
 pub mod probe;
 mod race;
-mod report;
+mod registry;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
@@ -163,13 +163,13 @@ pub mod watch;
 
 pub use self::{
     gate::{Action, ReadinessLayer},
-    report::{
-        AddError, AttributeError, BuildError, Builder, ClaimError, Ended, NameError, PauseGuard,
-        Readiness, ReloadGuard, Reporter, Scope, SettingError, Subscription, Subsystem,
-        UnknownScope, WaitError,
+    registry::{
+        AddError, AttributeError, BuildError, Builder, ClaimError, NameError, PauseGuard,
+        Readiness, RegistryClosed, ReloadGuard, Reporter, Scope, SettingError, Subscription,
+        Subsystem, UnknownScope, WaitError,
     },
     state::{
-        Claim, Condition, Damped, Phase, Progress, Reason, Reasons, Role, Snapshot, State,
+        Claim, Condition, Damped, DampingProgress, Phase, Reason, Reasons, Role, Snapshot, State,
         SubsystemView, Verdict,
     },
 };

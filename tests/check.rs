@@ -16,7 +16,7 @@ use tokio::{
     time::{Duration, Instant, advance, sleep},
 };
 use tower_readiness::{
-    AddError, BuildError, Claim, Progress, Readiness, ReadinessLayer, SettingError, State,
+    AddError, BuildError, Claim, DampingProgress, Readiness, ReadinessLayer, SettingError, State,
     Subsystem,
     check::{Check, Outcome},
 };
@@ -84,7 +84,7 @@ async fn settle() {
 }
 
 /// The state that is published, its reason, and what is damped.
-fn shown(readiness: &Readiness) -> (State, String, Option<(State, Progress)>) {
+fn shown(readiness: &Readiness) -> (State, String, Option<(State, DampingProgress)>) {
     let mut subscription = readiness.subscribe();
     let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
     let view = snapshot.subsystem("database").unwrap();
@@ -225,7 +225,7 @@ async fn it_takes_several_failures_in_a_row_to_be_down_and_they_show() {
     let database = Dependency::default();
     let readiness = build(database.subsystem(every_ten().failures(3).successes(2)));
     settle().await;
-    let count = |count, needed| Progress::Count { count, needed };
+    let count = |count, needed| DampingProgress::Count { count, needed };
     let damped = |state, progress| (state, Some(progress));
     let mut seen = Vec::new();
     for up in [false, false, true, false, false, false, true, true] {

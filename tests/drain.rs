@@ -23,7 +23,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_readiness::{
     Action, Condition, Phase, Readiness, ReadinessLayer, Reason, Reporter, State, Subsystem,
-    drain::{CutOff, ShutdownError},
+    drain::{ShutdownError, ShutdownTimeout},
     probe::Probes,
 };
 
@@ -663,7 +663,8 @@ async fn the_cap_counts_although_somebody_closed_by_hand() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_ends_by_itself_leaves_the_process_as_it_is() {
     let (readiness, _storage) = ready();
-    let output: Result<_, CutOff> = readiness.run(async { Err::<(), _>("port lost") }).await;
+    let output: Result<_, ShutdownTimeout> =
+        readiness.run(async { Err::<(), _>("port lost") }).await;
     assert_eq!(output, Ok(Err("port lost")));
     assert_eq!(phase(&readiness), Phase::Started);
 }
@@ -672,7 +673,11 @@ async fn a_server_that_ends_by_itself_leaves_the_process_as_it_is() {
 
 /// Runs a server that never ends, with one job in flight for 3 s, and gives what
 /// comes of it and when, counted from the beginning of `Closing`.
-async fn runs_idle(grace: Duration, cap: Duration, counts: bool) -> (Result<(), CutOff>, Duration) {
+async fn runs_idle(
+    grace: Duration,
+    cap: Duration,
+    counts: bool,
+) -> (Result<(), ShutdownTimeout>, Duration) {
     let (readiness, _storage) = ready();
     if counts {
         let _layer = ReadinessLayer::new(&readiness).count_in_flight();

@@ -20,7 +20,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Scope, Subsystem,
-    drain::InFlight,
+    drain::InFlightGuard,
     gate::{Classified, ClassifyEnd, Drift},
     probe::{Detail, Probes},
 };
@@ -522,7 +522,7 @@ async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
             layer = layer.count_in_flight();
         }
         let upgrade = service_fn(async |request: Request<String>| {
-            let token = request.extensions().get::<InFlight>().cloned();
+            let token = request.extensions().get::<InFlightGuard>().cloned();
             let mut response = application(get("/status/101")).await?;
             response.extensions_mut().insert(token);
             Ok::<_, &'static str>(response)
@@ -537,7 +537,7 @@ async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
             storage.ready();
         }
         let mut response = assert_ready!(call.poll()).unwrap();
-        let token = response.extensions_mut().remove::<Option<InFlight>>();
+        let token = response.extensions_mut().remove::<Option<InFlightGuard>>();
         drop(response);
         assert_eq!(counts(readiness.drift()), ANSWERED);
         assert_eq!(token.flatten().is_some(), counts_in_flight, "{held}");

@@ -22,7 +22,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
     Action, Readiness, ReadinessLayer,
-    drain::InFlight,
+    drain::InFlightGuard,
     probe::{Detail, Probes},
 };
 
@@ -33,7 +33,7 @@ type Frames = StreamBody<ReceiverStream<Part>>;
 #[derive(Clone, Default)]
 struct Streams {
     senders: Arc<Mutex<Vec<mpsc::Sender<Part>>>>,
-    tokens: Arc<Mutex<Vec<InFlight>>>,
+    tokens: Arc<Mutex<Vec<InFlightGuard>>>,
 }
 
 impl Service<Request<String>> for Streams {
@@ -48,7 +48,7 @@ impl Service<Request<String>> for Streams {
     fn call(&mut self, request: Request<String>) -> Self::Future {
         let (sender, receiver) = mpsc::channel(8);
         self.senders.lock().unwrap().push(sender);
-        let token = request.extensions().get::<InFlight>().cloned();
+        let token = request.extensions().get::<InFlightGuard>().cloned();
         self.tokens.lock().unwrap().extend(token);
         now(Ok(Response::new(StreamBody::new(ReceiverStream::new(
             receiver,

@@ -24,7 +24,7 @@ use tonic_health::pb::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
     Condition, Phase, Readiness, ReadinessLayer, State,
-    client::Check,
+    client::HealthCheck,
     gate::Refusal,
     notify::{
         grpc::GrpcHealth,
@@ -116,8 +116,8 @@ async fn refuses(layer: &ReadinessLayer) -> bool {
 // === the health check ===
 
 fn by_health_check(admin: &AdminServer) -> Row {
-    let check = || Check::new(admin.local_addr().clone()).timeout(Duration::from_secs(20));
-    let asked = |check: Check| {
+    let check = || HealthCheck::new(admin.local_addr().clone()).timeout(Duration::from_secs(20));
+    let asked = |check: HealthCheck| {
         let report = check.run().unwrap();
         assert_eq!(
             report.is_ok(),

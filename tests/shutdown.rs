@@ -38,7 +38,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tower::{BoxError, Layer, service_fn};
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer,
-    drain::{CutOff, InFlight, Shutdown},
+    drain::{InFlightGuard, Shutdown, ShutdownTimeout},
 };
 
 /// Long enough for what would go wrong, and no figure that anything is judged by.
@@ -311,7 +311,7 @@ async fn a_stream_that_never_ends_is_cut_off_at_the_cap() {
         bodies.push(answer.await.unwrap().into_body());
     }
     readiness.drain();
-    let cut_off: CutOff = soon(server).await.unwrap().unwrap_err();
+    let cut_off: ShutdownTimeout = soon(server).await.unwrap().unwrap_err();
     assert_eq!(cut_off.in_flight, Some(3));
     assert_eq!(readiness.verdict().phase(), Phase::Closed);
 }
@@ -370,7 +370,7 @@ async fn echo(
     mut request: Request<Incoming>,
     stop: Arc<Notify>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let in_flight = request.extensions_mut().remove::<InFlight>();
+    let in_flight = request.extensions_mut().remove::<InFlightGuard>();
     tokio::spawn(async move {
         let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
         let (mut reads, mut writes) = tokio::io::split(TokioIo::new(upgraded));

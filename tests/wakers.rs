@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use support::ready;
-use tower_readiness::{Ended, Readiness, Snapshot, State};
+use tower_readiness::{Readiness, RegistryClosed, Snapshot, State};
 
 /// Counts by which thread it was woken, and panics if it is told to.
 struct Woken {
@@ -41,7 +41,7 @@ impl Wake for Woken {
     }
 }
 
-type Change = Pin<Box<dyn Future<Output = Result<Snapshot, Ended>> + Send>>;
+type Change = Pin<Box<dyn Future<Output = Result<Snapshot, RegistryClosed>> + Send>>;
 
 /// Waits for the next snapshot, with this waker.
 fn follow(readiness: &Readiness, waker: &Arc<Woken>) -> Change {

@@ -287,7 +287,10 @@ async fn a_runtime_is_watched_once() {
     let readiness = ready();
     readiness.watch_runtime(RuntimeWatch::default()).unwrap();
     let again = readiness.watch_runtime(RuntimeWatch::default());
-    assert!(matches!(again, Err(WatchError::Twice { what: "runtime" })));
+    assert!(matches!(
+        again,
+        Err(WatchError::AlreadyRunning { what: "runtime" })
+    ));
 }
 
 #[test]
@@ -379,7 +382,10 @@ async fn traffic_is_degraded_while_too_many_requests_fail_and_never_more() {
     tokio::time::sleep(Duration::from_secs(70)).await;
     assert_eq!(traffic(&readiness).0, State::Ready, "nothing failed lately");
     let again = readiness.watch_traffic(TrafficWatch::default());
-    assert!(matches!(again, Err(WatchError::Twice { what: "traffic" })));
+    assert!(matches!(
+        again,
+        Err(WatchError::AlreadyRunning { what: "traffic" })
+    ));
 }
 
 #[cfg(feature = "check")]

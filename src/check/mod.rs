@@ -79,7 +79,7 @@ mod runner;
 mod schedule;
 
 pub use self::{blocking::BlockingRun, outcome::Outcome, schedule::Check};
-use crate::report::Subsystem;
+use crate::registry::Subsystem;
 use std::sync::Arc;
 
 impl Subsystem {
@@ -109,7 +109,7 @@ impl Subsystem {
         });
         let (speaks_within, hangs_after) = (check.speaks_within(), check.hangs_after());
         let start = check.schedule().map(|schedule| {
-            let start: crate::report::Check =
+            let start: crate::registry::Check =
                 Arc::new(move |voice| Box::pin(runner::run(voice, schedule, Arc::clone(&ask))));
             start
         });

@@ -1,5 +1,5 @@
 use crate::{
-    report::{AttributeError, attribute_key},
+    registry::{AttributeError, attribute_key},
     state::{State, text},
 };
 use std::fmt::Display;

@@ -1,6 +1,6 @@
 use super::{outcome::Outcome, schedule::Schedule};
 use crate::{
-    report::{Voice, now, shortened},
+    registry::{SubsystemHandle, now, shortened},
     state::{SubsystemView, TooMany},
 };
 use std::{
@@ -18,7 +18,7 @@ pub(super) type Ask = Arc<dyn Fn() -> Answer + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Asks until the subsystem retires.
-pub(super) async fn run(voice: Voice, schedule: Schedule, ask: Ask) {
+pub(super) async fn run(voice: SubsystemHandle, schedule: Schedule, ask: Ask) {
     let mut failures = 0_u32;
     let mut is_first = true;
     let mut told = Told::default();
@@ -85,7 +85,13 @@ struct Told(Option<Instant>);
 impl Told {
     /// Reports what was found, unless a reporter has spoken since the run began
     /// (and `pushes` were counted).
-    fn report(&mut self, voice: &Voice, schedule: Schedule, outcome: &Outcome, pushes: u64) {
+    fn report(
+        &mut self,
+        voice: &SubsystemHandle,
+        schedule: Schedule,
+        outcome: &Outcome,
+        pushes: u64,
+    ) {
         let (state, reason) = (outcome.state, shortened(&outcome.reason));
         let attributes = &outcome.attributes;
         let lately = self.0.is_some_and(|told| told.elapsed() < WORDS_EVERY);

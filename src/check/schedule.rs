@@ -1,5 +1,5 @@
 use crate::{
-    report::{SettingError, bounded},
+    registry::{SettingError, bounded},
     state::Thresholds,
 };
 use std::{num::NonZeroU32, time::Duration};

@@ -141,7 +141,7 @@ impl Commands {
             let (answer, wire) = match self.send("GET", "/commands/drain", "", true, deadline) {
                 Ok(answered) => answered,
                 Err(error) if is_gone(&error) => return gone(),
-                Err(ExchangeError::CutOff { .. } | ExchangeError::Broken { .. }) => {
+                Err(ExchangeError::ShutdownTimeout { .. } | ExchangeError::Broken { .. }) => {
                     sleep(AGAIN_AFTER);
                     continue;
                 }

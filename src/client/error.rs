@@ -33,7 +33,7 @@ pub enum ExchangeError {
     /// The connection was closed before the end of the answer, or before its
     /// beginning.
     #[error("{address} closed the connection before the end of its answer")]
-    CutOff {
+    ShutdownTimeout {
         /// Where.
         address: Address,
     },

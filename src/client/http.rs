@@ -74,7 +74,7 @@ pub(super) fn exchange_on(
                 address: address(),
                 timeout,
             },
-            ErrorKind::UnexpectedEof => ExchangeError::CutOff { address: address() },
+            ErrorKind::UnexpectedEof => ExchangeError::ShutdownTimeout { address: address() },
             _ => ExchangeError::Broken {
                 address: address(),
                 source,

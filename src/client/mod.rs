@@ -6,11 +6,11 @@
 //!
 //! ```no_run
 //! use std::process::ExitCode;
-//! use tower_readiness::client::{Address, Check};
+//! use tower_readiness::client::{Address, HealthCheck};
 //!
 //! fn main() -> ExitCode {
 //!     if std::env::args().nth(1).as_deref() == Some("healthcheck") {
-//!         return Check::new(Address::default()).print();
+//!         return HealthCheck::new(Address::default()).print();
 //!     }
 //!     // … serve …
 //!     # ExitCode::SUCCESS
@@ -26,7 +26,7 @@
 //! and why, or the port of the application, which gives the verdict alone:
 //!
 //! ```
-//! use tower_readiness::{Readiness, Subsystem, client::Check};
+//! use tower_readiness::{Readiness, Subsystem, client::HealthCheck};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # #[cfg(feature = "server")]
@@ -36,7 +36,7 @@
 //!     .build()?;
 //! let admin = readiness.serve_on_thread("127.0.0.1:0")?;
 //!
-//! let check = Check::new(admin.local_addr().clone());
+//! let check = HealthCheck::new(admin.local_addr().clone());
 //! let report = check.run()?;
 //! assert!(!report.is_ok());
 //! assert_eq!(report.line(), "not started: storage starting");
@@ -55,14 +55,14 @@
 //! [truth table](crate::Verdict): a container has one bit, and what acts upon
 //! it restarts. Readiness would have it kill a process that drains, or all
 //! replicas for the outage of a database. Whoever decides about traffic asks
-//! for [readiness](Check::ready).
+//! for [readiness](HealthCheck::ready).
 //!
 //! # What an answer is
 //!
 //! One of a probe of this crate, whose status and words say the same. An answer
 //! of something else on that port is an error, whatever its status, for many
 //! servers answer every path with 200; so are a redirect, which is not
-//! followed, and one that stops half way. The [timeout](Check::timeout) is for
+//! followed, and one that stops half way. The [timeout](HealthCheck::timeout) is for
 //! the whole exchange (for both, if there are two), and at most 1 MiB is read.
 //!
 //! # Commands
@@ -86,25 +86,25 @@
 //! it is used wrongly, and prints at most 4,096 bytes. The repository's
 //! `examples/deploy/command/build` makes a static binary of 1 MiB for empty images.
 
-mod check;
 #[cfg(unix)]
 mod commands;
 mod deadline;
 mod error;
+mod health_check;
 mod http;
-mod judge;
+mod parse;
 mod print;
 mod report;
 #[cfg(unix)]
 mod unix;
 mod wire;
 
+#[cfg(unix)]
+pub use self::{commands::Commands, error::CommandError};
 pub use self::{
-    check::Check,
     error::{CheckError, ExchangeError},
+    health_check::HealthCheck,
     print::print,
     report::Report,
 };
-#[cfg(unix)]
-pub use self::{commands::Commands, error::CommandError};
 pub use crate::address::{Address, AddressError};

@@ -1,5 +1,5 @@
 use super::{
-    check::{Check, Format},
+    health_check::{Format, HealthCheck},
     report::{Report, clean},
 };
 use crate::state::text;
@@ -13,7 +13,7 @@ use std::{
 /// How many bytes of the output of a health check Docker keeps.
 const MAX_OUTPUT: usize = 4096;
 
-impl Check {
+impl HealthCheck {
     /// Runs it and prints the answer to standard output, for a health check
     /// command: one line, or as many as were asked for, of 4,096 bytes in all
     /// at most (what Docker keeps). JSON that is longer than that, and an

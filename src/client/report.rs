@@ -51,19 +51,19 @@ impl Report {
 
     /// The answer in one line, without its end: which subsystem and why, as far
     /// as the process tells. Of one that was asked for
-    /// [JSON](super::Check::json), the verdict alone.
+    /// [JSON](super::HealthCheck::json), the verdict alone.
     pub fn line(&self) -> &str {
         &self.line
     }
 
     /// A line for each subsystem, if it was asked for
-    /// [them](super::Check::verbose) and the process tells; otherwise nothing.
+    /// [them](super::HealthCheck::verbose) and the process tells; otherwise nothing.
     pub fn details(&self) -> &str {
         &self.details
     }
 
     /// The answer as one JSON object on one line, if it was asked for
-    /// [that](super::Check::json) and is of a sensible length (1 MiB).
+    /// [that](super::HealthCheck::json) and is of a sensible length (1 MiB).
     pub fn json(&self) -> Option<&str> {
         self.json.as_deref().filter(|_| !self.is_cut)
     }

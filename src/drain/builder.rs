@@ -6,7 +6,7 @@ use super::{
     plan::{Announced, IDLE_GRACE, Plan, Trigger},
     shutdown::{Shutdown, quiet},
 };
-use crate::{report::Readiness, traffic::Times};
+use crate::{registry::Readiness, traffic::Times};
 use std::{fmt, future::Future};
 use tokio::{runtime::Handle, time::Duration};
 
@@ -222,7 +222,7 @@ impl ShutdownBuilder {
             up_to,
             trigger: self.trigger,
             ears,
-            _announced: Announced::new(self.readiness.core(), times),
+            _announced: Announced::new(self.readiness.registry(), times),
         };
         Ok(Shutdown::new(self.readiness, plan, runtime))
     }

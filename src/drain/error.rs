@@ -43,7 +43,7 @@ pub enum ShutdownError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[error("{}", describe(self))]
-pub struct CutOff {
+pub struct ShutdownTimeout {
     /// How much was [in flight](crate::Readiness::in_flight) and cut off, or
     /// `None` if requests are not counted, and nothing was
     /// [tracked](crate::Readiness::track).
@@ -53,7 +53,7 @@ pub struct CutOff {
     pub server_ended: bool,
 }
 
-fn describe(cut_off: &CutOff) -> String {
+fn describe(cut_off: &ShutdownTimeout) -> String {
     let begin = if cut_off.server_ended {
         "what the server left behind did not end in time"
     } else {

@@ -78,8 +78,8 @@ mod wait;
 pub use self::signals::Signals;
 pub use self::{
     builder::ShutdownBuilder,
-    error::{CutOff, ShutdownError},
+    error::{ShutdownError, ShutdownTimeout},
     output::ServerOutput,
     shutdown::Shutdown,
 };
-pub use crate::traffic::InFlight;
+pub use crate::traffic::InFlightGuard;

@@ -8,9 +8,9 @@
 /// `async { Some(server.await) }`:
 ///
 /// ```
-/// # use tower_readiness::{Readiness, Subsystem, drain::CutOff};
+/// # use tower_readiness::{Readiness, Subsystem, drain::ShutdownTimeout};
 /// # async fn serve() -> u64 { 17 }
-/// # async fn run(readiness: Readiness) -> Result<(), CutOff> {
+/// # async fn run(readiness: Readiness) -> Result<(), ShutdownTimeout> {
 /// match readiness.run(async { Some(serve().await) }).await? {
 ///     Some(requests) => println!("served {requests} requests"),
 ///     None => println!("served; some connections were still open"),

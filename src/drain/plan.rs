@@ -1,6 +1,6 @@
 use super::ears::Ears;
 use crate::{
-    report::Core,
+    registry::Registry,
     traffic::{PlanId, Times},
 };
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -25,22 +25,22 @@ pub(super) struct Plan {
 
 /// What others know of a plan, until this is dropped.
 pub(super) struct Announced {
-    core: Arc<Core>,
+    registry: Arc<Registry>,
     id: PlanId,
 }
 
 impl Announced {
-    pub(super) fn new(core: &Arc<Core>, times: Times) -> Self {
+    pub(super) fn new(registry: &Arc<Registry>, times: Times) -> Self {
         Self {
-            core: Arc::clone(core),
-            id: core.traffic().lame_duck.plan(times),
+            registry: Arc::clone(registry),
+            id: registry.traffic().drain_clock.plan(times),
         }
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        self.core.traffic().lame_duck.withdraw(self.id);
+        self.registry.traffic().drain_clock.withdraw(self.id);
     }
 }
 

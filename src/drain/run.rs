@@ -1,11 +1,11 @@
 use super::{
-    error::CutOff,
+    error::ShutdownTimeout,
     output::ServerOutput,
     wait::{self, Over},
 };
 use crate::{
     race::{First, race},
-    report::Readiness,
+    registry::Readiness,
     state::Phase,
 };
 use std::{future::IntoFuture, pin::pin};
@@ -77,14 +77,14 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// [`CutOff`] when something was in flight at the cap, or, where no layer
+    /// [`ShutdownTimeout`] when something was in flight at the cap, or, where no layer
     /// counts, when the server had not ended. (If it had, and what it left
     /// behind was cut off, what it returned is lost.)
     ///
     /// # Cancel safety
     ///
     /// Dropping it drops the server.
-    pub async fn run<S>(&self, server: S) -> Result<S::Output, CutOff>
+    pub async fn run<S>(&self, server: S) -> Result<S::Output, ShutdownTimeout>
     where
         S: IntoFuture,
         S::Output: ServerOutput,
@@ -97,9 +97,9 @@ impl Readiness {
                 self.close_last().await;
                 return Ok(S::Output::let_go());
             }
-            First::Right(Over::CutOff(in_flight)) => {
+            First::Right(Over::ShutdownTimeout(in_flight)) => {
                 self.close_last().await;
-                return Err(CutOff {
+                return Err(ShutdownTimeout {
                     in_flight,
                     server_ended: false,
                 });
@@ -113,7 +113,7 @@ impl Readiness {
         let waited = race(wait::left_behind(self), over).await;
         self.close_last().await;
         match waited {
-            First::Right(Over::CutOff(in_flight)) => Err(CutOff {
+            First::Right(Over::ShutdownTimeout(in_flight)) => Err(ShutdownTimeout {
                 in_flight,
                 server_ended: true,
             }),
@@ -153,7 +153,7 @@ fn log_idle_connections() {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Subsystem;
+    use crate::registry::Subsystem;
     use std::future::ready;
     use tokio::time::{Duration, Instant, advance};
     use tokio_test::{assert_pending, assert_ready, task};
@@ -170,7 +170,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_that_wait_for_the_end_are_gone_before_it() {
         let readiness = closing();
-        let watchers = [(); 2].map(|()| readiness.core().traffic().end_watchers.add());
+        let watchers = [(); 2].map(|()| readiness.registry().traffic().end_watchers.add());
         let mut run = task::spawn(readiness.run(ready(())));
         assert_pending!(run.poll());
         assert_eq!(readiness.verdict().phase(), Phase::Closed, "they are told");
@@ -185,7 +185,7 @@ mod tests {
     async fn clients_that_do_not_go_hold_up_the_end_for_a_second() {
         let readiness = closing();
         let begun = Instant::now();
-        let _stuck = readiness.core().traffic().end_watchers.add();
+        let _stuck = readiness.registry().traffic().end_watchers.add();
         readiness.run(ready(())).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 1);
         assert!(begun.elapsed() < Duration::from_millis(1_050));

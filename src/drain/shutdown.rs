@@ -1,7 +1,7 @@
 use super::{plan::Plan, wait};
 use crate::{
     race::{First, race},
-    report::Readiness,
+    registry::Readiness,
     state::Phase,
 };
 use std::{
@@ -82,7 +82,7 @@ async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     readiness.advance_at_once(Phase::Closing);
     warn_of_late_arrivals(&readiness, quiet(plan.delay));
     // Neither keeps the registry alive.
-    drop(runtime.spawn(wait::close(readiness.core().clone())));
+    drop(runtime.spawn(wait::close(readiness.registry().clone())));
     drop(runtime.spawn(async move {
         // The SIGINT that ended the delay may not have run all of its handlers.
         sleep(A_MOMENT).await;
@@ -98,10 +98,10 @@ pub(super) fn quiet(delay: Duration) -> Duration {
 
 /// Completes when the load balancers have had the time to notice.
 async fn delay(readiness: &Readiness, plan: &mut Plan) {
-    let lame_duck = &readiness.core().traffic().lame_duck;
+    let drain_clock = &readiness.registry().traffic().drain_clock;
     let quiet = quiet(plan.delay);
     // Whoever began to drain said when.
-    let since = lame_duck.since().unwrap_or_else(Instant::now);
+    let since = drain_clock.since().unwrap_or_else(Instant::now);
     let longest = since + plan.up_to;
     let mut end = since + plan.delay;
     loop {
@@ -109,7 +109,7 @@ async fn delay(readiness: &Readiness, plan: &mut Plan) {
             First::Right(()) => return,
             First::Left(()) => {}
         }
-        let quiet_from = lame_duck.last_arrival().map(|last| last + quiet);
+        let quiet_from = drain_clock.last_arrival().map(|last| last + quiet);
         match quiet_from {
             Some(later) if later > end && end < longest => end = later.min(longest),
             _ => return,
@@ -119,7 +119,7 @@ async fn delay(readiness: &Readiness, plan: &mut Plan) {
 
 #[cfg(feature = "tracing")]
 fn warn_of_late_arrivals(readiness: &Readiness, recently: Duration) {
-    let last = readiness.core().traffic().lame_duck.last_arrival();
+    let last = readiness.registry().traffic().drain_clock.last_arrival();
     if last.is_some_and(|last| last.elapsed() < recently) {
         let late = readiness.late_arrivals();
         crate::logging::line(tracing::Level::WARN, || {

@@ -1,9 +1,9 @@
 use super::plan::IDLE_GRACE;
 use crate::{
     race::{First, race},
-    report::{Core, Readiness},
+    registry::{Readiness, Registry},
     state::Phase,
-    traffic::InFlight,
+    traffic::InFlightGuard,
 };
 use std::{
     future::{Future, pending},
@@ -33,12 +33,12 @@ impl Readiness {
     /// A request is in flight from when it is admitted until the body of its
     /// response has ended or was dropped, and the last piece of it was sent if it
     /// has 64 KiB or more; an upgraded connection until its
-    /// [`InFlight`] is dropped. Probes, gRPC's health service, refused requests
+    /// [`InFlightGuard`] is dropped. Probes, gRPC's health service, refused requests
     /// and those still held are not.
     ///
     /// What begins and ends during the call may or may not be in the number.
     pub fn in_flight(&self) -> Option<usize> {
-        self.core().traffic().flights.count()
+        self.registry().traffic().flights.count()
     }
 
     /// Counts something that is not a request as in flight, until it is
@@ -49,8 +49,8 @@ impl Readiness {
     /// [`run`](Self::run) waits for it, whether or not a layer counts requests.
     /// A job may be handed over without being missed: track the new one before
     /// the old one is dropped.
-    pub fn track(&self) -> InFlight {
-        self.core().traffic().flights.enter_recorded()
+    pub fn track(&self) -> InFlightGuard {
+        self.registry().traffic().flights.enter_recorded()
     }
 
     /// How many requests were admitted although the process has drained for
@@ -65,7 +65,7 @@ impl Readiness {
     /// when a [`Shutdown`](super::Shutdown) knows of the drain. Probes, gRPC's
     /// health service and what is exempt do not count.
     pub fn late_arrivals(&self) -> u64 {
-        self.core().traffic().lame_duck.late_arrivals()
+        self.registry().traffic().drain_clock.late_arrivals()
     }
 
     /// Completes once the server shall stop to accept: for further servers of
@@ -92,13 +92,17 @@ impl Readiness {
     /// Outside of a tokio runtime, or on one whose timers are not enabled.
     pub async fn drained(&self) {
         self.closing().await;
-        race(self.reached(Phase::Closed), nothing_in_flight(self.core())).await;
+        race(
+            self.reached(Phase::Closed),
+            nothing_in_flight(self.registry()),
+        )
+        .await;
     }
 }
 
 /// Completes when nothing is in flight; never, if requests are not counted.
-async fn nothing_in_flight(core: &Core) {
-    let flights = &core.traffic().flights;
+async fn nothing_in_flight(registry: &Registry) {
+    let flights = &registry.traffic().flights;
     while !(flights.is_counting() && flights.is_empty()) {
         sleep(LOOK_EVERY).await;
     }
@@ -107,33 +111,33 @@ async fn nothing_in_flight(core: &Core) {
 /// Completes when nothing is in flight that a server has left behind: upgraded
 /// connections and jobs.
 pub(super) async fn left_behind(readiness: &Readiness) {
-    while !readiness.core().traffic().flights.is_empty() {
+    while !readiness.registry().traffic().flights.is_empty() {
         sleep(LOOK_EVERY).await;
     }
 }
 
 /// Closes the process when nothing has been in flight for a while, or when what
 /// is in flight is to be cut off.
-pub(super) async fn close(core: Arc<Core>) {
-    let closed = core.wait_for(|data| (data.phase == Phase::Closed).then_some(()));
+pub(super) async fn close(registry: Arc<Registry>) {
+    let closed = registry.wait_for(|data| (data.phase == Phase::Closed).then_some(()));
     // Ended or closed already, there is nothing to do.
-    let quiet = quiet_for(&core, QUIET);
-    if let First::Right(_) = race(closed, race(quiet, cut_off(&core))).await {
-        core.update(|_, draft| draft.advance(Phase::Closed));
+    let quiet = quiet_for(&registry, QUIET);
+    if let First::Right(_) = race(closed, race(quiet, cut_off(&registry))).await {
+        registry.update(|_, draft| draft.advance(Phase::Closed));
     }
 }
 
 /// Completes when nothing has been in flight for `time`, from now on; never, if
 /// requests are not counted.
-async fn quiet_for(core: &Core, time: Duration) {
-    let traffic = core.traffic();
+async fn quiet_for(registry: &Registry, time: Duration) {
+    let traffic = registry.traffic();
     let mut idle_since = None;
     loop {
         let now = Instant::now();
         if traffic.flights.is_counting() && traffic.is_idle() {
             let since = *idle_since.get_or_insert(now);
             // One may have come and gone between two looks.
-            let arrived = traffic.lame_duck.last_arrival().unwrap_or(since);
+            let arrived = traffic.drain_clock.last_arrival().unwrap_or(since);
             if now >= since.max(arrived) + time {
                 return;
             }
@@ -146,8 +150,8 @@ async fn quiet_for(core: &Core, time: Duration) {
 
 /// Completes when what is in flight in a process that closes is to be cut off,
 /// if ever.
-async fn cut_off(core: &Core) {
-    match core.traffic().lame_duck.cut_off() {
+async fn cut_off(registry: &Registry) {
+    match registry.traffic().drain_clock.cut_off() {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
@@ -156,7 +160,7 @@ async fn cut_off(core: &Core) {
 /// Completes when the clients that wait for the end of the process have read of
 /// it and are gone, or had the time for that.
 pub(super) async fn end_watchers(readiness: &Readiness) {
-    let watchers = &readiness.core().traffic().end_watchers;
+    let watchers = &readiness.registry().traffic().end_watchers;
     if watchers.is_empty() {
         return;
     }
@@ -173,31 +177,31 @@ pub(super) enum Over {
     /// Nothing is in flight, and it had the time to close its connections.
     Idle,
     /// The cap is over; so much is in flight, if that is known.
-    CutOff(Option<usize>),
+    ShutdownTimeout(Option<usize>),
 }
 
 /// Completes when a server that still runs is not to be waited for any longer.
 /// Closes the process when nothing has been in flight for a while.
 pub(super) async fn over(readiness: &Readiness) -> Over {
     readiness.closing().await;
-    let core = readiness.core();
-    let traffic = core.traffic();
+    let registry = readiness.registry();
+    let traffic = registry.traffic();
     let idle = async {
-        close(Arc::clone(core)).await;
-        let grace = traffic.lame_duck.idle_grace();
-        quiet_for(core, grace.unwrap_or(IDLE_GRACE)).await;
+        close(Arc::clone(registry)).await;
+        let grace = traffic.drain_clock.idle_grace();
+        quiet_for(registry, grace.unwrap_or(IDLE_GRACE)).await;
     };
-    match race(idle, cut_off(core)).await {
+    match race(idle, cut_off(registry)).await {
         First::Left(()) => Over::Idle,
         // Looked at before the server is dropped, and its requests with it.
         First::Right(()) if traffic.flights.is_counting() && traffic.flights.is_empty() => {
             if !traffic.waiting.is_empty() {
                 // A closed process refuses what it held, and that takes a moment.
-                core.update(|_, draft| draft.advance(Phase::Closed));
+                registry.update(|_, draft| draft.advance(Phase::Closed));
                 sleep(LOOK_EVERY).await;
             }
             Over::Idle
         }
-        First::Right(()) => Over::CutOff(traffic.flights.count()),
+        First::Right(()) => Over::ShutdownTimeout(traffic.flights.count()),
     }
 }

@@ -1,8 +1,8 @@
 use super::{
     body::ReadinessBody,
-    passage::{Passage, UnlessPanic},
+    outcome_tracker::{OutcomeTracker, UnlessPanic},
 };
-use crate::{probe, traffic::InFlight};
+use crate::{probe, traffic::InFlightGuard};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
 use std::{
     future::Future,
@@ -27,18 +27,18 @@ impl Admission {
     };
 
     #[inline]
-    fn finish<R>(self, response: &mut Response<R>, in_flight: Option<&InFlight>) {
+    fn finish<R>(self, response: &mut Response<R>, in_flight: Option<&InFlightGuard>) {
         if self.close || self.marks {
             self.alter(response.status(), response.headers_mut(), in_flight);
         }
     }
 
     #[cold]
-    fn alter(self, status: StatusCode, headers: &mut HeaderMap, in_flight: Option<&InFlight>) {
+    fn alter(self, status: StatusCode, headers: &mut HeaderMap, in_flight: Option<&InFlightGuard>) {
         if self.close {
             close_connection(status, headers);
         }
-        if self.marks && in_flight.is_some_and(InFlight::is_draining) {
+        if self.marks && in_flight.is_some_and(InFlightGuard::is_draining) {
             probe::fail_health_check(headers);
         }
     }
@@ -49,13 +49,13 @@ impl Admission {
 pub(super) fn poll_inner<F, R, E>(
     response: Pin<&mut F>,
     admission: Admission,
-    in_flight: &mut Option<InFlight>,
+    in_flight: &mut Option<InFlightGuard>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<ReadinessBody<R>>, E>>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
-    let observed = in_flight.as_ref().and_then(InFlight::observed);
+    let observed = in_flight.as_ref().and_then(InFlightGuard::observed);
     if observed.is_some() {
         return poll_observed(response, admission, in_flight, cx);
     }
@@ -65,8 +65,8 @@ where
         }
         // Taken from a failure as well: a future that has ended and is kept
         // counts no longer.
-        let passage = Passage::silent(in_flight.take());
-        response.map(|response| response.map(|body| ReadinessBody::inner(body, passage)))
+        let outcome_tracker = OutcomeTracker::silent(in_flight.take());
+        response.map(|response| response.map(|body| ReadinessBody::inner(body, outcome_tracker)))
     })
 }
 
@@ -75,7 +75,7 @@ where
 fn poll_observed<F, R, E>(
     response: Pin<&mut F>,
     admission: Admission,
-    in_flight: &mut Option<InFlight>,
+    in_flight: &mut Option<InFlightGuard>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<ReadinessBody<R>>, E>>
 where
@@ -87,10 +87,10 @@ where
     response.map(|response| match response {
         Ok(mut response) => {
             admission.finish(&mut response, in_flight.as_ref());
-            let passage = in_flight
+            let outcome_tracker = in_flight
                 .take()
-                .map(|in_flight| Passage::begin(in_flight, &mut response));
-            Ok(response.map(|body| ReadinessBody::inner(body, passage)))
+                .map(|in_flight| OutcomeTracker::begin(in_flight, &mut response));
+            Ok(response.map(|body| ReadinessBody::inner(body, outcome_tracker)))
         }
         Err(error) => {
             count_failed(in_flight.take());
@@ -101,8 +101,8 @@ where
 
 /// The inner service failed with an error.
 #[cold]
-pub(super) fn count_failed(in_flight: Option<InFlight>) {
-    if let Some(observed) = in_flight.as_ref().and_then(InFlight::observed) {
+pub(super) fn count_failed(in_flight: Option<InFlightGuard>) {
+    if let Some(observed) = in_flight.as_ref().and_then(InFlightGuard::observed) {
         observed.count_failed();
     }
 }

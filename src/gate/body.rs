@@ -1,4 +1,4 @@
-use super::{passage::Passage, unsent};
+use super::{outcome_tracker::OutcomeTracker, unsent};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -26,16 +26,19 @@ pin_project! {
             #[pin]
             body: B,
             // Until the body has ended.
-            passage: Option<Passage>,
+            outcome_tracker: Option<OutcomeTracker>,
         },
         Own { #[pin] body: Full<Bytes> },
     }
 }
 
 impl<B> ReadinessBody<B> {
-    pub(super) fn inner(body: B, passage: Option<Passage>) -> Self {
+    pub(super) fn inner(body: B, outcome_tracker: Option<OutcomeTracker>) -> Self {
         Self {
-            kind: Kind::Inner { body, passage },
+            kind: Kind::Inner {
+                body,
+                outcome_tracker,
+            },
         }
     }
 
@@ -62,9 +65,12 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Inner { mut body, passage } => {
+            KindProj::Inner {
+                mut body,
+                outcome_tracker,
+            } => {
                 let frame = ready!(body.as_mut().poll_frame(cx));
-                if let Some(seen) = passage {
+                if let Some(seen) = outcome_tracker {
                     match &frame {
                         Some(Ok(frame)) => {
                             // Servers do not go on to ask a body that says
@@ -72,18 +78,19 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
                             let over = || seen.is_undecided() && body.is_end_stream();
                             if frame.is_trailers() || over() {
                                 let trailers = frame.trailers_ref();
-                                *passage = passage.take().and_then(|seen| seen.ends(trailers));
+                                *outcome_tracker =
+                                    outcome_tracker.take().and_then(|seen| seen.ends(trailers));
                             }
                         }
                         Some(Err(_)) => {
-                            if let Some(seen) = passage.take() {
+                            if let Some(seen) = outcome_tracker.take() {
                                 seen.breaks();
                             }
                         }
                         None if seen.is_undecided() => {
-                            drop(passage.take().and_then(|seen| seen.ends(None)));
+                            drop(outcome_tracker.take().and_then(|seen| seen.ends(None)));
                         }
-                        None => *passage = None,
+                        None => *outcome_tracker = None,
                     }
                 }
                 Poll::Ready(match frame {
@@ -91,8 +98,10 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
                     Some(Ok(frame))
                         if unsent::is_large(frame.data_ref()) && body.is_end_stream() =>
                     {
-                        Some(Ok(match passage.take() {
-                            Some(passage) => frame.map_data(|data| unsent::watch(data, passage)),
+                        Some(Ok(match outcome_tracker.take() {
+                            Some(outcome_tracker) => {
+                                frame.map_data(|data| unsent::watch(data, outcome_tracker))
+                            }
                             None => frame,
                         }))
                     }

@@ -1,6 +1,6 @@
 use crate::{
     state::{PerReason, Reason},
-    traffic::InFlight,
+    traffic::InFlightGuard,
 };
 use std::{
     fmt,
@@ -80,13 +80,18 @@ impl GateCounts {
     }
 
     /// Takes one of `room` places to wait in, if one is free.
-    pub(super) fn wait(&self, reason: Reason, room: usize, waiting: InFlight) -> Option<Place> {
+    pub(super) fn wait(
+        &self,
+        reason: Reason,
+        room: usize,
+        waiting: InFlightGuard,
+    ) -> Option<WaitSlot> {
         let take = |taken| (taken < room).then_some(taken + 1);
         let taken = &self.of(reason).waiting;
         taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .ok()?;
-        Some(Place {
+        Some(WaitSlot {
             counts: self.clone(),
             reason,
             _waiting: waiting,
@@ -101,19 +106,19 @@ impl fmt::Debug for GateCounts {
 }
 
 /// A place to wait in, given back when dropped.
-pub(super) struct Place {
+pub(super) struct WaitSlot {
     counts: GateCounts,
     reason: Reason,
-    _waiting: InFlight,
+    _waiting: InFlightGuard,
 }
 
-impl Place {
+impl WaitSlot {
     pub(super) fn reason(&self) -> Reason {
         self.reason
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitSlot {
     fn drop(&mut self) {
         self.counts
             .of(self.reason)

@@ -1,5 +1,5 @@
 use crate::{
-    report::{Readiness, Scope},
+    registry::{Readiness, Scope},
     state::ScopeId,
     traffic::Drift,
 };
@@ -24,6 +24,6 @@ impl Scope {
 }
 
 fn drift(readiness: &Readiness, scope: ScopeId) -> Option<Drift> {
-    let outcomes = &readiness.core().traffic().outcomes;
+    let outcomes = &readiness.registry().traffic().outcomes;
     outcomes.drift(scope, Instant::now())
 }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     probe::{Answer, ProbeResponse},
-    traffic::InFlight,
+    traffic::InFlightGuard,
 };
 use http::{Request, Response};
 use http_body::Body;
@@ -45,7 +45,7 @@ pin_project! {
             #[pin]
             response: S::Future,
             admission: Admission,
-            in_flight: Option<InFlight>,
+            in_flight: Option<InFlightGuard>,
         },
         Other { other: Other<S, B> },
     }
@@ -70,7 +70,7 @@ where
     pub(super) fn admitted(
         response: S::Future,
         admission: Admission,
-        in_flight: Option<InFlight>,
+        in_flight: Option<InFlightGuard>,
     ) -> Self {
         Self {
             kind: Kind::Admitted {

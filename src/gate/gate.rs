@@ -1,16 +1,16 @@
 use super::{
     action::{Action, Hold, Predicate},
     admission::Admission,
-    counts::{GateCounts, Place},
+    counts::{GateCounts, WaitSlot},
     head::RequestHead,
     log,
     refusal::{self, Refusal, Responder, RetryAfter},
 };
 use crate::{
     probe::{self, ProbeResponse, Probes},
-    report::{Core, Scope},
-    state::{OpenWord, PerReason, Phase, Reason, Reasons, ScopeId, Verdict},
-    traffic::{ClassifyOutcome, InFlight, Shards},
+    registry::{Registry, Scope},
+    state::{AdmitFlag, PerReason, Phase, Reason, Reasons, ScopeId, Verdict},
+    traffic::{ClassifyOutcome, InFlightGuard, ShardedCounters},
     unread::UnreadBodies,
 };
 use http::{Method, Request, header::UPGRADE};
@@ -79,9 +79,9 @@ pub(super) struct Gate {
     #[cfg(feature = "tracing")]
     episode: Arc<crate::traffic::Episode>,
     /// The same as `scope` leads to, one step closer.
-    core: Arc<Core>,
+    registry: Arc<Registry>,
     id: ScopeId,
-    open: OpenWord,
+    open: AdmitFlag,
     pub(super) probes: Option<Probes>,
     pub(super) policy: Policy,
     pub(super) counts: GateCounts,
@@ -91,7 +91,7 @@ pub(super) struct Gate {
     /// Whether responses tell Envoy that the process drains.
     pub(super) marks: bool,
     /// Where those do that were admitted while ready, if that is asked for.
-    observed: Option<Arc<Shards>>,
+    observed: Option<Arc<ShardedCounters>>,
     /// For each reason to hold, who may be let go at the same time.
     release: PerReason<Option<Arc<Semaphore>>>,
 }
@@ -125,27 +125,27 @@ impl Gate {
             }
             _ => None,
         });
-        let (core, id) = (Arc::clone(scope.readiness().core()), scope.id());
+        let (registry, id) = (Arc::clone(scope.readiness().registry()), scope.id());
         let observed = policy.observes.as_ref().map(|observes| {
             let classifier = match observes {
                 Observes::BuiltIn => None,
                 Observes::Custom(classifier) => Some(classifier),
             };
-            core.observe(id, policy.counts_in_flight, classifier)
+            registry.observe(id, policy.counts_in_flight, classifier)
         });
-        core.jobs().start();
+        registry.background().start();
         let probes = match probes {
             Some(probes) if policy.envoy_headers => Some(probes.envoy_headers()),
             probes => probes,
         };
         let marks = policy.envoy_headers || probes.as_ref().is_some_and(Probes::has_envoy_headers);
-        let scope_name = core.look(|data| data.scope_name(id).cloned());
+        let scope_name = registry.look(|data| data.scope_name(id).cloned());
         Self {
             scope_name,
             #[cfg(feature = "tracing")]
-            episode: core.episode(id, policy.dry_run),
-            open: core.open_word(id),
-            core,
+            episode: registry.episode(id, policy.dry_run),
+            open: registry.admit_flag(id),
+            registry,
             id,
             scope,
             probes,
@@ -172,7 +172,7 @@ impl Gate {
     ///
     /// Not generic and not inlined, so that what remains of the admit path in
     /// the user's crate is small enough to be.
-    pub(super) fn waves_through(&self, path: &str) -> bool {
+    pub(super) fn is_fast_path(&self, path: &str) -> bool {
         let may_be_probe = |probes: &Probes| probes.may_answer(path);
         self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
     }
@@ -181,8 +181,8 @@ impl Gate {
     /// it if it was admitted while ready, as far as that is asked for. What is
     /// neither counted nor observed enters only to know of the drain.
     #[inline]
-    pub(super) fn enter(&self, head: RequestHead<'_>, ready: bool) -> Option<InFlight> {
-        let uncounted = || self.core.traffic().uncounted.enter();
+    pub(super) fn enter(&self, head: RequestHead<'_>, ready: bool) -> Option<InFlightGuard> {
+        let uncounted = || self.registry.traffic().uncounted.enter();
         // A watch of gRPC's health service lasts as long as its client.
         if head.is_grpc_health() {
             return self.marks.then(uncounted);
@@ -190,7 +190,7 @@ impl Gate {
         match &self.observed {
             Some(observed) if ready => Some(observed.enter()),
             _ if self.policy.counts_in_flight => {
-                let flights = &self.core.traffic().flights;
+                let flights = &self.registry.traffic().flights;
                 Some(if ready {
                     flights.enter()
                 } else {
@@ -207,9 +207,9 @@ impl Gate {
     pub(super) fn keep_upgrade_in_flight<B>(
         &self,
         request: &mut Request<B>,
-        in_flight: Option<&InFlight>,
+        in_flight: Option<&InFlightGuard>,
     ) {
-        let counts = |_: &&InFlight| self.policy.counts_in_flight;
+        let counts = |_: &&InFlightGuard| self.policy.counts_in_flight;
         let Some(in_flight) = in_flight.filter(counts) else {
             return;
         };
@@ -223,25 +223,25 @@ impl Gate {
     pub(super) fn admitted(&self, basis: Basis) {
         // The gate of a named scope stands inside of another.
         if basis.verdict.phase() >= Phase::Draining && self.id == ScopeId::Process {
-            self.core.traffic().lame_duck.arrived();
+            self.registry.traffic().drain_clock.arrived();
         }
     }
 
     /// Takes one of the places to wait in, if one is free.
-    pub(super) fn wait(&self, reason: Reason, hold: &Hold) -> Option<Place> {
-        let waiting = self.core.traffic().waiting.enter_recorded();
+    pub(super) fn wait(&self, reason: Reason, hold: &Hold) -> Option<WaitSlot> {
+        let waiting = self.registry.traffic().waiting.enter_recorded();
         self.counts.wait(reason, hold.max_waiting, waiting)
     }
 
     /// Starts what could not start where there was no runtime.
     pub(super) fn start_jobs(&self) {
-        self.core.jobs().start();
+        self.registry.background().start();
     }
 
     /// What a request would be judged by now.
     pub(super) fn basis(&self) -> Basis {
-        self.core.notice();
-        self.core.look(|data| Basis {
+        self.registry.notice();
+        self.registry.look(|data| Basis {
             verdict: data.verdict(self.id),
             version: data.version,
         })
@@ -327,7 +327,7 @@ impl Gate {
 
     pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
         self.counts.count_refused(reason, self.policy.dry_run);
-        let traffic = self.core.traffic();
+        let traffic = self.registry.traffic();
         let refused = if self.policy.dry_run {
             &traffic.dry_run_refused
         } else {
@@ -335,7 +335,7 @@ impl Gate {
         };
         refused.count(self.id, reason);
         #[cfg(feature = "tracing")]
-        self.core.log_refused(&self.episode, reason);
+        self.registry.log_refused(&self.episode, reason);
         log::refused(self.scope_name.as_ref(), reason, head, self.policy.dry_run);
     }
 
@@ -365,7 +365,9 @@ impl Gate {
     /// Waits until the verdict is another than `seen`.
     pub(super) async fn changed(self: Arc<Self>, seen: Verdict) {
         let is_another = |verdict| (verdict != seen).then_some(());
-        let changed = self.core.wait_for(|data| is_another(data.verdict(self.id)));
+        let changed = self
+            .registry
+            .wait_for(|data| is_another(data.verdict(self.id)));
         if changed.await.is_err() {
             // The registry has ended, so no verdict follows.
             std::future::pending::<()>().await;

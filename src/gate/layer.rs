@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     probe::Probes,
-    report::{Readiness, Scope},
+    registry::{Readiness, Scope},
     state::Reason,
     traffic::ClassifyOutcome,
     unread::UnreadBody,
@@ -137,13 +137,13 @@ impl ReadinessLayer {
     /// left to wait for, so that a connection which does nothing does not hold
     /// up the end of the process, and probes tell how much there still is. A
     /// request for an upgrade (one with an `upgrade` header, or CONNECT) carries an
-    /// [`InFlight`](crate::drain::InFlight) in its extensions, for the
+    /// [`InFlightGuard`](crate::drain::InFlightGuard) in its extensions, for the
     /// connection to stay in flight once it is no request any more.
     ///
     /// It allocates nothing but for such upgrades, and threads do not wait for
     /// each other.
     pub fn count_in_flight(self) -> Self {
-        let flights = &self.gate.scope.readiness().core().traffic().flights;
+        let flights = &self.gate.scope.readiness().registry().traffic().flights;
         flights.begin();
         self.policy(|policy| policy.counts_in_flight = true)
     }

@@ -146,7 +146,7 @@
 //! | a gRPC status of `UNAVAILABLE` or `INTERNAL`, in trailers or trailers-only | failed |
 //! | a body that ended with an error | failed |
 //! | an error of the inner service, or a panic in it | failed |
-//! | a head that is none of this, and then the end of its body, or of its client's patience | answered |
+//! | a head that is none of this, and then the end of its body, or of its client's saturation_wait | answered |
 //! | a client that hung up before the head | does not count |
 //! | a refusal, also by a gate further inside, or a probe answered there | does not count |
 //! | the same, if a [responder](ReadinessLayer::respond_with) there made none of these failures of it | answered |
@@ -253,8 +253,8 @@ mod head;
 mod layer;
 mod log;
 mod outcome;
-mod passage;
-mod queue;
+mod outcome_tracker;
+mod pending;
 mod refusal;
 mod service;
 #[cfg(feature = "tower-http")]

@@ -4,11 +4,11 @@ use super::{
     future::ResponseFuture,
     gate::{Decision, Gate},
     head::RequestHead,
-    passage::UnlessPanic,
-    queue::Queue,
+    outcome_tracker::UnlessPanic,
+    pending::PendingRequest,
     waiting::Waiting,
 };
-use crate::{probe::Answer, state::Reasons, traffic::InFlight};
+use crate::{probe::Answer, state::Reasons, traffic::InFlightGuard};
 use http::{Request, Response};
 use http_body::Body;
 use std::{
@@ -70,10 +70,10 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.gate.waves_through(request.uri().path()) {
+        if self.gate.is_fast_path(request.uri().path()) {
             self.pass(request, Admission::PLAIN, Reasons::NONE)
         } else {
-            self.look(request)
+            self.call_slow(request)
         }
     }
 }
@@ -153,7 +153,7 @@ impl<S> ReadinessService<S> {
         &mut self,
         mut request: Request<B>,
         admission: Admission,
-        in_flight: Option<InFlight>,
+        in_flight: Option<InFlightGuard>,
         passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
@@ -183,7 +183,7 @@ impl<S> ReadinessService<S> {
     fn no_room<B, R>(
         &mut self,
         request: Request<B>,
-        in_flight: Option<InFlight>,
+        in_flight: Option<InFlightGuard>,
         passed: Reasons,
         room: Poll<Result<(), S::Error>>,
     ) -> ResponseFuture<S, B>
@@ -198,14 +198,14 @@ impl<S> ReadinessService<S> {
             count_failed(in_flight);
             return ResponseFuture::failed(error);
         }
-        let queue = Queue::admitted(&self.gate, in_flight, passed);
+        let queue = PendingRequest::admitted(&self.gate, in_flight, passed);
         ResponseFuture::waiting(Waiting::new(queue, asked, request))
     }
 
     /// Does what is to be done with a probe, or while there is a reason to
     /// hesitate.
     #[cold]
-    fn look<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    fn call_slow<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
         B: Body + Send + 'static,
@@ -229,13 +229,15 @@ impl<S> ReadinessService<S> {
                 return self.pass(request, admission, basis.verdict.reasons());
             }
             Decision::Refuse(reason) => reason,
-            Decision::Hold(reason, hold) => match Queue::held(&self.gate, reason, hold, basis) {
-                Some(queue) => {
-                    let waiting = Waiting::new(queue, self.inner.clone(), request);
-                    return ResponseFuture::waiting(waiting);
+            Decision::Hold(reason, hold) => {
+                match PendingRequest::held(&self.gate, reason, hold, basis) {
+                    Some(queue) => {
+                        let waiting = Waiting::new(queue, self.inner.clone(), request);
+                        return ResponseFuture::waiting(waiting);
+                    }
+                    None => reason,
                 }
-                None => reason,
-            },
+            }
         };
         let answer = Answer::Now(self.gate.refuse(reason, basis, head));
         ResponseFuture::answered(self.after_body(request, answer))

@@ -1,4 +1,4 @@
-use super::passage::Passage;
+use super::outcome_tracker::OutcomeTracker;
 use bytes::Bytes;
 
 /// From how many bytes on the last piece of a body is watched. A smaller one fits
@@ -8,7 +8,7 @@ const LARGE: usize = 64 << 10;
 /// The last piece of a body that is still in flight.
 struct Unsent {
     data: Bytes,
-    _until_it_is_sent: Passage,
+    _until_it_is_sent: OutcomeTracker,
 }
 
 impl AsRef<[u8]> for Unsent {
@@ -31,9 +31,9 @@ pub(super) fn is_large(data: Option<&Bytes>) -> bool {
 /// piece. A process that drains would take the response for one that has been
 /// received, and end.
 #[cold]
-pub(super) fn watch(data: Bytes, passage: Passage) -> Bytes {
+pub(super) fn watch(data: Bytes, outcome_tracker: OutcomeTracker) -> Bytes {
     Bytes::from_owner(Unsent {
         data,
-        _until_it_is_sent: passage,
+        _until_it_is_sent: outcome_tracker,
     })
 }

@@ -2,10 +2,10 @@ use super::{
     admission::{Admission, poll_inner},
     body::ReadinessBody,
     head::RequestHead,
-    passage::UnlessPanic,
-    queue::{Queue, Turned},
+    outcome_tracker::UnlessPanic,
+    pending::{NotAdmitted, PendingRequest},
 };
-use crate::{probe::ProbeResponse, traffic::InFlight};
+use crate::{probe::ProbeResponse, traffic::InFlightGuard};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -30,7 +30,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         Queued {
-            queue: Queue,
+            queue: PendingRequest,
             // The very service whose readiness is waited for, until it is
             // called with the request.
             call: Option<(S, Request<B>)>,
@@ -39,7 +39,7 @@ pin_project! {
             #[pin]
             response: S::Future,
             admission: Admission,
-            in_flight: Option<InFlight>,
+            in_flight: Option<InFlightGuard>,
             turn: Option<OwnedSemaphorePermit>,
         },
         // The answer waits for the body of the request.
@@ -54,7 +54,7 @@ impl<S, B> Waiting<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(queue: Queue, inner: S, request: Request<B>) -> Self {
+    pub(super) fn new(queue: PendingRequest, inner: S, request: Request<B>) -> Self {
         Self::Queued {
             queue,
             call: Some((inner, request)),
@@ -95,11 +95,11 @@ where
                                 turn,
                             }
                         }
-                        Err(Turned::Failed(error)) => {
+                        Err(NotAdmitted::Failed(error)) => {
                             self.set(Self::Ended);
                             return Poll::Ready(Err(error));
                         }
-                        Err(Turned::Away(reason, basis)) => {
+                        Err(NotAdmitted::Refused(reason, basis)) => {
                             // It may have reserved something.
                             drop(inner);
                             let gate = queue.gate();

@@ -221,7 +221,7 @@
 //! connection that works from one that does nothing, and it tells of the requests
 //! that pass through it alone: put it around all routes of all servers. Without it,
 //! a single connection of this kind holds up the process until the cap, and `run`
-//! gives [`CutOff`](crate::drain::CutOff), for something may have been cut off.
+//! gives [`ShutdownTimeout`](crate::drain::ShutdownTimeout), for something may have been cut off.
 //!
 //! [`idle_grace`]: crate::drain::ShutdownBuilder::idle_grace
 //!
@@ -279,7 +279,7 @@
 //! ```
 //!
 //! Servers do not wait for an upgraded connection (a WebSocket): to them it is
-//! none of theirs any more. Move its [`InFlight`](crate::drain::InFlight) into
+//! none of theirs any more. Move its [`InFlightGuard`](crate::drain::InFlightGuard) into
 //! the task that goes on with it, and [`run`](crate::Readiness::run) waits for
 //! it.
 //!

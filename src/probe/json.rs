@@ -221,8 +221,8 @@ fn damped(damped: state::Damped<'_>, full: bool, now: Instant) -> Damped<'_> {
         state: damped.state().as_str(),
         reason: damped.reason().filter(|_| full),
         progress: match damped.progress() {
-            state::Progress::Count { count, needed } => Progress::Count { count, needed },
-            state::Progress::Until(until) => Progress::Time {
+            state::DampingProgress::Count { count, needed } => Progress::Count { count, needed },
+            state::DampingProgress::Until(until) => Progress::Time {
                 counts_in_ms: millis(until.saturating_duration_since(now)),
             },
         },
@@ -232,7 +232,7 @@ fn damped(damped: state::Damped<'_>, full: bool, now: Instant) -> Damped<'_> {
 fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
     Traffic {
         in_flight: traffic.flights.count(),
-        late_arrivals: traffic.lame_duck.late_arrivals(),
+        late_arrivals: traffic.drain_clock.late_arrivals(),
         refused: counts(|reason| traffic.refused.total(reason)),
         dry_run_refused: counts(|reason| traffic.dry_run_refused.total(reason)),
         drift: None,

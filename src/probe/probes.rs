@@ -9,7 +9,7 @@ use super::{
     text,
 };
 use crate::{
-    report::{Core, Readiness},
+    registry::{Readiness, Registry},
     state::{Condition, Data, Phase, ScopeId, Verdict},
     unread::{Unread, UnreadBodies, UnreadBody},
 };
@@ -229,7 +229,7 @@ impl Probes {
 
     /// Starts what could not start where there was no runtime.
     pub(super) fn start_jobs(&self) {
-        self.0.readiness.core().jobs().start();
+        self.0.readiness.registry().background().start();
     }
 
     /// The body of a request that is going to be answered.
@@ -277,7 +277,7 @@ impl Probes {
 
     fn mark_for_envoy(&self, response: &mut ProbeResponse) {
         let draining = |data: &Data| data.phase >= Phase::Draining;
-        if self.0.envoy_headers && self.0.readiness.core().look(draining) {
+        if self.0.envoy_headers && self.0.readiness.registry().look(draining) {
             envoy::fail_health_check(response.headers_mut());
         }
     }
@@ -348,7 +348,7 @@ impl Probes {
     }
 
     fn target(&self, name: &str) -> Option<Target> {
-        self.0.readiness.core().look(|data| {
+        self.0.readiness.registry().look(|data| {
             let scope = data.scope_id(name).map(Target::Scope);
             scope.or_else(|| {
                 let view = data.subsystem(name)?;
@@ -358,21 +358,21 @@ impl Probes {
     }
 
     fn ask(&self, question: Question, head: bool) -> Answer {
-        let core = self.0.readiness.core();
-        core.notice();
+        let registry = self.0.readiness.registry();
+        registry.notice();
         match question.query.wait {
             Some(wait)
                 if !wait.is_zero()
                     && tokio::runtime::Handle::try_current().is_ok()
-                    && !core.look(|data| question.is_settled(data)) =>
+                    && !registry.look(|data| question.is_settled(data)) =>
             {
                 let Some(place) = Place::take(&self.0.waiting, self.0.max_waiting) else {
                     return Answer::Now(self.reply(&question));
                 };
                 let probes = self.clone();
                 Answer::Later(Box::pin(async move {
-                    let core: &Arc<Core> = probes.0.readiness.core();
-                    let settled = core.wait_for(|data| question.is_settled(data).then_some(()));
+                    let registry: &Arc<Registry> = probes.0.readiness.registry();
+                    let settled = registry.wait_for(|data| question.is_settled(data).then_some(()));
                     // Whether it settled or time is up, the newest snapshot
                     // has the answer.
                     let _ = tokio::time::timeout(wait, settled).await;
@@ -392,13 +392,13 @@ impl Probes {
 
     /// Answers from the newest snapshot.
     fn reply(&self, question: &Question) -> ProbeResponse {
-        self.0.readiness.core().look(|data| {
+        self.0.readiness.registry().look(|data| {
             let Some(verdict) = question.verdict(data) else {
                 return not_found();
             };
             let live = Live {
                 now: Instant::now().into_std(),
-                traffic: self.0.readiness.core().traffic(),
+                traffic: self.0.readiness.registry().traffic(),
             };
             let body = self.body(question, data, verdict, live);
             let mut response = respond(

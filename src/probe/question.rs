@@ -1,6 +1,6 @@
 use super::{accept::Format, query::Query, route::Probe};
 use crate::{
-    state::{Data, Phase, ScopeId, SubsystemView, Tally, Verdict},
+    state::{Counts, Data, Phase, ScopeId, SubsystemView, Verdict},
     traffic::{Drift, Traffic},
 };
 use std::time::Instant;
@@ -146,14 +146,14 @@ pub(super) fn blamed_in(data: &Data, scope: usize) -> impl Iterator<Item = &Subs
     members.filter(move |view| blames_readiness(effect_on_named(view), verdict))
 }
 
-fn effect_on_named(view: &SubsystemView) -> Tally {
-    Tally {
+fn effect_on_named(view: &SubsystemView) -> Counts {
+    Counts {
         vital_dead: view.effect_on_process().vital_dead,
         ..view.effect_on_scope()
     }
 }
 
-fn blames_readiness(effect: Tally, verdict: Verdict) -> bool {
+fn blames_readiness(effect: Counts, verdict: Verdict) -> bool {
     if verdict.is_ready() {
         effect.degraded > 0
     } else {

@@ -4,8 +4,8 @@ use super::{
 };
 use crate::{
     state::{
-        Claim, Condition, Damped, Data, Phase, Progress, Reason, ScopeId, State, SubsystemView,
-        Verdict, text::OneLine,
+        Claim, Condition, Damped, DampingProgress, Data, Phase, Reason, ScopeId, State,
+        SubsystemView, Verdict, text::OneLine,
     },
     traffic::{Drift, Traffic},
 };
@@ -177,8 +177,8 @@ fn write_damped(
 ) -> fmt::Result {
     write!(text, ", {} ", damped.state())?;
     match damped.progress() {
-        Progress::Count { count, needed } => write!(text, "{count}/{needed}")?,
-        Progress::Until(until) => {
+        DampingProgress::Count { count, needed } => write!(text, "{count}/{needed}")?,
+        DampingProgress::Until(until) => {
             let remaining = until.saturating_duration_since(now);
             write!(text, "in {}", Age(remaining))?;
         }

@@ -3,9 +3,9 @@ use super::commands::Commands;
 use super::{
     bind::Listener,
     connection::{self, Served},
+    connection_slot::{Activity, ConnectionSlot},
     handle::ToStop,
     limits::Limits,
-    seat::{Activity, Seat},
     spares::Spares,
     stream::Stream,
 };
@@ -39,7 +39,7 @@ pub(super) async fn serve(
         commands,
         limits,
         to_stop: to_stop.clone(),
-        seats: Vec::new(),
+        slots: Vec::new(),
         tasks: JoinSet::new(),
         since_yield: 0,
         spares: Spares::default(),
@@ -64,7 +64,7 @@ struct Connections {
     limits: Limits,
     to_stop: ToStop,
     /// Of connections that have not been evicted.
-    seats: Vec<Weak<Seat>>,
+    slots: Vec<Weak<ConnectionSlot>>,
     /// Each ends with its stream.
     tasks: JoinSet<Option<Stream>>,
     /// Connections accepted in this turn while there was no place left.
@@ -121,12 +121,12 @@ impl Connections {
     }
 
     async fn add(&mut self, stream: Stream) {
-        self.seats.retain(|seat| seat.strong_count() > 0);
-        let is_full = self.seats.len() >= self.limits.connections;
-        while self.seats.len() >= self.limits.connections && self.evict() {}
-        let seat = Seat::take();
-        self.seats.push(Arc::downgrade(&seat));
-        self.spawn(stream, seat);
+        self.slots.retain(|slot| slot.strong_count() > 0);
+        let is_full = self.slots.len() >= self.limits.connections;
+        while self.slots.len() >= self.limits.connections && self.evict() {}
+        let slot = ConnectionSlot::take();
+        self.slots.push(Arc::downgrade(&slot));
+        self.spawn(stream, slot);
         if is_full {
             self.take_turns().await;
         }
@@ -153,19 +153,19 @@ impl Connections {
 
     /// Lets the connection go that can be spared first, without waiting for it.
     fn evict(&mut self) -> bool {
-        let seats = self.seats.iter().enumerate();
-        let seats = seats.filter_map(|(index, seat)| Some((index, seat.upgrade()?)));
-        match seats.min_by_key(|(_, seat)| seat.rank()) {
-            Some((index, seat)) => {
-                seat.give_away();
-                self.seats.swap_remove(index);
+        let slots = self.slots.iter().enumerate();
+        let slots = slots.filter_map(|(index, slot)| Some((index, slot.upgrade()?)));
+        match slots.min_by_key(|(_, slot)| slot.rank()) {
+            Some((index, slot)) => {
+                slot.give_away();
+                self.slots.swap_remove(index);
                 true
             }
             None => false,
         }
     }
 
-    fn spawn(&mut self, stream: Stream, seat: Arc<Seat>) {
+    fn spawn(&mut self, stream: Stream, slot: Arc<ConnectionSlot>) {
         #[cfg(unix)]
         let commander = match &stream {
             Stream::Tcp(_) => None,
@@ -178,7 +178,7 @@ impl Connections {
         let commander = None;
         self.tasks.spawn(connection::serve(
             stream,
-            seat,
+            slot,
             self.served.clone(),
             commander,
             self.limits,
@@ -190,9 +190,9 @@ impl Connections {
     async fn wait_for_a_descriptor(&mut self, error: &io::Error) {
         // The descriptor of one that has been served is given to it; one that
         // is new may be a probe too.
-        let activity = |seat: Arc<Seat>| seat.rank().0;
-        let seats = self.seats.iter().filter_map(Weak::upgrade);
-        if seats
+        let activity = |slot: Arc<ConnectionSlot>| slot.rank().0;
+        let slots = self.slots.iter().filter_map(Weak::upgrade);
+        if slots
             .map(activity)
             .any(|activity| activity < Activity::IsNew)
         {
@@ -288,7 +288,7 @@ mod tests {
         use crate::{
             address::Address,
             probe::Probes,
-            report::{Readiness, Subsystem},
+            registry::{Readiness, Subsystem},
             server::handle::AdminServer,
         };
         use tokio::time::Instant;
@@ -312,7 +312,7 @@ mod tests {
                 http2: false,
             },
             to_stop: told.to_stop.clone(),
-            seats: Vec::new(),
+            slots: Vec::new(),
             tasks: JoinSet::new(),
             since_yield: 0,
             spares: Spares::default(),

@@ -1,6 +1,6 @@
 use super::error::ServeError;
 #[cfg(unix)]
-use super::place::Place;
+use super::socket_file::Place;
 use super::stream::Stream;
 use crate::address::Address;
 use socket2::SockRef;
@@ -16,7 +16,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// How many connections may queue in the system until they are accepted. It
-/// lowers the number to its own limit (`net.core.somaxconn` on Linux).
+/// lowers the number to its own limit (`net.registry.somaxconn` on Linux).
 const BACKLOG: u32 = 1024;
 
 /// How many bytes of answers the system keeps for a TCP connection whose peer does
@@ -164,7 +164,7 @@ mod unix {
     use super::{
         super::{
             error::ServeError,
-            place::{Place, SocketFile, remove_seen},
+            socket_file::{Place, SocketFile, remove_seen},
         },
         BACKLOG,
     };

@@ -5,14 +5,14 @@ use super::{
     bind::Listener,
     connection::Served,
     error::ServeError,
-    handle::{AdminServer, Told},
+    handle::{AdminServer, ServerParts},
     limits::Limits,
     thread,
 };
 use crate::{
     address::Address,
     probe::{Detail, Probes},
-    report::Readiness,
+    registry::Readiness,
 };
 use std::future::Future;
 use tokio::{
@@ -275,7 +275,7 @@ impl AdminListener {
         });
         let (server, told) = AdminServer::new(local);
         let serving = async move {
-            let Told { to_stop, running } = told;
+            let ServerParts { to_stop, running } = told;
             accept::serve(
                 listener,
                 served,

@@ -1,7 +1,7 @@
-use super::place::{Doubt, Place};
+use super::socket_file::{Denied, Place};
 use crate::{
     probe::{ProbeResponse, line},
-    report::{PauseGuard, Readiness},
+    registry::{PauseGuard, Readiness},
     state::Phase,
     traffic::EndWatcher,
 };
@@ -103,7 +103,7 @@ impl Command {
 }
 
 impl Commander {
-    pub(super) async fn obeyed(
+    pub(super) async fn execute(
         self,
         command: Command,
         request: &mut Request<Incoming>,
@@ -125,7 +125,7 @@ impl Commander {
         if let Err(doubt) = commands.place.admits(peer) {
             let status = match doubt {
                 // The file goes before the connections.
-                Doubt::Gone => StatusCode::SERVICE_UNAVAILABLE,
+                Denied::Gone => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::FORBIDDEN,
             };
             return line(status, &doubt.to_string());
@@ -167,7 +167,7 @@ impl Commander {
 
 /// Counts a connection as one whose client waits for the end.
 fn watch_end(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) {
-    watches_end.get_or_init(|| readiness.core().traffic().end_watchers.add());
+    watches_end.get_or_init(|| readiness.registry().traffic().end_watchers.add());
 }
 
 /// Answers when the process is closed, or at once if it does not drain.
@@ -176,11 +176,13 @@ async fn drained(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) -> P
         return line(StatusCode::CONFLICT, "the process does not drain");
     }
     let closed = |phase| phase == Phase::Closed;
-    let core = readiness.core();
+    let registry = readiness.registry();
     watch_end(readiness, watches_end);
     // Not by what waits for the registry, which would start its jobs in the
     // runtime of the listener. It cannot end before this handle does.
-    let _ = core.wait_for(|data| closed(data.phase).then_some(())).await;
+    let _ = registry
+        .wait_for(|data| closed(data.phase).then_some(()))
+        .await;
     line(StatusCode::OK, readiness.verdict().phase().as_str())
 }
 
@@ -211,7 +213,7 @@ fn log(_: &str, _: Option<u32>) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{report::Subsystem, server::AdminListener};
+    use crate::{registry::Subsystem, server::AdminListener};
     use std::{
         io::{Read, Write},
         os::unix::net::UnixStream,
@@ -237,7 +239,7 @@ mod tests {
         let path = folder.path().join("admin.sock");
         let server = AdminListener::new(&readiness).serve_on_thread(&*path);
         let server = server.unwrap();
-        let watchers = &readiness.core().traffic().end_watchers;
+        let watchers = &readiness.registry().traffic().end_watchers;
         let send = |head: &str| {
             let mut client = UnixStream::connect(&path).unwrap();
             let request = format!("{head}\r\nhost: x\r\n\r\n");

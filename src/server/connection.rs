@@ -3,10 +3,10 @@ use super::commands::Command;
 #[cfg(unix)]
 pub(super) use super::commands::Commander;
 use super::{
+    connection_slot::{ConnectionSlot, Leave},
     handle::ToStop,
     host,
     limits::Limits,
-    seat::{Leave, Seat},
     stream::{Lent, Stream},
 };
 use crate::{
@@ -71,7 +71,7 @@ pub(super) struct Served {
 /// its stream back.
 pub(super) async fn serve(
     stream: Stream,
-    seat: Arc<Seat>,
+    slot: Arc<ConnectionSlot>,
     served: Served,
     commander: Option<Commander>,
     limits: Limits,
@@ -83,12 +83,12 @@ pub(super) async fn serve(
         // Not the only one: hyper drops this one before the peer has ended, which
         // the end of the process may wait for.
         commander: commander.clone(),
-        seat: Arc::clone(&seat),
+        slot: Arc::clone(&slot),
     };
-    let may_linger = converse(lent, asking, &seat, limits, &mut to_stop).await;
+    let may_linger = converse(lent, asking, &slot, limits, &mut to_stop).await;
     let mut stream = given_back.try_recv().ok()?;
     if may_linger {
-        linger(&mut stream, &seat, &mut to_stop).await;
+        linger(&mut stream, &slot, &mut to_stop).await;
     }
     Some(stream)
 }
@@ -98,7 +98,7 @@ pub(super) async fn serve(
 async fn converse(
     lent: Lent,
     asking: Asking,
-    seat: &Seat,
+    slot: &ConnectionSlot,
     limits: Limits,
     to_stop: &mut ToStop,
 ) -> bool {
@@ -109,7 +109,7 @@ async fn converse(
         to_stop.told().await;
         Leave::Politely
     };
-    let told = race(seat.given_away(), race(stopped, seat.overstayed(&limits)));
+    let told = race(slot.given_away(), race(stopped, slot.overstayed(&limits)));
     let leave = match race(connection.as_mut(), told).await {
         // Peers that hang up or send garbage are errors here.
         First::Left(_) => return true,
@@ -120,7 +120,7 @@ async fn converse(
     match leave {
         Leave::Politely => {
             connection.as_mut().graceful_shutdown();
-            let ended = race(timeout(LAST_WORDS, connection), seat.given_away());
+            let ended = race(timeout(LAST_WORDS, connection), slot.given_away());
             matches!(ended.await, First::Left(Ok(_)))
         }
         Leave::AtOnce => false,
@@ -134,8 +134,8 @@ async fn converse(
 }
 
 /// Sends FIN, then reads until the peer has ended too.
-async fn linger(stream: &mut Stream, seat: &Seat, to_stop: &mut ToStop) {
-    seat.linger();
+async fn linger(stream: &mut Stream, slot: &ConnectionSlot, to_stop: &mut ToStop) {
+    slot.linger();
     let read_on = async {
         // hyper has sent FIN already, unless the request was no HTTP.
         let _ = stream.shutdown().await;
@@ -146,7 +146,7 @@ async fn linger(stream: &mut Stream, seat: &Seat, to_stop: &mut ToStop) {
         to_stop.told().await;
         sleep(LAST_WORDS).await;
     };
-    let given_up = race(seat.given_away(), no_longer);
+    let given_up = race(slot.given_away(), no_longer);
     let _ = race(given_up, timeout(LINGER, read_on)).await;
 }
 
@@ -155,7 +155,7 @@ struct Asking {
     served: Served,
     #[cfg_attr(not(unix), expect(dead_code))]
     commander: Option<Commander>,
-    seat: Arc<Seat>,
+    slot: Arc<ConnectionSlot>,
 }
 
 impl Service<Request<Incoming>> for Asking {
@@ -164,7 +164,7 @@ impl Service<Request<Incoming>> for Asking {
     type Future = Pin<Box<dyn Future<Output = Result<ProbeResponse, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = self.seat.ask();
+        let open = self.slot.ask();
         #[cfg(unix)]
         if let (Some(commander), Some(command)) =
             (&self.commander, Command::at(request.uri().path()))
@@ -172,7 +172,7 @@ impl Service<Request<Incoming>> for Asking {
             let commander = commander.clone();
             return Box::pin(async move {
                 let mut request = request;
-                let response = commander.obeyed(command, &mut request).await;
+                let response = commander.execute(command, &mut request).await;
                 drop(open);
                 Ok(closing_if_unread(response, &request))
             });
@@ -239,8 +239,8 @@ mod tests {
     use crate::{
         address::Address,
         probe::Detail,
-        report::{Readiness, Subsystem},
-        server::{handle::AdminServer, seat::Activity},
+        registry::{Readiness, Subsystem},
+        server::{connection_slot::Activity, handle::AdminServer},
     };
     use tokio::{
         net::UnixStream,
@@ -263,7 +263,7 @@ mod tests {
         let mut to_stop = told.to_stop.clone();
         let peer = tokio::spawn(peer_does(peer));
         let begin = Instant::now();
-        linger(&mut stream, &Seat::take(), &mut to_stop).await;
+        linger(&mut stream, &ConnectionSlot::take(), &mut to_stop).await;
         peer.abort();
         begin.elapsed()
     }
@@ -297,16 +297,16 @@ mod tests {
         let (mut stream, _peer) = connection();
         let (server, told) = AdminServer::new(Address::default());
         let mut to_stop = told.to_stop.clone();
-        let seat = Seat::take();
-        seat.give_away();
+        let slot = ConnectionSlot::take();
+        slot.give_away();
         let begin = Instant::now();
-        linger(&mut stream, &seat, &mut to_stop).await;
+        linger(&mut stream, &slot, &mut to_stop).await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
 
         advance(Duration::from_secs(1)).await;
         server.stop();
         let begin = Instant::now();
-        linger(&mut stream, &seat, &mut to_stop).await;
+        linger(&mut stream, &slot, &mut to_stop).await;
         assert_eq!(begin.elapsed(), LAST_WORDS);
     }
 
@@ -328,11 +328,11 @@ mod tests {
         let request = b"GET /readyz?wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n";
         peer.write_all(request).await.unwrap();
         let (server, told) = AdminServer::new(Address::default());
-        let seat = Seat::take();
+        let slot = ConnectionSlot::take();
         let to_stop = told.to_stop.clone();
-        let serving = serve(stream, Arc::clone(&seat), served, None, limits, to_stop);
+        let serving = serve(stream, Arc::clone(&slot), served, None, limits, to_stop);
         let serving = tokio::spawn(serving);
-        while seat.rank().0 != Activity::Waits {
+        while slot.rank().0 != Activity::Waits {
             yield_now().await;
         }
         server.stop();
@@ -341,7 +341,7 @@ mod tests {
         }
         assert!(!serving.is_finished(), "the answer has time");
         let begin = Instant::now();
-        seat.give_away();
+        slot.give_away();
         assert!(serving.await.unwrap().is_some());
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }

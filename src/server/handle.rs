@@ -14,19 +14,19 @@ pub struct AdminServer {
 }
 
 /// The other side of an [`AdminServer`].
-pub(super) struct Told {
+pub(super) struct ServerParts {
     pub(super) to_stop: ToStop,
     /// Dropped when it has ended.
     pub(super) running: watch::Sender<()>,
 }
 
 impl AdminServer {
-    pub(super) fn new(local: Address) -> (Self, Told) {
+    pub(super) fn new(local: Address) -> (Self, ServerParts) {
         let (stop, to_stop) = watch::channel(false);
         let (running, ended) = watch::channel(());
         let to_stop = ToStop(to_stop);
         let server = Self { local, stop, ended };
-        (server, Told { to_stop, running })
+        (server, ServerParts { to_stop, running })
     }
 
     /// Where it listens, with the port that the system chose if it was to.

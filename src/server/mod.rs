@@ -166,13 +166,13 @@ mod builder;
 #[cfg(unix)]
 mod commands;
 mod connection;
+mod connection_slot;
 mod error;
 mod handle;
 mod host;
 mod limits;
 #[cfg(unix)]
-mod place;
-mod seat;
+mod socket_file;
 mod spares;
 mod stream;
 mod thread;

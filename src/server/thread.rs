@@ -75,7 +75,7 @@ where
 mod tests {
     use super::*;
     use crate::{
-        report::{Readiness, Subsystem},
+        registry::{Readiness, Subsystem},
         server::AdminListener,
     };
 

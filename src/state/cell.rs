@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// that does not, so an open word means that the newest snapshot admits, and
 /// a closed one means: go and look. Every other order lets a reader that has
 /// seen a red snapshot find an open word (there is a loom test).
-pub(crate) struct Cell {
+pub(crate) struct SnapshotCell {
     newest: Swap<Data>,
     /// The process first, then the named scopes.
     open: Box<[Arc<AtomicBool>]>,
@@ -19,9 +19,9 @@ pub(crate) struct Cell {
 }
 
 /// The word of one scope, as its gates hold it.
-pub(crate) struct OpenWord(Arc<AtomicBool>);
+pub(crate) struct AdmitFlag(Arc<AtomicBool>);
 
-impl OpenWord {
+impl AdmitFlag {
     /// Whether a gate on the scope admits without a thought. `false` means
     /// that it has to look at the snapshot.
     #[inline]
@@ -32,7 +32,7 @@ impl OpenWord {
     }
 }
 
-impl Cell {
+impl SnapshotCell {
     pub(crate) fn new(first: Arc<Data>) -> Self {
         let open = first
             .scope_ids()
@@ -84,12 +84,12 @@ impl Cell {
         }
     }
 
-    pub(crate) fn open_word(&self, scope: ScopeId) -> OpenWord {
+    pub(crate) fn admit_flag(&self, scope: ScopeId) -> AdmitFlag {
         let index = match scope {
             ScopeId::Process => 0,
             ScopeId::Named(index) => index + 1,
         };
-        OpenWord(Arc::clone(&self.open[index]))
+        AdmitFlag(Arc::clone(&self.open[index]))
     }
 
     /// Looks at the newest snapshot without taking a share of it.

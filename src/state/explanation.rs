@@ -143,7 +143,7 @@ impl fmt::Display for Age {
 #[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {
     use super::*;
-    use crate::report::{Readiness, Subsystem};
+    use crate::registry::{Readiness, Subsystem};
 
     fn causes(readiness: &Readiness, scope: ScopeId, question: Question) -> String {
         Causes::of(&readiness.snapshot().0, scope, question).to_string()

@@ -5,12 +5,12 @@
 //! [`Snapshot`] holds all of it, with the [`Verdict`] that follows. This part
 //! is pure: it knows no clock, no runtime and no HTTP.
 
+mod builder;
 mod cell;
-mod draft;
+mod counts;
 #[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
 mod explanation;
 mod snapshot;
-mod tally;
 pub(crate) mod text;
 mod verdict;
 mod view;
@@ -20,7 +20,7 @@ mod vocabulary;
 pub use self::{
     snapshot::Snapshot,
     verdict::{Reasons, Verdict},
-    view::{Damped, Progress, SubsystemView},
+    view::{Damped, DampingProgress, SubsystemView},
     vocabulary::{Claim, Condition, Phase, Reason, Role, State},
 };
 
@@ -31,10 +31,10 @@ pub(crate) use self::explanation::{Age, Causes, Question};
 #[cfg(feature = "check")]
 pub(crate) use self::view::Thresholds;
 pub(crate) use self::{
-    cell::{Cell, OpenWord},
-    draft::{Draft, Sealed},
+    builder::{Published, SnapshotBuilder},
+    cell::{AdmitFlag, SnapshotCell},
+    counts::Counts,
     snapshot::{Data, ScopeId},
-    tally::Tally,
     view::{Declaration, Moment, TooMany},
     views::Slot,
     vocabulary::{PerReason, vocabulary},

@@ -1,5 +1,5 @@
 use super::{
-    tally::Tally,
+    counts::Counts,
     verdict::{Facts, Verdict},
     view::SubsystemView,
     views::{Slot, Views},
@@ -17,8 +17,8 @@ pub(crate) enum ScopeId {
 
 /// Where a scope stands: its counts, its start latch and what they mean.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
-    pub(crate) tally: Tally,
+pub(crate) struct ScopeStatus {
+    pub(crate) tally: Counts,
     pub(crate) started: bool,
     pub(crate) verdict: Verdict,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Standing {
 pub(crate) struct ScopeState {
     pub(crate) name: Arc<str>,
     pub(crate) members: Arc<[Slot]>,
-    pub(crate) standing: Standing,
+    pub(crate) standing: ScopeStatus,
 }
 
 /// How often the process has begun to reload, and whether it still does. The
@@ -45,12 +45,12 @@ pub(crate) struct Data {
     pub(crate) pause: Option<Arc<str>>,
     pub(crate) reloads: Reloads,
     pub(crate) views: Views,
-    pub(crate) process: Standing,
+    pub(crate) process: ScopeStatus,
     pub(crate) scopes: Vec<ScopeState>,
 }
 
 impl Data {
-    pub(crate) fn standing(&self, scope: ScopeId) -> &Standing {
+    pub(crate) fn standing(&self, scope: ScopeId) -> &ScopeStatus {
         match scope {
             ScopeId::Process => &self.process,
             ScopeId::Named(index) => &self.scopes[index].standing,
@@ -62,7 +62,7 @@ impl Data {
     }
 
     /// The verdict for a tally that this snapshot does not hold itself.
-    pub(crate) fn judge(&self, tally: Tally, started: bool, vital_dead: bool) -> Verdict {
+    pub(crate) fn judge(&self, tally: Counts, started: bool, vital_dead: bool) -> Verdict {
         Verdict::of(Facts {
             condition: tally.condition(started),
             started,
@@ -80,7 +80,7 @@ impl Data {
     /// Whether a scope that had started is down, while those of its members
     /// that are checked are all up.
     pub(crate) fn is_disputed(&self, scope: ScopeId) -> bool {
-        let Standing {
+        let ScopeStatus {
             tally,
             started,
             verdict,

@@ -189,7 +189,7 @@ impl Open {
 #[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {
     use super::*;
-    use crate::report::{Readiness, Subsystem};
+    use crate::registry::{Readiness, Subsystem};
 
     const SECOND: Duration = Duration::from_secs(1);
 

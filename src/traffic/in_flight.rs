@@ -12,10 +12,10 @@ use std::{fmt, sync::Arc};
 ///
 /// ```
 /// use http::Request;
-/// use tower_readiness::drain::InFlight;
+/// use tower_readiness::drain::InFlightGuard;
 ///
 /// async fn upgrade<B: Send + 'static>(mut request: Request<B>) {
-///     let in_flight = request.extensions_mut().remove::<InFlight>();
+///     let in_flight = request.extensions_mut().remove::<InFlightGuard>();
 ///     tokio::spawn(async move {
 ///         // … hyper::upgrade::on(request).await, and talk …
 ///         # let _ = request;
@@ -31,17 +31,17 @@ use std::{fmt, sync::Arc};
 /// is sent or its handler has let go of the request.
 #[derive(Clone)]
 #[must_use = "it counts until it is dropped"]
-pub struct InFlight(Arc<Shard>);
+pub struct InFlightGuard(Arc<Shard>);
 
-impl InFlight {
+impl InFlightGuard {
     pub(super) fn new(shard: Arc<Shard>) -> Self {
         Self(shard)
     }
 
     /// Whether the process drains.
     pub(crate) fn is_draining(&self) -> bool {
-        let lame_duck = self.0.lame_duck.as_ref();
-        lame_duck.is_some_and(|lame_duck| lame_duck.since().is_some())
+        let drain_clock = self.0.drain_clock.as_ref();
+        drain_clock.is_some_and(|drain_clock| drain_clock.since().is_some())
     }
 
     pub(super) fn shard(&self) -> &Shard {
@@ -49,8 +49,8 @@ impl InFlight {
     }
 }
 
-impl fmt::Debug for InFlight {
+impl fmt::Debug for InFlightGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFlight").finish_non_exhaustive()
+        f.debug_struct("InFlightGuard").finish_non_exhaustive()
     }
 }

@@ -2,60 +2,60 @@
 //! whoever ends the process. Nothing here decides anything.
 
 mod classify;
+mod counter_sets;
+mod drain_clock;
 mod drift;
+mod drift_judge;
 mod end_watchers;
 #[cfg(feature = "tracing")]
 mod episode;
-mod flights;
 mod in_flight;
-mod lame_duck;
-mod outcome;
+mod in_flight_counter;
 mod outcomes;
 mod plans;
 mod records;
 mod refused;
-mod sets;
+mod response_guard;
 mod shard;
-mod shards;
-mod watch;
+mod sharded_counters;
 mod window;
 
 use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+pub(crate) use self::drift_judge::{Change, Judge};
 #[cfg(all(unix, feature = "server"))]
 pub(crate) use self::end_watchers::EndWatcher;
 #[cfg(feature = "tracing")]
 pub(crate) use self::episode::{Episode, Episodes, Stage, Told};
-pub(crate) use self::watch::{Change, Judge};
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
     drift::Drift,
-    in_flight::InFlight,
-    watch::{TrafficWatch, TrafficWatchError},
+    drift_judge::{TrafficWatch, TrafficWatchError},
+    in_flight::InFlightGuard,
 };
 pub(crate) use self::{
+    drain_clock::DrainClock,
     end_watchers::EndWatchers,
-    flights::Flights,
-    lame_duck::LameDuck,
-    outcome::Answered,
+    in_flight_counter::InFlightCounter,
     outcomes::Outcomes,
     plans::{PlanId, Times},
     refused::Refused,
+    response_guard::ResponseGuard,
     shard::Observed,
-    shards::Shards,
+    sharded_counters::ShardedCounters,
 };
 
 /// The counters of one registry.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    pub(crate) flights: Flights,
+    pub(crate) flights: InFlightCounter,
     /// Held, or waiting for room: what is not in flight yet, but may be soon.
-    pub(crate) waiting: Flights,
+    pub(crate) waiting: InFlightCounter,
     /// What is not counted, but whose response may say that the process drains.
-    pub(crate) uncounted: Shards,
-    pub(crate) lame_duck: Arc<LameDuck>,
+    pub(crate) uncounted: ShardedCounters,
+    pub(crate) drain_clock: Arc<DrainClock>,
     pub(crate) end_watchers: EndWatchers,
     pub(crate) refused: Refused,
     /// What layers in dry run would have refused.
@@ -68,13 +68,13 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// The counters of a registry with so many named scopes.
     pub(crate) fn new(scopes: usize) -> Self {
-        let lame_duck = Arc::default();
-        let outcomes = Arc::new(Outcomes::with(&lame_duck));
+        let drain_clock = Arc::default();
+        let outcomes = Arc::new(Outcomes::with(&drain_clock));
         Self {
-            flights: Flights::with_observed(Arc::clone(&outcomes), &lame_duck),
-            waiting: Flights::default(),
-            uncounted: Shards::with(&lame_duck),
-            lame_duck,
+            flights: InFlightCounter::with_observed(Arc::clone(&outcomes), &drain_clock),
+            waiting: InFlightCounter::default(),
+            uncounted: ShardedCounters::with(&drain_clock),
+            drain_clock,
             end_watchers: EndWatchers::default(),
             refused: Refused::new(scopes),
             dry_run_refused: Refused::new(scopes),
@@ -99,7 +99,7 @@ impl Traffic {
         in_flight: bool,
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         now: Instant,
-    ) -> Arc<Shards> {
+    ) -> Arc<ShardedCounters> {
         self.outcomes.observe(scope, in_flight, classifier, now)
     }
 }

@@ -1,9 +1,9 @@
 use super::{
     classify::ClassifyOutcome,
+    counter_sets::CounterSets,
+    drain_clock::DrainClock,
     drift::Drift,
-    lame_duck::LameDuck,
-    sets::Sets,
-    shards::Shards,
+    sharded_counters::ShardedCounters,
     window::{Totals, Window},
 };
 use crate::state::ScopeId;
@@ -14,16 +14,16 @@ use std::{
 use tokio::time::{Duration, Instant};
 
 /// What becomes of requests that are admitted while ready, by scope. Requests
-/// count in [`Shards`]; only who reads takes the lock.
+/// count in [`ShardedCounters`]; only who reads takes the lock.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     scopes: Mutex<Vec<Scope>>,
-    lame_duck: Option<Arc<LameDuck>>,
+    drain_clock: Option<Arc<DrainClock>>,
 }
 
 struct Scope {
     id: ScopeId,
-    sets: Sets,
+    sets: CounterSets,
     /// There is one once somebody observes.
     window: Option<Window>,
     disputes: Disputes,
@@ -37,9 +37,9 @@ struct Disputes {
 }
 
 impl Outcomes {
-    pub(super) fn with(lame_duck: &Arc<LameDuck>) -> Self {
+    pub(super) fn with(drain_clock: &Arc<DrainClock>) -> Self {
         Self {
-            lame_duck: Some(Arc::clone(lame_duck)),
+            drain_clock: Some(Arc::clone(drain_clock)),
             ..Self::default()
         }
     }
@@ -52,9 +52,9 @@ impl Outcomes {
         in_flight: bool,
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         now: Instant,
-    ) -> Arc<Shards> {
+    ) -> Arc<ShardedCounters> {
         self.work(|scopes, gone| {
-            let scope = of(scopes, scope, self.lame_duck.as_ref());
+            let scope = of(scopes, scope, self.drain_clock.as_ref());
             if scope.window.is_none() {
                 scope.window = Some(Window::new(now, scope.totals(now)));
             }
@@ -104,7 +104,10 @@ impl Outcomes {
     /// Works under the lock. What goes meanwhile is dropped after it, for its
     /// classifiers are the user's. (So whoever samples lets nothing go: the
     /// keeper does it under a lock of its own.)
-    fn work<R>(&self, work: impl FnOnce(&mut Vec<Scope>, &mut Vec<Arc<Shards>>) -> R) -> R {
+    fn work<R>(
+        &self,
+        work: impl FnOnce(&mut Vec<Scope>, &mut Vec<Arc<ShardedCounters>>) -> R,
+    ) -> R {
         let mut gone = Vec::new();
         let result = work(&mut self.lock(), &mut gone);
         drop(gone);
@@ -119,13 +122,13 @@ impl Outcomes {
 fn of<'s>(
     scopes: &'s mut Vec<Scope>,
     id: ScopeId,
-    lame_duck: Option<&Arc<LameDuck>>,
+    drain_clock: Option<&Arc<DrainClock>>,
 ) -> &'s mut Scope {
     let known = scopes.iter().position(|scope| scope.id == id);
     let index = known.unwrap_or_else(|| {
         scopes.push(Scope {
             id,
-            sets: Sets::new(lame_duck.cloned()),
+            sets: CounterSets::new(drain_clock.cloned()),
             window: None,
             disputes: Disputes::default(),
         });
@@ -175,14 +178,14 @@ impl fmt::Debug for Outcomes {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Classified, outcome::Answered},
+        super::{Classified, response_guard::ResponseGuard},
         *,
     };
 
     const SECOND: Duration = Duration::from_secs(1);
     const PROCESS: ScopeId = ScopeId::Process;
 
-    fn observe(outcomes: &Outcomes, now: Instant) -> Arc<Shards> {
+    fn observe(outcomes: &Outcomes, now: Instant) -> Arc<ShardedCounters> {
         outcomes.observe(PROCESS, false, None, now)
     }
 
@@ -227,14 +230,16 @@ mod tests {
     fn requests_count_wherever_they_end() {
         let (outcomes, now) = (Outcomes::default(), Instant::now());
         let shards = observe(&outcomes, now);
-        let begun: Vec<_> = (0..1_000).map(|_| Answered::new(shards.enter())).collect();
+        let begun: Vec<_> = (0..1_000)
+            .map(|_| ResponseGuard::new(shards.enter()))
+            .collect();
         std::thread::scope(|scope| {
             scope.spawn(|| drop(begun));
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        drop(Answered::new(shards.enter()));
-                        drop(Answered::new(shards.enter()).fail());
+                        drop(ResponseGuard::new(shards.enter()));
+                        drop(ResponseGuard::new(shards.enter()).fail());
                         drop(shards.enter());
                     }
                 });

@@ -1,4 +1,4 @@
-use super::{classify::ClassifyOutcome, lame_duck::LameDuck};
+use super::{classify::ClassifyOutcome, drain_clock::DrainClock};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -14,7 +14,7 @@ pub(super) struct Shard {
     pub(super) observed: Option<Observed>,
     /// Whether the process drains, for a request whose response says so. By the
     /// way of what it owns anyway, the future of every other stays as small.
-    pub(super) lame_duck: Option<Arc<LameDuck>>,
+    pub(super) drain_clock: Option<Arc<DrainClock>>,
 }
 
 /// What became of the requests of one shard that were admitted while ready.

@@ -1,4 +1,4 @@
-use crate::report::SettingError;
+use crate::registry::SettingError;
 use thiserror::Error;
 
 /// Why something is not watched.
@@ -13,7 +13,7 @@ pub enum WatchError {
     NoRuntime,
     /// It is watched already.
     #[error("the {what} is watched already")]
-    Twice {
+    AlreadyRunning {
         /// What is.
         what: &'static str,
     },

@@ -1,8 +1,8 @@
 use super::{delays::Delays, error::WatchError};
 use crate::{
-    report::{
-        AddError, JobId, Readiness, Start, Subsystem, Voice, Witness, bounded, bounded_from,
-        start_timer_thread,
+    registry::{
+        AddError, Readiness, Start, Subsystem, SubsystemHandle, TaskId, Witness, bounded,
+        bounded_from, start_timer_thread,
     },
     state::State,
 };
@@ -125,7 +125,7 @@ impl Readiness {
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
         let reporter = self.add_named(&subsystem).map_err(|error| match error {
             AddError::Setting { source, .. } => WatchError::Setting(source),
-            _ => WatchError::Twice { what: NAME },
+            _ => WatchError::AlreadyRunning { what: NAME },
         })?;
 
         // Whoever calls this has had a turn just now.
@@ -133,8 +133,8 @@ impl Readiness {
         let voice = reporter.into_voice();
         voice.call_witness(witness(&voice));
         let start: Start = Arc::new(move || Some(Box::pin(beat(voice.clone(), watch.clone()))));
-        let jobs = self.core().jobs();
-        jobs.add(JobId::Watch(NAME), || start);
+        let jobs = self.registry().background();
+        jobs.add(TaskId::Watch(NAME), || start);
         jobs.start();
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Readiness {
 
 /// Changes whenever a task of the runtime here has had a turn, or a request of
 /// the registry has begun or ended.
-fn witness(voice: &Voice) -> Witness {
+fn witness(voice: &SubsystemHandle) -> Witness {
     let metrics = Handle::current().metrics();
     let in_flight = voice.in_flight();
     Arc::new(move || {
@@ -157,7 +157,7 @@ fn witness(voice: &Voice) -> Witness {
 }
 
 /// Beats, and reports how late.
-async fn beat(voice: Voice, watch: RuntimeWatch) {
+async fn beat(voice: SubsystemHandle, watch: RuntimeWatch) {
     voice.call_witness(witness(&voice));
     let every = watch.beat_every();
     let per_window = WINDOW.as_nanos() / every.as_nanos();
@@ -197,7 +197,7 @@ async fn beat(voice: Voice, watch: RuntimeWatch) {
 }
 
 /// Shows delays as attributes, in one change.
-fn show(voice: &Voice, half: Duration, slow: Duration) {
+fn show(voice: &SubsystemHandle, half: Duration, slow: Duration) {
     let shown = [("delay_p50", half), ("delay_p99", slow)]
         .map(|(key, delay)| (key, format!("{}ms", delay.as_millis())));
     voice.change(|view| {

@@ -1,6 +1,6 @@
 use super::error::WatchError;
 use crate::{
-    report::{Core, JobId, Readiness, Start, Subsystem, Voice},
+    registry::{Readiness, Registry, Start, Subsystem, SubsystemHandle, TaskId},
     state::State,
     traffic::{Change, Judge, TrafficWatch},
 };
@@ -31,26 +31,32 @@ impl Readiness {
         let subsystem = Subsystem::new(NAME).optional();
         let reporter = self
             .add_named(&subsystem)
-            .map_err(|_| WatchError::Twice { what: NAME })?;
+            .map_err(|_| WatchError::AlreadyRunning { what: NAME })?;
         reporter.ready();
         let voice = reporter.into_voice();
-        let core = Arc::downgrade(self.core());
+        let registry = Arc::downgrade(self.registry());
         let start: Start = Arc::new(move || {
             let judge = Judge::new(watch.clone());
-            Some(Box::pin(judge_on(core.upgrade()?, voice.clone(), judge)))
+            Some(Box::pin(judge_on(
+                registry.upgrade()?,
+                voice.clone(),
+                judge,
+            )))
         });
-        self.core().jobs().add(JobId::Watch(NAME), || start);
-        self.core().jobs().start();
+        self.registry()
+            .background()
+            .add(TaskId::Watch(NAME), || start);
+        self.registry().background().start();
         Ok(())
     }
 }
 
-async fn judge_on(core: Arc<Core>, voice: Voice, mut judge: Judge) {
+async fn judge_on(registry: Arc<Registry>, voice: SubsystemHandle, mut judge: Judge) {
     // One who begins anew, on another runtime, begins as ready.
     voice.report(State::Ready, "");
     loop {
         sleep(TrafficWatch::EVERY).await;
-        match judge.look(&core.traffic().outcomes, Instant::now()) {
+        match judge.look(&registry.traffic().outcomes, Instant::now()) {
             Some((Change::Degraded, drift)) => {
                 let (failed, admitted) = (drift.failed(), drift.admitted());
                 let window = drift.window();

@@ -5,7 +5,7 @@ use crate::{
 };
 use tower_readiness::{
     Readiness, Subsystem,
-    client::{Address, Check, CheckError},
+    client::{Address, CheckError, HealthCheck},
     probe::{Detail, Probe, Probes},
     server::AdminListener,
 };
@@ -14,8 +14,8 @@ use tower_readiness::{
 fn every_question_is_answered_as_the_truth_table_says() {
     for (name, process, expected) in rows() {
         let (_server, check) = serve(&process);
-        let asked = |check: &Check| check.run().unwrap().is_ok();
-        let all = |check: &Check| Row {
+        let asked = |check: &HealthCheck| check.run().unwrap().is_ok();
+        let all = |check: &HealthCheck| Row {
             default: asked(check),
             ready: asked(&check.clone().ready()),
             live: asked(&check.clone().live()),
@@ -32,7 +32,7 @@ fn every_question_is_answered_as_the_truth_table_says() {
 fn one_line_says_who_and_why() {
     let process = Process::starting();
     let (_server, check) = serve(&process);
-    let line = |check: &Check| check.run().unwrap().line().to_owned();
+    let line = |check: &HealthCheck| check.run().unwrap().line().to_owned();
     process.storage.starting("opening /var/lib/x");
     process.engine.ready();
     assert_eq!(
@@ -105,9 +105,9 @@ fn a_list_that_is_too_long_to_be_read_whole_tells_the_verdict() {
         part.failing("x".repeat(1024));
     }
     let server = readiness.serve_on_thread(ANYWHERE).unwrap();
-    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    let check = HealthCheck::new(server.local_addr().clone()).timeout(LONG);
     let verbose = check.ready().verbose();
-    let asked = |check: &Check| {
+    let asked = |check: &HealthCheck| {
         let report = check.run().unwrap();
         assert!(report.details().lines().count() < names.len());
         (report.is_ok(), report.line().to_owned())
@@ -119,7 +119,7 @@ fn a_list_that_is_too_long_to_be_read_whole_tells_the_verdict() {
     assert_eq!(asked(&verbose), (true, "ready".into()));
 
     // What is not known is told although the end of the list is not read.
-    let line = Check::new(server.local_addr().clone())
+    let line = HealthCheck::new(server.local_addr().clone())
         .timeout(LONG)
         .ready();
     for check in [verbose, line.clone().json(), line] {
@@ -174,7 +174,7 @@ fn an_applications_port_gives_the_verdict_and_says_that_it_excludes_nothing() {
     let server = AdminListener::new(probes)
         .serve_on_thread(ANYWHERE)
         .unwrap();
-    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    let check = HealthCheck::new(server.local_addr().clone()).timeout(LONG);
     assert_eq!(check.run().unwrap().line(), "started, live");
     let ready = check.clone().ready();
     assert_eq!(ready.run().unwrap().line(), "not ready");
@@ -201,7 +201,7 @@ fn a_probe_that_answers_404_while_draining_is_red_and_one_that_was_moved_is_an_e
     let server = AdminListener::new(probes)
         .serve_on_thread(ANYWHERE)
         .unwrap();
-    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    let check = HealthCheck::new(server.local_addr().clone()).timeout(LONG);
     for ready in [check.clone().ready(), check.clone().ready().json()] {
         assert!(!ready.run().unwrap().is_ok());
     }
@@ -223,7 +223,7 @@ fn a_port_alone_is_asked_on_the_loopback_interface_of_either_version_of_ip() {
     {
         let server = process.readiness.serve_on_thread(*address).unwrap();
         let port = server.local_addr().socket_addr().unwrap().port();
-        let check = Check::new(Address::Port(port)).timeout(LONG);
+        let check = HealthCheck::new(Address::Port(port)).timeout(LONG);
         let report = check.ready().verbose().run().unwrap();
         assert!(report.is_ok());
         // The host that is named is this machine, so a loopback listener tells.
@@ -244,8 +244,9 @@ fn an_address_can_be_asked_for_and_left_out() {
     upstream.ready();
     upstream.failing("refused");
     let server = readiness.serve_on_thread(ANYWHERE).unwrap();
-    let check = Check::new(server.local_addr().clone()).timeout(LONG);
-    let shapes: [fn(Check) -> Check; 3] = [|check| check, Check::verbose, Check::json];
+    let check = HealthCheck::new(server.local_addr().clone()).timeout(LONG);
+    let shapes: [fn(HealthCheck) -> HealthCheck; 3] =
+        [|check| check, HealthCheck::verbose, HealthCheck::json];
     for shape in shapes {
         for name in ["[::1]:8080", "upstream:[::1]"] {
             let asked = shape(check.clone().scope(name).unwrap());

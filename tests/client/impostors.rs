@@ -10,14 +10,14 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tower_readiness::client::{Address, Check, CheckError, ExchangeError};
+use tower_readiness::client::{Address, CheckError, ExchangeError, HealthCheck};
 
 /// A server that reads the head of a request on each of so many connections,
 /// and then does as it likes.
 fn server(
     connections: usize,
     answer: impl Fn(TcpStream) + Send + 'static,
-) -> (Check, JoinHandle<()>) {
+) -> (HealthCheck, JoinHandle<()>) {
     let listener = TcpListener::bind(ANYWHERE).unwrap();
     let address = listener.local_addr().unwrap();
     let thread = thread::spawn(move || {
@@ -28,7 +28,7 @@ fn server(
             answer(stream);
         }
     });
-    (Check::new(address).timeout(LONG), thread)
+    (HealthCheck::new(address).timeout(LONG), thread)
 }
 
 /// What comes of an answer.
@@ -43,7 +43,7 @@ fn answered(text: &[u8]) -> Result<bool, CheckError> {
 fn a_server_that_never_answers_is_given_up_on() {
     // The system accepts for a listener that does not.
     let listener = TcpListener::bind(ANYWHERE).unwrap();
-    let check = Check::new(listener.local_addr().unwrap()).timeout(SHORT);
+    let check = HealthCheck::new(listener.local_addr().unwrap()).timeout(SHORT);
     let error = exchange_error(check.run().map(|report| report.is_ok()));
     assert!(
         matches!(error, ExchangeError::Timeout { timeout: SHORT, .. }),
@@ -125,7 +125,7 @@ fn garbage_is_not_waited_for() {
 }
 
 /// Each asks for another kind of answer.
-fn in_every_format(check: &Check) -> [Check; 4] {
+fn in_every_format(check: &HealthCheck) -> [HealthCheck; 4] {
     [
         check.clone(),
         check.clone().verbose(),
@@ -199,7 +199,7 @@ fn an_answer_that_stops_half_way_is_none() {
     ] {
         let error = exchange_error(answered(half.as_bytes()));
         assert!(
-            matches!(error, ExchangeError::CutOff { .. }),
+            matches!(error, ExchangeError::ShutdownTimeout { .. }),
             "{half:?}: {error:?}"
         );
     }
@@ -265,7 +265,7 @@ fn green_of_something_else_is_not_green() {
 #[test]
 fn where_nothing_listens_is_an_error_that_says_where() {
     let (_socket, free) = silent_port();
-    let error = exchange_error(Check::new(free).run().map(|report| report.is_ok()));
+    let error = exchange_error(HealthCheck::new(free).run().map(|report| report.is_ok()));
     let ExchangeError::Connect { address, source } = &error else {
         panic!("{error:?}");
     };

@@ -14,7 +14,7 @@ mod unix;
 use rows::Process;
 use std::time::Duration;
 use tower_readiness::{
-    client::{Check, CheckError, ExchangeError},
+    client::{CheckError, ExchangeError, HealthCheck},
     server::AdminServer,
 };
 
@@ -26,9 +26,9 @@ const SHORT: Duration = Duration::from_millis(50);
 /// One that no test waits for, and that ends one that would hang.
 const LONG: Duration = Duration::from_secs(30);
 
-fn serve(process: &Process) -> (AdminServer, Check) {
+fn serve(process: &Process) -> (AdminServer, HealthCheck) {
     let server = process.readiness.serve_on_thread(ANYWHERE).unwrap();
-    let check = Check::new(server.local_addr().clone()).timeout(LONG);
+    let check = HealthCheck::new(server.local_addr().clone()).timeout(LONG);
     (server, check)
 }
 

@@ -1,9 +1,9 @@
 use crate::{LONG, SHORT, exchange_error, folder::Folder, rows::Process};
 use std::{fs, io::ErrorKind, os::unix::net::UnixListener, path::Path, time::Duration};
-use tower_readiness::client::{Check, ExchangeError};
+use tower_readiness::client::{ExchangeError, HealthCheck};
 
 fn error_at(path: impl AsRef<Path>) -> ExchangeError {
-    let check = Check::new(path.as_ref()).timeout(SHORT);
+    let check = HealthCheck::new(path.as_ref()).timeout(SHORT);
     exchange_error(check.run().map(|report| report.is_ok()))
 }
 
@@ -13,7 +13,7 @@ fn a_unix_socket_is_asked_as_a_port_is() {
     let process = Process::ready();
     let _server = process.readiness.serve_on_thread(folder.socket()).unwrap();
     for timeout in [LONG, Duration::MAX] {
-        let check = Check::new(folder.socket()).timeout(timeout);
+        let check = HealthCheck::new(folder.socket()).timeout(timeout);
         assert_eq!(check.run().unwrap().line(), "started, live");
     }
 }

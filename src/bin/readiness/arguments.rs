@@ -2,13 +2,13 @@ use lexopt::{Arg, Parser};
 use std::{ffi::OsString, time::Duration};
 #[cfg(unix)]
 use tower_readiness::client::Commands;
-use tower_readiness::client::{Address, Check};
+use tower_readiness::client::{Address, HealthCheck};
 
 /// What is to be done.
 pub(crate) enum Arguments {
     Help,
     Version,
-    Check(Check),
+    HealthCheck(HealthCheck),
     #[cfg(unix)]
     Tell(Commands, Command),
 }
@@ -116,7 +116,7 @@ impl Given {
                     return wrong("either ADDR or --addr ADDR");
                 }
                 let address = address(value.or(self.addr.take()), environment)?;
-                Ok(Arguments::Check(self.check(address)?))
+                Ok(Arguments::HealthCheck(self.check(address)?))
             }
             ("pause" | "resume" | "drain", value) => {
                 let address = address(self.addr.take(), environment)?;
@@ -126,8 +126,8 @@ impl Given {
         }
     }
 
-    fn check(self, address: Address) -> Result<Check, Usage> {
-        let mut check = Check::new(address);
+    fn check(self, address: Address) -> Result<HealthCheck, Usage> {
+        let mut check = HealthCheck::new(address);
         if let Some(timeout) = self.timeout {
             check = check.timeout(timeout);
         }
@@ -138,10 +138,10 @@ impl Given {
             Some((_, name)) => named(&name, check.scope(&name))?,
             None => check,
         };
-        if self.exclude.len() > Check::MAX_EXCLUDED {
+        if self.exclude.len() > HealthCheck::MAX_EXCLUDED {
             return wrong(format!(
                 "--exclude may be given {} times",
-                Check::MAX_EXCLUDED
+                HealthCheck::MAX_EXCLUDED
             ));
         }
         for name in self.exclude {
@@ -203,7 +203,10 @@ fn address(said: Option<String>, environment: Option<OsString>) -> Result<Addres
     Address::try_from(text).map_err(|error| Usage(format!("{from}{error}")))
 }
 
-fn named<E: std::fmt::Display>(name: &str, check: Result<Check, E>) -> Result<Check, Usage> {
+fn named<E: std::fmt::Display>(
+    name: &str,
+    check: Result<HealthCheck, E>,
+) -> Result<HealthCheck, Usage> {
     check.map_err(|error| Usage(format!("{name:?}: {error}")))
 }
 

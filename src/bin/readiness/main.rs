@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     match Arguments::parse(env::args_os(), env::var_os("READINESS_ADDR")) {
         Ok(Arguments::Help) => say(HELP),
         Ok(Arguments::Version) => say(concat!("readiness ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Arguments::Check(check)) => check.print(),
+        Ok(Arguments::HealthCheck(check)) => check.print(),
         #[cfg(unix)]
         Ok(Arguments::Tell(commands, command)) => match command {
             Command::Pause(reason) => client::print(commands.pause(&reason)),

@@ -1,7 +1,7 @@
 //! `Health/List` (grpc-proto A90), which tonic-health does not know yet.
 
 use super::status;
-use crate::report::Core;
+use crate::registry::Registry;
 use prost::Message;
 use std::{
     collections::BTreeMap,
@@ -29,14 +29,14 @@ pub(super) struct ListResponse {
 }
 
 /// Answers `List` with the status of every name that `Check` knows.
-pub(super) struct List(pub(super) Arc<Core>);
+pub(super) struct List(pub(super) Arc<Registry>);
 
 impl UnaryService<ListRequest> for List {
     type Response = ListResponse;
     type Future = Ready<Result<Response<ListResponse>, Status>>;
 
     fn call(&mut self, _: Request<ListRequest>) -> Self::Future {
-        self.0.jobs().start();
+        self.0.background().start();
         self.0.notice();
         let statuses = self.0.look(|data| {
             let count = status::count(data);

@@ -3,7 +3,7 @@ use super::{
     status,
     watch::Statuses,
 };
-use crate::report::{Core, Readiness};
+use crate::registry::{Readiness, Registry};
 use std::{
     convert::Infallible,
     fmt,
@@ -34,13 +34,13 @@ impl Readiness {
     /// It does not keep the registry alive.
     #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_health(&self) -> GrpcHealth {
-        let core = Arc::clone(self.core());
+        let registry = Arc::clone(self.registry());
         GrpcHealth {
             check_and_watch: HealthServer::new(CheckAndWatch {
-                core: Arc::clone(&core),
+                registry: Arc::clone(&registry),
                 watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             }),
-            core,
+            registry,
         }
     }
 }
@@ -49,7 +49,7 @@ impl Readiness {
 #[derive(Clone)]
 pub struct GrpcHealth {
     check_and_watch: HealthServer<CheckAndWatch>,
-    core: Arc<Core>,
+    registry: Arc<Registry>,
 }
 
 impl NamedService for GrpcHealth {
@@ -73,7 +73,7 @@ where
         if request.uri().path() != list::PATH {
             return self.check_and_watch.call(request);
         }
-        let list = List(Arc::clone(&self.core));
+        let list = List(Arc::clone(&self.registry));
         Box::pin(async move { Ok(Grpc::new(ProstCodec::default()).unary(list, request).await) })
     }
 }
@@ -86,7 +86,7 @@ impl fmt::Debug for GrpcHealth {
 
 /// The methods that tonic-health generates a server for.
 struct CheckAndWatch {
-    core: Arc<Core>,
+    registry: Arc<Registry>,
     watches: Arc<Semaphore>,
 }
 
@@ -98,10 +98,10 @@ impl Health for CheckAndWatch {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        self.core.jobs().start();
-        self.core.notice();
+        self.registry.background().start();
+        self.registry.notice();
         let service = &request.get_ref().service;
-        let status = self.core.look(|data| status::of(data, service));
+        let status = self.registry.look(|data| status::of(data, service));
         let status = status.ok_or_else(|| Status::not_found("there is no such service"))?;
         Ok(Response::new(HealthCheckResponse {
             status: status.into(),
@@ -112,12 +112,12 @@ impl Health for CheckAndWatch {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Statuses>, Status> {
-        self.core.jobs().start();
-        self.core.notice();
+        self.registry.background().start();
+        self.registry.notice();
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;
         let service = &request.get_ref().service;
-        let statuses = Statuses::new(Arc::clone(&self.core), service, permit);
+        let statuses = Statuses::new(Arc::clone(&self.registry), service, permit);
         Ok(Response::new(statuses))
     }
 }
@@ -125,7 +125,7 @@ impl Health for CheckAndWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Subsystem;
+    use crate::registry::Subsystem;
     use tonic::Code;
 
     #[tokio::test]
@@ -133,7 +133,7 @@ mod tests {
         let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
         let readiness = builder.build().unwrap();
         let service = CheckAndWatch {
-            core: Arc::clone(readiness.core()),
+            registry: Arc::clone(readiness.registry()),
             watches: Arc::new(Semaphore::new(2)),
         };
         let watch = || service.watch(Request::new(HealthCheckRequest::default()));

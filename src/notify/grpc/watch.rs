@@ -1,6 +1,6 @@
 use super::status;
 use crate::{
-    report::{Core, NameError, check_name},
+    registry::{NameError, Registry, check_name},
     state::Phase,
 };
 use std::{
@@ -18,7 +18,7 @@ use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus
 ///
 /// It ends when the process closes, or nobody is left who could report.
 pub(super) struct Statuses {
-    core: Arc<Core>,
+    registry: Arc<Registry>,
     /// `None` for a name that no subsystem can ever have.
     service: Option<Arc<str>>,
     last: Option<ServingStatus>,
@@ -30,9 +30,13 @@ type Next = Pin<Box<dyn Future<Output = Option<ServingStatus>> + Send>>;
 
 impl Statuses {
     /// `permit` is given back with the stream.
-    pub(super) fn new(core: Arc<Core>, service: &str, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        service: &str,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let mut statuses = Self {
-            core,
+            registry,
             service: can_exist(service).then(|| service.into()),
             last: None,
             next: None,
@@ -44,10 +48,10 @@ impl Statuses {
 
     /// The next status that is not the last, or `None` at the end.
     fn next(&self) -> Next {
-        let (core, service) = (Arc::clone(&self.core), self.service.clone());
+        let (registry, service) = (Arc::clone(&self.registry), self.service.clone());
         let last = self.last;
         Box::pin(async move {
-            let changed = core.wait_for(|data| {
+            let changed = registry.wait_for(|data| {
                 let status = service.as_ref().and_then(|name| status::of(data, name));
                 let status = status.unwrap_or(ServingStatus::ServiceUnknown);
                 if Some(status) != last {
@@ -102,14 +106,14 @@ impl fmt::Debug for Statuses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Readiness, Subsystem};
+    use crate::registry::{Readiness, Subsystem};
     use tokio::sync::Semaphore;
     use tokio_test::{assert_pending, assert_ready_ok, task};
     use tonic::codegen::tokio_stream::StreamExt;
 
     fn watch(readiness: &Readiness, service: &str) -> Statuses {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        Statuses::new(Arc::clone(readiness.core()), service, permit)
+        Statuses::new(Arc::clone(readiness.registry()), service, permit)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use crate::report::SettingError;
+use crate::registry::SettingError;
 use thiserror::Error;
 
 /// Why systemd is not told.

@@ -1,12 +1,12 @@
 use super::{
     error::SystemdError,
     options::SystemdOptions,
-    said::{Next, Rules, Said, Sight},
+    protocol::{Input, Next, Rules, SentState},
     sender::Sender,
 };
 use crate::{
     race::{First, race},
-    report::{Core, Ended, JobId, Start},
+    registry::{Registry, RegistryClosed, Start, TaskId},
     state::Phase,
 };
 use sd_notify::NotifyState;
@@ -29,7 +29,7 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(2);
 const PING_AT_MOST_EVERY: Duration = Duration::from_millis(1);
 
 pub(super) fn start(
-    core: &Arc<Core>,
+    registry: &Arc<Registry>,
     sender: Sender,
     options: &SystemdOptions,
     watchdog: Option<Duration>,
@@ -40,32 +40,32 @@ pub(super) fn start(
         extend_start: options.extend_start,
         extend_stop: options.extend_stop,
     };
-    let new = core.jobs().add(JobId::Mirror("systemd"), || {
+    let new = registry.background().add(TaskId::Mirror("systemd"), || {
         // Shared by the tasks of one runtime after the other, for what has been
         // said stays said.
         let mirror = Arc::new(Mutex::new(Mirror::new(sender, rules)));
-        let core = Arc::downgrade(core);
+        let registry = Arc::downgrade(registry);
         let start: Start = Arc::new(move || {
-            let (core, mirror) = (core.upgrade()?, Arc::clone(&mirror));
-            Some(Box::pin(run(core, mirror)))
+            let (registry, mirror) = (registry.upgrade()?, Arc::clone(&mirror));
+            Some(Box::pin(run(registry, mirror)))
         });
         start
     });
     if !new {
         return Err(SystemdError::Twice);
     }
-    core.jobs().start();
+    registry.background().start();
     Ok(())
 }
 
-async fn run(core: Arc<Core>, mirror: Arc<Mutex<Mirror>>) {
+async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
     loop {
         // The runtime of who keeps the time may be what hangs.
-        core.notice();
+        registry.notice();
         let (seen, due) = {
             // No one else is there, unless a runtime is about to end.
             let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
-            mirror.look(&core)
+            mirror.look(&registry)
         };
         // What flaps faster than it is looked at would be looked at for ever.
         yield_now().await;
@@ -75,9 +75,9 @@ async fn run(core: Arc<Core>, mirror: Arc<Mutex<Mirror>>) {
                 None => pending().await,
             }
         };
-        let newer = core.wait_for(|data| (data.version > seen.version).then_some(()));
-        let further = core.progress_beyond(seen.progress);
-        if let First::Left(Err(Ended {})) = race(newer, race(further, due)).await {
+        let newer = registry.wait_for(|data| (data.version > seen.version).then_some(()));
+        let further = registry.progress_beyond(seen.progress);
+        if let First::Left(Err(RegistryClosed {})) = race(newer, race(further, due)).await {
             return;
         }
     }
@@ -87,7 +87,7 @@ async fn run(core: Arc<Core>, mirror: Arc<Mutex<Mirror>>) {
 struct Mirror {
     rules: Rules,
     sender: Sender,
-    said: Said,
+    said: SentState,
     /// A message was not taken.
     trouble: Option<Trouble>,
     warned: bool,
@@ -109,7 +109,7 @@ impl Mirror {
         Self {
             rules,
             sender,
-            said: Said::nothing(Instant::now()),
+            said: SentState::nothing(Instant::now()),
             trouble: None,
             warned: false,
         }
@@ -117,17 +117,17 @@ impl Mirror {
 
     /// Says what there is to say. Gives what it has seen, and when to look
     /// again.
-    fn look(&mut self, core: &Core) -> (Seen, Option<Instant>) {
-        let progress = core.progress();
-        let snapshot = core.load();
-        let traffic = core.traffic();
+    fn look(&mut self, registry: &Registry) -> (Seen, Option<Instant>) {
+        let progress = registry.progress();
+        let snapshot = registry.load();
+        let traffic = registry.traffic();
         let data = &*snapshot.0;
         let drains = data.phase >= Phase::Draining;
-        let sight = Sight {
+        let input = Input {
             data,
             in_flight: traffic.flights.count().filter(|_| drains),
             progress,
-            drained_by: traffic.lame_duck.over_at_latest(),
+            drained_by: traffic.drain_clock.over_at_latest(),
             now: Instant::now(),
             clock: NotifyState::monotonic_usec_now().ok(),
         };
@@ -135,22 +135,22 @@ impl Mirror {
             version: data.version,
             progress,
         };
-        (seen, self.say(&sight))
+        (seen, self.say(&input))
     }
 
-    fn say(&mut self, sight: &Sight<'_>) -> Option<Instant> {
-        if let Some(trouble) = self.trouble.filter(|trouble| trouble.until > sight.now) {
+    fn say(&mut self, input: &Input<'_>) -> Option<Instant> {
+        if let Some(trouble) = self.trouble.filter(|trouble| trouble.until > input.now) {
             return Some(trouble.until);
         }
-        while let Some(Next { message, then }) = self.said.next(&self.rules, sight) {
+        while let Some(Next { message, then }) = self.said.next(&self.rules, input) {
             if let Err(error) = self.sender.send(&message) {
                 self.warn(&error);
-                return Some(self.try_again(sight.now));
+                return Some(self.try_again(input.now));
             }
             self.said = then;
             self.trouble = None;
         }
-        self.said.due(&self.rules, sight)
+        self.said.due(&self.rules, input)
     }
 
     fn try_again(&mut self, now: Instant) -> Instant {

@@ -83,7 +83,7 @@ mod environment;
 mod error;
 mod mirror;
 mod options;
-mod said;
+mod protocol;
 mod sender;
 mod status;
 mod tell;

@@ -4,7 +4,7 @@ use super::{
     mirror,
     options::{ExtendStart, SystemdOptions},
 };
-use crate::report::{Readiness, bounded};
+use crate::registry::{Readiness, bounded};
 
 /// Whether there is a systemd to tell; see [`Readiness::notify_systemd`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Readiness {
             Some(watchdog) => Some(watchdog),
             None => environment.watchdog()?,
         };
-        mirror::start(self.core(), sender, &options, watchdog)?;
+        mirror::start(self.registry(), sender, &options, watchdog)?;
         Ok(Systemd::Present)
     }
 }

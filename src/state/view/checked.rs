@@ -1,6 +1,6 @@
 //! What a check found, which counts once it was found often enough.
 
-use super::{Moment, SubsystemView, damping::Progress};
+use super::{Moment, SubsystemView, damping::DampingProgress};
 use crate::state::vocabulary::{Claim, State};
 use std::num::NonZeroU32;
 
@@ -29,7 +29,7 @@ impl SubsystemView {
             next.claim = Claim::Checked;
         }
         let needed = if self.turns_down(state) {
-            if matches!(self.damped, Some(Progress::Until(_))) {
+            if matches!(self.damped, Some(DampingProgress::Until(_))) {
                 // Its reporter has noticed already, and said when it counts.
                 return next;
             }
@@ -40,12 +40,12 @@ impl SubsystemView {
             NonZeroU32::MIN
         };
         let so_far = match self.damped {
-            Some(Progress::Count { count, .. }) => count,
+            Some(DampingProgress::Count { count, .. }) => count,
             _ => 0,
         };
         let (count, needed) = (so_far.saturating_add(1), needed.get());
         if count < needed {
-            next.damp(state, reason, Progress::Count { count, needed })
+            next.damp(state, reason, DampingProgress::Count { count, needed })
         } else {
             next.settle(state, reason, at)
         }

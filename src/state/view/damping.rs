@@ -7,11 +7,11 @@ use std::time::Instant;
 pub struct Damped<'a> {
     state: State,
     reason: Option<&'a str>,
-    progress: Progress,
+    progress: DampingProgress,
 }
 
 impl<'a> Damped<'a> {
-    pub(super) fn new(state: State, reason: Option<&'a str>, progress: Progress) -> Self {
+    pub(super) fn new(state: State, reason: Option<&'a str>, progress: DampingProgress) -> Self {
         Self {
             state,
             reason,
@@ -30,7 +30,7 @@ impl<'a> Damped<'a> {
     }
 
     /// What is missing for it to count.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> DampingProgress {
         self.progress
     }
 }
@@ -38,7 +38,7 @@ impl<'a> Damped<'a> {
 /// What is missing for a report to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Progress {
+pub enum DampingProgress {
     /// It has to be repeated: a check came to it `count` times in a row, and it
     /// counts at the time that makes `needed`.
     Count {

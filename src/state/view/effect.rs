@@ -2,7 +2,7 @@
 
 use super::SubsystemView;
 use crate::state::{
-    tally::Tally,
+    counts::Counts,
     vocabulary::{Role, State},
 };
 
@@ -12,7 +12,7 @@ impl SubsystemView {
     }
 
     /// What it adds to the process as a whole, by its role.
-    pub(crate) fn effect_on_process(&self) -> Tally {
+    pub(crate) fn effect_on_process(&self) -> Counts {
         let mut effect = self.effect_on_all();
         if self.state.is_up() {
             effect.degraded = u32::from(self.state == State::Degraded);
@@ -36,9 +36,9 @@ impl SubsystemView {
     }
 
     /// What it adds to a named scope, where every member counts.
-    pub(crate) fn effect_on_scope(&self) -> Tally {
+    pub(crate) fn effect_on_scope(&self) -> Counts {
         let down = u32::from(!self.state.is_up());
-        Tally {
+        Counts {
             absent: down,
             failing: down,
             degraded: u32::from(self.state == State::Degraded),
@@ -46,12 +46,12 @@ impl SubsystemView {
         }
     }
 
-    fn effect_on_all(&self) -> Tally {
+    fn effect_on_all(&self) -> Counts {
         let (checked, up) = (self.declaration.checked, self.state.is_up());
-        Tally {
+        Counts {
             checked_up: u32::from(checked && up),
             checked_down: u32::from(checked && !up),
-            ..Tally::default()
+            ..Counts::default()
         }
     }
 }

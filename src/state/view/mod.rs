@@ -8,7 +8,7 @@ mod transitions;
 pub(crate) use self::attributes::TooMany;
 #[cfg(any(test, feature = "check"))]
 pub(crate) use self::checked::Thresholds;
-pub use self::damping::{Damped, Progress};
+pub use self::damping::{Damped, DampingProgress};
 
 use super::vocabulary::{Claim, Role, State};
 use std::{
@@ -62,8 +62,8 @@ pub struct SubsystemView {
     reason: Option<Arc<str>>,
     /// What was said last, while something else counts: it is damped, or the
     /// subsystem has fallen silent since.
-    said: Option<Said>,
-    damped: Option<Progress>,
+    said: Option<LastReport>,
+    damped: Option<DampingProgress>,
     attributes: Option<Arc<BTreeMap<String, String>>>,
     claim: Claim,
     /// Whoever speaks for it now has done so.
@@ -81,7 +81,7 @@ pub struct SubsystemView {
 }
 
 #[derive(Clone, Debug)]
-struct Said {
+struct LastReport {
     state: State,
     reason: Option<Arc<str>>,
 }

@@ -1,6 +1,6 @@
-use super::{Declaration, Moment, Progress, SubsystemView, Thresholds};
+use super::{DampingProgress, Declaration, Moment, SubsystemView, Thresholds};
 use crate::state::{
-    tally::Tally,
+    counts::Counts,
     text,
     vocabulary::{Claim, Role, State},
 };
@@ -55,7 +55,7 @@ fn a_required_subsystem_holds_up_the_start_and_fails_while_down() {
     }
     assert_eq!(
         in_state(&view, State::Ready).effect_on_process(),
-        Tally::default()
+        Counts::default()
     );
     let degraded = in_state(&view, State::Degraded).effect_on_process();
     assert_eq!((degraded.degraded, degraded.absent), (1, 0));
@@ -78,9 +78,9 @@ fn an_optional_subsystem_only_degrades() {
     let view = view(Role::Optional, false, true);
     for state in DOWN {
         let effect = in_state(&view, state).effect_on_process();
-        let only_degrades = Tally {
+        let only_degrades = Counts {
             degraded: 1,
-            ..Tally::default()
+            ..Counts::default()
         };
         assert_eq!(effect, only_degrades, "{state}");
     }
@@ -234,9 +234,9 @@ fn a_report_of_being_down_counts_only_when_it_has_lasted() {
         (State::Failing, Some("flap"))
     );
     let until = at.monotonic + HOLD_DOWN;
-    assert_eq!(damped.progress(), Progress::Until(until));
+    assert_eq!(damped.progress(), DampingProgress::Until(until));
     assert_eq!(down.due(), Some(until));
-    assert!(down.effect_on_process() == Tally::default());
+    assert!(down.effect_on_process() == Counts::default());
 
     // Still down, for another reason: the time goes on.
     let later = after(at, Duration::from_secs(6));
@@ -312,8 +312,8 @@ fn a_check_has_to_find_the_same_several_times_in_a_row() {
     let shown = |view: &SubsystemView| {
         let damped = view.damped();
         let damped = damped.map(|it| match it.progress() {
-            Progress::Count { count, needed } => format!("{} {count}/{needed}", it.state()),
-            Progress::Until(_) => panic!("checks count"),
+            DampingProgress::Count { count, needed } => format!("{} {count}/{needed}", it.state()),
+            DampingProgress::Until(_) => panic!("checks count"),
         });
         (view.state(), damped.unwrap_or_default())
     };

@@ -1,4 +1,4 @@
-use super::{Declaration, Moment, Said, SubsystemView, damping::Progress};
+use super::{Declaration, LastReport, Moment, SubsystemView, damping::DampingProgress};
 use crate::state::{
     text,
     vocabulary::{Claim, State},
@@ -66,7 +66,7 @@ impl SubsystemView {
         self.reported
             && !self.is_stale()
             // What a check has yet to repeat counts at once if it is reported.
-            && !matches!(self.damped, Some(Progress::Count { .. }))
+            && !matches!(self.damped, Some(DampingProgress::Count { .. }))
             && self.last_said() == (state, reason)
     }
 
@@ -77,10 +77,10 @@ impl SubsystemView {
             Some(time) if self.turns_down(state) && state != State::Dead => {
                 let until = match self.damped {
                     // It is down already, whatever it says of it.
-                    Some(Progress::Until(until)) => until,
+                    Some(DampingProgress::Until(until)) => until,
                     _ => at.monotonic + time,
                 };
-                next.damp(state, reason, Progress::Until(until))
+                next.damp(state, reason, DampingProgress::Until(until))
             }
             _ => next.settle(state, reason, at),
         }
@@ -94,9 +94,14 @@ impl SubsystemView {
         self.state.is_up() && !state.is_up()
     }
 
-    pub(super) fn damp(self, state: State, reason: Option<&str>, progress: Progress) -> Self {
+    pub(super) fn damp(
+        self,
+        state: State,
+        reason: Option<&str>,
+        progress: DampingProgress,
+    ) -> Self {
         Self {
-            said: Some(Said {
+            said: Some(LastReport {
                 state,
                 reason: reason.map(Arc::from),
             }),
@@ -203,7 +208,7 @@ impl SubsystemView {
     /// It has been silent for longer than it promised.
     pub(crate) fn fall_silent(&self, silent_for: Duration, at: Moment) -> Self {
         let (state, reason) = self.last_said();
-        let said = Said {
+        let said = LastReport {
             state,
             reason: reason.map(Arc::from),
         };
@@ -228,7 +233,7 @@ impl SubsystemView {
     /// When time alone will change it.
     pub(crate) fn due(&self) -> Option<Instant> {
         let held_down = match self.damped {
-            Some(Progress::Until(until)) => Some(until),
+            Some(DampingProgress::Until(until)) => Some(until),
             _ => None,
         };
         held_down.into_iter().chain(self.pending_until).min()
@@ -240,7 +245,7 @@ impl SubsystemView {
             return None;
         }
         let mut next = self.clone();
-        if let (Some(Progress::Until(until)), Some(said)) = (self.damped, &self.said) {
+        if let (Some(DampingProgress::Until(until)), Some(said)) = (self.damped, &self.said) {
             if until <= at.monotonic {
                 next = next.settle(said.state, said.reason.as_deref(), at);
             }

@@ -1,11 +1,11 @@
 use super::*;
-use crate::report::{Readiness, Reporter, Subsystem};
+use crate::registry::{Readiness, Reporter, Subsystem};
 
 fn process(subsystems: impl IntoIterator<Item = Subsystem>) -> Readiness {
     let builder = Readiness::builder().allow_empty();
     let builder = subsystems
         .into_iter()
-        .fold(builder, crate::report::Builder::subsystem);
+        .fold(builder, crate::registry::Builder::subsystem);
     builder.build().unwrap()
 }
 

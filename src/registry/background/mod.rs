@@ -1,0 +1,392 @@
+//! What runs beside the subsystems: the keeper of the time, checks, watches.
+//!
+//! A registry can be built where there is no runtime, so each job starts as
+//! soon as a runtime is met, by any call that reports or reads there. What is
+//! added later by a thread without one starts where the others did. Should that
+//! runtime end, all start again on the next one. A check that its runtime does
+//! not poll, because no thread drives it or the last one is blocked, starts
+//! again on the next runtime, too, unless that is the admin listener's own.
+
+mod run;
+
+use self::run::{Guard, Run, Task};
+use super::{core::Registry, shrink::shrink, timer_thread};
+use crate::threads;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    hash::Hash,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Handle, task::AbortHandle};
+
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Begins a job, unless there is nothing left to do it for. What it returns
+/// does not keep the registry alive, and is dropped when that ends.
+pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
+
+/// Publishes why a job does not run, until it does again.
+pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// How long a runtime may take to poll a check for the first time.
+const FIRST_POLL_WITHIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TaskId {
+    TtlTimer,
+    /// The check of the subsystem in this slot.
+    Check(crate::state::Slot),
+    /// What the crate reports of the process by itself.
+    Watch(&'static str),
+    /// Whom the crate tells of it.
+    #[cfg(all(unix, feature = "systemd"))]
+    Mirror(&'static str),
+}
+
+impl TaskId {
+    fn is_check(self) -> bool {
+        matches!(self, Self::Check(_))
+    }
+}
+
+pub(crate) struct BackgroundTasks {
+    registry: Weak<Registry>,
+    /// Some job does not run, or there has been no runtime yet.
+    idle: AtomicBool,
+    /// How many of the jobs are checks.
+    checks: AtomicUsize,
+    /// Some check has not been polled yet.
+    unpolled: AtomicBool,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    ended: bool,
+    jobs: HashMap<TaskId, Job>,
+    /// Where the jobs were started last, for those who add one where there is
+    /// none.
+    runtime: Option<Arc<Handle>>,
+}
+
+impl Table {
+    /// Or it would be tried again by each who reports where there is none.
+    fn forget(&mut self, ended: &Arc<Handle>) {
+        self.runtime.take_if(|last| Arc::ptr_eq(last, ended));
+    }
+}
+
+pub(crate) struct Job {
+    start: Start,
+    lost: Option<Lost>,
+    /// The last one.
+    run: Option<Arc<Run>>,
+    handle: Option<AbortHandle>,
+}
+
+impl Job {
+    pub(crate) fn end(self) {
+        if let Some(handle) = self.handle {
+            handle.abort();
+        }
+    }
+
+    /// Begins another run, if there is none that goes on.
+    fn begin(&mut self, can_move: bool) -> Option<Begun> {
+        let stays = |run: &Arc<Run>| {
+            if run.has_ended() {
+                run.cools_down()
+            } else {
+                !can_move || !run.replace()
+            }
+        };
+        if self.run.as_ref().is_some_and(stays) {
+            return None;
+        }
+        let run = Run::begin();
+        self.run = Some(Arc::clone(&run));
+        Some(Begun {
+            start: Arc::clone(&self.start),
+            run,
+            before: self.handle.take(),
+        })
+    }
+
+    fn waits(&self) -> bool {
+        let waits = |run: &Arc<Run>| run.has_ended() || run.is_suspect();
+        self.run.as_ref().is_none_or(waits)
+    }
+}
+
+/// A run that is yet to be spawned, and the task in whose place it is.
+struct Begun {
+    start: Start,
+    run: Arc<Run>,
+    before: Option<AbortHandle>,
+}
+
+impl BackgroundTasks {
+    pub(super) fn new(registry: Weak<Registry>) -> Self {
+        Self {
+            registry,
+            idle: AtomicBool::new(true),
+            checks: AtomicUsize::new(0),
+            unpolled: AtomicBool::new(false),
+            table: Mutex::default(),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes on a job, unless there is one of this id: then it is `false`.
+    pub(crate) fn add(&self, id: TaskId, start: impl FnOnce() -> Start) -> bool {
+        self.add_with(id, None, start)
+    }
+
+    /// Takes on a job that is told when it is lost.
+    pub(super) fn add_with(
+        &self,
+        id: TaskId,
+        lost: Option<Lost>,
+        start: impl FnOnce() -> Start,
+    ) -> bool {
+        {
+            let mut table = self.table();
+            if table.ended {
+                return true;
+            }
+            let Entry::Vacant(place) = table.jobs.entry(id) else {
+                return false;
+            };
+            place.insert(Job {
+                start: start(),
+                lost,
+                run: None,
+                handle: None,
+            });
+            self.checks
+                .fetch_add(usize::from(id.is_check()), Ordering::Relaxed);
+        }
+        self.wait();
+        true
+    }
+
+    /// Takes a job away, to be ended where no lock is held: what it drops may
+    /// be a user's.
+    #[must_use = "it goes on until it is ended"]
+    pub(crate) fn take(&self, id: TaskId) -> Option<Job> {
+        let mut table = self.table();
+        let job = table.jobs.remove(&id)?;
+        shrink(&mut table.jobs);
+        self.checks
+            .fetch_sub(usize::from(id.is_check()), Ordering::Relaxed);
+        Some(job)
+    }
+
+    /// Ends all jobs, for good.
+    pub(crate) fn end(&self) {
+        let (jobs, _runtime) = {
+            let mut table = self.table();
+            table.ended = true;
+            (std::mem::take(&mut table.jobs), table.runtime.take())
+        };
+        jobs.into_values().for_each(Job::end);
+    }
+
+    // === what does not run ===
+
+    /// Some job waits for a runtime: the next call that has one starts it.
+    fn wait(&self) {
+        self.idle.store(true, Ordering::Release);
+        self.tell_gates();
+    }
+
+    /// Whether a check may wait for a runtime.
+    pub(super) fn checks_wait(&self) -> bool {
+        self.idle.load(Ordering::Acquire) && self.checks.load(Ordering::Relaxed) > 0
+    }
+
+    fn tell_gates(&self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.follow_jobs();
+        }
+    }
+
+    /// A run was dropped before its end.
+    fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
+        let lost = {
+            let table = self.table();
+            let job = table.jobs.get(&id);
+            // Or another run has taken its place.
+            let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
+            job.and_then(|job| job.lost.clone())
+        };
+        if let Some(lost) = lost {
+            lost(why);
+        }
+    }
+
+    /// The job may live on a runtime that no thread drives: another runtime that
+    /// calls may take it over.
+    pub(super) fn suspect(&self, id: TaskId) {
+        let run = self.table().jobs.get(&id).and_then(|job| job.run.clone());
+        if run.is_some_and(|run| run.suspect()) {
+            self.wait();
+        }
+    }
+
+    /// Suspects the checks that have not been polled in time, and tells when to
+    /// look again.
+    pub(super) fn suspect_unpolled(&self, now: Instant) -> Option<Instant> {
+        if !self.unpolled.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut next = None;
+        let mut found = false;
+        for (id, job) in &self.table().jobs {
+            let run = job.run.as_ref().filter(|_| id.is_check());
+            let Some(run) = run.filter(|run| !run.was_polled()) else {
+                continue;
+            };
+            let until = run.began + FIRST_POLL_WITHIN;
+            if until <= now {
+                found |= run.suspect();
+            } else {
+                next = next.into_iter().chain([until]).min();
+            }
+        }
+        if next.is_some() {
+            self.unpolled.store(true, Ordering::Release);
+        }
+        if found {
+            self.wait();
+        }
+        next
+    }
+
+    // === starting ===
+
+    /// Starts what does not run: on the runtime here, or where the rest was
+    /// started.
+    #[inline]
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.idle.load(Ordering::Relaxed) {
+            self.start_idle();
+        }
+    }
+
+    #[cold]
+    fn start_idle(self: &Arc<Self>) {
+        let here = Handle::try_current().ok().map(Arc::new);
+        // Dropped outside of the lock: with a runtime goes what it was made with.
+        let before;
+        let (runtime, begun) = {
+            let mut table = self.table();
+            before = table.runtime.take();
+            let Some(runtime) = here.as_ref().or(before.as_ref()).map(Arc::clone) else {
+                return;
+            };
+            if !table.ended {
+                table.runtime = Some(Arc::clone(&runtime));
+            }
+            self.idle.store(false, Ordering::Release);
+            // A probe on the admin listener's own thread takes nothing away from a
+            // runtime that is blocked: the check would succeed there, and what it
+            // is the check of is served by the other.
+            let can_move = here.is_some() && !threads::is_own();
+            let mut begun = Vec::new();
+            for (id, job) in &mut table.jobs {
+                begun.extend(job.begin(can_move).map(|it| (*id, it)));
+                if job.waits() {
+                    self.idle.store(true, Ordering::Release);
+                }
+            }
+            (runtime, begun)
+        };
+        let mut checks = false;
+        for (id, Begun { start, run, before }) in begun {
+            if let Some(before) = before {
+                before.abort();
+            }
+            let guard = Guard::new(self, id, &run);
+            let Some(running) = start() else {
+                guard.done();
+                continue;
+            };
+            checks |= id.is_check();
+            // Outside of the lock, for a runtime that shuts down drops it at
+            // once.
+            let task = runtime.spawn(Task::new(running, guard));
+            let handle = task.abort_handle();
+            let mut table = self.table();
+            match table.jobs.get_mut(&id) {
+                // Its runtime has ended. It may run elsewhere by now.
+                _ if handle.is_finished() => table.forget(&runtime),
+                Some(job) if job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, &run)) => {
+                    job.handle = Some(handle);
+                }
+                // Removed meanwhile.
+                _ => {
+                    drop(table);
+                    handle.abort();
+                }
+            }
+        }
+        self.tell_gates();
+        if checks {
+            self.expect_polls();
+        }
+    }
+
+    /// Lets the timer thread look whether what was spawned is polled.
+    fn expect_polls(&self) {
+        let Some(registry) = self.registry.upgrade() else {
+            return;
+        };
+        if !registry.timer.is_paused() {
+            self.unpolled.store(true, Ordering::Release);
+            timer_thread::look_at(&self.registry, Instant::now() + FIRST_POLL_WITHIN);
+        }
+    }
+}
+
+impl fmt::Debug for BackgroundTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.table();
+        f.debug_set().entries(table.jobs.keys()).finish()
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn a_runtime_that_has_ended_is_not_tried_twice() {
+        let jobs = Arc::new(BackgroundTasks::new(Weak::new()));
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.build().unwrap();
+        runtime.block_on(async { jobs.start() });
+        drop(runtime);
+        let tried = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&tried);
+        jobs.add(TaskId::TtlTimer, || {
+            Arc::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Some(Box::pin(std::future::pending()))
+            })
+        });
+        jobs.start();
+        jobs.start();
+        assert_eq!(tried.load(Ordering::Relaxed), 1);
+    }
+}

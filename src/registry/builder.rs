@@ -1,0 +1,153 @@
+use super::{
+    core::{Registry, WriterState, now},
+    error::BuildError,
+    name,
+    readiness::Readiness,
+    subsystem::Subsystem,
+};
+use crate::state::{Role, Slot, SnapshotBuilder, SubsystemView};
+use std::{collections::HashMap, sync::Arc};
+
+impl Readiness {
+    /// Begins to declare the subsystems of a process.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// Declares the subsystems and scopes of a process; see
+/// [`Readiness::builder`].
+///
+/// Everything is checked in [`build`](Self::build).
+#[must_use = "a builder does nothing until it builds"]
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    subsystems: Vec<Subsystem>,
+    scopes: Vec<(String, Vec<String>)>,
+    allow_empty: bool,
+}
+
+impl Builder {
+    /// Declares a subsystem. The startup latch waits for all that are
+    /// declared here and required.
+    pub fn subsystem(mut self, subsystem: Subsystem) -> Self {
+        self.subsystems.push(subsystem);
+        self
+    }
+
+    /// Declares a scope: a subset of the subsystems, of whatever role, **all
+    /// of which count inside it**.
+    ///
+    /// For routes that need what the process as a whole can do without: with
+    /// an optional subsystem `index`, a gate on the scope `search` over it
+    /// refuses while the index is down, and the rest serves. A member named
+    /// twice counts once.
+    pub fn scope(
+        mut self,
+        name: impl Into<String>,
+        members: impl IntoIterator<Item: Into<String>>,
+    ) -> Self {
+        let members = members.into_iter().map(Into::into).collect();
+        self.scopes.push((name.into(), members));
+        self
+    }
+
+    /// Allows that no subsystem is required, which makes the process started
+    /// from the outset.
+    pub fn allow_empty(self) -> Self {
+        Self {
+            allow_empty: true,
+            ..self
+        }
+    }
+
+    /// Builds the registry. Every subsystem begins as
+    /// [starting](crate::State::Starting) and unclaimed.
+    ///
+    /// # Errors
+    ///
+    /// When a name cannot be used or is used twice, a scope has no members or
+    /// an undeclared one, or nothing is required and
+    /// [`allow_empty`](Self::allow_empty) was not said.
+    pub fn build(self) -> Result<Readiness, BuildError> {
+        let mut writer_state = WriterState::default();
+        for subsystem in &self.subsystems {
+            checked(&subsystem.name)?;
+            subsystem.validate().map_err(|source| BuildError::Setting {
+                name: subsystem.name.clone(),
+                source,
+            })?;
+            if writer_state.slots.contains_key(&*subsystem.name) {
+                return Err(BuildError::Duplicate {
+                    name: subsystem.name.clone(),
+                });
+            }
+            writer_state.take_slot(Arc::from(&*subsystem.name));
+        }
+        if !self.allow_empty && !self.subsystems.iter().any(Subsystem::is_required) {
+            return Err(BuildError::NothingRequired);
+        }
+
+        let mut scopes: Vec<(Arc<str>, Arc<[Slot]>)> = Vec::with_capacity(self.scopes.len());
+        let mut scopes_of: HashMap<Slot, Vec<usize>> = HashMap::new();
+        for (scope, members) in self.scopes {
+            checked(&scope)?;
+            if writer_state.slots.contains_key(&*scope)
+                || scopes.iter().any(|(name, _)| **name == *scope)
+            {
+                return Err(BuildError::Duplicate { name: scope });
+            }
+            if members.is_empty() {
+                return Err(BuildError::EmptyScope { scope });
+            }
+            let mut slots = Vec::with_capacity(members.len());
+            for member in members {
+                let Some(slot) = writer_state.slots.get(&*member) else {
+                    return Err(BuildError::UnknownMember { scope, member });
+                };
+                let of_member = scopes_of.entry(*slot).or_default();
+                if !of_member.contains(&scopes.len()) {
+                    of_member.push(scopes.len());
+                    slots.push(*slot);
+                }
+            }
+            scopes.push((scope.into(), slots.into()));
+        }
+
+        let at = now();
+        let views = self
+            .subsystems
+            .iter()
+            .enumerate()
+            .map(|(index, subsystem)| {
+                let scopes = scopes_of.remove(&Slot(index)).unwrap_or_default();
+                SubsystemView::declared(subsystem.declare(true, scopes), at)
+            });
+        let first = SnapshotBuilder::first(scopes, views);
+        let registry = Registry::new(Arc::clone(&first), writer_state);
+        for (index, subsystem) in self.subsystems.iter().enumerate() {
+            let slot = Slot(index);
+            if let Some(view) = first.views.get(slot) {
+                registry.start_tasks(slot, subsystem, view.declaration());
+                registry.follow(slot);
+            }
+        }
+        #[cfg(feature = "tracing")]
+        registry.log_start();
+        registry.background().start();
+        Ok(Readiness::new(registry))
+    }
+}
+
+impl Subsystem {
+    fn is_required(&self) -> bool {
+        self.role == Role::Required
+    }
+}
+
+fn checked(name: &str) -> Result<(), BuildError> {
+    name::check(name).map_err(|source| BuildError::Name {
+        name: name::shown(name),
+        source,
+    })
+}

@@ -1,0 +1,249 @@
+use super::notes::{Change, Notes};
+use crate::{
+    logging::{contained, event},
+    state::{Age, Causes, Published, Question, ScopeId, State, SubsystemView},
+};
+use std::time::Duration;
+use tracing::{Level, Span};
+
+/// One line about what was published.
+pub(super) enum Line<'a> {
+    Added(&'a SubsystemView),
+    Retired(&'a SubsystemView),
+    Damped(&'a SubsystemView),
+    Subsystem(&'a SubsystemView, &'a SubsystemView),
+    Phase,
+    Paused(&'a str),
+    Resumed,
+    Reloads,
+    HasReloaded,
+    Readiness,
+    Lost(ScopeId),
+    Regained(ScopeId, Duration),
+    LivenessLost,
+    LivenessRegained,
+}
+
+/// Emits all lines about a publication. A subscriber that panics at one of them
+/// gets the next.
+pub(super) fn emit(sealed: &Published, notes: &Notes, span: &Span) {
+    for line in of(sealed, notes) {
+        contained(|| line.emit(sealed, span));
+    }
+}
+
+/// Most detailed first: the subsystem, the phase, the process, the scopes.
+pub(super) fn of<'a>(sealed: &'a Published, notes: &'a Notes) -> impl Iterator<Item = Line<'a>> {
+    of_subsystem(sealed)
+        .into_iter()
+        .flatten()
+        .chain(of_process(sealed).into_iter().flatten())
+        .chain(
+            sealed
+                .after
+                .scope_ids()
+                .filter_map(|scope| of_scope(sealed, notes, scope)),
+        )
+        .chain(of_liveness(sealed))
+        .filter(|line| !notes.left_out || !line.is_bounded())
+}
+
+fn of_subsystem(sealed: &Published) -> [Option<Line<'_>>; 2] {
+    let Some(slot) = sealed.touched else {
+        return [None, None];
+    };
+    let (old, new) = (sealed.before.views.get(slot), sealed.after.views.get(slot));
+    let (old, new) = match (old, new) {
+        (Some(old), Some(new)) => (&**old, &**new),
+        (None, Some(new)) => return [Some(Line::Added(new)), None],
+        (Some(old), None) => return [Some(Line::Retired(old)), None],
+        (None, None) => return [None, None],
+    };
+    let is_damped = new.damped().is_some() && new.damped() != old.damped();
+    let is_changed = (old.state(), old.reason()) != (new.state(), new.reason());
+    [
+        is_damped.then_some(Line::Damped(new)),
+        is_changed.then_some(Line::Subsystem(old, new)),
+    ]
+}
+
+fn of_process(Published { before, after, .. }: &Published) -> [Option<Line<'_>>; 3] {
+    let pause = match (&before.pause, &after.pause) {
+        (old, Some(reason)) if old.as_ref() != Some(reason) => Some(Line::Paused(reason)),
+        (Some(_), None) => Some(Line::Resumed),
+        _ => None,
+    };
+    let reload = match (before.reloads.under_way, after.reloads.under_way) {
+        (0, 1..) => Some(Line::Reloads),
+        (1.., 0) => Some(Line::HasReloaded),
+        _ => None,
+    };
+    let phase = (before.phase != after.phase).then_some(Line::Phase);
+    [phase, pause, reload]
+}
+
+fn of_scope<'a>(sealed: &Published, notes: &Notes, scope: ScopeId) -> Option<Line<'a>> {
+    match Change::of(sealed, scope) {
+        Change::Lost => return Some(Line::Lost(scope)),
+        Change::Regained => {
+            if let Some(lasted) = notes.lasted(scope) {
+                return Some(Line::Regained(scope, lasted));
+            }
+        }
+        Change::None => {}
+    }
+    if scope != ScopeId::Process {
+        return None;
+    }
+    let (was, is) = (sealed.before.verdict(scope), sealed.after.verdict(scope));
+    let is_same = was.is_ready() == is.is_ready() && was.condition() == is.condition();
+    (!is_same).then_some(Line::Readiness)
+}
+
+fn of_liveness<'a>(Published { before, after, .. }: &Published) -> Option<Line<'a>> {
+    let (was, is) = (before.process.verdict, after.process.verdict);
+    match (was.is_live(), is.is_live()) {
+        (true, false) => Some(Line::LivenessLost),
+        (false, true) => Some(Line::LivenessRegained),
+        _ => None,
+    }
+}
+
+impl Line<'_> {
+    pub(super) fn level(&self) -> Level {
+        match self {
+            Self::Added(_) | Self::Damped(_) => Level::DEBUG,
+            Self::Subsystem(old, new) if is_detail(old, new) => Level::DEBUG,
+            Self::Subsystem(_, new) => match new.state() {
+                State::Starting => Level::DEBUG,
+                State::Ready => Level::INFO,
+                State::Degraded | State::Failing | State::Stale => Level::WARN,
+                State::Dead => Level::ERROR,
+            },
+            Self::Lost(_) => Level::WARN,
+            Self::LivenessLost => Level::ERROR,
+            Self::Retired(_)
+            | Self::Phase
+            | Self::Paused(_)
+            | Self::Resumed
+            | Self::Reloads
+            | Self::HasReloaded
+            | Self::Readiness
+            | Self::Regained(..)
+            | Self::LivenessRegained => Level::INFO,
+        }
+    }
+
+    /// Whether it is one of those of which a subsystem that flaps causes many.
+    pub(super) fn is_bounded(&self) -> bool {
+        let flaps = matches!(
+            self,
+            Self::Subsystem(..) | Self::Readiness | Self::Lost(_) | Self::Regained(..)
+        );
+        flaps && self.level() <= Level::INFO
+    }
+
+    fn emit(&self, Published { before, after, .. }: &Published, span: &Span) {
+        let version = after.version;
+        match self {
+            Self::Added(new) => {
+                event!(
+                    debug,
+                    span,
+                    version,
+                    subsystem = new.name(),
+                    "subsystem added"
+                );
+            }
+            Self::Retired(old) => {
+                event!(
+                    info,
+                    span,
+                    version,
+                    subsystem = old.name(),
+                    "subsystem retired"
+                );
+            }
+            Self::Damped(new) => {
+                let Some(damped) = new.damped() else { return };
+                let (subsystem, state, reason) = (new.name(), damped.state(), damped.reason());
+                let progress = damped.progress();
+                event!(debug, span, version, subsystem, %state, reason, ?progress, "report damped");
+            }
+            Self::Subsystem(old, new) => subsystem(version, old, new, span),
+            Self::Phase => {
+                event!(info, span, version, from = %before.phase, to = %after.phase, "process phase");
+            }
+            Self::Paused(reason) => event!(info, span, version, reason, "process paused"),
+            Self::Resumed => event!(info, span, version, "process resumed"),
+            Self::Reloads => event!(info, span, version, "process reloads"),
+            Self::HasReloaded => event!(info, span, version, "process has reloaded"),
+            Self::Readiness => {
+                let is = after.process.verdict;
+                let (ready, condition) = (is.is_ready(), is.condition());
+                event!(info, span, version, ready, %condition, "process readiness");
+            }
+            Self::Lost(scope) => {
+                let is = after.verdict(*scope);
+                let question = if is.condition().is_able() {
+                    Question::NotLive
+                } else {
+                    Question::NotReady
+                };
+                let (condition, causes) = (is.condition(), Causes::of(after, *scope, question));
+                match after.scope_name(*scope).map(|name| &**name) {
+                    None => {
+                        event!(warn, span, version, %condition, %causes, "process readiness lost");
+                    }
+                    Some(scope) => {
+                        event!(warn, span, version, scope, %condition, %causes, "scope readiness lost");
+                    }
+                }
+            }
+            Self::Regained(scope, lasted) => {
+                let is = after.verdict(*scope);
+                let (ready, condition, lasted) = (is.is_ready(), is.condition(), Age(*lasted));
+                match after.scope_name(*scope).map(|name| &**name) {
+                    None => {
+                        event!(info, span, version, ready, %condition, %lasted, "process readiness regained");
+                    }
+                    Some(scope) => {
+                        event!(info, span, version, scope, ready, %condition, %lasted, "scope readiness regained");
+                    }
+                }
+            }
+            Self::LivenessLost => event!(error, span, version, "process liveness lost"),
+            Self::LivenessRegained => event!(info, span, version, "process liveness regained"),
+        }
+    }
+}
+
+/// Whether only the reason has changed: what an operator has to know was logged
+/// when the state did.
+fn is_detail(old: &SubsystemView, new: &SubsystemView) -> bool {
+    old.state() == new.state() && new.state() != State::Starting
+}
+
+fn subsystem(version: u64, old: &SubsystemView, new: &SubsystemView, span: &Span) {
+    let (subsystem, from, to) = (new.name(), old.state(), new.state());
+    let reason = new.reason();
+    if is_detail(old, new) {
+        event!(debug, span, version, subsystem, state = %to, reason, "subsystem reason changed");
+        return;
+    }
+    match to {
+        State::Starting => {
+            event!(debug, span, version, subsystem, %from, %to, reason, "subsystem starting");
+        }
+        State::Ready => event!(info, span, version, subsystem, %from, %to, "subsystem ready"),
+        State::Degraded => {
+            event!(warn, span, version, subsystem, %from, %to, reason, "subsystem degraded");
+        }
+        State::Failing | State::Stale => {
+            event!(warn, span, version, subsystem, %from, %to, reason, "subsystem failing");
+        }
+        State::Dead => {
+            event!(error, span, version, subsystem, %from, %to, reason, "subsystem dead");
+        }
+    }
+}

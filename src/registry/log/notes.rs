@@ -1,0 +1,97 @@
+use super::super::core::now;
+use crate::state::{Phase, Published, ScopeId, Verdict};
+use std::time::{Duration, Instant};
+
+/// Since when the process and each named scope are unable to serve.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    process: Option<Instant>,
+    scopes: Vec<Option<Instant>>,
+}
+
+/// What the lines of one publication tell beside the snapshots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notes {
+    /// Lines about the subsystem are left out, for there were too many.
+    pub(super) left_out: bool,
+    /// How long the process could not serve, if it can again.
+    process: Option<Duration>,
+    /// Which named scopes can serve again, and how long they could not.
+    scopes: Vec<(ScopeId, Duration)>,
+}
+
+impl Memory {
+    pub(super) fn note(&mut self, sealed: &Published) -> Notes {
+        let mut notes = Notes::default();
+        for scope in sealed.after.scope_ids() {
+            match Change::of(sealed, scope) {
+                Change::None => {}
+                Change::Lost => *self.unable_since(scope) = Some(now().monotonic),
+                Change::Regained => {
+                    let Some(since) = self.unable_since(scope).take() else {
+                        continue;
+                    };
+                    let lasted = now().monotonic.saturating_duration_since(since);
+                    match scope {
+                        ScopeId::Process => notes.process = Some(lasted),
+                        ScopeId::Named(_) => notes.scopes.push((scope, lasted)),
+                    }
+                }
+            }
+        }
+        notes
+    }
+
+    fn unable_since(&mut self, scope: ScopeId) -> &mut Option<Instant> {
+        match scope {
+            ScopeId::Process => &mut self.process,
+            ScopeId::Named(index) => {
+                if self.scopes.len() <= index {
+                    self.scopes.resize(index + 1, None);
+                }
+                &mut self.scopes[index]
+            }
+        }
+    }
+}
+
+impl Notes {
+    pub(super) fn lasted(&self, scope: ScopeId) -> Option<Duration> {
+        let of_scope =
+            |(regained, lasted): &(ScopeId, Duration)| (*regained == scope).then_some(*lasted);
+        match scope {
+            ScopeId::Process => self.process,
+            ScopeId::Named(_) => self.scopes.iter().find_map(of_scope),
+        }
+    }
+}
+
+/// What a publication means for a scope that had started, outside of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    /// It cannot serve any more.
+    Lost,
+    /// It can again.
+    Regained,
+}
+
+impl Change {
+    pub(super) fn of(Published { before, after, .. }: &Published, scope: ScopeId) -> Self {
+        let (was, is) = (before.verdict(scope), after.verdict(scope));
+        if !was.has_started() || after.phase >= Phase::Draining {
+            return Self::None;
+        }
+        match (is_able(was, scope), is_able(is, scope)) {
+            (true, false) => Self::Lost,
+            (false, true) => Self::Regained,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Whether the subsystems let a scope be ready, whatever else is against it. A
+/// vital subsystem is one of the process, and is told of there.
+fn is_able(verdict: Verdict, scope: ScopeId) -> bool {
+    verdict.condition().is_able() && (verdict.is_live() || scope != ScopeId::Process)
+}

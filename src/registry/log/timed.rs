@@ -1,0 +1,233 @@
+//! Lines that are due at a moment, and the bound of lines in a time.
+
+use super::super::{core::Registry, shrink::shrink};
+use crate::{
+    logging::{contained, event},
+    state::{Causes, Condition, Data, Phase, Question, ScopeId, Slot, Snapshot},
+    traffic::Told,
+};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tracing::{Level, Span};
+
+/// How many lines about one subsystem are logged in [`WINDOW`], but for those at
+/// `debug`.
+const MOST_LINES: usize = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// What a registry has yet to log, or no longer.
+#[derive(Debug)]
+pub(super) struct Timed(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    begun: Instant,
+    /// How many lines have told what the start waits for; `None` when it is over.
+    waits: Option<u32>,
+    budgets: HashMap<Slot, Budget>,
+}
+
+/// The lines about one subsystem in a window.
+#[derive(Debug)]
+struct Budget {
+    since: Instant,
+    logged: usize,
+    left_out: usize,
+}
+
+/// A line that has become due.
+pub(super) enum Due {
+    /// The process waits for subsystems.
+    Waiting(Snapshot),
+    /// Lines about a subsystem were left out.
+    LeftOut(Snapshot, Slot, usize),
+    /// Requests are or were refused.
+    Refused(Told),
+}
+
+impl Timed {
+    pub(super) fn new(begun: Instant) -> Self {
+        Self(Mutex::new(State {
+            begun,
+            waits: Some(0),
+            budgets: HashMap::new(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether so many lines about the subsystem in `slot` are logged. If they are
+    /// the first that are not, it also returns when that is told.
+    pub(super) fn admit(&self, slot: Slot, lines: usize, now: Instant) -> (bool, Option<Instant>) {
+        let mut state = self.state();
+        let budget = state.budgets.entry(slot).or_insert(Budget {
+            since: now,
+            logged: 0,
+            left_out: 0,
+        });
+        if budget.left_out == 0 && now >= budget.since + WINDOW {
+            (budget.since, budget.logged) = (now, 0);
+        }
+        if budget.left_out == 0 && budget.logged + lines <= MOST_LINES {
+            budget.logged += lines;
+            return (true, None);
+        }
+        let is_first = budget.left_out == 0;
+        budget.left_out += lines;
+        (false, is_first.then_some(budget.since + WINDOW))
+    }
+
+    /// The subsystem in `slot` has retired.
+    pub(super) fn forget(&self, slot: Slot) {
+        let budgets = &mut self.state().budgets;
+        budgets.remove(&slot);
+        shrink(budgets);
+    }
+
+    /// What has become due, and when something else will be.
+    pub(super) fn look(
+        &self,
+        now: Instant,
+        snapshot: impl Fn() -> Snapshot,
+        due: &mut Vec<Due>,
+    ) -> Option<Instant> {
+        let mut state = self.state();
+        let waiting = state.look_at_start(now, &snapshot, due);
+        let mut next = None;
+        state.budgets.retain(|slot, budget| {
+            let ends = budget.since + WINDOW;
+            if budget.left_out == 0 {
+                return ends > now;
+            }
+            if ends > now {
+                next = next.into_iter().chain([ends]).min();
+                return true;
+            }
+            due.push(Due::LeftOut(snapshot(), *slot, budget.left_out));
+            false
+        });
+        shrink(&mut state.budgets);
+        waiting.into_iter().chain(next).min()
+    }
+}
+
+impl State {
+    fn look_at_start(
+        &mut self,
+        now: Instant,
+        snapshot: impl Fn() -> Snapshot,
+        due: &mut Vec<Due>,
+    ) -> Option<Instant> {
+        let mut told = self.waits?;
+        let snapshot = snapshot();
+        let waits = snapshot.verdict().condition() == Condition::Starting;
+        if !waits || snapshot.phase() >= Phase::Draining {
+            self.waits = None;
+            return None;
+        }
+        let lasts = now.saturating_duration_since(self.begun);
+        if tells_after(told) <= lasts {
+            // Lines that were missed are not made up for.
+            while tells_after(told) <= lasts {
+                told += 1;
+            }
+            due.push(Due::Waiting(snapshot));
+        }
+        self.waits = Some(told);
+        Some(self.begun + tells_after(told))
+    }
+}
+
+/// When, after the registry was built, it is told what the start waits for: after
+/// 10 seconds, after 30, and then each minute.
+fn tells_after(told: u32) -> Duration {
+    Duration::from_secs(match told {
+        0 => 10,
+        1 => 30,
+        more => 60 * u64::from(more - 1),
+    })
+}
+
+impl Due {
+    /// Logs the line. Never waits.
+    pub(super) fn log(self, registry: &Registry) {
+        match self {
+            Self::Waiting(snapshot) => crate::logging::line(Level::INFO, || {
+                move |span| contained(|| waiting(&snapshot.0, span))
+            }),
+            Self::LeftOut(snapshot, slot, lines) => crate::logging::line(Level::WARN, || {
+                move |span| contained(|| left_out(&snapshot.0, slot, lines, span))
+            }),
+            Self::Refused(told) => super::refused::log(told.with_causes_of(registry.load())),
+        }
+    }
+}
+
+fn waiting(data: &Data, span: &Span) {
+    let causes = Causes::of(data, ScopeId::Process, Question::NotReady);
+    event!(info, span, version = data.version, "waiting for {causes}");
+}
+
+fn left_out(data: &Data, slot: Slot, lines: usize, span: &Span) {
+    let Some(view) = data.views.get(slot) else {
+        return;
+    };
+    let (version, ready) = (data.version, data.process.verdict.is_ready());
+    let (subsystem, state, reason) = (view.name(), view.state(), view.reason());
+    event!(
+        warn,
+        span,
+        version,
+        subsystem,
+        %state,
+        reason,
+        process_ready = ready,
+        "{lines} more lines about {subsystem} were left out: it changes too often"
+    );
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_lines_in_a_minute_are_logged_and_one_that_counts_the_rest() {
+        let begun = Instant::now();
+        let timed = Timed::new(begun);
+        let readiness = crate::Readiness::builder().allow_empty().build().unwrap();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let look = |seconds| {
+            let mut due = Vec::new();
+            let next = timed.look(at(seconds), || readiness.snapshot(), &mut due);
+            let left_out = due.iter().filter_map(|due| match due {
+                Due::LeftOut(_, _, lines) => Some(*lines),
+                _ => None,
+            });
+            (left_out.collect::<Vec<_>>(), next)
+        };
+        for seconds in 0..5 {
+            assert_eq!(timed.admit(Slot(3), 2, at(seconds)), (true, None));
+        }
+        assert_eq!(timed.admit(Slot(3), 2, at(5)), (false, Some(at(60))));
+        assert_eq!(timed.admit(Slot(3), 1, at(6)), (false, None));
+        assert_eq!(timed.admit(Slot(4), 2, at(7)), (true, None), "of another");
+        assert_eq!(look(59), (vec![], Some(at(60))));
+        assert_eq!(
+            timed.admit(Slot(3), 1, at(61)),
+            (false, None),
+            "not told yet"
+        );
+        assert_eq!(look(61), (vec![4], None));
+        assert_eq!(timed.admit(Slot(3), 10, at(62)), (true, None));
+        assert_eq!(
+            timed.admit(Slot(3), 10, at(122)),
+            (true, None),
+            "a minute later"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Where subsystems write.
+//!
+//! Writers take turns. Each builds the next [`Snapshot`](crate::Snapshot),
+//! publishes it under a larger version, and only then wakes whoever waits.
+//! Nobody who reads can hold up a report.
+
+mod background;
+mod builder;
+mod core;
+mod error;
+mod handle;
+mod log;
+mod name;
+mod overdue;
+mod pause;
+mod readiness;
+mod reload;
+mod reporter;
+mod scope;
+mod shrink;
+mod subscription;
+mod subsystem;
+mod tasks;
+mod timer;
+mod timer_thread;
+mod wakers;
+
+#[cfg(all(test, tower_readiness_loom))]
+mod loom;
+
+#[cfg(any(feature = "client", feature = "grpc"))]
+pub(crate) use self::name::check as check_name;
+pub(crate) use self::{
+    background::{Start, TaskId},
+    core::Registry,
+    handle::SubsystemHandle,
+    subsystem::{bounded, bounded_from},
+    timer::Witness,
+    timer_thread::start as start_timer_thread,
+};
+pub use self::{
+    builder::Builder,
+    error::{
+        AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
+        UnknownScope, WaitError,
+    },
+    pause::PauseGuard,
+    readiness::Readiness,
+    reload::ReloadGuard,
+    reporter::Reporter,
+    scope::Scope,
+    subscription::Subscription,
+    subsystem::Subsystem,
+};
+#[cfg(feature = "check")]
+pub(crate) use self::{
+    core::now, handle::shortened, name::check_key as attribute_key, subsystem::Check,
+};

@@ -1,0 +1,191 @@
+use super::{
+    core::Registry,
+    error::{RegistryClosed, WaitError},
+};
+use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, SnapshotBuilder, Verdict};
+use std::{fmt, sync::Arc};
+use tokio::time::Instant;
+
+/// The readiness of this process: a handle on its registry of subsystems.
+///
+/// Cheap to clone; every clone is the same registry. Everything but the
+/// `async` methods can be called from any thread, without a runtime.
+///
+/// ```
+/// use tower_readiness::{Readiness, Subsystem};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let readiness = Readiness::builder()
+///     .subsystem(Subsystem::new("storage"))
+///     .subsystem(Subsystem::new("index").optional())
+///     .scope("search", ["index"])
+///     .build()?;
+///
+/// let storage = readiness.reporter("storage")?;
+/// tokio::spawn(async move {
+///     // … open it …
+///     storage.ready();
+///     // … and keep the reporter for as long as the storage is used.
+///     std::future::pending::<()>().await;
+///     drop(storage);
+/// });
+///
+/// readiness.wait_ready().await?;
+/// assert!(!readiness.scope("search")?.verdict().is_ready());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Readiness(Arc<Handle>);
+
+/// Shared by everybody who could still write, as opposed to [`Registry`], which
+/// those who only wait share too.
+struct Handle(Arc<Registry>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Readiness {
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        Self(Arc::new(Handle(registry)))
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.0.0
+    }
+
+    // === lifecycle ===
+
+    /// Begins to drain: readiness is red at once and for good, whatever is
+    /// reported later, while traffic is still served. Call it as soon as the
+    /// process knows that it will stop; load balancers learn of it late.
+    ///
+    /// Does nothing if the process drains already.
+    pub fn drain(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    /// Moves the process on to `phase`, for whoever drives the shutdown of
+    /// their server themselves: [`Draining`](Phase::Draining), then
+    /// [`Closing`](Phase::Closing) when the server stops to accept, then
+    /// [`Closed`](Phase::Closed) when whatever still arrives shall be refused.
+    ///
+    /// Phases never go back: one that is not later than the present one
+    /// changes nothing. [`Started`](Phase::Started) is what the subsystems
+    /// say, never the caller; asking for it changes nothing either.
+    pub fn advance(&self, phase: Phase) {
+        if phase >= Phase::Draining {
+            self.registry()
+                .report(|_, draft| self.set_phase(draft, phase));
+        }
+    }
+
+    /// As [`advance`](Self::advance), and never waits for the log: for what
+    /// drives the end of the process.
+    pub(crate) fn advance_at_once(&self, phase: Phase) {
+        if phase >= Phase::Draining {
+            self.registry()
+                .update(|_, draft| self.set_phase(draft, phase));
+        }
+    }
+
+    fn set_phase(&self, draft: &mut SnapshotBuilder, phase: Phase) {
+        // Before anybody can see that the process drains, or closes.
+        let (drain_clock, now) = (&self.registry().traffic().drain_clock, Instant::now());
+        drain_clock.begin(now);
+        if phase >= Phase::Closing {
+            drain_clock.close(now);
+        }
+        draft.advance(phase);
+    }
+
+    // === reading ===
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Snapshot {
+        self.registry().notice();
+        self.registry().load()
+    }
+
+    /// The newest verdict on the process.
+    pub fn verdict(&self) -> Verdict {
+        self.registry().notice();
+        self.registry().look(|data| data.verdict(ScopeId::Process))
+    }
+
+    /// How many requests the layers of this registry have refused for `reason`
+    /// so far. (Those of one layer are in its
+    /// [counts](crate::ReadinessLayer::counts), those of one scope
+    /// [there](crate::Scope::refused).)
+    pub fn refused(&self, reason: Reason) -> u64 {
+        self.registry().traffic().refused.total(reason)
+    }
+
+    /// How many requests the layers of this registry would have refused for
+    /// `reason` so far, were it not for their [dry
+    /// run](crate::ReadinessLayer::dry_run).
+    pub fn dry_run_refused(&self, reason: Reason) -> u64 {
+        self.registry().traffic().dry_run_refused.total(reason)
+    }
+
+    /// Waits until the process is ready. Returns at once if it is.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Once the process drains, for it will not become ready again.
+    pub async fn wait_ready(&self) -> Result<(), WaitError> {
+        self.wait_ready_in(ScopeId::Process).await
+    }
+
+    pub(crate) async fn wait_ready_in(&self, scope: ScopeId) -> Result<(), WaitError> {
+        self.registry().notice();
+        self.wait_for(|data| {
+            if data.phase >= Phase::Draining {
+                return Some(Err(WaitError::Draining));
+            }
+            data.verdict(scope).is_ready().then_some(Ok(()))
+        })
+        .await
+    }
+
+    /// Completes once the process drains: for the handler of a long stream,
+    /// to end it politely. The future keeps the registry alive.
+    ///
+    /// Cancel safe.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
+        self.reached(Phase::Draining)
+    }
+
+    /// Completes once the process is in `phase` or a later one.
+    pub(crate) fn reached(
+        &self,
+        phase: Phase,
+    ) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
+        let readiness = self.clone();
+        async move {
+            let reached = |data: &Data| (data.phase >= phase).then_some(());
+            readiness.wait_for(reached).await;
+        }
+    }
+
+    async fn wait_for<R>(&self, find: impl FnMut(&Data) -> Option<R>) -> R {
+        self.registry().background().start();
+        match self.registry().wait_for(find).await {
+            Ok(found) => found,
+            // It ends when the last handle goes, and this is one.
+            Err(RegistryClosed {}) => std::future::pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Readiness").field(&self.snapshot()).finish()
+    }
+}

@@ -1,0 +1,111 @@
+use super::{
+    background::{Lost, Start, TaskId},
+    core::{Registry, now},
+    handle::SubsystemHandle,
+    subsystem::Subsystem,
+};
+use crate::state::{Declaration, Phase, Slot};
+use std::sync::Arc;
+
+impl Registry {
+    /// Takes on what runs for a subsystem.
+    pub(super) fn start_tasks(
+        self: &Arc<Self>,
+        slot: Slot,
+        subsystem: &Subsystem,
+        declaration: &Arc<Declaration>,
+    ) {
+        if declaration.is_timed() {
+            self.start_timer();
+        }
+        let Some(check) = subsystem.check.clone() else {
+            return;
+        };
+        let voice = {
+            let (registry, declaration) = (Arc::downgrade(self), Arc::clone(declaration));
+            move || {
+                Some(SubsystemHandle::new(
+                    &registry.upgrade()?,
+                    slot,
+                    Arc::clone(&declaration),
+                ))
+            }
+        };
+        let lost: Lost = {
+            let voice = voice.clone();
+            Arc::new(move |why| {
+                if let Some(voice) = voice() {
+                    voice.lose_check(why);
+                }
+            })
+        };
+        let start: Start = Arc::new(move || Some(check(voice()?)));
+        self.background()
+            .add_with(TaskId::Check(slot), Some(lost), || start);
+    }
+}
+
+impl SubsystemHandle {
+    /// Reports why the check of the subsystem does not run any more.
+    fn lose_check(&self, why: &'static str) {
+        self.change_in(|view, phase| {
+            // While it drains, tasks end in any order.
+            let counts = phase < Phase::Draining;
+            ((), counts.then(|| view.lose_check(why, now())).flatten())
+        });
+    }
+}
+
+#[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
+mod tests {
+    use crate::{Readiness, Subsystem};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
+        thread,
+        time::Duration,
+    };
+
+    /// Another thread may start what is idle at any moment, also while a
+    /// subsystem is being added. Its check would never be heard of if it began
+    /// before the subsystem is listened for.
+    #[test]
+    fn a_check_that_is_added_is_listened_for_from_the_first() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).build().unwrap();
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let (begun, unheard) = (Arc::default(), Arc::default());
+        let added = AtomicBool::new(false);
+        let reporters: Vec<_> = thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let _runtime = runtime.enter();
+                    while !added.load(Ordering::Relaxed) {
+                        readiness.registry().background().start();
+                    }
+                });
+            }
+            let add = |index| {
+                let (begun, unheard) = (Arc::clone(&begun), Arc::clone(&unheard));
+                let check: crate::registry::Check = Arc::new(move |voice| {
+                    let counted: &AtomicUsize = &begun;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let counted: &AtomicUsize = &unheard;
+                    counted.fetch_add(usize::from(!voice.is_heard()), Ordering::Relaxed);
+                    Box::pin(std::future::pending())
+                });
+                let subsystem = Subsystem::new(format!("tenant-{index}"));
+                let subsystem = subsystem.with_check(MINUTE, MINUTE, Ok(check));
+                readiness.add(subsystem).unwrap()
+            };
+            let reporters = (0..1_000).map(add).collect();
+            added.store(true, Ordering::Relaxed);
+            reporters
+        });
+        let counts = [&begun, &unheard].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [reporters.len(), 0]);
+    }
+}

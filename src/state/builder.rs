@@ -1,0 +1,192 @@
+use super::{
+    counts::Counts,
+    snapshot::{Data, Reloads, ScopeState, ScopeStatus},
+    verdict::{Facts, Verdict},
+    view::SubsystemView,
+    views::{Slot, Views},
+    vocabulary::{Condition, Phase},
+};
+use std::sync::Arc;
+
+/// The next snapshot while it is being written. It costs nothing until
+/// something is set, and a draft in which nothing was set publishes nothing.
+pub(crate) struct SnapshotBuilder {
+    base: Arc<Data>,
+    next: Option<Data>,
+    touched: Option<Slot>,
+}
+
+/// A finished draft: what was, what is next, and the slot set last.
+#[derive(Clone)]
+pub(crate) struct Published {
+    pub(crate) before: Arc<Data>,
+    pub(crate) after: Arc<Data>,
+    pub(crate) touched: Option<Slot>,
+}
+
+impl Published {
+    /// The slot set last, if time alone can change what stands or stood there.
+    pub(crate) fn timed(&self) -> Option<Slot> {
+        self.touched.filter(|slot| {
+            [&self.before, &self.after].into_iter().any(|data| {
+                let view = data.views.get(*slot);
+                view.is_some_and(|view| view.declaration().is_timed())
+            })
+        })
+    }
+}
+
+impl Published {
+    /// Whether a gate begins, or ends, to refuse what no check sees a reason
+    /// to refuse.
+    pub(crate) fn changes_disputes(&self) -> bool {
+        let disputed = |scope| [&self.before, &self.after].map(|data| data.is_disputed(scope));
+        self.after.scope_ids().any(|scope| {
+            let [before, after] = disputed(scope);
+            before != after
+        })
+    }
+}
+
+impl SnapshotBuilder {
+    pub(crate) fn new(base: Arc<Data>) -> Self {
+        Self {
+            base,
+            next: None,
+            touched: None,
+        }
+    }
+
+    /// The first snapshot: the scopes by name and members, the views in the
+    /// order of their slots.
+    pub(crate) fn first(
+        scopes: impl IntoIterator<Item = (Arc<str>, Arc<[Slot]>)>,
+        views: impl IntoIterator<Item = SubsystemView>,
+    ) -> Arc<Data> {
+        let nothing = ScopeStatus {
+            tally: Counts::default(),
+            started: false,
+            verdict: Verdict::of(Facts {
+                condition: Condition::Starting,
+                started: false,
+                phase: Phase::Starting,
+                paused: false,
+                vital_dead: false,
+            }),
+        };
+        let scopes = scopes.into_iter().map(|(name, members)| ScopeState {
+            name,
+            members,
+            standing: nothing,
+        });
+        let mut first = Data {
+            version: 0,
+            phase: Phase::Starting,
+            pause: None,
+            reloads: Reloads::default(),
+            views: Views::default(),
+            process: nothing,
+            scopes: scopes.collect(),
+        };
+        for (index, view) in views.into_iter().enumerate() {
+            set(&mut first, Slot(index), Some(view));
+        }
+        close(&mut first);
+        Arc::new(first)
+    }
+
+    fn data(&self) -> &Data {
+        self.next.as_ref().unwrap_or(&self.base)
+    }
+
+    fn next(&mut self) -> &mut Data {
+        self.next.get_or_insert_with(|| Data::clone(&self.base))
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.data().phase
+    }
+
+    pub(crate) fn has_scope(&self, name: &str) -> bool {
+        self.data().scope_id(name).is_some()
+    }
+
+    pub(crate) fn view(&self, slot: Slot) -> Option<&Arc<SubsystemView>> {
+        self.data().views.get(slot)
+    }
+
+    /// The names of the subsystems, in the order of their slots.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.data().views.iter().map(|view| view.name())
+    }
+
+    /// Puts a view in its slot, or takes it out.
+    pub(crate) fn set(&mut self, slot: Slot, view: Option<SubsystemView>) {
+        set(self.next(), slot, view);
+        self.touched = Some(slot);
+    }
+
+    /// Moves on to `phase`; an earlier one, or the present one, changes
+    /// nothing.
+    pub(crate) fn advance(&mut self, phase: Phase) {
+        if phase > self.phase() {
+            self.next().phase = phase;
+        }
+    }
+
+    pub(crate) fn set_pause(&mut self, pause: Option<Arc<str>>) {
+        if self.data().pause != pause {
+            self.next().pause = pause;
+        }
+    }
+
+    pub(crate) fn reloads(&mut self) -> &mut Reloads {
+        &mut self.next().reloads
+    }
+
+    /// `None` if nothing was set.
+    pub(crate) fn seal(self) -> Option<Published> {
+        let mut next = self.next?;
+        close(&mut next);
+        Some(Published {
+            before: self.base,
+            after: Arc::new(next),
+            touched: self.touched,
+        })
+    }
+}
+
+/// Replaces a view and keeps the counts.
+fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
+    if let Some(old) = data.views.get(slot) {
+        data.process.tally -= old.effect_on_process();
+        for scope in old.scopes() {
+            data.scopes[*scope].standing.tally -= old.effect_on_scope();
+        }
+    }
+    if let Some(new) = &view {
+        data.process.tally += new.effect_on_process();
+        for scope in new.scopes() {
+            data.scopes[*scope].standing.tally += new.effect_on_scope();
+        }
+    }
+    data.views.set(slot, view.map(Arc::new));
+}
+
+/// Numbers the snapshot, closes the latches and works out the verdicts. What
+/// has not started when the process begins to drain never will.
+fn close(data: &mut Data) {
+    data.version += 1;
+    if data.phase == Phase::Starting && data.process.tally.absent == 0 {
+        data.phase = Phase::Started;
+        data.process.started = true;
+    }
+    let vital_dead = data.process.tally.vital_dead > 0;
+    data.process.verdict = data.judge(data.process.tally, data.process.started, vital_dead);
+    for index in 0..data.scopes.len() {
+        let mut standing = data.scopes[index].standing;
+        standing.started |= standing.tally.absent == 0 && data.phase < Phase::Draining;
+        standing.verdict = data.judge(standing.tally, standing.started, vital_dead);
+        data.scopes[index].standing = standing;
+    }
+}
