@@ -100,8 +100,8 @@ impl Told {
             let shown = |(key, value): &(String, String)| {
                 matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
             };
-            (lately && view.check_has_said(state))
-                || (view.check_says(state, reason) && attributes.iter().all(shown))
+            (lately && view.repeats_state_of_check(state))
+                || (view.is_repeat_of_check(state, reason) && attributes.iter().all(shown))
         });
         if repeats {
             return;

@@ -194,8 +194,8 @@ fn names<'a>(
                 };
                 Scope {
                     name: &scope.name,
-                    condition: scope.standing.verdict.condition().as_str(),
-                    ready: scope.standing.verdict.is_ready(),
+                    condition: scope.status.verdict.condition().as_str(),
+                    ready: scope.status.verdict.is_ready(),
                     because_of: blamed_in(data, index).map(SubsystemView::name).collect(),
                     refused: counted(&traffic.refused),
                     dry_run_refused: counted(&traffic.dry_run_refused),

@@ -89,7 +89,7 @@ fn write_scope(
     live: Live<'_>,
 ) -> fmt::Result {
     let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
-    let verdict = scope.standing.verdict;
+    let verdict = scope.status.verdict;
     let sign = if verdict.is_ready() { '+' } else { '-' };
     let condition = verdict.condition();
     write!(text, "[{sign}]{} {condition} (scope)", scope.name)?;

@@ -185,7 +185,7 @@ impl Registry {
             .writer_state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.cell.hold_words(self.jobs.checks_wait());
+        self.cell.hold_flags(self.jobs.checks_wait());
     }
 
     /// What runs beside the subsystems.
@@ -229,7 +229,7 @@ impl Registry {
 
     #[inline]
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Data) -> R) -> R {
-        self.cell.look(look)
+        self.cell.read(look)
     }
 
     pub(crate) fn admit_flag(&self, scope: ScopeId) -> AdmitFlag {

@@ -92,11 +92,11 @@ impl SubsystemHandle {
     pub(crate) fn report(&self, state: State, reason: &str) {
         let reason = shortened(reason);
         self.registry.background().start();
-        if self.repeats(|view| view.says(state, reason)) {
+        if self.repeats(|view| view.is_repeat(state, reason)) {
             return;
         }
         self.change(|view| {
-            let new = !view.says(state, reason);
+            let new = !view.is_repeat(state, reason);
             ((), new.then(|| view.report(state, reason, now())))
         });
     }

@@ -90,7 +90,7 @@ impl Registry {
                 if heartbeat.count_after_publishing() != *seen {
                     // It spoke while we said that it did not, and may have
                     // found that what it said is what is published.
-                    change(&|view, _| view.speak_again(at));
+                    change(&|view, _| view.end_staleness(at));
                 }
             }
         }
@@ -167,19 +167,19 @@ fn happened(
             heartbeat,
             seen,
         } => {
-            let silent = heartbeat.count() == *seen && view.awaits_sign_of_life().is_some();
+            let silent = heartbeat.count() == *seen && view.active_ttl().is_some();
             // While it drains, tasks end in any order.
             let counts = silent && phase < Phase::Draining;
-            counts.then(|| view.fall_silent(*lasted, at))
+            counts.then(|| view.become_stale(*lasted, at))
         }
-        Event::Late { .. } if phase >= Phase::Draining => view.speak_again(at),
+        Event::Late { .. } if phase >= Phase::Draining => view.end_staleness(at),
         Event::Late { lasted } => {
-            let spoken = view.speak_again(at);
+            let spoken = view.end_staleness(at);
             let reason = format!("no turn for {lasted:.0?}, while others get theirs");
             let view = spoken.as_ref().unwrap_or(view);
             Some(view.report(State::Degraded, Some(&reason), at))
         }
-        Event::Life => view.speak_again(at),
+        Event::Life => view.end_staleness(at),
         Event::Time => view.pass_time(at),
     }
 }

@@ -64,9 +64,9 @@ impl SnapshotBuilder {
         views: impl IntoIterator<Item = SubsystemView>,
     ) -> Arc<Data> {
         let nothing = ScopeStatus {
-            tally: Counts::default(),
+            counts: Counts::default(),
             started: false,
-            verdict: Verdict::of(Facts {
+            verdict: Verdict::from_facts(Facts {
                 condition: Condition::Starting,
                 started: false,
                 phase: Phase::Starting,
@@ -77,7 +77,7 @@ impl SnapshotBuilder {
         let scopes = scopes.into_iter().map(|(name, members)| ScopeState {
             name,
             members,
-            standing: nothing,
+            status: nothing,
         });
         let mut first = Data {
             version: 0,
@@ -159,15 +159,15 @@ impl SnapshotBuilder {
 /// Replaces a view and keeps the counts.
 fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
     if let Some(old) = data.views.get(slot) {
-        data.process.tally -= old.effect_on_process();
+        data.process.counts -= old.effect_on_process();
         for scope in old.scopes() {
-            data.scopes[*scope].standing.tally -= old.effect_on_scope();
+            data.scopes[*scope].status.counts -= old.effect_on_scope();
         }
     }
     if let Some(new) = &view {
-        data.process.tally += new.effect_on_process();
+        data.process.counts += new.effect_on_process();
         for scope in new.scopes() {
-            data.scopes[*scope].standing.tally += new.effect_on_scope();
+            data.scopes[*scope].status.counts += new.effect_on_scope();
         }
     }
     data.views.set(slot, view.map(Arc::new));
@@ -177,16 +177,16 @@ fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
 /// has not started when the process begins to drain never will.
 fn close(data: &mut Data) {
     data.version += 1;
-    if data.phase == Phase::Starting && data.process.tally.absent == 0 {
+    if data.phase == Phase::Starting && data.process.counts.absent == 0 {
         data.phase = Phase::Started;
         data.process.started = true;
     }
-    let vital_dead = data.process.tally.vital_dead > 0;
-    data.process.verdict = data.judge(data.process.tally, data.process.started, vital_dead);
+    let vital_dead = data.process.counts.vital_dead > 0;
+    data.process.verdict = data.judge(data.process.counts, data.process.started, vital_dead);
     for index in 0..data.scopes.len() {
-        let mut standing = data.scopes[index].standing;
-        standing.started |= standing.tally.absent == 0 && data.phase < Phase::Draining;
-        standing.verdict = data.judge(standing.tally, standing.started, vital_dead);
-        data.scopes[index].standing = standing;
+        let mut status = data.scopes[index].status;
+        status.started |= status.counts.absent == 0 && data.phase < Phase::Draining;
+        status.verdict = data.judge(status.counts, status.started, vital_dead);
+        data.scopes[index].status = status;
     }
 }

@@ -54,10 +54,10 @@ impl SnapshotCell {
             }
         }
         self.newest.store(Arc::clone(next));
-        self.open_words(next);
+        self.set_flags(next);
     }
 
-    fn open_words(&self, newest: &Data) {
+    fn set_flags(&self, newest: &Data) {
         if self.held.load(Ordering::Relaxed) {
             return;
         }
@@ -71,7 +71,7 @@ impl SnapshotCell {
     /// Keeps all words closed, so that each request has to look, or lets them
     /// follow the snapshot again. Callers take turns, with
     /// [`publish`](Self::publish) as well.
-    pub(crate) fn hold_words(&self, held: bool) {
+    pub(crate) fn hold_flags(&self, held: bool) {
         if self.held.swap(held, Ordering::Relaxed) == held {
             return;
         }
@@ -80,7 +80,7 @@ impl SnapshotCell {
                 word.store(false, Ordering::Release);
             }
         } else {
-            self.look(|newest| self.open_words(newest));
+            self.read(|newest| self.set_flags(newest));
         }
     }
 
@@ -94,8 +94,8 @@ impl SnapshotCell {
 
     /// Looks at the newest snapshot without taking a share of it.
     #[inline]
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Data) -> R) -> R {
-        look(&self.newest.load())
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Data) -> R) -> R {
+        read(&self.newest.load())
     }
 
     pub(crate) fn load(&self) -> Snapshot {

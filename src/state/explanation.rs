@@ -48,7 +48,7 @@ pub(crate) struct Causes<'a> {
 }
 
 impl<'a> Causes<'a> {
-    pub(crate) fn of(data: &'a Data, scope: ScopeId, question: Question) -> Self {
+    pub(crate) fn new(data: &'a Data, scope: ScopeId, question: Question) -> Self {
         Self {
             data,
             scope,
@@ -146,7 +146,7 @@ mod tests {
     use crate::registry::{Readiness, Subsystem};
 
     fn causes(readiness: &Readiness, scope: ScopeId, question: Question) -> String {
-        Causes::of(&readiness.snapshot().0, scope, question).to_string()
+        Causes::new(&readiness.snapshot().0, scope, question).to_string()
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) enum ScopeId {
 /// Where a scope stands: its counts, its start latch and what they mean.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScopeStatus {
-    pub(crate) tally: Counts,
+    pub(crate) counts: Counts,
     pub(crate) started: bool,
     pub(crate) verdict: Verdict,
 }
@@ -27,7 +27,7 @@ pub(crate) struct ScopeStatus {
 pub(crate) struct ScopeState {
     pub(crate) name: Arc<str>,
     pub(crate) members: Arc<[Slot]>,
-    pub(crate) standing: ScopeStatus,
+    pub(crate) status: ScopeStatus,
 }
 
 /// How often the process has begun to reload, and whether it still does. The
@@ -50,21 +50,21 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    pub(crate) fn standing(&self, scope: ScopeId) -> &ScopeStatus {
+    pub(crate) fn status(&self, scope: ScopeId) -> &ScopeStatus {
         match scope {
             ScopeId::Process => &self.process,
-            ScopeId::Named(index) => &self.scopes[index].standing,
+            ScopeId::Named(index) => &self.scopes[index].status,
         }
     }
 
     pub(crate) fn verdict(&self, scope: ScopeId) -> Verdict {
-        self.standing(scope).verdict
+        self.status(scope).verdict
     }
 
-    /// The verdict for a tally that this snapshot does not hold itself.
-    pub(crate) fn judge(&self, tally: Counts, started: bool, vital_dead: bool) -> Verdict {
-        Verdict::of(Facts {
-            condition: tally.condition(started),
+    /// The verdict for a counts that this snapshot does not hold itself.
+    pub(crate) fn judge(&self, counts: Counts, started: bool, vital_dead: bool) -> Verdict {
+        Verdict::from_facts(Facts {
+            condition: counts.condition(started),
             started,
             phase: self.phase,
             paused: self.pause.is_some(),
@@ -81,14 +81,14 @@ impl Data {
     /// that are checked are all up.
     pub(crate) fn is_disputed(&self, scope: ScopeId) -> bool {
         let ScopeStatus {
-            tally,
+            counts,
             started,
             verdict,
-        } = self.standing(scope);
+        } = self.status(scope);
         *started
             && !verdict.condition().is_able()
-            && tally.checked_up > 0
-            && tally.checked_down == 0
+            && counts.checked_up > 0
+            && counts.checked_down == 0
     }
 
     pub(crate) fn scope_id(&self, name: &str) -> Option<ScopeId> {
@@ -130,7 +130,7 @@ impl Data {
         self.judge(
             view.effect_on_scope(),
             view.has_been_up(),
-            self.process.tally.vital_dead > 0,
+            self.process.counts.vital_dead > 0,
         )
     }
 
@@ -142,24 +142,24 @@ impl Data {
         scope: ScopeId,
         excluded: impl Fn(&SubsystemView) -> bool,
     ) -> Verdict {
-        let mut tally = self.standing(scope).tally;
-        let mut process = self.process.tally;
+        let mut counts = self.status(scope).counts;
+        let mut process = self.process.counts;
         for view in self.members(ScopeId::Process).filter(|view| excluded(view)) {
             process -= view.effect_on_process();
         }
         match scope {
-            ScopeId::Process => tally = process,
+            ScopeId::Process => counts = process,
             ScopeId::Named(_) => {
                 for view in self.members(scope).filter(|view| excluded(view)) {
-                    tally -= view.effect_on_scope();
+                    counts -= view.effect_on_scope();
                 }
             }
         }
         // As with the latches: what is told to leave before it has started
         // stays unstarted.
         let may_start = self.phase < Phase::Draining;
-        let started = self.standing(scope).started || (may_start && tally.absent == 0);
-        self.judge(tally, started, process.vital_dead > 0)
+        let started = self.status(scope).started || (may_start && counts.absent == 0);
+        self.judge(counts, started, process.vital_dead > 0)
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Verdict {
 impl Verdict {
     /// The one function that turns facts into answers. Every surface reads
     /// its result; none works it out again.
-    pub(crate) const fn of(facts: Facts) -> Self {
+    pub(crate) const fn from_facts(facts: Facts) -> Self {
         let Facts {
             condition,
             started,
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_rows_by_condition() {
-        let of = |condition, started| row(Verdict::of(facts(condition, started)));
+        let of = |condition, started| row(Verdict::from_facts(facts(condition, started)));
         assert_eq!(
             of(Condition::Starting, false),
             (true, false, true, false, false)
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn a_pause_reddens_readiness_and_nothing_else() {
         for facts in every_combination().filter(|facts| !facts.paused) {
-            let (refused, startup, live, _, healthy) = row(Verdict::of(facts));
-            let paused = Verdict::of(Facts {
+            let (refused, startup, live, _, healthy) = row(Verdict::from_facts(facts));
+            let paused = Verdict::from_facts(Facts {
                 paused: true,
                 ..facts
             });
@@ -291,12 +291,12 @@ mod tests {
     #[test]
     fn leaving_reddens_readiness_and_only_closed_refuses() {
         for facts in every_combination().filter(|facts| facts.phase == Phase::Started) {
-            let (refused, startup, live, _, healthy) = row(Verdict::of(facts));
+            let (refused, startup, live, _, healthy) = row(Verdict::from_facts(facts));
             for phase in [Phase::Draining, Phase::Closing] {
-                let left = Verdict::of(Facts { phase, ..facts });
+                let left = Verdict::from_facts(Facts { phase, ..facts });
                 assert_eq!(row(left), (refused, startup, live, false, healthy));
             }
-            let closed = Verdict::of(Facts {
+            let closed = Verdict::from_facts(Facts {
                 phase: Phase::Closed,
                 ..facts
             });
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn a_dead_vital_reddens_liveness_readiness_and_health_but_gates_nothing_itself() {
         for facts in every_combination().filter(|facts| !facts.vital_dead) {
-            let (refused, startup, ..) = row(Verdict::of(facts));
-            let dead = Verdict::of(Facts {
+            let (refused, startup, ..) = row(Verdict::from_facts(facts));
+            let dead = Verdict::from_facts(Facts {
                 vital_dead: true,
                 ..facts
             });
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn ready_means_that_no_gate_hesitates() {
         for facts in every_combination() {
-            let verdict = Verdict::of(facts);
+            let verdict = Verdict::from_facts(facts);
             if verdict.is_ready() {
                 assert!(verdict.reasons().is_empty(), "{facts:?}");
             }
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn reasons_come_in_the_order_of_their_severity() {
-        let verdict = Verdict::of(Facts {
+        let verdict = Verdict::from_facts(Facts {
             condition: Condition::Failing,
             started: true,
             phase: Phase::Closed,

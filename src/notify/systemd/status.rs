@@ -134,7 +134,7 @@ impl Line {
 }
 
 fn causes(data: &Data, question: Question) -> Causes<'_> {
-    Causes::of(data, ScopeId::Process, question)
+    Causes::new(data, ScopeId::Process, question)
 }
 
 #[cfg(test)]

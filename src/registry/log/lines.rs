@@ -190,7 +190,7 @@ impl Line<'_> {
                 } else {
                     Question::NotReady
                 };
-                let (condition, causes) = (is.condition(), Causes::of(after, *scope, question));
+                let (condition, causes) = (is.condition(), Causes::new(after, *scope, question));
                 match after.scope_name(*scope).map(|name| &**name) {
                     None => {
                         event!(warn, span, version, %condition, %causes, "process readiness lost");

@@ -34,7 +34,7 @@ impl Told {
 }
 
 fn causes<'a>(snapshot: &'a Snapshot, told: &Told) -> Causes<'a> {
-    Causes::of(&snapshot.0, told.scope, Question::NotReady)
+    Causes::new(&snapshot.0, told.scope, Question::NotReady)
 }
 
 fn emit(told: &Told, level: Level, span: &Span) {

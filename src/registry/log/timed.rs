@@ -169,7 +169,7 @@ impl Due {
 }
 
 fn waiting(data: &Data, span: &Span) {
-    let causes = Causes::of(data, ScopeId::Process, Question::NotReady);
+    let causes = Causes::new(data, ScopeId::Process, Question::NotReady);
     event!(info, span, version = data.version, "waiting for {causes}");
 }
 

@@ -207,7 +207,7 @@ impl TtlTimer {
                 }
                 watch.due = view.due();
                 let is_stale = view.state() == State::Stale;
-                watch.listen(view.awaits_sign_of_life(), is_stale, reading.now);
+                watch.listen(view.active_ttl(), is_stale, reading.now);
                 next = watch.next(reading.now);
             }
             _ => {

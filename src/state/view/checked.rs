@@ -23,12 +23,12 @@ impl SubsystemView {
         at: Moment,
     ) -> Self {
         let mut next = self.clone();
-        next.reported = true;
-        next.spoken = true;
+        next.holder_reported = true;
+        next.ttl_armed = true;
         if next.claim == Claim::Dropped {
             next.claim = Claim::Checked;
         }
-        let needed = if self.turns_down(state) {
+        let needed = if self.goes_down(state) {
             if matches!(self.damped, Some(DampingProgress::Until(_))) {
                 // Its reporter has noticed already, and said when it counts.
                 return next;
@@ -53,14 +53,14 @@ impl SubsystemView {
 
     /// Whether a check that found this would change nothing.
     #[cfg(feature = "check")]
-    pub(crate) fn check_says(&self, state: State, reason: Option<&str>) -> bool {
-        self.damped.is_none() && self.says(state, reason)
+    pub(crate) fn is_repeat_of_check(&self, state: State, reason: Option<&str>) -> bool {
+        self.damped.is_none() && self.is_repeat(state, reason)
     }
 
     /// Whether a check that found this state would change nothing but words.
     #[cfg(feature = "check")]
-    pub(crate) fn check_has_said(&self, state: State) -> bool {
-        self.reported && self.damped.is_none() && self.state == state
+    pub(crate) fn repeats_state_of_check(&self, state: State) -> bool {
+        self.holder_reported && self.damped.is_none() && self.state == state
     }
 
     /// Differs from one report of a [`Reporter`](crate::Reporter) to the next.

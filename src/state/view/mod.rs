@@ -62,14 +62,14 @@ pub struct SubsystemView {
     reason: Option<Arc<str>>,
     /// What was said last, while something else counts: it is damped, or the
     /// subsystem has fallen silent since.
-    said: Option<LastReport>,
+    masked_report: Option<LastReport>,
     damped: Option<DampingProgress>,
     attributes: Option<Arc<BTreeMap<String, String>>>,
     claim: Claim,
     /// Whoever speaks for it now has done so.
-    reported: bool,
+    holder_reported: bool,
     /// Somebody has spoken who may not fall silent.
-    spoken: bool,
+    ttl_armed: bool,
     /// How often somebody other than its check has spoken.
     pushes: u64,
     been_up: bool,
@@ -121,8 +121,12 @@ impl SubsystemView {
 
     /// A report that does not count yet, if there is one.
     pub fn damped(&self) -> Option<Damped<'_>> {
-        let (said, progress) = (self.said.as_ref()?, self.damped?);
-        Some(Damped::new(said.state, said.reason.as_deref(), progress))
+        let (report, progress) = (self.masked_report.as_ref()?, self.damped?);
+        Some(Damped::new(
+            report.state,
+            report.reason.as_deref(),
+            progress,
+        ))
     }
 
     /// Whether it was [added while running](crate::Readiness::add) and has

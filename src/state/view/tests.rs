@@ -269,7 +269,7 @@ fn dead_dropped_and_silent_are_never_held_down() {
     for view in [up.clone(), up.report(State::Failing, Some("flap"), now())] {
         assert_eq!(view.report(State::Dead, None, now()).state(), State::Dead);
         assert_eq!(view.drop_reporter(false, now()).state(), State::Failing);
-        let silent = view.fall_silent(HOLD_DOWN, now());
+        let silent = view.become_stale(HOLD_DOWN, now());
         assert_eq!((silent.state(), silent.due()), (State::Stale, None));
     }
     let never_up = held_down().report(State::Failing, None, now());
@@ -282,8 +282,8 @@ fn a_repeated_report_changes_nothing_while_it_is_held_down() {
         held_down()
             .report(State::Ready, None, now())
             .report(State::Failing, Some("flap"), now());
-    assert!(down.says(State::Failing, Some("flap")));
-    assert!(!down.says(State::Ready, None));
+    assert!(down.is_repeat(State::Failing, Some("flap")));
+    assert!(!down.is_repeat(State::Ready, None));
 }
 
 fn thresholds(failures: u32, successes: u32) -> Thresholds {
@@ -342,7 +342,7 @@ fn a_check_has_to_find_the_same_several_times_in_a_row() {
 fn a_report_beside_a_check_counts_at_once() {
     let up = checked().check(State::Ready, None, thresholds(3, 3), now());
     let damped = up.check(State::Failing, Some("timeout"), thresholds(3, 3), now());
-    assert!(!damped.says(State::Failing, Some("timeout")));
+    assert!(!damped.is_repeat(State::Failing, Some("timeout")));
     let reported = damped.report(State::Failing, Some("timeout"), now());
     assert_eq!(reported.state(), State::Failing);
     assert_ne!(reported.pushes(), damped.pushes());
@@ -375,15 +375,18 @@ fn a_check_that_agrees_with_a_report_does_not_put_it_off() {
 #[test]
 fn what_was_said_last_holds_again_after_a_silence() {
     let degraded = view(Role::Required, false, true).report(State::Degraded, Some("slow"), now());
-    let silent = degraded.fall_silent(Duration::from_secs(5), now());
+    let silent = degraded.become_stale(Duration::from_secs(5), now());
     let reason = "silent for 5s; last report: degraded (slow)";
     assert_eq!(counts(&silent), (State::Stale, Some(reason)));
     assert_eq!(silent.damped(), None, "nothing is damped");
-    assert!(!silent.says(State::Degraded, Some("slow")), "it is news");
-    let again = silent.speak_again(now()).unwrap();
+    assert!(
+        !silent.is_repeat(State::Degraded, Some("slow")),
+        "it is news"
+    );
+    let again = silent.end_staleness(now()).unwrap();
     assert_eq!(counts(&again), (State::Degraded, Some("slow")));
-    assert!(again.speak_again(now()).is_none());
-    assert!(again.says(State::Degraded, Some("slow")));
+    assert!(again.end_staleness(now()).is_none());
+    assert!(again.is_repeat(State::Degraded, Some("slow")));
 }
 
 #[test]
@@ -398,13 +401,13 @@ fn silence_counts_while_somebody_speaks_for_it() {
     let dropped = reported.drop_reporter(false, now());
     let again = dropped.with_claim(Claim::Held);
     let left = reported.leave_ready(now());
-    let awaits = |view: &SubsystemView| view.awaits_sign_of_life().is_some();
+    let awaits = |view: &SubsystemView| view.active_ttl().is_some();
     assert_eq!(
         [&unclaimed, &claimed, &reported, &dropped, &again, &left].map(awaits),
         [false, false, true, false, false, false]
     );
     // The first report is news even if it says what is assumed anyway.
-    assert!(!claimed.says(State::Starting, None));
+    assert!(!claimed.is_repeat(State::Starting, None));
 }
 
 // === pending ===

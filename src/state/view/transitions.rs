@@ -30,11 +30,11 @@ impl SubsystemView {
             declaration: Arc::new(declaration),
             state: State::Starting,
             reason: None,
-            said: None,
+            masked_report: None,
             damped: None,
             attributes: None,
-            reported: false,
-            spoken: false,
+            holder_reported: false,
+            ttl_armed: false,
             pushes: 0,
             been_up: false,
             since: at,
@@ -51,30 +51,30 @@ impl SubsystemView {
     /// Whether anything was ever reported of it.
     #[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
     pub(crate) fn has_reported(&self) -> bool {
-        self.reported || self.pushes > 0 || self.transitions > 0
+        self.holder_reported || self.pushes > 0 || self.transitions > 0
     }
 
-    fn last_said(&self) -> (State, Option<&str>) {
-        match &self.said {
-            Some(said) => (said.state, said.reason.as_deref()),
+    fn last_report(&self) -> (State, Option<&str>) {
+        match &self.masked_report {
+            Some(report) => (report.state, report.reason.as_deref()),
             None => (self.state, self.reason()),
         }
     }
 
     /// Whether a report of `state` and `reason` would change nothing.
-    pub(crate) fn says(&self, state: State, reason: Option<&str>) -> bool {
-        self.reported
+    pub(crate) fn is_repeat(&self, state: State, reason: Option<&str>) -> bool {
+        self.holder_reported
             && !self.is_stale()
             // What a check has yet to repeat counts at once if it is reported.
             && !matches!(self.damped, Some(DampingProgress::Count { .. }))
-            && self.last_said() == (state, reason)
+            && self.last_report() == (state, reason)
     }
 
     /// What was reported, held down if it has to last before it counts.
     pub(crate) fn report(&self, state: State, reason: Option<&str>, at: Moment) -> Self {
         let next = self.with_push();
         match self.declaration.hold_down {
-            Some(time) if self.turns_down(state) && state != State::Dead => {
+            Some(time) if self.goes_down(state) && state != State::Dead => {
                 let until = match self.damped {
                     // It is down already, whatever it says of it.
                     Some(DampingProgress::Until(until)) => until,
@@ -90,7 +90,7 @@ impl SubsystemView {
         self.state == State::Stale
     }
 
-    pub(super) fn turns_down(&self, state: State) -> bool {
+    pub(super) fn goes_down(&self, state: State) -> bool {
         self.state.is_up() && !state.is_up()
     }
 
@@ -101,7 +101,7 @@ impl SubsystemView {
         progress: DampingProgress,
     ) -> Self {
         Self {
-            said: Some(LastReport {
+            masked_report: Some(LastReport {
                 state,
                 reason: reason.map(Arc::from),
             }),
@@ -117,7 +117,7 @@ impl SubsystemView {
         Self {
             state,
             reason: reason.map(Arc::from),
-            said: None,
+            masked_report: None,
             damped: None,
             been_up: self.been_up || state.is_up(),
             pending,
@@ -131,8 +131,8 @@ impl SubsystemView {
     /// Somebody other than the check has spoken.
     fn with_push(&self) -> Self {
         Self {
-            reported: true,
-            spoken: true,
+            holder_reported: true,
+            ttl_armed: true,
             pushes: self.pushes + 1,
             ..self.clone()
         }
@@ -141,9 +141,9 @@ impl SubsystemView {
     pub(crate) fn with_claim(&self, claim: Claim) -> Self {
         Self {
             claim,
-            reported: false,
+            holder_reported: false,
             // A check goes on, whoever claims it or lets go.
-            spoken: self.spoken && self.declaration.checked,
+            ttl_armed: self.ttl_armed && self.declaration.checked,
             ..self.clone()
         }
     }
@@ -164,21 +164,21 @@ impl SubsystemView {
         if draining {
             return dropped;
         }
-        let (said, last) = self.last_said();
-        let state = if self.is_vital() || said == State::Dead {
+        let (last_state, last_reason) = self.last_report();
+        let state = if self.is_vital() || last_state == State::Dead {
             State::Dead
         } else {
             State::Failing
         };
-        match last {
+        match last_reason {
             // Claimed and dropped again, without a report in between.
             Some(last) if last.starts_with(DROPPED) => dropped.settle(state, Some(last), at),
-            Some(last) if matches!(said, State::Failing | State::Dead) => {
+            Some(last) if matches!(last_state, State::Failing | State::Dead) => {
                 let reason = format!("{DROPPED}; last report: {last}");
                 let reason = text::cut(&reason, text::MAX_BYTES);
                 dropped.settle(state, Some(reason), at)
             }
-            _ if said == State::Ready => dropped.settle(state, Some(DROPPED_READY), at),
+            _ if last_state == State::Ready => dropped.settle(state, Some(DROPPED_READY), at),
             _ => dropped.settle(state, Some(DROPPED), at),
         }
     }
@@ -193,22 +193,24 @@ impl SubsystemView {
             return None;
         }
         let mut next = self.clone();
-        next.spoken &= next.claim == Claim::Held;
+        next.ttl_armed &= next.claim == Claim::Held;
         Some(next.settle(State::Failing, Some(why), at))
     }
 
     // === the passing of time ===
 
     /// For how long it may be silent, if somebody speaks for it now.
-    pub(crate) fn awaits_sign_of_life(&self) -> Option<Duration> {
-        let spoken_for = self.declaration.checked || self.claim == Claim::Held;
-        self.declaration.ttl.filter(|_| self.spoken && spoken_for)
+    pub(crate) fn active_ttl(&self) -> Option<Duration> {
+        let has_reporting_owner = self.declaration.checked || self.claim == Claim::Held;
+        self.declaration
+            .ttl
+            .filter(|_| self.ttl_armed && has_reporting_owner)
     }
 
     /// It has been silent for longer than it promised.
-    pub(crate) fn fall_silent(&self, silent_for: Duration, at: Moment) -> Self {
-        let (state, reason) = self.last_said();
-        let said = LastReport {
+    pub(crate) fn become_stale(&self, silent_for: Duration, at: Moment) -> Self {
+        let (state, reason) = self.last_report();
+        let masked_report = LastReport {
             state,
             reason: reason.map(Arc::from),
         };
@@ -219,15 +221,18 @@ impl SubsystemView {
         let silence = format!("silent for {silent_for:.0?}; last report: {last}");
         let silence = text::cut(&silence, text::MAX_BYTES);
         Self {
-            said: Some(said),
+            masked_report: Some(masked_report),
             ..self.clone().settle(State::Stale, Some(silence), at)
         }
     }
 
     /// A sign of life ends its silence: what it said last holds again.
-    pub(crate) fn speak_again(&self, at: Moment) -> Option<Self> {
-        let said = self.said.clone().filter(|_| self.is_stale())?;
-        Some(self.clone().settle(said.state, said.reason.as_deref(), at))
+    pub(crate) fn end_staleness(&self, at: Moment) -> Option<Self> {
+        let report = self.masked_report.clone().filter(|_| self.is_stale())?;
+        Some(
+            self.clone()
+                .settle(report.state, report.reason.as_deref(), at),
+        )
     }
 
     /// When time alone will change it.
@@ -245,9 +250,11 @@ impl SubsystemView {
             return None;
         }
         let mut next = self.clone();
-        if let (Some(DampingProgress::Until(until)), Some(said)) = (self.damped, &self.said) {
+        if let (Some(DampingProgress::Until(until)), Some(report)) =
+            (self.damped, &self.masked_report)
+        {
             if until <= at.monotonic {
-                next = next.settle(said.state, said.reason.as_deref(), at);
+                next = next.settle(report.state, report.reason.as_deref(), at);
             }
         }
         if next
