@@ -21,10 +21,9 @@ use tower_layer::Layer;
 /// Answers probes and gates traffic by readiness; see the
 /// [module documentation](crate::gate).
 ///
-/// Cheap to clone. All services made by a layer share its room for waiting
-/// requests and its [counts](Self::counts), however often a router applies it;
-/// so do those of its clones, and of layers that are derived from it by
-/// changing an action.
+/// Cheap to clone. All services made by a layer share its wait slots and its
+/// [counts](Self::counts), however often a router applies it. The services of its
+/// clones, and of layers that a setter derives from it, share them too.
 #[must_use = "a layer does nothing until it is applied"]
 #[derive(Clone)]
 pub struct ReadinessLayer {
@@ -38,7 +37,8 @@ impl ReadinessLayer {
     }
 
     /// Gates traffic by the readiness of a scope and answers no probes: for a
-    /// route or a nested router that needs what the rest can do without.
+    /// route or a nested router that depends on subsystems which other routes do
+    /// not need.
     pub fn gate(scope: impl Into<Scope>) -> Self {
         Self::build(scope.into(), None, Policy::gating())
     }
@@ -52,7 +52,7 @@ impl ReadinessLayer {
         )
     }
 
-    /// Answers these probes, in place of those that it answered.
+    /// Replaces the probes that the layer answers.
     pub fn with_probes(self, probes: impl Into<Probes>) -> Self {
         let gate = &self.gate;
         let (scope, policy) = (gate.scope.clone(), gate.policy.clone());
@@ -64,61 +64,61 @@ impl ReadinessLayer {
 
     // === actions ===
 
-    /// What becomes of a request while the scope is
-    /// [starting](crate::Condition::Starting). By default it is refused.
+    /// Sets the action for requests while the scope is
+    /// [starting](crate::Condition::Starting). The default refuses.
     pub fn starting(self, action: Action) -> Self {
         self.action(Reason::Starting, action)
     }
 
-    /// What becomes of a request while the scope is
-    /// [failing](crate::Condition::Failing). By default it is refused, because
-    /// the process said that *it* cannot serve.
+    /// Sets the action for requests while the scope is
+    /// [failing](crate::Condition::Failing). The default refuses, because the
+    /// process reported that *it* cannot serve.
     pub fn failing(self, action: Action) -> Self {
         self.action(Reason::Failing, action)
     }
 
-    /// What becomes of a request while the process is
-    /// [paused](Readiness::pause). By default it is admitted.
+    /// Sets the action for requests while the process is
+    /// [paused](Readiness::pause). The default admits.
     pub fn paused(self, action: Action) -> Self {
         self.action(Reason::Paused, action)
     }
 
-    /// What becomes of a request while the process is
-    /// [draining](crate::Phase::Draining). By default it is admitted, because
-    /// load balancers learn late that the process will stop.
+    /// Sets the action for requests while the process is
+    /// [draining](crate::Phase::Draining). The default admits, because load
+    /// balancers learn late that the process will stop.
     ///
-    /// From draining on, HTTP/1 clients are asked by `connection: close` to
-    /// open another connection, in the response to every request that is
-    /// admitted from then on. Responses on their way already are left alone,
-    /// as are upgrades, HTTP/2, and a `connection` header that is there.
+    /// The responses to HTTP/1 requests that are admitted from draining on carry
+    /// `connection: close`, so that clients open another connection. The layer
+    /// leaves alone responses to earlier requests, upgrades, HTTP/2, and a
+    /// `connection` header of the application.
     pub fn draining(self, action: Action) -> Self {
         self.action(Reason::Draining, action)
     }
 
-    /// What becomes of a request while the server is
-    /// [closing](crate::Phase::Closing). By default it is admitted.
+    /// Sets the action for requests while the server is
+    /// [closing](crate::Phase::Closing). The default admits.
     pub fn closing(self, action: Action) -> Self {
         self.action(Reason::Closing, action)
     }
 
-    /// What becomes of a request once the process is
-    /// [closed](crate::Phase::Closed). By default it is refused.
+    /// Sets the action for requests once the process is
+    /// [closed](crate::Phase::Closed). The default refuses.
     pub fn closed(self, action: Action) -> Self {
         self.action(Reason::Closed, action)
     }
 
-    /// What becomes of an admitted request while the inner service has no
-    /// room for it (its `poll_ready` is pending). By default it waits for up
-    /// to 5 seconds, together with at most 1,024 others, and is refused then.
+    /// Sets the action for admitted requests while the inner service has no room
+    /// (its `poll_ready` is pending). By default at most 1,024 requests wait, each
+    /// for up to 5 seconds, and are refused then.
     ///
     /// [`Action::Admit`] waits without bounds, as without this layer.
     pub fn when_saturated(self, action: Action) -> Self {
         self.action(Reason::Saturated, action)
     }
 
-    // === the rest ===
+    // === other settings ===
 
-    /// Refuses and holds nothing, but counts what it would have
+    /// Admits every request, but counts each that it would have refused or held
     /// ([`Readiness::dry_run_refused`], [`GateCounts::dry_run_refused`]), and logs
     /// it as a refusal (at debug level, with `dry_run`).
     pub fn dry_run(self) -> Self {
@@ -127,21 +127,21 @@ impl ReadinessLayer {
 
     /// Counts the requests that it admits as [in flight](Readiness::in_flight),
     /// until the body of the response has ended. Do it in one layer of the
-    /// process, the outermost; a request counts once for each.
+    /// process, the outermost; a request counts once for each such layer.
     ///
-    /// Every request that the end of the process is to wait for has to pass through
-    /// such a layer, or to be [tracked](Readiness::track). A route outside of it, or
-    /// a second server without one, is taken to have nothing in flight.
+    /// The end of the process waits only for requests that pass through such a
+    /// layer or are [tracked](Readiness::track). A route outside of it, or a second
+    /// server without such a layer, counts as having nothing in flight.
     ///
-    /// [`Readiness::run`] and [`Readiness::drained`] then know when nothing is
-    /// left to wait for, so that a connection which does nothing does not hold
-    /// up the end of the process, and probes tell how much there still is. A
-    /// request for an upgrade (one with an `upgrade` header, or CONNECT) carries an
-    /// [`InFlightGuard`](crate::drain::InFlightGuard) in its extensions, for the
-    /// connection to stay in flight once it is no request any more.
+    /// [`Readiness::run`] and [`Readiness::drained`] complete once the count is
+    /// zero, so that an idle connection does not hold up the end of the process,
+    /// and probes show the count. A request for an upgrade (with an `upgrade`
+    /// header, or CONNECT) carries an
+    /// [`InFlightGuard`](crate::drain::InFlightGuard) in its extensions, with
+    /// which the handler keeps the upgraded connection in flight.
     ///
-    /// It allocates nothing but for such upgrades, and threads do not wait for
-    /// each other.
+    /// Counting allocates only for such upgrades, and threads do not wait for each
+    /// other.
     pub fn count_in_flight(self) -> Self {
         let flights = &self.gate.scope.readiness().registry().traffic().flights;
         flights.begin();
@@ -150,36 +150,37 @@ impl ReadinessLayer {
 
     /// Observes how many of the requests that it admits while its scope is
     /// ready fail nevertheless, for [`Readiness::drift`] and [`Scope::drift`].
-    /// Do it in one layer of each scope; a request counts once for each.
+    /// Do it in one layer of each scope; a request counts once for each such layer.
     ///
-    /// What has failed, and what does not count, is said
-    /// [there](crate::gate#readiness-drift). It allocates nothing, and threads
-    /// do not wait for each other.
+    /// [Readiness drift](crate::gate#readiness-drift) lists which outcomes count,
+    /// and as what. Observing allocates nothing, and threads do not wait for each
+    /// other.
     pub fn observe_outcomes(self) -> Self {
         self.policy(|policy| policy.observes = Some(Observes::BuiltIn))
     }
 
-    /// Does the same, where `classifier` tells which responses are failures: a
-    /// function, a [`ClassifyOutcome`], or one of tower-http's.
+    /// Observes outcomes like [`observe_outcomes`](Self::observe_outcomes), where
+    /// `classifier` decides which responses are failures: a function, a
+    /// [`ClassifyOutcome`], or a classifier of tower-http's.
     ///
-    /// Make the layer once and clone it. One that is made anew, as for each
-    /// connection, takes counters of its own, which go once it and its requests
-    /// are gone; what they counted stays.
+    /// Make the layer once and clone it. Each call allocates counters, which are
+    /// freed once the layer and its requests are dropped; the registry keeps their
+    /// totals.
     pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
         let classifier = Arc::new(classifier);
         self.policy(|policy| policy.observes = Some(Observes::Custom(classifier)))
     }
 
-    /// Always admits the requests that `exempt` picks. It is asked on the
-    /// request path, and only while there is a reason to hesitate.
+    /// Always admits the requests for which `exempt` returns `true`. The layer
+    /// calls it on the request path, and only while there is a reason to hesitate.
     ///
-    /// gRPC's own health service is exempt without being asked for: `POST` with a
-    /// gRPC content type to `/grpc.health.v1.Health/Check`, `/Watch` or `/List`.
+    /// gRPC's own health service is always exempt: `POST` with a gRPC content type
+    /// to `/grpc.health.v1.Health/Check`, `/Watch` or `/List`.
     pub fn exempt(self, exempt: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.policy(|policy| policy.exempt = Some(Arc::new(exempt)))
     }
 
-    /// When refused clients are asked to come back.
+    /// Sets the delay after which refused clients should retry.
     pub fn retry_after(self, retry_after: RetryAfter) -> Self {
         self.policy(|policy| policy.retry_after = retry_after)
     }
@@ -187,15 +188,15 @@ impl ReadinessLayer {
     /// Adds `x-envoy-immediate-health-check-fail` to every response once the
     /// process drains: to those of the application, to refusals and to probes.
     /// An Envoy that checks health actively takes the host out at the next
-    /// response, whatever was asked for, rather than at its next check; its own
-    /// health check filter does the same. Envoy's other header is for
-    /// [probes](Probes::envoy_headers), which this asks as well.
+    /// response to any request, rather than at its next check; its own health check
+    /// filter does the same. Envoy's other header is for
+    /// [probes](Probes::envoy_headers), and this method sets it as well.
     pub fn envoy_headers(self) -> Self {
         self.policy(|policy| policy.envoy_headers = true)
     }
 
-    /// Lets `responder` change or replace the response of a refusal, which it
-    /// is given together with the reason and the request.
+    /// Lets `responder` change or replace the response of a refusal. It gets the
+    /// refusal, the head of the request, and the default response.
     ///
     /// ```
     /// # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
@@ -222,13 +223,13 @@ impl ReadinessLayer {
         self.policy(|policy| policy.responder = Some(Arc::new(responder)))
     }
 
-    /// How far the body of an HTTP/1 request is read that is refused, or that
-    /// asks for a probe.
+    /// Sets how far the layer reads the body of an HTTP/1 request that it refuses,
+    /// or that asks for a probe.
     pub fn unread_body(self, bounds: UnreadBody) -> Self {
         self.policy(|policy| policy.unread.bounds = bounds)
     }
 
-    /// What the gates of this layer have refused and held so far.
+    /// The numbers of requests that the gates of this layer have refused and held.
     pub fn counts(&self) -> GateCounts {
         self.gate.counts.clone()
     }

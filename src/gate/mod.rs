@@ -32,13 +32,14 @@
 //!
 //! # Reasons and actions
 //!
-//! For each [`Reason`](crate::Reason) to hesitate there is an [`Action`], set
-//! by the method of its name. Where several reasons hold, each is asked.
+//! Each [`Reason`](crate::Reason) to hesitate has an [`Action`], which the
+//! method of the same name sets. Where several reasons hold, the gate evaluates
+//! the action of each, and a refusal outweighs a hold.
 //!
 //! | reason | default | |
 //! |---|---|---|
 //! | [`starting`](ReadinessLayer::starting) | refuse | or hold, so that early requests wait instead |
-//! | [`failing`](ReadinessLayer::failing) | refuse | the process said that *it* cannot serve; admit to fail open |
+//! | [`failing`](ReadinessLayer::failing) | refuse | the process reported that *it* cannot serve; admit to fail open |
 //! | [`paused`](ReadinessLayer::paused) | admit | probes are red, so load balancers go elsewhere |
 //! | [`draining`](ReadinessLayer::draining), [`closing`](ReadinessLayer::closing) | admit | with `connection: close` on HTTP/1 |
 //! | [`closed`](ReadinessLayer::closed) | refuse | |
@@ -48,19 +49,19 @@
 //! [`shared`](crate::Subsystem::shared) rather than gated: were it required,
 //! its outage would make every replica refuse at once.
 //!
-//! # What a refusal looks like
+//! # The response of a refusal
 //!
-//! `503` with `retry-after` (1 to 5 seconds, at random, so that clients do not
-//! come back in step), `cache-control: no-store`, the marker `x-readiness` with
-//! the reason, by which it can be told from the application's own 503, and one
-//! line of text. A gRPC call gets `UNAVAILABLE` in a trailers-only response,
-//! with the same delay as `grpc-retry-pushback-ms` (gRFC A6), which takes the
-//! place of the backoff of a client that retries. The inner service never sees a
-//! refused request or its body, so a proxy may safely try it elsewhere.
+//! The client gets `503` with `retry-after` (1 to 5 seconds, at random, so that
+//! clients do not come back in step), `cache-control: no-store`, the marker
+//! `x-readiness` with the reason, and one line of text. The marker distinguishes
+//! the refusal from a 503 of the application. A gRPC call gets `UNAVAILABLE` in a
+//! trailers-only response, with the same delay as `grpc-retry-pushback-ms` (gRFC
+//! A6), which replaces the backoff of a client that retries. The inner service
+//! never sees a refused request or its body, so a proxy may safely retry it on
+//! another host.
 //!
 //! Layers outside find a [`Refusal`] in the response's extensions, and
-//! [`respond_with`](ReadinessLayer::respond_with) puts another response in its
-//! place.
+//! [`respond_with`](ReadinessLayer::respond_with) replaces the response.
 //!
 //! # The body of a refused request
 //!
@@ -68,8 +69,8 @@
 //! then closes the connection, makes the kernel send RST: the client may lose
 //! the answer, and a client that keeps connections loses its next request (RFC
 //! 9112, section 9.6). So on HTTP/1 the layer reads the body of a request that it
-//! refuses, and drops it. The same holds for a request at a probe path, whatever
-//! its method, and for a request that was held or waited before it was refused.
+//! refuses, and drops it. The same holds for a request to a probe path with any
+//! method, and for a request that was held or waited before it was refused.
 //!
 //! | the body | the answer | after the answer |
 //! |---|---|---|
@@ -79,38 +80,39 @@
 //! | announces more than 64 MiB | at once, with `connection: close` | the same |
 //! | waits for `100 Continue` | at once, with `connection: close`, and no 100 | the same |
 //!
-//! The body is held for another half a second once the task has met a bound,
-//! before hyper closes the connection. At most 1,024 bodies are read after their
-//! answers for one layer; one beyond that is dropped with its answer. All these
-//! bounds are [settable](ReadinessLayer::unread_body), and reading can be
-//! [turned off](UnreadBody::ignore). Requests without a body cost nothing more,
-//! and HTTP/2 is left alone, for there a stream ends without its connection.
+//! Once the task has reached a bound, it keeps the body for another half a
+//! second, before hyper closes the connection. One layer reads at most 1,024
+//! bodies after their answers; a further body is dropped with its answer. All
+//! these bounds are [settable](ReadinessLayer::unread_body), and reading can be
+//! [turned off](UnreadBody::ignore). Requests without a body cost nothing more.
+//! The layer leaves HTTP/2 alone, because there a stream ends without its
+//! connection.
 //!
 //! A body that is read is not [in flight](crate::Readiness::in_flight), before
 //! its answer or after, so it does not delay [`Closed`](crate::Phase::Closed). Its
 //! connection is open until the body ends. [`Readiness::run`](crate::Readiness::run)
-//! does not wait for that connection where a layer counts what is in flight; a
-//! server without it, such as axum's graceful shutdown alone, waits for at most
-//! the 30 seconds.
+//! does not wait for that connection where a layer counts requests in flight;
+//! another server, such as axum's graceful shutdown alone, waits for at most the
+//! 30 seconds.
 //!
-//! Four things cannot be had. A client that sends its whole body before it reads
+//! Four cases remain. A client that sends its whole body before it reads
 //! loses the answer where the body takes longer than the bounds. Behind HAProxy, a
 //! client that asked for `100 Continue`, skips its body after the answer, and
 //! sends its next request on the same connection, loses that request. And nginx
 //! with `proxy_request_buffering off` promises its client to keep a connection
-//! that it closes, where the body ends later than the answer; it buffers unless
-//! told otherwise. Envoy closes the connection of a client that still sends a
-//! second after the answer (`delayed_close_timeout`).
+//! that it closes, where the body ends later than the answer; by default nginx
+//! buffers. Envoy closes the connection of a client that still sends a second
+//! after the answer (`delayed_close_timeout`).
 //!
 //! # Readiness drift
 //!
-//! Readiness is what the subsystems say. Whether it is true shows in what
-//! becomes of the requests that it let in. A layer that is told to
-//! [observe outcomes](ReadinessLayer::observe_outcomes) counts, for its scope
-//! and over the last five minutes, how many requests were admitted while ready,
-//! and how many of them failed nevertheless: a check is missing, or looks at
-//! the wrong thing. [`Readiness::drift`](crate::Readiness::drift) and
-//! [`Scope::drift`](crate::Scope::drift) tell, and so does `/statusz`.
+//! Readiness is the claim of the subsystems; the outcomes of the admitted
+//! requests show whether it is true. A layer that
+//! [observes outcomes](ReadinessLayer::observe_outcomes) counts how many requests
+//! it admitted while its scope was ready, and how many of them failed
+//! nevertheless, over the last five minutes. Such failures mean that a check is
+//! missing or tests the wrong thing. [`Readiness::drift`](crate::Readiness::drift),
+//! [`Scope::drift`](crate::Scope::drift) and `/statusz` show the counts.
 //!
 //! ```
 //! # use http::{Request, Response, StatusCode};
@@ -137,57 +139,59 @@
 //! # }
 //! ```
 //!
-//! A request was admitted while ready if nothing spoke against it, at once or
-//! after a hold. It counts once, at its end:
+//! A request was admitted while ready if no reason held when the gate admitted
+//! it, at once or after a hold. It counts once, at its end:
 //!
-//! | what came of it | |
+//! | outcome | counts as |
 //! |---|---|
 //! | a status of 5xx | failed |
 //! | a gRPC status of `UNAVAILABLE` or `INTERNAL`, in trailers or trailers-only | failed |
 //! | a body that ended with an error | failed |
 //! | an error of the inner service, or a panic in it | failed |
-//! | a head that is none of this, and then the end of its body, or of its client's saturation_wait | answered |
-//! | a client that hung up before the head | does not count |
-//! | a refusal, also by a gate further inside, or a probe answered there | does not count |
-//! | the same, if a [responder](ReadinessLayer::respond_with) there made none of these failures of it | answered |
+//! | any other head, and then the end of its body, or a client that hangs up during the body | answered |
+//! | a client that hung up before the head | not counted |
+//! | a refusal, also by a gate further inside, or a probe answered there | not counted |
+//! | the same, if a [responder](ReadinessLayer::respond_with) there turned it into a response that is not a failure | answered |
 //!
-//! Neither do probes, gRPC's health service, nor what was admitted (or is
-//! exempt) although there was a reason to hesitate. While there is none, nobody
-//! asks what is exempt, and it counts like the rest. Other responses can be
-//! failures [in your own words](ReadinessLayer::observe_outcomes_with), or,
-//! with the feature `tower-http`, in those of its classifiers. A refusal further
-//! inside then never counts, whatever was made of it. (Without one, only what looks
-//! like a failure is searched for it, for the rest shall not pay for that.)
+//! Probes and gRPC's health service do not count. Nor does a request that was
+//! admitted (or is exempt) although there was a reason to hesitate. While there
+//! is no reason, the gate does not evaluate exemptions, and exempt requests count
+//! like the rest. [A classifier](ReadinessLayer::observe_outcomes_with), also
+//! one of tower-http's with the feature `tower-http`, can define other responses
+//! as failures. With a classifier, a refusal further inside never counts,
+//! even if a responder changed its response. (Without a classifier, the layer
+//! searches only failed responses for a refusal, so that the others do not pay for
+//! it.)
 //!
 //! A layer outside that gives up on a request, such as tower-http's
 //! `TimeoutLayer`, looks like a client that hung up; put it inside. The status
 //! of gRPC-Web is hidden in the body once `tonic-web` has translated it; put
 //! this layer inside of that.
 //!
-//! # Where it stands
+//! # Position in the stack
 //!
-//! Outside of everything that should not see refused traffic or probes:
-//! authentication, routing, and above all limits, for a probe that waits behind
-//! a `ConcurrencyLimit` says nothing about readiness. Layers that observe
-//! (request ids, metrics) and [CORS](#cors) go outside of it. The example
+//! Put the layer outside of every layer that should not see refused traffic or
+//! probes: authentication, routing, and above all limits, because a probe that
+//! waits behind a `ConcurrencyLimit` shows nothing about readiness. Layers that
+//! observe (request ids, metrics) and [CORS](#cors) go outside of it. The example
 //! `full_stack` has a whole stack in the right order, to copy.
 //!
-//! tower-http's `TraceLayer` takes every 5xx for a failure, so outside it logs an
-//! error for each refusal and each red probe, unless it is built with
+//! tower-http's `TraceLayer` classifies every 5xx as a failure. Outside, it logs
+//! an error for each refusal and each red probe, unless it is built with
 //! `ReadinessAsSuccess` (feature `tower-http`). Inside, it sees neither.
 //!
 //! With axum, add it **last, to the outermost router**, after every `route`,
 //! `nest`, `merge` and `fallback`. Probe paths have no routes, so they reach the
 //! layer through the fallback that it wraps. Elsewhere:
 //!
-//! | where | what happens |
+//! | position | effect |
 //! |---|---|
 //! | `.layer(l).fallback(f)` | **wrong**: the later fallback answers probes, with 200 if it serves a single-page application |
 //! | `.layer(l).route(..)` | **wrong**: the later route is not gated |
-//! | `.route_layer(l)` | gates the routes; no probes, for they have no routes |
+//! | `.route_layer(l)` | gates the routes; probes have no routes, so they are 404 |
 //! | `a.merge(b)` before `.layer(l)` | right |
-//! | `a.layer(l).merge(b)` | **wrong**: the fallback of `b` wins, so probes are 404, or 200 where `b` has one that answers 200, as the router of tonic's `into_axum_router` does |
-//! | `.nest("/api", inner.layer(l))` | gates what is nested; probes are 404, or at `/api/readyz` where `inner` has a fallback of its own |
+//! | `a.layer(l).merge(b)` | **wrong**: the fallback of `b` wins, so probes are 404, or 200 where that fallback answers 200, as in the router of tonic's `into_axum_router` |
+//! | `.nest("/api", inner.layer(l))` | gates the nested routes; probes are 404, or at `/api/readyz` where `inner` has a fallback of its own |
 //! | `get(f).layer(ReadinessLayer::gate(scope))` | right for one route, see [`ReadinessLayer::gate`] |
 //!
 //! To put it around a whole router instead, serve
@@ -224,20 +228,20 @@
 //! green for ever. A health check that names no method may use it, as HAProxy's
 //! does; name the method there (`option httpchk GET /readyz`).
 //!
-//! # What it promises the inner service
+//! # Guarantees for the inner service
 //!
-//! - It is asked for room only when a request is about to be passed to it: no
-//!   probe and no refusal ever takes a permit or a place in a queue. For this
-//!   `S: Clone` is required.
-//! - The instance that is called is the one that said it was ready.
-//! - An error of its `poll_ready` reaches the request that met it; probes go on
-//!   answering.
-//! - Neither the service nor its futures have to be `Send` or `'static`. The body
-//!   of the request has to be, for it may be [read after the
+//! - The layer calls its `poll_ready` only for a request that is about to be
+//!   passed to it: probes and refusals never take a permit or a place in a queue.
+//!   This requires `S: Clone`.
+//! - The layer calls the same instance whose `poll_ready` returned ready.
+//! - An error of its `poll_ready` fails only the request that polled it; probes go
+//!   on answering.
+//! - The service and its futures need neither `Send` nor `'static`. The body
+//!   of the request needs both, because it may be [read after the
 //!   answer](#the-body-of-a-refused-request).
 //!
 //! The layer's own `poll_ready` is therefore always ready, and exerts no
-//! backpressure. A layer outside that relies on it, such as tower's
+//! backpressure. A layer outside that relies on backpressure, such as tower's
 //! `LoadShed`, finds nothing to shed; use
 //! [`when_saturated`](ReadinessLayer::when_saturated) instead.
 
