@@ -24,7 +24,7 @@ pub(super) async fn run(voice: SubsystemHandle, schedule: Schedule, ask: Ask) {
     let mut told = Told::default();
     loop {
         let begun = Instant::now();
-        let Some(pushes) = voice.look(SubsystemView::pushes) else {
+        let Some(pushes) = voice.read(SubsystemView::pushes) else {
             return;
         };
         let outcome = outcome(&ask, schedule).await;

@@ -139,7 +139,7 @@ impl Gate {
             probes => probes,
         };
         let marks = policy.envoy_headers || probes.as_ref().is_some_and(Probes::has_envoy_headers);
-        let scope_name = registry.look(|data| data.scope_name(id).cloned());
+        let scope_name = registry.read(|data| data.scope_name(id).cloned());
         Self {
             scope_name,
             #[cfg(feature = "tracing")]
@@ -240,8 +240,8 @@ impl Gate {
 
     /// What a request would be judged by now.
     pub(super) fn basis(&self) -> Basis {
-        self.registry.notice();
-        self.registry.look(|data| Basis {
+        self.registry.publish_overdue();
+        self.registry.read(|data| Basis {
             verdict: data.verdict(self.id),
             version: data.version,
         })

@@ -277,7 +277,7 @@ impl Probes {
 
     fn mark_for_envoy(&self, response: &mut ProbeResponse) {
         let draining = |data: &Data| data.phase >= Phase::Draining;
-        if self.0.envoy_headers && self.0.readiness.registry().look(draining) {
+        if self.0.envoy_headers && self.0.readiness.registry().read(draining) {
             envoy::fail_health_check(response.headers_mut());
         }
     }
@@ -348,7 +348,7 @@ impl Probes {
     }
 
     fn target(&self, name: &str) -> Option<Target> {
-        self.0.readiness.registry().look(|data| {
+        self.0.readiness.registry().read(|data| {
             let scope = data.scope_id(name).map(Target::Scope);
             scope.or_else(|| {
                 let view = data.subsystem(name)?;
@@ -359,12 +359,12 @@ impl Probes {
 
     fn ask(&self, question: Question, head: bool) -> Answer {
         let registry = self.0.readiness.registry();
-        registry.notice();
+        registry.publish_overdue();
         match question.query.wait {
             Some(wait)
                 if !wait.is_zero()
                     && tokio::runtime::Handle::try_current().is_ok()
-                    && !registry.look(|data| question.is_settled(data)) =>
+                    && !registry.read(|data| question.is_settled(data)) =>
             {
                 let Some(place) = Place::take(&self.0.waiting, self.0.max_waiting) else {
                     return Answer::Now(self.reply(&question));
@@ -392,7 +392,7 @@ impl Probes {
 
     /// Answers from the newest snapshot.
     fn reply(&self, question: &Question) -> ProbeResponse {
-        self.0.readiness.registry().look(|data| {
+        self.0.readiness.registry().read(|data| {
             let Some(verdict) = question.verdict(data) else {
                 return not_found();
             };

@@ -129,7 +129,7 @@ impl Builder {
             let slot = Slot(index);
             if let Some(view) = first.views.get(slot) {
                 registry.start_tasks(slot, subsystem, view.declaration());
-                registry.follow(slot);
+                registry.update_timer(slot);
             }
         }
         #[cfg(feature = "tracing")]

@@ -119,7 +119,7 @@ impl Registry {
     ) -> R {
         let (result, published) = self.publish(write);
         if let Some(published) = published {
-            self.spread(&published.sealed);
+            self.notify(&published.sealed);
             published.finish(self);
         }
         result
@@ -133,7 +133,7 @@ impl Registry {
     ) -> R {
         let (result, published) = self.publish(write);
         if let Some(published) = published {
-            self.spread(&published.sealed);
+            self.notify(&published.sealed);
             published.logged.wait();
             published.finish(self);
         }
@@ -167,12 +167,12 @@ impl Registry {
     }
 
     /// Lets whoever follows know of what was published.
-    pub(super) fn spread(&self, published: &Published) {
+    pub(super) fn notify(&self, published: &Published) {
         if let Some(slot) = published.timed() {
-            self.follow(slot);
+            self.update_timer(slot);
         }
         if published.changes_disputes() {
-            self.follow_disputes();
+            self.update_disputes();
         }
         // The wakers are a user's, so they come last.
         self.changed.wake();
@@ -180,8 +180,8 @@ impl Registry {
 
     /// Lets gates admit without a look only while every check runs: the next
     /// request has to start one that does not.
-    pub(super) fn follow_jobs(&self) {
-        let _desk = self
+    pub(super) fn update_admit_flags(&self) {
+        let _lock = self
             .writer_state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -228,8 +228,8 @@ impl Registry {
     }
 
     #[inline]
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Data) -> R) -> R {
-        self.cell.read(look)
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Data) -> R) -> R {
+        self.cell.read(read)
     }
 
     pub(crate) fn admit_flag(&self, scope: ScopeId) -> AdmitFlag {
@@ -250,7 +250,7 @@ impl Registry {
             // And it comes before looking too, or the last snapshot might be
             // published right after the look.
             let ended = self.ended.load(Ordering::Acquire);
-            if let Some(found) = self.look(&mut find) {
+            if let Some(found) = self.read(&mut find) {
                 return Ok(found);
             }
             if ended {

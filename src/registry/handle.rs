@@ -42,16 +42,16 @@ impl SubsystemHandle {
     }
 
     /// Looks at the newest view, if the subsystem is still there.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&SubsystemView) -> R) -> Option<R> {
-        self.registry.look(|data| {
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&SubsystemView) -> R) -> Option<R> {
+        self.registry.read(|data| {
             let view = data.views.get(self.slot)?;
-            Arc::ptr_eq(view.declaration(), &self.declaration).then(|| look(view))
+            Arc::ptr_eq(view.declaration(), &self.declaration).then(|| read(view))
         })
     }
 
     /// Whether a beat is looked for.
     #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
-    pub(super) fn is_heard(&self) -> bool {
+    pub(super) fn has_heartbeat(&self) -> bool {
         self.heartbeat.is_some()
     }
 
@@ -64,9 +64,9 @@ impl SubsystemHandle {
     }
 
     /// From now on, silence is none as long as the witness shows progress.
-    pub(crate) fn call_witness(&self, witness: Witness) {
+    pub(crate) fn set_witness(&self, witness: Witness) {
         let keeper = &self.registry.timer;
-        keeper.call_witness(self.slot, &self.declaration, witness);
+        keeper.set_witness(self.slot, &self.declaration, witness);
     }
 
     /// Tells how many requests are in flight, without keeping the registry
@@ -84,9 +84,9 @@ impl SubsystemHandle {
     /// `says` all of it.
     pub(crate) fn repeats(&self, says: impl FnOnce(&SubsystemView) -> bool) -> bool {
         if let Some(heartbeat) = &self.heartbeat {
-            heartbeat.beat_before_looking();
+            heartbeat.beat_before_reading();
         }
-        self.look(says).unwrap_or(false)
+        self.read(says).unwrap_or(false)
     }
 
     pub(crate) fn report(&self, state: State, reason: &str) {
@@ -147,19 +147,22 @@ mod tests {
     #[test]
     fn a_voice_does_not_speak_for_whoever_takes_the_place_of_its_subsystem() {
         let readiness = Readiness::builder().allow_empty().build().unwrap();
-        let voice = readiness.add(Subsystem::new("spare")).unwrap().into_voice();
-        voice.report(State::Ready, "");
-        let reporter = |voice: super::SubsystemHandle| {
-            let (slot, declaration) = (voice.slot, voice.declaration.clone());
+        let handle = readiness
+            .add(Subsystem::new("spare"))
+            .unwrap()
+            .into_handle();
+        handle.report(State::Ready, "");
+        let reporter = |handle: super::SubsystemHandle| {
+            let (slot, declaration) = (handle.slot, handle.declaration.clone());
             super::super::Reporter::new(readiness.clone(), slot, declaration)
         };
-        reporter(voice.clone()).retire();
+        reporter(handle.clone()).retire();
         // It finds the place that was left.
         let new = readiness.add(Subsystem::new("spare")).unwrap();
         assert_eq!(readiness.snapshot().subsystems().count(), 1);
-        voice.report(State::Failing, "not my place");
-        assert!(voice.look(|_| ()).is_none());
-        assert!(voice.change(|_| ((), None)).is_none());
+        handle.report(State::Failing, "not my place");
+        assert!(handle.read(|_| ()).is_none());
+        assert!(handle.change(|_| ((), None)).is_none());
         let snapshot = readiness.snapshot();
         let state = snapshot.subsystem("spare").unwrap().state();
         assert_eq!(state, State::Starting);

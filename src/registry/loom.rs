@@ -149,7 +149,7 @@ fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
                 real: due,
                 is_paused: false,
             };
-            registry.keep(Caller::TtlTimer, moment, reading);
+            registry.run_timer(Caller::TtlTimer, moment, reading);
         };
         // The fourth look finds that it has been silent for too long.
         (0..3).for_each(|_| look(&readiness));

@@ -19,14 +19,14 @@ use std::{sync::Arc, time::Instant};
 impl Registry {
     /// Follows what was published of the subsystem in `slot`; to be called
     /// after each publication that touched it.
-    pub(super) fn follow(&self, slot: Slot) {
+    pub(super) fn update_timer(&self, slot: Slot) {
         let look_at = self.timer.follow(slot, Reading::take(), |follow| {
-            self.look(|data| follow(data.views.get(slot).map(|view| &**view)));
+            self.read(|data| follow(data.views.get(slot).map(|view| &**view)));
         });
-        self.tell_thread(look_at);
+        self.wake_timer_thread(look_at);
     }
 
-    fn tell_thread(&self, LookAt(at): LookAt) {
+    fn wake_timer_thread(&self, LookAt(at): LookAt) {
         if let Some(at) = at {
             timer_thread::look_at(self.weak(), at);
         }
@@ -35,19 +35,19 @@ impl Registry {
     /// Publishes what is overdue, if anything is, and starts what could not run
     /// until now. For readers, so cheap as long as there is neither.
     #[inline]
-    pub(crate) fn notice(&self) {
+    pub(crate) fn publish_overdue(&self) {
         self.background().start();
         if self.timer.is_waiting() && self.timer.is_due(tokio::time::Instant::now().into_std()) {
-            self.keep(Caller::Reader, now(), Reading::take());
+            self.run_timer(Caller::Reader, now(), Reading::take());
         }
     }
 
     /// What the timer thread does at the moment that was `planned`, and when it
     /// is to come again.
-    pub(super) fn turn_of_thread(&self, planned: Instant) -> Option<Instant> {
+    pub(super) fn run_on_timer_thread(&self, planned: Instant) -> Option<Instant> {
         let reading = Reading::take();
         if self.timer.is_overdue(reading.real) {
-            self.keep(Caller::Thread { planned }, now(), reading);
+            self.run_timer(Caller::Thread { planned }, now(), reading);
         }
         let unpolled = self.background().suspect_unpolled(reading.real);
         let due = self.timer.plan_thread();
@@ -56,7 +56,7 @@ impl Registry {
 
     /// Publishes what time alone has changed, if it is time to look.
     #[cold]
-    pub(super) fn keep(&self, caller: Caller, at: Moment, reading: Reading) {
+    pub(super) fn run_timer(&self, caller: Caller, at: Moment, reading: Reading) {
         // No lock is taken for what is not due.
         if !self.timer.is_due(reading.now) {
             return;
@@ -94,10 +94,10 @@ impl Registry {
                 }
             }
         }
-        self.tell_thread(look_at);
+        self.wake_timer_thread(look_at);
         // Only now that all of it is published: a waker of the application may
         // take long.
-        published.iter().for_each(|new| self.spread(&new.sealed));
+        published.iter().for_each(|new| self.notify(&new.sealed));
         published.into_iter().for_each(|new| new.finish(self));
         lines.log(self);
         for (slot, _, event) in &events {
@@ -112,7 +112,7 @@ impl Registry {
     pub(super) fn start_timer(self: &Arc<Self>) {
         self.background().add(TaskId::TtlTimer, || {
             let registry = Arc::downgrade(self);
-            Arc::new(move || Some(Box::pin(keep_time(registry.upgrade()?))))
+            Arc::new(move || Some(Box::pin(timer_task(registry.upgrade()?))))
         });
     }
 
@@ -124,7 +124,7 @@ impl Registry {
         };
         registry.start_timer();
         let look_at = self.timer.wake_by(Some(due), Reading::take());
-        self.tell_thread(look_at);
+        self.wake_timer_thread(look_at);
         self.background().start();
     }
 
@@ -138,17 +138,17 @@ impl Registry {
         let now = now().monotonic.into();
         let traffic = self.traffic();
         let shards = traffic.observe(scope, in_flight, classifier, now);
-        self.follow_disputes();
+        self.update_disputes();
         let due = traffic.outcomes.sample(now).map(Into::into);
         let look_at = self.timer.wake_by(due, Reading::take());
-        self.tell_thread(look_at);
+        self.wake_timer_thread(look_at);
         self.start_timer();
         shards
     }
 
     /// Follows which gates refuse what the checks see no reason to.
-    pub(super) fn follow_disputes(&self) {
-        let is_disputed = |scope| self.look(|data| data.is_disputed(scope));
+    pub(super) fn update_disputes(&self) {
+        let is_disputed = |scope| self.read(|data| data.is_disputed(scope));
         let now = now().monotonic.into();
         self.traffic().outcomes.dispute(now, is_disputed);
     }
@@ -184,10 +184,10 @@ fn happened(
     }
 }
 
-async fn keep_time(registry: Arc<Registry>) {
+async fn timer_task(registry: Arc<Registry>) {
     loop {
         registry.timer.wait().await;
-        registry.keep(Caller::TtlTimer, now(), Reading::take());
+        registry.run_timer(Caller::TtlTimer, now(), Reading::take());
     }
 }
 
@@ -219,7 +219,9 @@ mod tests {
             monotonic: reading.now,
             ..super::now()
         };
-        readiness.registry().keep(Caller::TtlTimer, at, reading);
+        readiness
+            .registry()
+            .run_timer(Caller::TtlTimer, at, reading);
         let data = readiness.registry().load();
         data.subsystem("policy").unwrap().state()
     }
@@ -246,7 +248,7 @@ mod tests {
         let policy = readiness.reporter("policy").unwrap();
         policy.ready();
         let registry = readiness.registry();
-        let declaration = registry.look(|data| {
+        let declaration = registry.read(|data| {
             let view = data.subsystem("policy").unwrap();
             Arc::clone(view.declaration())
         });

@@ -107,14 +107,14 @@ impl Readiness {
 
     /// The newest snapshot.
     pub fn snapshot(&self) -> Snapshot {
-        self.registry().notice();
+        self.registry().publish_overdue();
         self.registry().load()
     }
 
     /// The newest verdict on the process.
     pub fn verdict(&self) -> Verdict {
-        self.registry().notice();
-        self.registry().look(|data| data.verdict(ScopeId::Process))
+        self.registry().publish_overdue();
+        self.registry().read(|data| data.verdict(ScopeId::Process))
     }
 
     /// How many requests the layers of this registry have refused for `reason`
@@ -144,7 +144,7 @@ impl Readiness {
     }
 
     pub(crate) async fn wait_ready_in(&self, scope: ScopeId) -> Result<(), WaitError> {
-        self.registry().notice();
+        self.registry().publish_overdue();
         self.wait_for(|data| {
             if data.phase >= Phase::Draining {
                 return Some(Err(WaitError::Draining));

@@ -112,13 +112,13 @@ impl Readiness {
 #[must_use = "dropping a reporter reports that its subsystem fails"]
 pub struct Reporter {
     readiness: Readiness,
-    voice: SubsystemHandle,
-    parting: Parting,
+    handle: SubsystemHandle,
+    on_drop: OnDrop,
 }
 
 /// What is left to say when the reporter goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Parting {
+enum OnDrop {
     Report,
     Nothing,
 }
@@ -128,23 +128,23 @@ impl Reporter {
         let registry = readiness.registry();
         registry.background().start();
         Self {
-            voice: SubsystemHandle::new(registry, slot, declaration).waiting_for_log(true),
+            handle: SubsystemHandle::new(registry, slot, declaration).waiting_for_log(true),
             readiness,
-            parting: Parting::Report,
+            on_drop: OnDrop::Report,
         }
     }
 
     /// Speaks on without keeping the registry alive.
-    pub(crate) fn into_voice(mut self) -> SubsystemHandle {
-        self.parting = Parting::Nothing;
-        self.voice.clone().waiting_for_log(false)
+    pub(crate) fn into_handle(mut self) -> SubsystemHandle {
+        self.on_drop = OnDrop::Nothing;
+        self.handle.clone().waiting_for_log(false)
     }
 
     /// The subsystem comes up, or comes back: `detail` says how far it is.
     ///
     /// Counts as failing if it has been up before.
     pub fn starting(&self, detail: impl AsRef<str>) {
-        self.voice.report(State::Starting, detail.as_ref());
+        self.handle.report(State::Starting, detail.as_ref());
     }
 
     /// The subsystem comes up and has got further: [`starting`](Self::starting)
@@ -155,7 +155,7 @@ impl Reporter {
     /// start, if it was told to. It counts only where the start waits for this
     /// subsystem, that is a required one that has not been up.
     pub fn progress(&self, detail: impl AsRef<str>) {
-        let awaited = self.voice.look(|view| view.effect_on_process().absent > 0);
+        let awaited = self.handle.read(|view| view.effect_on_process().absent > 0);
         if awaited == Some(true) {
             self.readiness.registry().made_progress();
         }
@@ -164,23 +164,23 @@ impl Reporter {
 
     /// The subsystem does its part.
     pub fn ready(&self) {
-        self.voice.report(State::Ready, "");
+        self.handle.report(State::Ready, "");
     }
 
     /// The subsystem does its part, but worse than it should.
     pub fn degraded(&self, reason: impl AsRef<str>) {
-        self.voice.report(State::Degraded, reason.as_ref());
+        self.handle.report(State::Degraded, reason.as_ref());
     }
 
     /// The subsystem cannot do its part at the moment.
     pub fn failing(&self, reason: impl AsRef<str>) {
-        self.voice.report(State::Failing, reason.as_ref());
+        self.handle.report(State::Failing, reason.as_ref());
     }
 
     /// The subsystem cannot do its part and will not recover by itself. For a
     /// [vital](crate::Subsystem::vital) one this makes liveness red.
     pub fn dead(&self, reason: impl AsRef<str>) {
-        self.voice.report(State::Dead, reason.as_ref());
+        self.handle.report(State::Dead, reason.as_ref());
     }
 
     /// A sign of life, for a subsystem whose silence [counts](Subsystem::ttl):
@@ -192,7 +192,7 @@ impl Reporter {
     /// seen within a quarter of the ttl, and the last report holds again.
     #[inline]
     pub fn heartbeat(&self) {
-        self.voice.beat();
+        self.handle.beat();
     }
 
     /// Shows `value` beside the state until it is set anew or
@@ -212,7 +212,7 @@ impl Reporter {
         name::check_key(key)?;
         let value = text::cut(value, text::MAX_BYTES);
         let set = self
-            .voice
+            .handle
             .change(|view| match view.with_attribute(key, value) {
                 Ok(view) => (Ok(()), view),
                 Err(TooMany) => (Err(AttributeError::TooMany), None),
@@ -223,7 +223,7 @@ impl Reporter {
     /// Removes an attribute; one that is not set is no error.
     pub fn remove_attribute(&self, key: impl AsRef<str>) {
         let key = key.as_ref();
-        self.voice.change(|view| ((), view.without_attribute(key)));
+        self.handle.change(|view| ((), view.without_attribute(key)));
     }
 
     /// Removes the subsystem: it no longer counts, nor shows.
@@ -231,10 +231,10 @@ impl Reporter {
     /// Retiring the last required one leaves the process ready, for it was
     /// said. It never means that the process stops.
     pub fn retire(mut self) {
-        self.parting = Parting::Nothing;
+        self.on_drop = OnDrop::Nothing;
         let registry = self.readiness.registry();
         let check = registry.report(|writer_state, draft| {
-            let slot = self.voice.slot();
+            let slot = self.handle.slot();
             if let Some(view) = draft.view(slot) {
                 writer_state.give_back(view.name());
                 draft.set(slot, None);
@@ -262,21 +262,21 @@ impl Reporter {
     /// # }
     /// ```
     pub fn leave_ready(mut self) {
-        self.parting = Parting::Nothing;
-        self.voice.beat();
-        self.voice
+        self.on_drop = OnDrop::Nothing;
+        self.handle.beat();
+        self.handle
             .change(|view| ((), Some(view.leave_ready(now()))));
     }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        if self.parting == Parting::Nothing {
+        if self.on_drop == OnDrop::Nothing {
             return;
         }
         self.readiness.registry().report(|_, draft| {
             let draining = draft.phase() >= Phase::Draining;
-            let slot = self.voice.slot();
+            let slot = self.handle.slot();
             if let Some(view) = draft.view(slot) {
                 let dropped = view.drop_reporter(draining, now());
                 draft.set(slot, Some(dropped));
@@ -287,7 +287,7 @@ impl Drop for Reporter {
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let view = self.voice.look(SubsystemView::clone);
+        let view = self.handle.read(SubsystemView::clone);
         f.debug_tuple("Reporter").field(&view).finish()
     }
 }

@@ -14,13 +14,13 @@ impl Readiness {
     /// When no scope of this name was declared.
     pub fn scope(&self, name: &str) -> Result<Scope, UnknownScope> {
         self.registry()
-            .look(|data| data.scope_id(name))
+            .read(|data| data.scope_id(name))
             .map(|id| Scope::new(self.clone(), id))
             .ok_or_else(|| UnknownScope {
                 name: name::shown(name),
                 known: self
                     .registry()
-                    .look(|data| name::listed(data.scopes.iter().map(|scope| &*scope.name))),
+                    .read(|data| name::listed(data.scopes.iter().map(|scope| &*scope.name))),
             })
     }
 }
@@ -53,13 +53,13 @@ impl Scope {
     pub fn name(&self) -> Option<String> {
         self.readiness
             .registry()
-            .look(|data| data.scope_name(self.id).map(ToString::to_string))
+            .read(|data| data.scope_name(self.id).map(ToString::to_string))
     }
 
     /// The newest verdict on the scope.
     pub fn verdict(&self) -> Verdict {
-        self.readiness.registry().notice();
-        self.readiness.registry().look(|data| data.verdict(self.id))
+        self.readiness.registry().publish_overdue();
+        self.readiness.registry().read(|data| data.verdict(self.id))
     }
 
     /// How many requests the gates of this scope have refused for `reason` so

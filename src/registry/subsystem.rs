@@ -25,7 +25,7 @@ pub struct Subsystem {
     ready_within: Option<Duration>,
     pub(crate) check: Option<Check>,
     /// What its check takes at most from one result to the next.
-    speaks_within: Option<Duration>,
+    reports_within: Option<Duration>,
     /// The silence that shows that its check hangs.
     hangs_after: Option<Duration>,
     /// Said once it is put to use, like a bad name.
@@ -76,7 +76,7 @@ impl Subsystem {
             hold_down: None,
             ready_within: None,
             check: None,
-            speaks_within: None,
+            reports_within: None,
             hangs_after: None,
             error: None,
         }
@@ -190,14 +190,14 @@ impl Subsystem {
     #[cfg(feature = "check")]
     pub(crate) fn with_check(
         self,
-        speaks_within: Duration,
+        reports_within: Duration,
         hangs_after: Duration,
         check: Result<Check, SettingError>,
     ) -> Self {
         let (check, this) = self.take(check);
         Self {
             check,
-            speaks_within: Some(speaks_within),
+            reports_within: Some(reports_within),
             hangs_after: Some(hangs_after),
             ..this
         }
@@ -212,7 +212,7 @@ impl Subsystem {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        match (self.ttl, self.speaks_within) {
+        match (self.ttl, self.reports_within) {
             (Some(ttl), Some(slowest)) if ttl < slowest => {
                 Err(SettingError::ShortTtl { ttl, slowest })
             }

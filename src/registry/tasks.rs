@@ -21,7 +21,7 @@ impl Registry {
         let Some(check) = subsystem.check.clone() else {
             return;
         };
-        let voice = {
+        let handle = {
             let (registry, declaration) = (Arc::downgrade(self), Arc::clone(declaration));
             move || {
                 Some(SubsystemHandle::new(
@@ -32,14 +32,14 @@ impl Registry {
             }
         };
         let lost: Lost = {
-            let voice = voice.clone();
+            let handle = handle.clone();
             Arc::new(move |why| {
-                if let Some(voice) = voice() {
-                    voice.lose_check(why);
+                if let Some(handle) = handle() {
+                    handle.lose_check(why);
                 }
             })
         };
-        let start: Start = Arc::new(move || Some(check(voice()?)));
+        let start: Start = Arc::new(move || Some(check(handle()?)));
         self.background()
             .add_with(TaskId::Check(slot), Some(lost), || start);
     }
@@ -90,11 +90,11 @@ mod tests {
             }
             let add = |index| {
                 let (begun, unheard) = (Arc::clone(&begun), Arc::clone(&unheard));
-                let check: crate::registry::Check = Arc::new(move |voice| {
+                let check: crate::registry::Check = Arc::new(move |handle| {
                     let counted: &AtomicUsize = &begun;
                     counted.fetch_add(1, Ordering::Relaxed);
                     let counted: &AtomicUsize = &unheard;
-                    counted.fetch_add(usize::from(!voice.is_heard()), Ordering::Relaxed);
+                    counted.fetch_add(usize::from(!handle.has_heartbeat()), Ordering::Relaxed);
                     Box::pin(std::future::pending())
                 });
                 let subsystem = Subsystem::new(format!("tenant-{index}"));

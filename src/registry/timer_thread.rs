@@ -132,7 +132,7 @@ fn turn((weak, planned): (Weak<Registry>, Instant)) -> Option<(Weak<Registry>, I
     // The last share of a registry may go here, and with it what is a user's.
     let next = catch_unwind(AssertUnwindSafe(|| {
         let registry = weak.upgrade()?;
-        registry.turn_of_thread(planned)
+        registry.run_on_timer_thread(planned)
     }));
     Some((weak, next.ok()??))
 }

@@ -130,9 +130,9 @@ impl Readiness {
 
         // Whoever calls this has had a turn just now.
         reporter.ready();
-        let voice = reporter.into_voice();
-        voice.call_witness(witness(&voice));
-        let start: Start = Arc::new(move || Some(Box::pin(beat(voice.clone(), watch.clone()))));
+        let handle = reporter.into_handle();
+        handle.set_witness(witness(&handle));
+        let start: Start = Arc::new(move || Some(Box::pin(beat(handle.clone(), watch.clone()))));
         let jobs = self.registry().background();
         jobs.add(TaskId::Watch(NAME), || start);
         jobs.start();
@@ -142,9 +142,9 @@ impl Readiness {
 
 /// Changes whenever a task of the runtime here has had a turn, or a request of
 /// the registry has begun or ended.
-fn witness(voice: &SubsystemHandle) -> Witness {
+fn witness(handle: &SubsystemHandle) -> Witness {
     let metrics = Handle::current().metrics();
-    let in_flight = voice.in_flight();
+    let in_flight = handle.in_flight();
     Arc::new(move || {
         let mut hash = DefaultHasher::new();
         for worker in 0..metrics.num_workers() {
@@ -157,8 +157,8 @@ fn witness(voice: &SubsystemHandle) -> Witness {
 }
 
 /// Beats, and reports how late.
-async fn beat(voice: SubsystemHandle, watch: RuntimeWatch) {
-    voice.call_witness(witness(&voice));
+async fn beat(handle: SubsystemHandle, watch: RuntimeWatch) {
+    handle.set_witness(witness(&handle));
     let every = watch.beat_every();
     let per_window = WINDOW.as_nanos() / every.as_nanos();
     let per_window = usize::try_from(per_window).unwrap_or(usize::MAX);
@@ -172,7 +172,7 @@ async fn beat(voice: SubsystemHandle, watch: RuntimeWatch) {
         let planned = beats.tick().await;
         let now = Instant::now();
         delays.push(now - planned);
-        voice.beat();
+        handle.beat();
         // Whoever looks at it is a person, and a change publishes a snapshot.
         if now - shown_at < Duration::from_secs(1) {
             continue;
@@ -185,22 +185,22 @@ async fn beat(voice: SubsystemHandle, watch: RuntimeWatch) {
             delays.is_full() && slow > watch.degraded_above
         };
         // First, so that whoever hears that it is degraded sees by how much.
-        show(&voice, delays.percentile(50), slow);
+        show(&handle, delays.percentile(50), slow);
         if degraded {
             let limit = watch.degraded_above;
             let reason = format!("1 in 100 tasks waits for its turn for longer than {limit:?}");
-            voice.report(State::Degraded, &reason);
+            handle.report(State::Degraded, &reason);
         } else {
-            voice.report(State::Ready, "");
+            handle.report(State::Ready, "");
         }
     }
 }
 
 /// Shows delays as attributes, in one change.
-fn show(voice: &SubsystemHandle, half: Duration, slow: Duration) {
+fn show(handle: &SubsystemHandle, half: Duration, slow: Duration) {
     let shown = [("delay_p50", half), ("delay_p99", slow)]
         .map(|(key, delay)| (key, format!("{}ms", delay.as_millis())));
-    voice.change(|view| {
+    handle.change(|view| {
         let next = shown.iter().fold(None, |next, (key, delay)| {
             // Nobody else sets any, so there is room.
             let newest = next.as_ref().unwrap_or(view).with_attribute(key, delay);

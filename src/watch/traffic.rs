@@ -33,13 +33,13 @@ impl Readiness {
             .add_named(&subsystem)
             .map_err(|_| WatchError::AlreadyRunning { what: NAME })?;
         reporter.ready();
-        let voice = reporter.into_voice();
+        let handle = reporter.into_handle();
         let registry = Arc::downgrade(self.registry());
         let start: Start = Arc::new(move || {
             let judge = Judge::new(watch.clone());
             Some(Box::pin(judge_on(
                 registry.upgrade()?,
-                voice.clone(),
+                handle.clone(),
                 judge,
             )))
         });
@@ -51,9 +51,9 @@ impl Readiness {
     }
 }
 
-async fn judge_on(registry: Arc<Registry>, voice: SubsystemHandle, mut judge: Judge) {
+async fn judge_on(registry: Arc<Registry>, handle: SubsystemHandle, mut judge: Judge) {
     // One who begins anew, on another runtime, begins as ready.
-    voice.report(State::Ready, "");
+    handle.report(State::Ready, "");
     loop {
         sleep(TrafficWatch::EVERY).await;
         match judge.look(&registry.traffic().outcomes, Instant::now()) {
@@ -61,9 +61,9 @@ async fn judge_on(registry: Arc<Registry>, voice: SubsystemHandle, mut judge: Ju
                 let (failed, admitted) = (drift.failed(), drift.admitted());
                 let window = drift.window();
                 let reason = format!("{failed} of {admitted} requests failed in {window:.0?}");
-                voice.report(State::Degraded, &reason);
+                handle.report(State::Degraded, &reason);
             }
-            Some((Change::Ready, _)) => voice.report(State::Ready, ""),
+            Some((Change::Ready, _)) => handle.report(State::Ready, ""),
             None => {}
         }
     }

@@ -37,8 +37,8 @@ impl UnaryService<ListRequest> for List {
 
     fn call(&mut self, _: Request<ListRequest>) -> Self::Future {
         self.0.background().start();
-        self.0.notice();
-        let statuses = self.0.look(|data| {
+        self.0.publish_overdue();
+        let statuses = self.0.read(|data| {
             let count = status::count(data);
             if count > MAX_SERVICES {
                 return Err(Status::resource_exhausted(format!(

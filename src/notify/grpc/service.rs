@@ -99,9 +99,9 @@ impl Health for CheckAndWatch {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         self.registry.background().start();
-        self.registry.notice();
+        self.registry.publish_overdue();
         let service = &request.get_ref().service;
-        let status = self.registry.look(|data| status::of(data, service));
+        let status = self.registry.read(|data| status::of(data, service));
         let status = status.ok_or_else(|| Status::not_found("there is no such service"))?;
         Ok(Response::new(HealthCheckResponse {
             status: status.into(),
@@ -113,7 +113,7 @@ impl Health for CheckAndWatch {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Statuses>, Status> {
         self.registry.background().start();
-        self.registry.notice();
+        self.registry.publish_overdue();
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;
         let service = &request.get_ref().service;

@@ -61,7 +61,7 @@ pub(super) fn start(
 async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
     loop {
         // The runtime of who keeps the time may be what hangs.
-        registry.notice();
+        registry.publish_overdue();
         let (seen, due) = {
             // No one else is there, unless a runtime is about to end.
             let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);

@@ -206,7 +206,7 @@ impl BackgroundTasks {
     /// Some job waits for a runtime: the next call that has one starts it.
     fn wait(&self) {
         self.idle.store(true, Ordering::Release);
-        self.tell_gates();
+        self.update_admit_flags();
     }
 
     /// Whether a check may wait for a runtime.
@@ -214,9 +214,9 @@ impl BackgroundTasks {
         self.idle.load(Ordering::Acquire) && self.checks.load(Ordering::Relaxed) > 0
     }
 
-    fn tell_gates(&self) {
+    fn update_admit_flags(&self) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.follow_jobs();
+            registry.update_admit_flags();
         }
     }
 
@@ -340,7 +340,7 @@ impl BackgroundTasks {
                 }
             }
         }
-        self.tell_gates();
+        self.update_admit_flags();
         if checks {
             self.expect_polls();
         }

@@ -22,7 +22,7 @@ impl Heartbeat {
     /// Beats, and then looks whether there is anything to report: either the
     /// keeper sees the beat before it lets silence count, or the look after
     /// this sees that it did.
-    pub(crate) fn beat_before_looking(&self) {
+    pub(crate) fn beat_before_reading(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
@@ -32,7 +32,7 @@ impl Heartbeat {
     }
 
     /// The count, after having published something: the other half of
-    /// [`beat_before_looking`](Self::beat_before_looking).
+    /// [`beat_before_reading`](Self::beat_before_reading).
     pub(crate) fn count_after_publishing(&self) -> u64 {
         fence(Ordering::SeqCst);
         self.count()

@@ -114,12 +114,7 @@ impl TtlTimer {
 
     /// From now on, the silence of the subsystem in this slot is none as long as
     /// the witness shows progress.
-    pub(crate) fn call_witness(
-        &self,
-        slot: Slot,
-        declaration: &Arc<Declaration>,
-        witness: Witness,
-    ) {
+    pub(crate) fn set_witness(&self, slot: Slot, declaration: &Arc<Declaration>, witness: Witness) {
         let before = {
             let mut table = self.table();
             let watch = table.watches.get_mut(&slot);
