@@ -1,14 +1,14 @@
-//! What Envoy reads in the headers of a response.
+//! Response headers for Envoy.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Ends the health of the host at once, in a response of any kind, where Envoy
-/// checks health actively.
+/// Marks the host as unhealthy at once. Envoy reads it in a response of any kind,
+/// where it checks health actively.
 const IMMEDIATE_HEALTH_CHECK_FAIL: HeaderName =
     HeaderName::from_static("x-envoy-immediate-health-check-fail");
 
-/// Sends traffic elsewhere as long as there is enough elsewhere. Envoy reads it
-/// in responses to its health checks alone.
+/// Makes Envoy prefer other hosts while enough of them are healthy. Envoy reads
+/// it in responses to its health checks alone.
 const DEGRADED: HeaderName = HeaderName::from_static("x-envoy-degraded");
 
 pub(crate) fn fail_health_check(headers: &mut HeaderMap) {

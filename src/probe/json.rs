@@ -1,6 +1,6 @@
 use super::{
-    question::{Detail, Live, Question, Target, blamed_in},
-    text::Unclear,
+    question::{Detail, Live, Question, Target, blamed_members},
+    text::UnclearVerbose,
 };
 use crate::{
     state::{self, Data, Reason, ScopeId, SubsystemView, Verdict},
@@ -13,7 +13,7 @@ use std::{
 };
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct JsonAnswer<'a> {
     probe: &'static str,
     ok: bool,
     status: &'static str,
@@ -21,7 +21,7 @@ struct Answer<'a> {
     names: Option<Names<'a>>,
 }
 
-/// What [`Detail::Names`] adds.
+/// The fields that [`Detail::Names`] adds.
 #[derive(Serialize)]
 struct Names<'a> {
     version: u64,
@@ -30,8 +30,8 @@ struct Names<'a> {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pause_reason: Option<&'a str>,
-    // Before the subsystems, so that a client that reads only a part of a long
-    // list sees it.
+    // These fields precede the subsystems, so that a client that reads only a
+    // part of a long list sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     excluded: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,24 +58,24 @@ struct Subsystem<'a> {
     full: Option<Full<'a>>,
 }
 
-/// What was reported but does not count yet.
+/// A reported state that does not take effect yet.
 #[derive(Serialize)]
 struct Damped<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(flatten)]
-    progress: Progress,
+    progress: DampedProgress,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Progress {
+enum DampedProgress {
     Count { count: u32, needed: u32 },
     Time { counts_in_ms: u64 },
 }
 
-/// What [`Detail::Full`] adds.
+/// The fields that [`Detail::Full`] adds.
 #[derive(Serialize)]
 struct Full<'a> {
     reason: Option<&'a str>,
@@ -91,10 +91,10 @@ struct Scope<'a> {
     name: &'a str,
     condition: &'static str,
     ready: bool,
-    /// The members that are why.
+    /// The members that cause the condition.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     because_of: Vec<&'a str>,
-    /// By the gates of this scope.
+    /// Requests refused by the gates of this scope.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<Counts>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,14 +103,14 @@ struct Scope<'a> {
     drift: Option<Drift>,
 }
 
-/// By reason, without those that were none.
+/// Counts by reason; reasons with a count of zero are left out.
 type Counts = BTreeMap<&'static str, u64>;
 
 #[derive(Serialize)]
 struct Traffic {
     in_flight: Option<usize>,
     late_arrivals: u64,
-    /// By all gates.
+    /// Requests refused by all gates.
     refused: Counts,
     dry_run_refused: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ struct Drift {
     refusing_ms: u64,
 }
 
-/// The answer as one JSON object on one line.
+/// Renders the answer as one JSON object on one line.
 pub(super) fn render(
     question: &Question,
     data: &Data,
@@ -134,10 +134,10 @@ pub(super) fn render(
     detail: Detail,
     live: Live<'_>,
 ) -> String {
-    let answer = Answer {
+    let answer = JsonAnswer {
         probe: question.probe.as_str(),
         ok: question.passes(verdict),
-        status: question.words(verdict),
+        status: question.verdict_text(verdict),
         names: (detail >= Detail::Names).then(|| names(question, data, verdict, detail, live)),
     };
     // Every key is a string and no value can fail to serialise.
@@ -196,7 +196,9 @@ fn names<'a>(
                     name: &scope.name,
                     condition: scope.status.verdict.condition().as_str(),
                     ready: scope.status.verdict.is_ready(),
-                    because_of: blamed_in(data, index).map(SubsystemView::name).collect(),
+                    because_of: blamed_members(data, index)
+                        .map(SubsystemView::name)
+                        .collect(),
                     refused: counted(&traffic.refused),
                     dry_run_refused: counted(&traffic.dry_run_refused),
                     drift: drift(question, id, live),
@@ -212,7 +214,7 @@ fn names<'a>(
         unclear: query
             .unclear_verbose
             .as_deref()
-            .map(|value| Unclear(value).to_string()),
+            .map(|value| UnclearVerbose(value).to_string()),
     }
 }
 
@@ -221,8 +223,10 @@ fn damped(damped: state::Damped<'_>, full: bool, now: Instant) -> Damped<'_> {
         state: damped.state().as_str(),
         reason: damped.reason().filter(|_| full),
         progress: match damped.progress() {
-            state::DampingProgress::Count { count, needed } => Progress::Count { count, needed },
-            state::DampingProgress::Until(until) => Progress::Time {
+            state::DampingProgress::Count { count, needed } => {
+                DampedProgress::Count { count, needed }
+            }
+            state::DampingProgress::Until(until) => DampedProgress::Time {
                 counts_in_ms: millis(until.saturating_duration_since(now)),
             },
         },
@@ -239,8 +243,8 @@ fn traffic(traffic: &crate::traffic::Traffic) -> Traffic {
     }
 }
 
-fn counts(of: impl Fn(Reason) -> u64) -> Counts {
-    let counts = Reason::ALL.map(|reason| (reason.as_str(), of(reason)));
+fn counts(count_of: impl Fn(Reason) -> u64) -> Counts {
+    let counts = Reason::ALL.map(|reason| (reason.as_str(), count_of(reason)));
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
@@ -256,7 +260,7 @@ fn drift(question: &Question, scope: ScopeId, live: Live<'_>) -> Option<Drift> {
 }
 
 fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
-    // A clock set before 1970 is shown as 1970.
+    // A time before 1970 is shown as 1970.
     let since = view.since().duration_since(UNIX_EPOCH).unwrap_or_default();
     Full {
         reason: view.reason(),
@@ -268,7 +272,7 @@ fn details(view: &SubsystemView, now: Instant) -> Full<'_> {
     }
 }
 
-/// 64 bits last for 584 million years.
+/// Milliseconds; 64 bits last for 584 million years.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,5 @@
 use super::{
-    accept::Format,
+    format::Format,
     question::{Detail, Question, Target},
     route::Probe,
 };
@@ -13,32 +13,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From how many bytes on an answer is shared. A shorter one costs less than a
-/// connection does, so its ages and counts can be of the moment.
-const LONG: usize = 16 << 10;
+/// The length in bytes from which an answer is shared. Rendering a shorter one
+/// costs less than a connection does, so its ages and counts are rendered anew.
+const LONG_ANSWER: usize = 16 << 10;
 
-/// How old the ages and counts of a shared answer may be.
+/// The maximum age of a shared answer.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// How many bytes of long answers there may be at a time: in requests that are
-/// being answered, in connections whose peer does not read, and in the last
-/// answers, which are kept. One more answer than these may be rendered.
-const MAX_HELD: usize = 32 << 20;
+/// The bytes of long answers at which rendering stops. It counts answers to
+/// requests in progress, answers in connections whose peer does not read, and the
+/// cached answers. The answer that crosses the limit is still rendered.
+const MAX_BYTES_IN_USE: usize = 32 << 20;
 
-/// The last long answer in each format, for all requests that ask the same in the
-/// same second: a client that asks for thousands of subsystems again and again
-/// keeps no probe waiting, and clients that read no answer hold the same bytes.
+/// Caches the last long answer in each format, for all equal requests within the
+/// same second.
 ///
-/// Takes no lock.
+/// A client that requests thousands of subsystems in a loop thus delays no probe,
+/// and clients that do not read their answers share the same bytes. Takes no lock.
 #[derive(Default)]
 pub(super) struct LongAnswers {
-    text: ArcSwapOption<Kept>,
-    json: ArcSwapOption<Kept>,
-    held: Arc<AtomicUsize>,
+    text: ArcSwapOption<CachedAnswer>,
+    json: ArcSwapOption<CachedAnswer>,
+    bytes_in_use: Arc<AtomicUsize>,
 }
 
-/// An answer, and what it is the answer to.
-struct Kept {
+/// A rendered answer and the request that it answers.
+struct CachedAnswer {
     probe: Probe,
     target: Target,
     verbose: bool,
@@ -49,8 +49,8 @@ struct Kept {
 }
 
 impl LongAnswers {
-    /// The answer to a question that lists subsystems, or `None` if too many
-    /// bytes are held already.
+    /// Returns the answer to a question that lists subsystems, or `None` if long
+    /// answers take too many bytes already.
     pub(super) fn get_or_render(
         &self,
         question: &Question,
@@ -63,28 +63,28 @@ impl LongAnswers {
             Format::Text => &self.text,
             Format::Json => &self.json,
         };
-        // What is left out or not understood is rarely asked twice.
+        // Requests with `exclude` or a bad `verbose` are rarely repeated.
         let query = &question.query;
         let is_shared = query.exclude.is_empty() && query.unclear_verbose.is_none();
         if is_shared {
-            if let Some(kept) = &*last.load() {
-                if kept.answers(question, detail, version, now) {
-                    return Some(kept.body.clone());
+            if let Some(cached) = &*last.load() {
+                if cached.is_answer_to(question, detail, version, now) {
+                    return Some(cached.body.clone());
                 }
             }
         }
-        if self.held.load(Ordering::Relaxed) >= MAX_HELD {
-            // It may be what fills the budget, and it is too old.
+        if self.bytes_in_use.load(Ordering::Relaxed) >= MAX_BYTES_IN_USE {
+            // The cached answer is outdated, and may itself fill the budget.
             last.store(None);
             return None;
         }
         let rendered = render();
-        if rendered.len() < LONG {
+        if rendered.len() < LONG_ANSWER {
             return Some(rendered.into());
         }
-        let body = Bytes::from_owner(Held::new(rendered, &self.held));
+        let body = Bytes::from_owner(CountedBytes::new(rendered, &self.bytes_in_use));
         if is_shared {
-            last.store(Some(Arc::new(Kept {
+            last.store(Some(Arc::new(CachedAnswer {
                 probe: question.probe,
                 target: question.target.clone(),
                 verbose: query.verbose,
@@ -98,8 +98,14 @@ impl LongAnswers {
     }
 }
 
-impl Kept {
-    fn answers(&self, question: &Question, detail: Detail, version: u64, now: Instant) -> bool {
+impl CachedAnswer {
+    fn is_answer_to(
+        &self,
+        question: &Question,
+        detail: Detail,
+        version: u64,
+        now: Instant,
+    ) -> bool {
         self.version == version
             && now.saturating_duration_since(self.at) < MAX_AGE
             && self.probe == question.probe
@@ -109,31 +115,33 @@ impl Kept {
     }
 }
 
-/// The bytes of an answer, counted until the last response that shares them is dropped.
-struct Held {
+/// The bytes of an answer, counted until the last response that shares them is
+/// dropped.
+struct CountedBytes {
     bytes: Box<str>,
-    held: Arc<AtomicUsize>,
+    bytes_in_use: Arc<AtomicUsize>,
 }
 
-impl Held {
-    fn new(rendered: String, held: &Arc<AtomicUsize>) -> Self {
+impl CountedBytes {
+    fn new(rendered: String, bytes_in_use: &Arc<AtomicUsize>) -> Self {
         let bytes = rendered.into_boxed_str();
-        held.fetch_add(bytes.len(), Ordering::Relaxed);
+        bytes_in_use.fetch_add(bytes.len(), Ordering::Relaxed);
         Self {
             bytes,
-            held: Arc::clone(held),
+            bytes_in_use: Arc::clone(bytes_in_use),
         }
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         self.bytes.as_bytes()
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedBytes {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.bytes_in_use
+            .fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }

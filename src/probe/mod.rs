@@ -1,9 +1,8 @@
 //! The probe routes: `/livez`, `/readyz`, `/startupz`, `/healthz`, `/statusz`.
 //!
 //! A [`ReadinessLayer`](crate::ReadinessLayer) answers them in front of any
-//! service. [`Probes`] is also a service of its own, to be served on a port
-//! that only operators and supervisors reach (feature `server` has a server
-//! for it):
+//! service. [`Probes`] is also a service by itself. Serve it on a port that only
+//! operators and supervisors reach (feature `server` has a server for it):
 //!
 //! ```
 //! use tower::ServiceExt;
@@ -26,45 +25,45 @@
 //! # }
 //! ```
 //!
-//! # What is asked
+//! # Requests
 //!
-//! Paths match exactly, but for one trailing slash; the query string and the
-//! form of the URI do not matter. `GET` and `HEAD` are answered, anything else
-//! is 405. Green is 200, red is 503; never a redirect. The body is text, or
-//! JSON for a client that asks for it by `accept: application/json`.
+//! Paths match exactly, except for one trailing slash; the query string and the
+//! form of the URI do not matter. A probe answers `GET` and `HEAD`, and 405 to
+//! any other method. Green is 200, red is 503; a probe never redirects. The body
+//! is text, or JSON for a client that sends `accept: application/json`.
 //!
-//! With [`Detail::Names`] or [`Detail::Full`] there are also:
+//! [`Detail::Names`] and [`Detail::Full`] add:
 //!
 //! | | |
 //! |---|---|
 //! | `/readyz/NAME` | the readiness of one scope or subsystem; 404 if there is none |
-//! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off again, and any other value is reported in the body and changes nothing |
-//! | `?exclude=NAME` | the answer as if this subsystem were not there; repeatable; never changes what a gate does |
-//! | `?wait=SECONDS` | waits up to 60 seconds for green, and answers as soon as it is; 256 may wait at a time (on an admin listener half of its connections), and the rest is answered at once, as are all with [`without_wait`](Probes::without_wait) |
-//! | `/statusz` | also what was [refused](crate::Readiness::refused) by all gates and [by those of each scope](crate::Scope::refused), what a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
-//! | `/statusz` as JSON | also what is [in flight](crate::Readiness::in_flight) and [late arrivals](crate::Readiness::late_arrivals) |
+//! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off, and the body reports any other value, which changes nothing |
+//! | `?exclude=NAME` | the answer as if this subsystem did not exist; repeatable; does not affect gates |
+//! | `?wait=SECONDS` | holds the answer until the probe is green, for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](Probes::without_wait) |
+//! | `/statusz` | also counts of requests [refused](crate::Readiness::refused) by all gates and [by the gates of each scope](crate::Scope::refused), counts of requests that a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
+//! | `/statusz` as JSON | also the counts of requests [in flight](crate::Readiness::in_flight) and of [late arrivals](crate::Readiness::late_arrivals) |
 //!
 //! An answer that lists subsystems and is 16 KiB or longer is rendered once for
-//! each version of the snapshot and each second, and shared by all who ask for
-//! it: its ages, counts and drift may be a second old, its states and its
-//! verdict never are. Answers of this kind that clients have not read yet hold
-//! 32 MiB at most; until some are read, further ones give the verdict alone, as
-//! with [`Detail::None`].
+//! each version of the snapshot and each second, and shared by all clients that
+//! request it: its ages, counts and drift may be a second old, its states and
+//! its verdict are always current. Answers of this kind that clients have not
+//! read yet take 32 MiB at most; until clients read some, further answers give
+//! the verdict alone, as with [`Detail::None`].
 //!
-//! Name the method where a tool has its own mind about it: HAProxy's is
-//! `option httpchk GET /readyz`.
+//! Name the method where the default of a tool is neither `GET` nor `HEAD`: for
+//! HAProxy, `option httpchk GET /readyz`.
 //!
-//! # Where it is safe to ask
+//! # Which detail is safe where
 //!
-//! [`Detail::None`] tells a stranger no more than a refused request would, so
-//! it is the default. Reasons hold what errors say: hosts, paths, now and then
-//! a secret. Serve [`Detail::Full`] only where operators alone can reach it.
+//! [`Detail::None`] discloses no more than a refused request does, so it is the
+//! default. Reasons contain error messages: hosts, paths, sometimes a secret.
+//! Serve [`Detail::Full`] only where operators alone can reach it.
 
-mod accept;
-mod answered;
 mod envoy;
+mod format;
 mod json;
 mod long_answers;
+mod probe_answer;
 mod probes;
 mod query;
 mod question;
@@ -77,7 +76,7 @@ pub(crate) use self::envoy::fail_health_check;
 pub(crate) use self::probes::line;
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
 pub use self::{
-    answered::ProbeAnswer,
+    probe_answer::ProbeAnswer,
     probes::Probes,
     question::Detail,
     route::{PathError, Probe},

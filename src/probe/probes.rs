@@ -1,9 +1,10 @@
 use super::{
-    accept::Format,
-    answered::ProbeAnswer,
-    envoy, json,
+    envoy,
+    format::Format,
+    json,
     long_answers::LongAnswers,
-    query::{Query, QueryError, decoded},
+    probe_answer::ProbeAnswer,
+    query::{Query, QueryError, decode_name},
     question::{Detail, Live, Question, Target},
     route::{PathError, Probe, Routes},
     text,
@@ -30,8 +31,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many `?wait`s are waited for at the same time, unless an admin listener
-/// has fewer places. The rest is answered at once.
+/// The maximum number of requests that `?wait` at the same time; an admin listener
+/// may allow fewer. Further requests are answered at once.
 const MAX_WAITING: usize = 256;
 
 /// The probe routes; see the [module documentation](crate::probe).
@@ -45,10 +46,10 @@ pub struct Probes(Arc<Config>);
 struct Config {
     readiness: Readiness,
     routes: Routes,
-    /// What the user chose, if they did.
+    /// `None` until set; then the default applies.
     detail: Option<Detail>,
     envoy_headers: bool,
-    gone_while_draining: bool,
+    not_found_in_drain: bool,
     waiting: Arc<AtomicUsize>,
     unread: UnreadBodies,
     max_waiting: usize,
@@ -56,14 +57,14 @@ struct Config {
 }
 
 impl Probes {
-    /// The probes at their default paths, with [`Detail::None`].
+    /// Creates the probes at their default paths, with [`Detail::None`].
     pub fn new(readiness: &Readiness) -> Self {
         Self(Arc::new(Config {
             readiness: readiness.clone(),
             routes: Routes::default(),
             detail: None,
             envoy_headers: false,
-            gone_while_draining: false,
+            not_found_in_drain: false,
             waiting: Arc::default(),
             unread: UnreadBodies::default(),
             max_waiting: MAX_WAITING,
@@ -71,20 +72,20 @@ impl Probes {
         }))
     }
 
-    /// How much the probes tell.
+    /// Sets how much detail the answers contain.
     pub fn detail(mut self, detail: Detail) -> Self {
         self.config().detail = Some(detail);
         self
     }
 
-    /// How much they tell unless [told](Self::detail).
+    /// Sets the detail, unless [`detail`](Self::detail) has set it.
     #[cfg(feature = "server")]
     pub(crate) fn default_detail(mut self, detail: Detail) -> Self {
         self.config().detail.get_or_insert(detail);
         self
     }
 
-    /// Lets `probe` answer at `path`, instead of where it did.
+    /// Moves `probe` to `path`.
     ///
     /// ```
     /// # use tower_readiness::{Readiness, Subsystem, probe::{Probe, Probes}};
@@ -100,8 +101,8 @@ impl Probes {
     /// # Errors
     ///
     /// When `path` is not a plain absolute path, or another probe answers
-    /// there. Names of subsystems and scopes stand below the readiness probe,
-    /// so nothing else can.
+    /// there. The paths below the readiness probe belong to the names of
+    /// subsystems and scopes, so no other probe can be there.
     pub fn path(mut self, probe: Probe, path: impl Into<String>) -> Result<Self, PathError> {
         self.config().routes.set(probe, path.into())?;
         Ok(self)
@@ -113,15 +114,15 @@ impl Probes {
         self
     }
 
-    /// Adds what Envoy reads in the headers of a response: `x-envoy-degraded` to
-    /// the readiness probe while degraded, and, once the process drains,
-    /// `x-envoy-immediate-health-check-fail` to every response, which takes the
-    /// host out without waiting for the next health check.
+    /// Adds response headers for Envoy: `x-envoy-degraded` to the readiness probe
+    /// while degraded, and, once the process drains,
+    /// `x-envoy-immediate-health-check-fail` to every response, which removes the
+    /// host before the next health check.
     ///
     /// A [`ReadinessLayer`](crate::ReadinessLayer) with these probes adds the
     /// latter to the responses of the application and to refusals as well, as
-    /// Envoy's own health check filter does. Where the probes are answered on a
-    /// port of their own, ask [it](crate::ReadinessLayer::envoy_headers) to.
+    /// Envoy's own health check filter does. Where another port serves the
+    /// probes, call [`ReadinessLayer::envoy_headers`](crate::ReadinessLayer::envoy_headers).
     pub fn envoy_headers(mut self) -> Self {
         self.config().envoy_headers = true;
         self
@@ -129,37 +130,37 @@ impl Probes {
 
     /// Answers the readiness probe with 404 instead of 503 once the process
     /// drains, for HAProxy's `http-check disable-on-404`: the server gets no
-    /// new sessions, but those it has go on.
+    /// new sessions, and its existing sessions go on.
     pub fn not_found_while_draining(mut self) -> Self {
-        self.config().gone_while_draining = true;
+        self.config().not_found_in_drain = true;
         self
     }
 
-    /// How far the body of an HTTP/1 request is read, where the probes are a
-    /// service of their own. A layer has [its
-    /// own](crate::ReadinessLayer::unread_body) bounds.
+    /// Bounds how far the body of an HTTP/1 request is read, where the probes are
+    /// a service by themselves. A layer has
+    /// [bounds of its own](crate::ReadinessLayer::unread_body).
     pub fn unread_body(mut self, bounds: UnreadBody) -> Self {
         self.config().unread.bounds = bounds;
         self
     }
 
-    /// Answers `?wait` at once, as every other request.
+    /// Answers requests with `?wait` at once.
     pub fn without_wait(mut self) -> Self {
         self.config().max_waiting = 0;
         self
     }
 
-    /// Lets this listener have so many `?wait`s at a time, or fewer if the
-    /// probes were told so. They are counted apart from those of others.
+    /// Lowers the number of requests that may `?wait` at the same time to
+    /// `waiting`, and counts them apart from those of other clones.
     #[cfg(feature = "server")]
-    pub(crate) fn waiting_at_most(mut self, waiting: usize) -> Self {
+    pub(crate) fn max_waiting(mut self, waiting: usize) -> Self {
         let config = self.config();
         config.max_waiting = config.max_waiting.min(waiting);
         config.waiting = Arc::default();
         self
     }
 
-    /// The paths at which probes answer.
+    /// Returns the paths at which probes answer.
     pub fn paths(&self) -> impl Iterator<Item = (&str, Probe)> {
         self.0.routes.paths()
     }
@@ -203,14 +204,15 @@ impl From<&Probes> for Probes {
 
 pub(crate) type ProbeResponse = Response<Full<Bytes>>;
 
-/// An answer, now or when `?wait` is over.
+/// A response, now or when `?wait` is over.
 pub(crate) enum Answer {
     Now(ProbeResponse),
     Later(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
 }
 
 impl Answer {
-    /// The same answer, once nothing of the request's body makes it wait.
+    /// Delays the answer until the request's body is read as far as the bounds
+    /// allow.
     pub(crate) fn after(self, unread: Unread) -> Self {
         Self::Later(match self {
             Self::Now(response) => Box::pin(unread.settle(response)),
@@ -220,19 +222,19 @@ impl Answer {
 }
 
 impl Probes {
-    /// Whether `path` may be a probe's. Nearly every other path is told from
-    /// one by this.
+    /// Returns `true` for every path of a probe, and `false` for nearly every other
+    /// path.
     #[inline]
     pub(crate) fn may_answer(&self, path: &str) -> bool {
         self.0.routes.may_find(path)
     }
 
-    /// Starts what could not start where there was no runtime.
-    pub(super) fn start_jobs(&self) {
+    /// Starts the background tasks, if the registry was built outside a runtime.
+    pub(super) fn start_background_tasks(&self) {
         self.0.readiness.registry().background().start();
     }
 
-    /// The body of a request that is going to be answered.
+    /// Takes the body of a request that is answered before its body is read.
     pub(super) fn unread<B>(&self, request: Request<B>) -> Option<Unread>
     where
         B: Body + Send + 'static,
@@ -240,22 +242,22 @@ impl Probes {
         self.0.unread.take(request)
     }
 
-    /// The answer to `request`, or `None` if it is not for a probe.
+    /// Answers `request`, or returns `None` if its path is not a probe's.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Answer> {
         let (probe, name) = self.0.routes.find(request.uri().path())?;
         let query = request.uri().query();
         let answer = self.answer_probe(probe, name, request.method(), query, request.headers());
         Some(match answer {
             Answer::Now(mut response) => {
-                self.mark(probe, &mut response);
+                self.mark_as_probe(probe, &mut response);
                 Answer::Now(response)
             }
-            // It is marked when it is made.
+            // A later answer is marked when it is rendered.
             later => later,
         })
     }
 
-    /// The answer where there is nothing but probes.
+    /// Answers `request`, with 404 if its path is not a probe's.
     pub(crate) fn answer_or_not_found<B>(&self, request: &Request<B>) -> Answer {
         self.answer(request).unwrap_or_else(|| {
             let mut response = not_found();
@@ -268,9 +270,9 @@ impl Probes {
         })
     }
 
-    /// Tells layers outside and Envoy what the answer to a probe is, of whatever
-    /// kind it is.
-    fn mark(&self, probe: Probe, response: &mut ProbeResponse) {
+    /// Marks a response of any status as the answer to a probe, for outer layers
+    /// and for Envoy.
+    fn mark_as_probe(&self, probe: Probe, response: &mut ProbeResponse) {
         response.extensions_mut().insert(ProbeAnswer { probe });
         self.mark_for_envoy(response);
     }
@@ -282,7 +284,7 @@ impl Probes {
         }
     }
 
-    /// Whether Envoy is told in the headers.
+    /// Whether [`envoy_headers`](Self::envoy_headers) are on.
     pub(crate) fn has_envoy_headers(&self) -> bool {
         self.0.envoy_headers
     }
@@ -304,9 +306,9 @@ impl Probes {
         }
         let head = *method == Method::HEAD;
         let answer = match self.question(probe, name, query, headers) {
-            Ok(question) => self.ask(question, head),
-            Err(Unanswerable::NotFound) => Answer::Now(not_found()),
-            Err(Unanswerable::Query(error)) => {
+            Ok(question) => self.answer_question(question, head),
+            Err(QuestionError::NotFound) => Answer::Now(not_found()),
+            Err(QuestionError::Query(error)) => {
                 Answer::Now(line(StatusCode::BAD_REQUEST, &error.to_string()))
             }
         };
@@ -322,22 +324,22 @@ impl Probes {
         name: Option<&str>,
         query: Option<&str>,
         headers: &HeaderMap,
-    ) -> Result<Question, Unanswerable> {
+    ) -> Result<Question, QuestionError> {
         let detailed = self.chosen_detail() >= Detail::Names;
         let target = match name {
             None => Target::Scope(ScopeId::Process),
             Some(name) if detailed => {
-                let target = self.target(&decoded(name));
-                target.ok_or(Unanswerable::NotFound)?
+                let target = self.target(&decode_name(name));
+                target.ok_or(QuestionError::NotFound)?
             }
-            Some(_) => return Err(Unanswerable::NotFound),
+            Some(_) => return Err(QuestionError::NotFound),
         };
         let query = match query {
-            Some(query) if detailed => Query::parse(query).map_err(Unanswerable::Query)?,
+            Some(query) if detailed => Query::parse(query).map_err(QuestionError::Query)?,
             _ => Query::default(),
         };
         if matches!(target, Target::Subsystem(_)) && !query.exclude.is_empty() {
-            return Err(Unanswerable::Query(QueryError::ExcludeOfOne));
+            return Err(QuestionError::Query(QueryError::ExcludeOnSubsystem));
         }
         Ok(Question {
             probe,
@@ -357,7 +359,7 @@ impl Probes {
         })
     }
 
-    fn ask(&self, question: Question, head: bool) -> Answer {
+    fn answer_question(&self, question: Question, head: bool) -> Answer {
         let registry = self.0.readiness.registry();
         registry.publish_overdue();
         match question.query.wait {
@@ -366,19 +368,20 @@ impl Probes {
                     && tokio::runtime::Handle::try_current().is_ok()
                     && !registry.read(|data| question.is_settled(data)) =>
             {
-                let Some(place) = Place::take(&self.0.waiting, self.0.max_waiting) else {
-                    return Answer::Now(self.reply(&question));
+                let Some(permit) = WaitPermit::try_acquire(&self.0.waiting, self.0.max_waiting)
+                else {
+                    return Answer::Now(self.answer_from_snapshot(&question));
                 };
                 let probes = self.clone();
                 Answer::Later(Box::pin(async move {
                     let registry: &Arc<Registry> = probes.0.readiness.registry();
                     let settled = registry.wait_for(|data| question.is_settled(data).then_some(()));
-                    // Whether it settled or time is up, the newest snapshot
-                    // has the answer.
+                    // Settled or timed out, the answer comes from the newest
+                    // snapshot.
                     let _ = tokio::time::timeout(wait, settled).await;
-                    drop(place);
-                    let mut response = probes.reply(&question);
-                    probes.mark(question.probe, &mut response);
+                    drop(permit);
+                    let mut response = probes.answer_from_snapshot(&question);
+                    probes.mark_as_probe(question.probe, &mut response);
                     if head {
                         without_body(response)
                     } else {
@@ -386,12 +389,12 @@ impl Probes {
                     }
                 }))
             }
-            _ => Answer::Now(self.reply(&question)),
+            _ => Answer::Now(self.answer_from_snapshot(&question)),
         }
     }
 
-    /// Answers from the newest snapshot.
-    fn reply(&self, question: &Question) -> ProbeResponse {
+    /// Renders the answer from the newest snapshot.
+    fn answer_from_snapshot(&self, question: &Question) -> ProbeResponse {
         self.0.readiness.registry().read(|data| {
             let Some(verdict) = question.verdict(data) else {
                 return not_found();
@@ -401,7 +404,7 @@ impl Probes {
                 traffic: self.0.readiness.registry().traffic(),
             };
             let body = self.body(question, data, verdict, live);
-            let mut response = respond(
+            let mut response = build_response(
                 self.status(question, data, verdict),
                 question.format.content_type(),
                 body,
@@ -420,7 +423,7 @@ impl Probes {
             Format::Json => json::render(question, data, verdict, detail, live),
         };
         let detail = self.chosen_detail();
-        if !question.lists(detail) {
+        if !question.lists_subsystems(detail) {
             return render(detail).into();
         }
         let long_answers = &self.0.long_answers;
@@ -432,7 +435,7 @@ impl Probes {
     fn status(&self, question: &Question, data: &Data, verdict: Verdict) -> StatusCode {
         if question.passes(verdict) {
             StatusCode::OK
-        } else if self.0.gone_while_draining
+        } else if self.0.not_found_in_drain
             && question.probe == Probe::Readiness
             && data.phase >= Phase::Draining
         {
@@ -443,8 +446,8 @@ impl Probes {
     }
 }
 
-/// The same response to `HEAD`: it announces the length that `GET` would have
-/// (RFC 9110, section 8.6).
+/// Turns the response to `GET` into the one to `HEAD`, which announces the same
+/// length (RFC 9110, section 8.6).
 pub(crate) fn without_body(mut response: ProbeResponse) -> ProbeResponse {
     if let Some(length) = response.body().size_hint().exact() {
         response
@@ -455,8 +458,8 @@ pub(crate) fn without_body(mut response: ProbeResponse) -> ProbeResponse {
     response
 }
 
-/// Why a request to a probe is not a question.
-enum Unanswerable {
+/// Why a probe request is rejected.
+enum QuestionError {
     NotFound,
     Query(QueryError),
 }
@@ -465,11 +468,12 @@ fn not_found() -> ProbeResponse {
     line(StatusCode::NOT_FOUND, "not found")
 }
 
+/// A plain text response of one line.
 pub(crate) fn line(status: StatusCode, text: &str) -> ProbeResponse {
-    respond(status, Format::Text.content_type(), format!("{text}\n"))
+    build_response(status, Format::Text.content_type(), format!("{text}\n"))
 }
 
-fn respond(
+fn build_response(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
@@ -483,20 +487,20 @@ fn respond(
     response
 }
 
-/// One of the bounded places for those who wait.
-struct Place(Arc<AtomicUsize>);
+/// A permit to `?wait`, returned on drop.
+struct WaitPermit(Arc<AtomicUsize>);
 
-impl Place {
-    fn take(waiting: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let take = |waiting| (waiting < max).then_some(waiting + 1);
+impl WaitPermit {
+    fn try_acquire(waiting: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let increment = |waiting| (waiting < max).then_some(waiting + 1);
         waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, increment)
             .ok()?;
         Some(Self(Arc::clone(waiting)))
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -2,21 +2,21 @@ use crate::state::text::cut;
 use std::{borrow::Cow, time::Duration};
 use thiserror::Error;
 
-/// The longest that `?wait` may ask for.
+/// The maximum of `?wait`.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// How many subsystems a question may leave out. Each is looked for among all.
+/// The maximum number of `?exclude` parameters. Each is compared with the name of
+/// every subsystem.
 const MAX_EXCLUDED: usize = 64;
 
-/// How much of a value that is not understood is told back.
+/// How many bytes of an invalid value the answer repeats.
 const MAX_SHOWN: usize = 128;
 
-/// What the query of a probe asks for. Unknown parameters are ignored.
-///
+/// The parsed query of a probe. Unknown parameters are ignored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) verbose: bool,
-    /// What `verbose` was given that is neither yes nor no.
+    /// The value of `verbose`, if it is not a boolean.
     pub(super) unclear_verbose: Option<String>,
     pub(super) wait: Option<Duration>,
     pub(super) exclude: Vec<String>,
@@ -28,10 +28,10 @@ pub(super) enum QueryError {
     Wait,
     #[error("exclude takes the name of a subsystem")]
     Exclude,
-    #[error("exclude may be given {MAX_EXCLUDED} times")]
+    #[error("exclude may be given {MAX_EXCLUDED} times at most")]
     ManyExcludes,
     #[error("exclude is for the process and for scopes")]
-    ExcludeOfOne,
+    ExcludeOnSubsystem,
 }
 
 impl Query {
@@ -40,18 +40,18 @@ impl Query {
         for parameter in query.split('&') {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match key {
-                // An error would be the wrong answer: the status of the probe is
-                // worth more than the form of its body.
-                "verbose" => match yes_or_no(value) {
+                // Not an error: the status of the probe matters more than the
+                // form of its body.
+                "verbose" => match parse_bool(value) {
                     Some(verbose) => parsed.verbose = verbose,
                     None => parsed.unclear_verbose = Some(cut(value, MAX_SHOWN).to_owned()),
                 },
-                "wait" => parsed.wait = Some(seconds(value).ok_or(QueryError::Wait)?),
+                "wait" => parsed.wait = Some(parse_seconds(value).ok_or(QueryError::Wait)?),
                 "exclude" if value.is_empty() => return Err(QueryError::Exclude),
                 "exclude" if parsed.exclude.len() == MAX_EXCLUDED => {
                     return Err(QueryError::ManyExcludes);
                 }
-                "exclude" => parsed.exclude.push(decoded(value).into_owned()),
+                "exclude" => parsed.exclude.push(decode_name(value).into_owned()),
                 _ => {}
             }
         }
@@ -63,10 +63,12 @@ impl Query {
     }
 }
 
-/// A name as it stands in a path or a query. Of the characters of a name a client
-/// may encode `:`, `[` and `]`, which are reserved there (RFC 3986, section 2.2);
-/// the others are not to be encoded (section 2.3), and nothing else is decoded.
-pub(super) fn decoded(name: &str) -> Cow<'_, str> {
+/// Decodes a name from a path or a query.
+///
+/// Of the characters of a name a client may encode `:`, `[` and `]`, which are
+/// reserved there (RFC 3986, section 2.2). A client should not encode the others
+/// (section 2.3), so they are not decoded.
+pub(super) fn decode_name(name: &str) -> Cow<'_, str> {
     const ENCODED: [(&str, &str); 6] = [
         ("%3A", ":"),
         ("%3a", ":"),
@@ -82,8 +84,8 @@ pub(super) fn decoded(name: &str) -> Cow<'_, str> {
     Cow::Owned(ENCODED.into_iter().fold(name.to_owned(), decode))
 }
 
-/// A parameter without a value is one that is set.
-fn yes_or_no(value: &str) -> Option<bool> {
+/// Parses a boolean. A parameter without a value is true.
+fn parse_bool(value: &str) -> Option<bool> {
     let is = |word: &&str| value.eq_ignore_ascii_case(word);
     if ["", "1", "true", "yes", "on"].iter().any(is) {
         Some(true)
@@ -94,8 +96,8 @@ fn yes_or_no(value: &str) -> Option<bool> {
     }
 }
 
-fn seconds(value: &str) -> Option<Duration> {
-    // `parse` alone would take a sign.
+fn parse_seconds(value: &str) -> Option<Duration> {
+    // `parse` alone accepts a sign.
     if !value.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_parameter_is_understood() {
+    fn every_parameter_is_parsed() {
         let query = Query::parse("verbose&exclude=a&foo=bar&wait=5&exclude=b&&").unwrap();
         assert_eq!(
             query,
@@ -129,21 +131,21 @@ mod tests {
             ("10.0.0.1%3A80", "10.0.0.1:80"),
             ("%5B%3a%3A1%5d:80", "[::1]:80"),
             ("%5b::1%5D:80", "[::1]:80"),
-            // Twice encoded, not to be, cut off.
+            // Encoded twice, encoded needlessly, or cut off.
             ("a%253Ab", "a%253Ab"),
             ("%73torage", "%73torage"),
             ("a%2Fb", "a%2Fb"),
             ("a%", "a%"),
             ("a%5", "a%5"),
         ] {
-            assert_eq!(decoded(name), plain);
+            assert_eq!(decode_name(name), plain);
             let query = Query::parse(&format!("exclude={name}")).unwrap();
             assert!(query.excludes(plain), "{name}");
         }
     }
 
     #[test]
-    fn verbose_is_yes_or_no_or_told_back() {
+    fn verbose_is_a_boolean_or_reported() {
         for yes in ["", "=", "=1", "=true", "=True", "=yes", "=on"] {
             let query = Query::parse(&format!("verbose{yes}")).unwrap();
             assert!(query.verbose && query.unclear_verbose.is_none(), "{yes}");
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_no_bounded_number_is_an_error() {
+    fn a_wait_that_is_not_a_bounded_number_is_an_error() {
         for bad in [
             "wait",
             "wait=",

@@ -1,35 +1,35 @@
-use super::{accept::Format, query::Query, route::Probe};
+use super::{format::Format, query::Query, route::Probe};
 use crate::{
     state::{Counts, Data, Phase, ScopeId, SubsystemView, Verdict},
     traffic::{Drift, Traffic},
 };
 use std::time::Instant;
 
-/// How much a probe tells.
+/// How much detail the answer of a probe contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Detail {
-    /// The verdict and nothing else. Queries are ignored, and nothing is
-    /// below `/readyz`. For a port that strangers can reach.
+    /// The verdict alone. Queries are ignored, and paths below `/readyz` are
+    /// 404. For a port that untrusted clients can reach.
     #[default]
     None,
     /// Adds the names of subsystems and scopes and their states, and with
     /// them `?verbose`, `?exclude=NAME`, `?wait=SECONDS` and `/readyz/NAME`.
     Names,
     /// Adds reasons, attributes and ages. For a port that only operators can
-    /// reach: reasons hold what errors say.
+    /// reach: reasons contain error messages.
     Full,
 }
 
-/// Whom a question is about.
+/// The scope or subsystem that a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Scope(ScopeId),
-    /// By name, for it may retire while the question waits.
+    /// A name, because the subsystem may retire while the request waits.
     Subsystem(String),
 }
 
-/// A well-formed question, ready to be asked of any snapshot.
+/// A valid probe request, which any snapshot can answer.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) probe: Probe,
@@ -38,8 +38,8 @@ pub(super) struct Question {
     pub(super) format: Format,
 }
 
-/// What an answer shows beside the snapshot, because it changes with every
-/// moment or request.
+/// The inputs of an answer that change with time or with every request, and so are
+/// not in the snapshot.
 #[derive(Clone, Copy)]
 pub(super) struct Live<'a> {
     pub(super) now: Instant,
@@ -48,12 +48,12 @@ pub(super) struct Live<'a> {
 
 impl Question {
     /// Whether the answer has an entry for each subsystem.
-    pub(super) fn lists(&self, detail: Detail) -> bool {
+    pub(super) fn lists_subsystems(&self, detail: Detail) -> bool {
         let is_long = || self.query.verbose || self.probe == Probe::Status;
         detail >= Detail::Names && (self.format == Format::Json || is_long())
     }
 
-    /// What a snapshot says of the target, or `None` if it is no longer there.
+    /// Returns the verdict of the target, or `None` if it has retired.
     pub(super) fn verdict(&self, data: &Data) -> Option<Verdict> {
         match &self.target {
             Target::Scope(scope) if self.query.exclude.is_empty() => Some(data.verdict(*scope)),
@@ -76,29 +76,29 @@ impl Question {
         }
     }
 
-    /// Whether there is nothing (more) to wait for.
+    /// Whether a `?wait` is over: the probe passes or the process drains.
     pub(super) fn is_settled(&self, data: &Data) -> bool {
         let passes = self
             .verdict(data)
             .is_none_or(|verdict| self.passes(verdict));
-        // Nor shall a wait hold up a server that is about to stop.
+        // A wait must not delay the end of a server that drains.
         passes || data.phase >= Phase::Draining
     }
 
-    /// How well the readiness of a scope has matched its traffic, if that is
-    /// observed and asked for.
+    /// Returns how well the readiness of a scope has matched its traffic, if the
+    /// answer shows that and outcomes are observed.
     pub(super) fn drift(&self, scope: ScopeId, live: Live<'_>) -> Option<Drift> {
         let drift = || live.traffic.outcomes.drift(scope, live.now.into());
         self.shows_counts().then(drift).flatten()
     }
 
-    /// Whether counts are asked for beside the verdict.
+    /// Whether the answer shows counts.
     pub(super) fn shows_counts(&self) -> bool {
         self.probe == Probe::Status
     }
 
-    /// The answer in words.
-    pub(super) fn words(&self, verdict: Verdict) -> &'static str {
+    /// The verdict as text.
+    pub(super) fn verdict_text(&self, verdict: Verdict) -> &'static str {
         match (self.probe, verdict) {
             (Probe::Startup, verdict) if verdict.has_started() => "started",
             (Probe::Startup, _) => "not started",
@@ -120,8 +120,7 @@ impl Question {
         }
     }
 
-    /// Whether `view` is why the answer is what it is: why it is red, or why
-    /// green is no better than degraded.
+    /// Whether `view` causes the answer to be red, or to be degraded.
     pub(super) fn blames(&self, view: &SubsystemView, verdict: Verdict) -> bool {
         if self.query.excludes(view.name()) {
             return false;
@@ -138,8 +137,8 @@ impl Question {
     }
 }
 
-/// The members of a named scope that are why its readiness is what it is.
-pub(super) fn blamed_in(data: &Data, scope: usize) -> impl Iterator<Item = &SubsystemView> {
+/// The members of a named scope that cause it to be red or degraded.
+pub(super) fn blamed_members(data: &Data, scope: usize) -> impl Iterator<Item = &SubsystemView> {
     let scope = ScopeId::Named(scope);
     let verdict = data.verdict(scope);
     let members = data.members(scope);

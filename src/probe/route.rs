@@ -2,20 +2,20 @@ use crate::state::vocabulary;
 use thiserror::Error;
 
 vocabulary! {
-    /// A question that a runtime asks a process.
+    /// A kind of probe.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Probe {
-        /// Has it come up? By default at `/startupz`.
+        /// Whether the process has started. By default at `/startupz`.
         Startup = "startup",
-        /// Shall it get traffic? By default at `/readyz`.
+        /// Whether the process should get traffic. By default at `/readyz`.
         Readiness = "readiness",
-        /// Is it worth keeping? By default at `/livez`.
+        /// Whether the process should keep running. By default at `/livez`.
         Liveness = "liveness",
-        /// The same as liveness, under the name that many tools ask for. By
+        /// The same as liveness, under the path that many tools expect. By
         /// default at `/healthz`.
         Health = "health",
-        /// What is going on? By default at `/statusz`. Always answered with
-        /// 200: it is for people, not for a supervisor.
+        /// All details. By default at `/statusz`. Always answered with 200: it
+        /// is for people, not for a supervisor.
         Status = "status",
     }
 }
@@ -24,14 +24,14 @@ vocabulary! {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathError {
-    /// It does not begin with `/`.
+    /// The path does not begin with `/`.
     #[error("{path:?} does not begin with `/`")]
     Relative {
         /// The path.
         path: String,
     },
-    /// It holds something that the path of a request never does, or ends in
-    /// `/`.
+    /// The path contains a character that the path of a request never contains,
+    /// or ends in `/`.
     #[error("{path:?} is not a plain path (no query, fragment, blank or trailing `/`)")]
     Malformed {
         /// The path.
@@ -47,12 +47,12 @@ pub enum PathError {
     },
 }
 
-/// Which probe answers where.
+/// The paths of the probes.
 #[derive(Clone, Debug)]
 pub(super) struct Routes {
     paths: Vec<(String, Probe)>,
-    /// The bytes that follow the first `/` of any probe path. Most requests
-    /// are told from a probe by this alone.
+    /// The bytes that follow the first `/` of any probe path. This alone shows
+    /// for most requests that they are not for a probe.
     second_bytes: [bool; 256],
 }
 
@@ -124,8 +124,8 @@ impl Routes {
         self.second_bytes[usize::from(second_byte(path))]
     }
 
-    /// The probe at `path`, and what follows below the path of the readiness
-    /// probe: the name of a scope or a subsystem.
+    /// Returns the probe at `path`. Below the path of the readiness probe it also
+    /// returns the rest, the name of a scope or a subsystem.
     pub(super) fn find<'p>(&self, path: &'p str) -> Option<(Probe, Option<&'p str>)> {
         let path = without_slash(path);
         self.paths.iter().find_map(|(own, probe)| {
@@ -142,7 +142,7 @@ fn second_byte(path: &str) -> u8 {
     path.as_bytes().get(1).copied().unwrap_or(b'/')
 }
 
-/// `path` without its trailing slash, if it has one and is more than that.
+/// Removes one trailing slash, unless the path is `/`.
 fn without_slash(path: &str) -> &str {
     match path.strip_suffix('/') {
         Some("") | None => path,
@@ -150,8 +150,8 @@ fn without_slash(path: &str) -> &str {
     }
 }
 
-/// What follows `parent` and a slash in `path`. Nothing is below `/`, for
-/// everything would be.
+/// Returns the part of `path` after `parent` and a slash. No path counts as below
+/// `/`, because otherwise every path would.
 fn below<'p>(parent: &str, path: &'p str) -> Option<&'p str> {
     path.strip_prefix(parent)?
         .strip_prefix('/')
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_paths_are_refused_and_change_nothing() {
+    fn invalid_paths_are_rejected_and_change_nothing() {
         let mut routes = Routes::default();
         let mut refused = |path: &str| routes.set(Probe::Liveness, path.into()).unwrap_err();
         for path in ["", "livez", "http://x/livez"] {

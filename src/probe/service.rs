@@ -12,8 +12,8 @@ use std::{
 };
 use tower_service::Service;
 
-/// Serves the probes by themselves, on a port of their own. Whatever is not a
-/// probe is 404.
+/// Serves the probes without an application, on a port of their own. Any other
+/// path is 404.
 impl<B> Service<Request<B>> for Probes
 where
     B: Body + Send + 'static,
@@ -27,7 +27,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
-        self.start_jobs();
+        self.start_background_tasks();
         let answer = self.answer_or_not_found(&request);
         let answer = match self.unread(request) {
             None => answer,
@@ -40,7 +40,7 @@ where
     }
 }
 
-/// The answer of a probe; see [`Probes`].
+/// The response future of [`Probes`].
 #[must_use = "futures do nothing unless polled"]
 pub struct ProbeFuture(State);
 
@@ -54,7 +54,7 @@ impl Future for ProbeFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            // As with every future, polling after the end is the caller's bug.
+            // Polling a future after completion is a bug of the caller.
             State::Now(response) => Poll::Ready(Ok(*response
                 .take()
                 .expect("`ProbeFuture` polled after completion"))),

@@ -1,5 +1,5 @@
 use super::{
-    question::{Detail, Live, Question, Target, blamed_in},
+    question::{Detail, Live, Question, Target, blamed_members},
     route::Probe,
 };
 use crate::{
@@ -14,11 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many culprits the one-line form names.
-const NAMED: usize = 8;
+/// How many blamed subsystems the summary line names.
+const MAX_NAMED: usize = 8;
 
-/// The answer as text: one line, or with `?verbose` one line for each
-/// subsystem before it.
+/// Renders the answer as text: a summary line, preceded by one line for each
+/// subsystem with `?verbose`.
 pub(super) fn render(
     question: &Question,
     data: &Data,
@@ -41,16 +41,17 @@ fn write(
     live: Live<'_>,
 ) -> fmt::Result {
     if detail == Detail::None {
-        return writeln!(text, "{}", question.words(verdict));
+        return writeln!(text, "{}", question.verdict_text(verdict));
     }
-    // First, so that a client that reads only a part of a long list sees it.
+    // These lines precede the list, so that a client that reads only a part of a
+    // long list sees them.
     for name in &question.query.exclude {
         if data.subsystem(name).is_none() {
             writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
         }
     }
     if let Some(value) = &question.query.unclear_verbose {
-        writeln!(text, "{}", Unclear(value))?;
+        writeln!(text, "{}", UnclearVerbose(value))?;
     }
     if question.query.verbose || question.probe == Probe::Status {
         for view in question.subjects(data) {
@@ -61,15 +62,15 @@ fn write(
                 write_scope(text, question, data, index, detail, live)?;
             }
             if let Some(drift) = question.drift(ScopeId::Process, live) {
-                writeln!(text, "drift: {}", Drifted(drift))?;
+                writeln!(text, "drift: {}", DriftSummary(drift))?;
             }
             if question.shows_counts() {
                 let traffic = live.traffic;
-                let refused = Counts::of(|reason| traffic.refused.total(reason));
+                let refused = Counts::nonzero(|reason| traffic.refused.total(reason));
                 if let Some(refused) = refused {
                     writeln!(text, "refused: {refused}")?;
                 }
-                let refused = Counts::of(|reason| traffic.dry_run_refused.total(reason));
+                let refused = Counts::nonzero(|reason| traffic.dry_run_refused.total(reason));
                 if let Some(refused) = refused {
                     writeln!(text, "a dry run would have refused: {refused}")?;
                 }
@@ -79,6 +80,7 @@ fn write(
     write_summary(text, question, data, verdict, detail, live.traffic)
 }
 
+/// Writes a line for a scope:
 /// `[-]search failing (scope): index failing (disk full); refused 3 failing`
 fn write_scope(
     text: &mut String,
@@ -95,26 +97,27 @@ fn write_scope(
     write!(text, "[{sign}]{} {condition} (scope)", scope.name)?;
 
     let mut remarks = Vec::new();
-    remarks.extend(Blamed::of(blamed_in(data, index), detail).map(|it| it.to_string()));
+    remarks
+        .extend(Blamed::from_views(blamed_members(data, index), detail).map(|it| it.to_string()));
     if question.shows_counts() {
         let traffic = live.traffic;
-        let refused = Counts::of(|reason| traffic.refused.of(id, reason));
+        let refused = Counts::nonzero(|reason| traffic.refused.of(id, reason));
         remarks.extend(refused.map(|refused| format!("refused {refused}")));
-        let refused = Counts::of(|reason| traffic.dry_run_refused.of(id, reason));
+        let refused = Counts::nonzero(|reason| traffic.dry_run_refused.of(id, reason));
         remarks.extend(refused.map(|refused| format!("a dry run would have refused {refused}")));
     }
     let drift = question.drift(id, live);
-    remarks.extend(drift.map(|drift| Drifted(drift).to_string()));
+    remarks.extend(drift.map(|drift| DriftSummary(drift).to_string()));
     if !remarks.is_empty() {
         write!(text, ": {}", remarks.join("; "))?;
     }
     text.write_char('\n')
 }
 
-/// Says what `verbose` takes, and what it was given.
-pub(super) struct Unclear<'a>(pub(super) &'a str);
+/// Displays the valid values of `verbose` and the one given.
+pub(super) struct UnclearVerbose<'a>(pub(super) &'a str);
 
-impl fmt::Display for Unclear<'_> {
+impl fmt::Display for UnclearVerbose<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "verbose takes true or false, not {}", OneLine(self.0))
     }
@@ -168,7 +171,7 @@ fn write_subsystem(
     text.write_char('\n')
 }
 
-/// What was reported but does not count yet: `, failing 2/3 (timeout)`.
+/// Writes a reported state that does not take effect yet: `, failing 2/3 (timeout)`.
 fn write_damped(
     text: &mut String,
     damped: Damped<'_>,
@@ -197,7 +200,7 @@ fn write_summary(
     detail: Detail,
     traffic: &Traffic,
 ) -> fmt::Result {
-    text.write_str(question.words(verdict))?;
+    text.write_str(question.verdict_text(verdict))?;
     let of_readiness = matches!(question.probe, Probe::Readiness | Probe::Status);
     if of_readiness && verdict.is_ready() && verdict.condition() == Condition::Degraded {
         text.write_str(" (degraded)")?;
@@ -224,25 +227,25 @@ fn write_summary(
     }
     let blamed = question.subjects(data);
     let blamed = blamed.filter(|view| question.blames(view, verdict));
-    if let Some(blamed) = Blamed::of(blamed, detail) {
+    if let Some(blamed) = Blamed::from_views(blamed, detail) {
         separate(text)?;
         write!(text, "{blamed}")?;
     }
     text.write_char('\n')
 }
 
-/// Names the subsystems that are to blame: `storage failing (disk full), 3 more`.
+/// Displays the blamed subsystems: `storage failing (disk full), 3 more`.
 struct Blamed<'d> {
     views: Vec<&'d SubsystemView>,
     detail: Detail,
 }
 
 impl<'d> Blamed<'d> {
-    /// `None` if none is.
-    fn of(blamed: impl Iterator<Item = &'d SubsystemView>, detail: Detail) -> Option<Self> {
+    /// Returns `None` if `blamed` is empty.
+    fn from_views(blamed: impl Iterator<Item = &'d SubsystemView>, detail: Detail) -> Option<Self> {
         let mut views: Vec<_> = blamed.collect();
-        // Where the runtime hangs, all that live on it have fallen silent. First
-        // comes what only a restart mends.
+        // When the runtime hangs, all subsystems on it become stale. Vital dead
+        // subsystems come first, because only a restart repairs them.
         views.sort_by_key(|view| view.effect_on_process().vital_dead == 0);
         (!views.is_empty()).then_some(Self { views, detail })
     }
@@ -250,7 +253,7 @@ impl<'d> Blamed<'d> {
 
 impl fmt::Display for Blamed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, view) in self.views.iter().take(NAMED).enumerate() {
+        for (index, view) in self.views.iter().take(MAX_NAMED).enumerate() {
             let separator = if index > 0 { ", " } else { "" };
             write!(f, "{separator}{} {}", view.name(), view.state())?;
             if self.detail >= Detail::Full && view.state() != State::Ready {
@@ -259,19 +262,19 @@ impl fmt::Display for Blamed<'_> {
                 }
             }
         }
-        match self.views.len().saturating_sub(NAMED) {
+        match self.views.len().saturating_sub(MAX_NAMED) {
             0 => Ok(()),
             unnamed => write!(f, ", {unnamed} more"),
         }
     }
 }
 
-/// Shows counts by reason, without those that are zero: `3 starting, 1 closed`.
+/// Displays the counts by reason that are above zero: `3 starting, 1 closed`.
 struct Counts([(Reason, u64); Reason::ALL.len()]);
 
 impl Counts {
-    /// `None` if all are zero.
-    fn of(count: impl Fn(Reason) -> u64) -> Option<Self> {
+    /// Returns `None` if all counts are zero.
+    fn nonzero(count: impl Fn(Reason) -> u64) -> Option<Self> {
         let counts = Reason::ALL.map(|reason| (reason, count(reason)));
         let any = counts.iter().any(|(_, count)| *count > 0);
         any.then_some(Self(counts))
@@ -289,10 +292,11 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Shows a drift in a few words.
-struct Drifted(Drift);
+/// Displays a drift:
+/// `3 of 10 failed while ready, refused for 5s against all checks, in 1m`.
+struct DriftSummary(Drift);
 
-impl fmt::Display for Drifted {
+impl fmt::Display for DriftSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(drift) = self;
         write!(
@@ -312,7 +316,7 @@ impl fmt::Display for Drifted {
     }
 }
 
-/// Shows a duration in its largest whole unit.
+/// Displays a duration in its largest whole unit.
 struct Age(Duration);
 
 impl fmt::Display for Age {

@@ -2,9 +2,9 @@
 use super::commands::Commands;
 use super::{
     bind::Listener,
-    connection::{self, Served},
+    connection::{self, ServedProbes},
     connection_slot::{Activity, ConnectionSlot},
-    handle::ToStop,
+    handle::StopSignal,
     limits::Limits,
     spares::Spares,
     stream::Stream,
@@ -28,17 +28,17 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// Accepts connections until told to stop, and then until the last has ended.
 pub(super) async fn serve(
     listener: Listener,
-    served: Served,
+    served: ServedProbes,
     #[cfg(unix)] commands: Option<Arc<Commands>>,
     limits: Limits,
-    mut to_stop: ToStop,
+    mut stop_signal: StopSignal,
 ) {
     let mut connections = Connections {
         served,
         #[cfg(unix)]
         commands,
         limits,
-        to_stop: to_stop.clone(),
+        stop_signal: stop_signal.clone(),
         slots: Vec::new(),
         tasks: JoinSet::new(),
         since_yield: 0,
@@ -48,7 +48,7 @@ pub(super) async fn serve(
     connections.spares.refill();
     loop {
         let next = connections.next(&listener);
-        if let First::Left(()) = race(to_stop.told(), next).await {
+        if let First::Left(()) = race(stop_signal.requested(), next).await {
             break;
         }
     }
@@ -58,11 +58,11 @@ pub(super) async fn serve(
 }
 
 struct Connections {
-    served: Served,
+    served: ServedProbes,
     #[cfg(unix)]
     commands: Option<Arc<Commands>>,
     limits: Limits,
-    to_stop: ToStop,
+    stop_signal: StopSignal,
     /// Of connections that have not been evicted.
     slots: Vec<Weak<ConnectionSlot>>,
     /// Each ends with its stream.
@@ -80,7 +80,7 @@ impl Connections {
         let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
         let accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx));
         match race(ended, accepted).await {
-            First::Left(ended) => self.keep(ended),
+            First::Left(ended) => self.keep_spare(ended),
             First::Right(Ok(stream)) => {
                 self.spares.refill();
                 self.is_exhausted = false;
@@ -94,8 +94,8 @@ impl Connections {
     /// accept or not.
     async fn accept_with_a_spare(&mut self, listener: &Listener, error: io::Error) {
         let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
-        match race(ended, listener.has_one_waiting()).await {
-            First::Left(ended) => return self.keep(ended),
+        match race(ended, listener.connection_waiting()).await {
+            First::Left(ended) => return self.keep_spare(ended),
             First::Right(()) => {}
         }
         if !self.spares.release() {
@@ -114,7 +114,7 @@ impl Connections {
         }
     }
 
-    fn keep(&mut self, ended: Option<Stream>) {
+    fn keep_spare(&mut self, ended: Option<Stream>) {
         if let Some(stream) = ended {
             self.spares.keep(stream);
         }
@@ -124,11 +124,11 @@ impl Connections {
         self.slots.retain(|slot| slot.strong_count() > 0);
         let is_full = self.slots.len() >= self.limits.connections;
         while self.slots.len() >= self.limits.connections && self.evict() {}
-        let slot = ConnectionSlot::take();
+        let slot = ConnectionSlot::new();
         self.slots.push(Arc::downgrade(&slot));
         self.spawn(stream, slot);
         if is_full {
-            self.take_turns().await;
+            self.let_connections_run().await;
         }
     }
 
@@ -136,7 +136,7 @@ impl Connections {
     /// are accepted than a quarter of the places: connections from the queue of
     /// the system could otherwise evict others whose request has arrived and was
     /// not read yet.
-    async fn take_turns(&mut self) {
+    async fn let_connections_run(&mut self) {
         self.since_yield += 1;
         if self.since_yield < self.limits.connections.div_ceil(4) {
             return;
@@ -147,7 +147,7 @@ impl Connections {
         // waits for its peer.
         while self.tasks.len() > self.limits.connections.saturating_mul(2) {
             let ended = self.tasks.join_next().await;
-            self.keep(ended.and_then(Result::ok).flatten());
+            self.keep_spare(ended.and_then(Result::ok).flatten());
         }
     }
 
@@ -157,7 +157,7 @@ impl Connections {
         let slots = slots.filter_map(|(index, slot)| Some((index, slot.upgrade()?)));
         match slots.min_by_key(|(_, slot)| slot.rank()) {
             Some((index, slot)) => {
-                slot.give_away();
+                slot.evict();
                 self.slots.swap_remove(index);
                 true
             }
@@ -171,7 +171,9 @@ impl Connections {
             Stream::Tcp(_) => None,
             Stream::Unix(stream) => {
                 let peer = stream.peer_cred().ok().map(|peer| peer.uid());
-                self.commands.as_ref().map(|commands| commands.of(peer))
+                self.commands
+                    .as_ref()
+                    .map(|commands| commands.commander(peer))
             }
         };
         #[cfg(not(unix))]
@@ -182,7 +184,7 @@ impl Connections {
             self.served.clone(),
             commander,
             self.limits,
-            self.to_stop.clone(),
+            self.stop_signal.clone(),
         ));
     }
 
@@ -192,10 +194,7 @@ impl Connections {
         // is new may be a probe too.
         let activity = |slot: Arc<ConnectionSlot>| slot.rank().0;
         let slots = self.slots.iter().filter_map(Weak::upgrade);
-        if slots
-            .map(activity)
-            .any(|activity| activity < Activity::IsNew)
-        {
+        if slots.map(activity).any(|activity| activity < Activity::New) {
             self.evict();
         }
         self.back_off(error).await;
@@ -209,7 +208,7 @@ impl Connections {
         }
         let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
         match race(ended, sleep(BACK_OFF)).await {
-            First::Left(ended) => self.keep(ended),
+            First::Left(ended) => self.keep_spare(ended),
             First::Right(()) => self.spares.refill(),
         }
     }
@@ -232,13 +231,13 @@ fn poll_accept<S>(
     loop {
         match ready!(accept(cx)) {
             // The peer's doing: the next one is not affected.
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if affects_one_connection(&error) => {}
             accepted => return Poll::Ready(accepted),
         }
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn affects_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted
@@ -297,10 +296,10 @@ mod tests {
         let readiness = Readiness::builder().subsystem(storage).build().unwrap();
         let address = "127.0.0.1:0".parse().unwrap();
         let (listener, _) = Listener::bind(address, 0o600).await.unwrap();
-        listener.break_for_good();
-        let (_server, told) = AdminServer::new(Address::default());
+        listener.fail_every_accept();
+        let (_server, parts) = AdminServer::new(Address::default());
         let mut connections = Connections {
-            served: Served {
+            served: ServedProbes {
                 probes: Probes::new(&readiness),
                 for_foreign_hosts: None,
             },
@@ -311,7 +310,7 @@ mod tests {
                 connections: 1,
                 http2: false,
             },
-            to_stop: told.to_stop.clone(),
+            stop_signal: parts.stop_signal.clone(),
             slots: Vec::new(),
             tasks: JoinSet::new(),
             since_yield: 0,

@@ -1,6 +1,6 @@
 use super::error::ServeError;
 #[cfg(unix)]
-use super::socket_file::Place;
+use super::socket_file::FileIdentity;
 use super::stream::Stream;
 use crate::address::Address;
 use socket2::SockRef;
@@ -54,11 +54,11 @@ impl Listener {
                 Ok((Socket::Unix(listener), address.clone()))
             }
         };
-        let listening = bound.and_then(|(socket, local)| Ok((Self::of(socket)?, local)));
+        let listening = bound.and_then(|(socket, local)| Ok((Self::new(socket)?, local)));
         listening.map_err(|source| ServeError::Bind { address, source })
     }
 
-    fn of(socket: Socket) -> io::Result<Self> {
+    fn new(socket: Socket) -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
             watched: match &socket {
@@ -72,10 +72,10 @@ impl Listener {
 
     /// The file of the unix socket, if it is one.
     #[cfg(unix)]
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn identity(&self) -> Option<FileIdentity> {
         match &self.socket {
             Socket::Tcp(_) => None,
-            Socket::Unix(listener) => Some(listener.place()),
+            Socket::Unix(listener) => Some(listener.identity()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Listener {
         deprecated,
         reason = "for descriptors that are not borrowed; its successor came with tokio 1.54"
     )]
-    pub(super) async fn has_one_waiting(&self) {
+    pub(super) async fn connection_waiting(&self) {
         // Where it cannot be asked, accepting tells.
         if let Ok(watched) = AsyncFd::with_interest(self.watched.as_fd(), Interest::READABLE) {
             let _ = watched.readable().await;
@@ -110,11 +110,11 @@ impl Listener {
     }
 
     #[cfg(not(unix))]
-    pub(super) async fn has_one_waiting(&self) {}
+    pub(super) async fn connection_waiting(&self) {}
 
     /// From now on every `accept` fails with `EINVAL`.
     #[cfg(all(test, target_os = "linux"))]
-    pub(super) fn break_for_good(&self) {
+    pub(super) fn fail_every_accept(&self) {
         let watched = SockRef::from(&self.watched);
         watched.shutdown(std::net::Shutdown::Both).unwrap();
     }
@@ -164,7 +164,7 @@ mod unix {
     use super::{
         super::{
             error::ServeError,
-            socket_file::{Place, SocketFile, remove_seen},
+            socket_file::{FileIdentity, SocketFile, remove_seen},
         },
         BACKLOG,
     };
@@ -194,7 +194,7 @@ mod unix {
     }
 
     impl Bound {
-        async fn at(path: &Path, mode: u32) -> Result<Self, ServeError> {
+        async fn bind(path: &Path, mode: u32) -> Result<Self, ServeError> {
             let failed = |source| ServeError::Bind {
                 address: path.into(),
                 source,
@@ -210,10 +210,10 @@ mod unix {
             }
             .map_err(failed)?;
             let file = SocketFile::at(path).map_err(failed)?;
-            if file.place().mode().map_err(failed)? != mode {
+            if file.identity().mode().map_err(failed)? != mode {
                 // By its path, which in a folder that others may write to could
                 // lead to another file by now, even through a symbolic link.
-                if file.place().folder_is_shared().map_err(failed)? {
+                if file.identity().folder_is_shared().map_err(failed)? {
                     return Err(ServeError::SharedFolder {
                         address: path.into(),
                         mode,
@@ -232,7 +232,7 @@ mod unix {
             // the file, and be the one that is found there. (If it was refused
             // before this and removes it after, nobody knows; between the two
             // are a few system calls of either.)
-            match file.place().mode() {
+            match file.identity().mode() {
                 Ok(_) => Ok(Listener { file, listener }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Err(io::ErrorKind::AddrInUse.into())
@@ -244,7 +244,7 @@ mod unix {
 
     impl Listener {
         pub(super) async fn bind(path: &Path, mode: u32) -> Result<Self, ServeError> {
-            let bound = Bound::at(path, mode).await?;
+            let bound = Bound::bind(path, mode).await?;
             // Until here nobody could connect, whatever the umask had allowed.
             // (That is one of the whole process, and not ours to change.)
             bound.listen().map_err(|source| ServeError::Bind {
@@ -257,8 +257,8 @@ mod unix {
             self.listener.as_fd()
         }
 
-        pub(super) fn place(&self) -> Place {
-            self.file.place().clone()
+        pub(super) fn identity(&self) -> FileIdentity {
+            self.file.identity().clone()
         }
 
         pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
@@ -316,7 +316,7 @@ mod unix {
                 let error = bound.listen().map(|_| "it listens").unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
             };
-            let bound = Bound::at(&path, 0o600).await.unwrap();
+            let bound = Bound::bind(&path, 0o600).await.unwrap();
             fs::remove_file(&path).unwrap();
             let _winner = net::UnixListener::bind(&path).unwrap();
             in_use(bound);
@@ -324,11 +324,11 @@ mod unix {
             net::UnixStream::connect(&path).unwrap();
 
             fs::remove_file(&path).unwrap();
-            let bound = Bound::at(&path, 0o600).await.unwrap();
+            let bound = Bound::bind(&path, 0o600).await.unwrap();
             fs::remove_file(&path).unwrap();
             in_use(bound);
 
-            let bound = Bound::at(&path, 0o600).await.unwrap();
+            let bound = Bound::bind(&path, 0o600).await.unwrap();
             assert!(bound.listen().is_ok());
         }
     }

@@ -3,7 +3,7 @@ use super::commands::Commands;
 use super::{
     accept,
     bind::Listener,
-    connection::Served,
+    connection::ServedProbes,
     error::ServeError,
     handle::{AdminServer, ServerParts},
     limits::Limits,
@@ -252,11 +252,13 @@ impl AdminListener {
         let Self { probes, limits, .. } = self;
         #[cfg(unix)]
         let commands = listener
-            .place()
+            .identity()
             .filter(|_| self.commands)
-            .map(|place| Commands::new(probes.readiness().clone(), place, limits.header_timeout));
+            .map(|identity| {
+                Commands::new(probes.readiness().clone(), identity, limits.header_timeout)
+            });
         let waiting = if self.wait { limits.connections / 2 } else { 0 };
-        let probes = probes.waiting_at_most(waiting);
+        let probes = probes.max_waiting(waiting);
         let probes = probes.default_detail(if local.is_local() {
             Detail::Full
         } else {
@@ -264,7 +266,7 @@ impl AdminListener {
         });
         // On other addresses a stranger may ask anyway.
         let is_loopback = local.socket_addr().is_some() && local.is_local();
-        let served = Served {
+        let served = ServedProbes {
             for_foreign_hosts: is_loopback.then(|| probes.clone().detail(Detail::None)),
             probes,
         };
@@ -273,16 +275,19 @@ impl AdminListener {
             let address = local.to_string();
             move |span| crate::logging::event!(info, span, %address, "admin listener answers")
         });
-        let (server, told) = AdminServer::new(local);
+        let (server, parts) = AdminServer::new(local);
         let serving = async move {
-            let ServerParts { to_stop, running } = told;
+            let ServerParts {
+                stop_signal,
+                running,
+            } = parts;
             accept::serve(
                 listener,
                 served,
                 #[cfg(unix)]
                 commands,
                 limits,
-                to_stop,
+                stop_signal,
             )
             .await;
             drop(running);

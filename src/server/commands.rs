@@ -1,4 +1,4 @@
-use super::socket_file::{Denied, Place};
+use super::socket_file::{Denied, FileIdentity};
 use crate::{
     probe::{ProbeResponse, line},
     registry::{PauseGuard, Readiness},
@@ -24,8 +24,8 @@ pub(super) enum Command {
 /// The commands of one listener.
 pub(super) struct Commands {
     readiness: Readiness,
-    place: Place,
-    patience: Duration,
+    identity: FileIdentity,
+    body_timeout: Duration,
     /// What was commanded, until it is taken back or the listener ends.
     pause: Mutex<Option<PauseGuard>>,
 }
@@ -43,16 +43,20 @@ pub(super) struct Commander {
 
 impl Commands {
     /// `patience` is how long the body of a request may take.
-    pub(super) fn new(readiness: Readiness, place: Place, patience: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        readiness: Readiness,
+        identity: FileIdentity,
+        body_timeout: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             readiness,
-            place,
-            patience,
+            identity,
+            body_timeout,
             pause: Mutex::new(None),
         })
     }
 
-    pub(super) fn of(self: &Arc<Self>, peer: Option<u32>) -> Commander {
+    pub(super) fn commander(self: &Arc<Self>, peer: Option<u32>) -> Commander {
         Commander {
             commands: Arc::clone(self),
             peer,
@@ -63,12 +67,12 @@ impl Commands {
     fn pause(&self, reason: &str) -> &'static str {
         let newer = self.readiness.pause_at_once(reason);
         // The older one goes when the newer one is there.
-        let _older = self.held().replace(newer);
+        let _older = self.lock_pause().replace(newer);
         "paused"
     }
 
     fn resume(&self) -> &'static str {
-        let held = self.held().take();
+        let held = self.lock_pause().take();
         let was_held = held.is_some();
         drop(held);
         match (was_held, self.readiness.snapshot().paused().is_some()) {
@@ -78,13 +82,13 @@ impl Commands {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<PauseGuard>> {
+    fn lock_pause(&self) -> MutexGuard<'_, Option<PauseGuard>> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Command {
-    pub(super) fn at(path: &str) -> Option<Self> {
+    pub(super) fn at_path(path: &str) -> Option<Self> {
         match path {
             "/commands/pause" => Some(Self::Pause),
             "/commands/resume" => Some(Self::Resume),
@@ -122,24 +126,24 @@ impl Commander {
             peer,
             watches_end,
         } = self;
-        if let Err(doubt) = commands.place.admits(peer) {
-            let status = match doubt {
+        if let Err(denied) = commands.identity.authorize(peer) {
+            let status = match denied {
                 // The file goes before the connections.
                 Denied::Gone => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::FORBIDDEN,
             };
-            return line(status, &doubt.to_string());
+            return line(status, &denied.to_string());
         }
         let readiness = &commands.readiness;
         match command {
-            Command::Drain if waits => drained(readiness, &watches_end).await,
+            Command::Drain if waits => answer_when_closed(readiness, &watches_end).await,
             Command::Pause => {
-                let reason = match timeout(commands.patience, text(request)).await {
+                let reason = match timeout(commands.body_timeout, read_reason(request)).await {
                     Ok(Ok(reason)) => reason,
-                    Ok(Err(Unread::TooLong)) => {
+                    Ok(Err(BodyError::TooLong)) => {
                         return line(StatusCode::PAYLOAD_TOO_LARGE, "the reason is too long");
                     }
-                    Ok(Err(Unread::Broken)) => {
+                    Ok(Err(BodyError::Broken)) => {
                         return line(StatusCode::BAD_REQUEST, "the reason did not arrive");
                     }
                     Err(_) => {
@@ -171,7 +175,10 @@ fn watch_end(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) {
 }
 
 /// Answers when the process is closed, or at once if it does not drain.
-async fn drained(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) -> ProbeResponse {
+async fn answer_when_closed(
+    readiness: &Readiness,
+    watches_end: &OnceLock<EndWatcher>,
+) -> ProbeResponse {
     if readiness.verdict().phase() < Phase::Draining {
         return line(StatusCode::CONFLICT, "the process does not drain");
     }
@@ -187,16 +194,16 @@ async fn drained(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) -> P
 }
 
 /// Why a body is none.
-enum Unread {
+enum BodyError {
     TooLong,
     Broken,
 }
 
-async fn text(request: &mut Request<Incoming>) -> Result<String, Unread> {
+async fn read_reason(request: &mut Request<Incoming>) -> Result<String, BodyError> {
     match Limited::new(request.body_mut(), MAX_REASON).collect().await {
         Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
-        Err(_) => Err(Unread::Broken),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLong),
+        Err(_) => Err(BodyError::Broken),
     }
 }
 
@@ -221,7 +228,7 @@ mod tests {
     };
 
     #[track_caller]
-    fn becomes(what: impl Fn() -> bool) {
+    fn wait_until(what: impl Fn() -> bool) {
         let begun = time::Instant::now();
         while !what() {
             assert!(begun.elapsed() < time::Duration::from_secs(30));
@@ -263,16 +270,16 @@ mod tests {
         answer(&mut client, "draining\n");
         assert!(!watchers.is_empty(), "it may begin to wait");
         drop(client);
-        becomes(|| watchers.is_empty());
+        wait_until(|| watchers.is_empty());
 
         let mut client = ask("GET");
-        becomes(|| !watchers.is_empty());
+        wait_until(|| !watchers.is_empty());
         readiness.advance(Phase::Closed);
         answer(&mut client, "closed\n");
         // Answered, and still there.
         assert!(!watchers.is_empty());
         drop(client);
-        becomes(|| watchers.is_empty());
+        wait_until(|| watchers.is_empty());
 
         // The listener ends first.
         let mut client = send("GET /commands/drain HTTP/1.1\r\nconnection: close");
@@ -282,7 +289,7 @@ mod tests {
         answer(&mut send("GET /livez HTTP/1.1"), "live\n");
         assert!(!watchers.is_empty());
         drop(client);
-        becomes(|| watchers.is_empty());
+        wait_until(|| watchers.is_empty());
         server.stop();
     }
 }

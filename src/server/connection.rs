@@ -3,11 +3,11 @@ use super::commands::Command;
 #[cfg(unix)]
 pub(super) use super::commands::Commander;
 use super::{
-    connection_slot::{ConnectionSlot, Leave},
-    handle::ToStop,
+    connection_slot::{CloseMode, ConnectionSlot},
+    handle::StopSignal,
     host,
     limits::Limits,
-    stream::{Lent, Stream},
+    stream::{ReturnedStream, Stream},
 };
 use crate::{
     probe::{Answer, ProbeResponse, Probes},
@@ -45,7 +45,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a connection that is to end has to get rid of an answer.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// How long a connection that has ended is read on from, so that the kernel
 /// does not answer what its peer still sends with RST, which would destroy an
@@ -61,7 +61,7 @@ pub(super) type Commander = Infallible;
 
 /// The probes of one listener.
 #[derive(Clone)]
-pub(super) struct Served {
+pub(super) struct ServedProbes {
     pub(super) probes: Probes,
     /// What a request for a foreign host is answered from, on loopback.
     pub(super) for_foreign_hosts: Option<Probes>,
@@ -72,45 +72,45 @@ pub(super) struct Served {
 pub(super) async fn serve(
     stream: Stream,
     slot: Arc<ConnectionSlot>,
-    served: Served,
+    served: ServedProbes,
     commander: Option<Commander>,
     limits: Limits,
-    mut to_stop: ToStop,
+    mut stop_signal: StopSignal,
 ) -> Option<Stream> {
-    let (lent, mut given_back) = Lent::new(stream);
-    let asking = Asking {
+    let (returned, mut returned_stream) = ReturnedStream::new(stream);
+    let service = ConnectionService {
         served,
         // Not the only one: hyper drops this one before the peer has ended, which
         // the end of the process may wait for.
         commander: commander.clone(),
         slot: Arc::clone(&slot),
     };
-    let may_linger = converse(lent, asking, &slot, limits, &mut to_stop).await;
-    let mut stream = given_back.try_recv().ok()?;
+    let may_linger = serve_http(returned, service, &slot, limits, &mut stop_signal).await;
+    let mut stream = returned_stream.try_recv().ok()?;
     if may_linger {
-        linger(&mut stream, &slot, &mut to_stop).await;
+        linger(&mut stream, &slot, &mut stop_signal).await;
     }
     Some(stream)
 }
 
 /// Serves HTTP until the connection is over. Returns whether its peer may
 /// still send, and may have an answer to read.
-async fn converse(
-    lent: Lent,
-    asking: Asking,
+async fn serve_http(
+    returned: ReturnedStream,
+    service: ConnectionService,
     slot: &ConnectionSlot,
     limits: Limits,
-    to_stop: &mut ToStop,
+    stop_signal: &mut StopSignal,
 ) -> bool {
     let protocols = protocols(limits.http2);
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(lent), asking));
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(returned), service));
 
     let stopped = async {
-        to_stop.told().await;
-        Leave::Politely
+        stop_signal.requested().await;
+        CloseMode::Gracefully
     };
-    let told = race(slot.given_away(), race(stopped, slot.overstayed(&limits)));
-    let leave = match race(connection.as_mut(), told).await {
+    let must_close = race(slot.evicted(), race(stopped, slot.timed_out(&limits)));
+    let leave = match race(connection.as_mut(), must_close).await {
         // Peers that hang up or send garbage are errors here.
         First::Left(_) => return true,
         First::Right(
@@ -118,14 +118,14 @@ async fn converse(
         ) => leave,
     };
     match leave {
-        Leave::Politely => {
+        CloseMode::Gracefully => {
             connection.as_mut().graceful_shutdown();
-            let ended = race(timeout(LAST_WORDS, connection), slot.given_away());
+            let ended = race(timeout(CLOSE_GRACE, connection), slot.evicted());
             matches!(ended.await, First::Left(Ok(_)))
         }
-        Leave::AtOnce => false,
+        CloseMode::AtOnce => false,
         // An answer that is ready is written now, if its peer reads.
-        Leave::Evicted => {
+        CloseMode::Evicted => {
             connection.as_mut().graceful_shutdown();
             let _ = race(connection, ready(())).await;
             false
@@ -134,7 +134,7 @@ async fn converse(
 }
 
 /// Sends FIN, then reads until the peer has ended too.
-async fn linger(stream: &mut Stream, slot: &ConnectionSlot, to_stop: &mut ToStop) {
+async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut StopSignal) {
     slot.linger();
     let read_on = async {
         // hyper has sent FIN already, unless the request was no HTTP.
@@ -143,31 +143,31 @@ async fn linger(stream: &mut Stream, slot: &ConnectionSlot, to_stop: &mut ToStop
         while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut dropped)).await {}
     };
     let no_longer = async {
-        to_stop.told().await;
-        sleep(LAST_WORDS).await;
+        stop_signal.requested().await;
+        sleep(CLOSE_GRACE).await;
     };
-    let given_up = race(slot.given_away(), no_longer);
+    let given_up = race(slot.evicted(), no_longer);
     let _ = race(given_up, timeout(LINGER, read_on)).await;
 }
 
 /// The requests of one connection.
-struct Asking {
-    served: Served,
+struct ConnectionService {
+    served: ServedProbes,
     #[cfg_attr(not(unix), expect(dead_code))]
     commander: Option<Commander>,
     slot: Arc<ConnectionSlot>,
 }
 
-impl Service<Request<Incoming>> for Asking {
+impl Service<Request<Incoming>> for ConnectionService {
     type Response = ProbeResponse;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<ProbeResponse, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = self.slot.ask();
+        let open = self.slot.begin_request();
         #[cfg(unix)]
         if let (Some(commander), Some(command)) =
-            (&self.commander, Command::at(request.uri().path()))
+            (&self.commander, Command::at_path(request.uri().path()))
         {
             let commander = commander.clone();
             return Box::pin(async move {
@@ -259,11 +259,11 @@ mod tests {
         F: Future<Output = UnixStream> + Send + 'static,
     {
         let (mut stream, peer) = connection();
-        let (_server, told) = AdminServer::new(Address::default());
-        let mut to_stop = told.to_stop.clone();
+        let (_server, parts) = AdminServer::new(Address::default());
+        let mut stop_signal = parts.stop_signal.clone();
         let peer = tokio::spawn(peer_does(peer));
         let begin = Instant::now();
-        linger(&mut stream, &ConnectionSlot::take(), &mut to_stop).await;
+        linger(&mut stream, &ConnectionSlot::new(), &mut stop_signal).await;
         peer.abort();
         begin.elapsed()
     }
@@ -295,26 +295,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_lingers_no_longer_when_its_place_is_wanted_or_all_is_to_end() {
         let (mut stream, _peer) = connection();
-        let (server, told) = AdminServer::new(Address::default());
-        let mut to_stop = told.to_stop.clone();
-        let slot = ConnectionSlot::take();
-        slot.give_away();
+        let (server, parts) = AdminServer::new(Address::default());
+        let mut stop_signal = parts.stop_signal.clone();
+        let slot = ConnectionSlot::new();
+        slot.evict();
         let begin = Instant::now();
-        linger(&mut stream, &slot, &mut to_stop).await;
+        linger(&mut stream, &slot, &mut stop_signal).await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
 
         advance(Duration::from_secs(1)).await;
         server.stop();
         let begin = Instant::now();
-        linger(&mut stream, &slot, &mut to_stop).await;
-        assert_eq!(begin.elapsed(), LAST_WORDS);
+        linger(&mut stream, &slot, &mut stop_signal).await;
+        assert_eq!(begin.elapsed(), CLOSE_GRACE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_has_time_for_an_answer_gives_its_place_away_at_once() {
         let storage = Subsystem::new("storage");
         let readiness = Readiness::builder().subsystem(storage).build().unwrap();
-        let served = Served {
+        let served = ServedProbes {
             probes: Probes::new(&readiness).detail(Detail::Names),
             for_foreign_hosts: None,
         };
@@ -327,12 +327,12 @@ mod tests {
         let (stream, mut peer) = connection();
         let request = b"GET /readyz?wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n";
         peer.write_all(request).await.unwrap();
-        let (server, told) = AdminServer::new(Address::default());
-        let slot = ConnectionSlot::take();
-        let to_stop = told.to_stop.clone();
-        let serving = serve(stream, Arc::clone(&slot), served, None, limits, to_stop);
+        let (server, parts) = AdminServer::new(Address::default());
+        let slot = ConnectionSlot::new();
+        let stop_signal = parts.stop_signal.clone();
+        let serving = serve(stream, Arc::clone(&slot), served, None, limits, stop_signal);
         let serving = tokio::spawn(serving);
-        while slot.rank().0 != Activity::Waits {
+        while slot.rank().0 != Activity::Waiting {
             yield_now().await;
         }
         server.stop();
@@ -341,7 +341,7 @@ mod tests {
         }
         assert!(!serving.is_finished(), "the answer has time");
         let begin = Instant::now();
-        slot.give_away();
+        slot.evict();
         assert!(serving.await.unwrap().is_some());
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }

@@ -8,12 +8,12 @@ use tokio::{
 
 /// The place that a connection takes, and what it does there.
 pub(super) struct ConnectionSlot {
-    doing: Mutex<Doing>,
+    state: Mutex<SlotState>,
     answered: Notify,
-    wanted: Notify,
+    eviction: Notify,
 }
 
-struct Doing {
+struct SlotState {
     /// When it came, or when a request last came or was answered.
     since: Instant,
     has_asked: bool,
@@ -25,9 +25,9 @@ struct Doing {
 
 /// How a connection leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum CloseMode {
     /// An answer may be on its way.
-    Politely,
+    Gracefully,
     AtOnce,
     /// Another connection takes its place.
     Evicted,
@@ -41,74 +41,74 @@ const NEW_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Activity {
     /// Everything is answered, and the rest is read only to be dropped.
-    Lingers,
+    Lingering,
     /// It has no request open.
-    Quiet,
+    Idle,
     /// It has a request open, which waits.
-    Waits,
+    Waiting,
     /// It came less than a second ago and has not asked yet. Every probe that
     /// opens a connection of its own begins so; were it evicted before
     /// connections that have been served already, those that come back as soon
     /// as they are closed could keep every probe out.
-    IsNew,
+    New,
 }
 
 impl ConnectionSlot {
-    pub(super) fn take() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            doing: Mutex::new(Doing {
+            state: Mutex::new(SlotState {
                 since: Instant::now(),
                 has_asked: false,
                 open: 0,
                 lingers: false,
             }),
             answered: Notify::new(),
-            wanted: Notify::new(),
+            eviction: Notify::new(),
         })
     }
 
     /// A request has come; it is answered when this is dropped.
-    pub(super) fn ask(self: &Arc<Self>) -> Open {
-        let mut doing = self.doing();
-        doing.since = Instant::now();
-        doing.has_asked = true;
-        doing.open += 1;
-        Open(Arc::clone(self))
+    pub(super) fn begin_request(self: &Arc<Self>) -> OpenRequest {
+        let mut state = self.state();
+        state.since = Instant::now();
+        state.has_asked = true;
+        state.open += 1;
+        OpenRequest(Arc::clone(self))
     }
 
     /// The slot with the smallest rank is the first to be given to another.
     pub(super) fn rank(&self) -> (Activity, Instant) {
-        let doing = self.doing();
-        let is_new = !doing.has_asked && doing.since.elapsed() < NEW_FOR;
-        let activity = match *doing {
-            Doing { lingers: true, .. } => Activity::Lingers,
-            _ if is_new => Activity::IsNew,
-            Doing { open: 0, .. } => Activity::Quiet,
-            _ => Activity::Waits,
+        let state = self.state();
+        let is_new = !state.has_asked && state.since.elapsed() < NEW_FOR;
+        let activity = match *state {
+            SlotState { lingers: true, .. } => Activity::Lingering,
+            _ if is_new => Activity::New,
+            SlotState { open: 0, .. } => Activity::Idle,
+            _ => Activity::Waiting,
         };
-        (activity, doing.since)
+        (activity, state.since)
     }
 
     /// The connection has ended but for what its peer still sends.
     pub(super) fn linger(&self) {
-        self.doing().lingers = true;
+        self.state().lingers = true;
     }
 
     /// Tells the connection that another needs the place.
-    pub(super) fn give_away(&self) {
-        self.wanted.notify_one();
+    pub(super) fn evict(&self) {
+        self.eviction.notify_one();
     }
 
     /// Completes when another needs the place.
-    pub(super) async fn given_away(&self) -> Leave {
-        self.wanted.notified().await;
-        Leave::Evicted
+    pub(super) async fn evicted(&self) -> CloseMode {
+        self.eviction.notified().await;
+        CloseMode::Evicted
     }
 
     /// Completes when nothing was asked for too long.
-    pub(super) async fn overstayed(&self, limits: &Limits) -> Leave {
+    pub(super) async fn timed_out(&self, limits: &Limits) -> CloseMode {
         loop {
-            let Some((until, leave)) = self.may_stay(limits) else {
+            let Some((until, leave)) = self.deadline(limits) else {
                 self.answered.notified().await;
                 continue;
             };
@@ -117,7 +117,7 @@ impl ConnectionSlot {
                 continue;
             }
             // It may have asked at the last moment.
-            if self.may_stay(limits) == Some((until, leave)) {
+            if self.deadline(limits) == Some((until, leave)) {
                 return leave;
             }
         }
@@ -125,30 +125,30 @@ impl ConnectionSlot {
 
     /// Until when, and how it leaves then. While it has yet to be answered, it
     /// may stay.
-    fn may_stay(&self, limits: &Limits) -> Option<(Instant, Leave)> {
-        let doing = self.doing();
-        let (limit, leave) = if doing.has_asked {
-            (limits.idle_timeout, Leave::Politely)
+    fn deadline(&self, limits: &Limits) -> Option<(Instant, CloseMode)> {
+        let state = self.state();
+        let (limit, leave) = if state.has_asked {
+            (limits.idle_timeout, CloseMode::Gracefully)
         } else {
-            (limits.header_timeout, Leave::AtOnce)
+            (limits.header_timeout, CloseMode::AtOnce)
         };
-        (doing.open == 0).then_some((doing.since + limit, leave))
+        (state.open == 0).then_some((state.since + limit, leave))
     }
 
-    fn doing(&self) -> MutexGuard<'_, Doing> {
-        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request that is not answered yet.
-pub(super) struct Open(Arc<ConnectionSlot>);
+pub(super) struct OpenRequest(Arc<ConnectionSlot>);
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let mut doing = self.0.doing();
-        doing.since = Instant::now();
-        doing.open -= 1;
-        drop(doing);
+        let mut state = self.0.state();
+        state.since = Instant::now();
+        state.open -= 1;
+        drop(state);
         self.0.answered.notify_one();
     }
 }
@@ -169,62 +169,62 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_ask_may_stay_for_the_header_timeout() {
-        let slot = ConnectionSlot::take();
-        let mut overstayed = task::spawn(slot.overstayed(&LIMITS));
+        let slot = ConnectionSlot::new();
+        let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
         advance(LIMITS.header_timeout - A_MOMENT).await;
-        assert_pending!(overstayed.poll());
+        assert_pending!(timed_out.poll());
         advance(2 * A_MOMENT).await;
-        assert_ready_eq!(overstayed.poll(), Leave::AtOnce);
+        assert_ready_eq!(timed_out.poll(), CloseMode::AtOnce);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_asked_may_stay_for_the_idle_timeout_after_each_answer() {
-        let slot = ConnectionSlot::take();
-        let mut overstayed = task::spawn(slot.overstayed(&LIMITS));
+        let slot = ConnectionSlot::new();
+        let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
         for _ in 0..3 {
-            assert_pending!(overstayed.poll());
-            let open = slot.ask();
+            assert_pending!(timed_out.poll());
+            let open = slot.begin_request();
             // However long the answer takes.
             advance(10 * LIMITS.idle_timeout).await;
-            assert_pending!(overstayed.poll());
+            assert_pending!(timed_out.poll());
             drop(open);
             advance(LIMITS.idle_timeout - A_MOMENT).await;
-            assert_pending!(overstayed.poll());
+            assert_pending!(timed_out.poll());
         }
         advance(2 * A_MOMENT).await;
-        assert_ready_eq!(overstayed.poll(), Leave::Politely);
+        assert_ready_eq!(timed_out.poll(), CloseMode::Gracefully);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_at_the_last_moment_may_stay() {
-        let slot = ConnectionSlot::take();
-        let mut overstayed = task::spawn(slot.overstayed(&LIMITS));
-        assert_pending!(overstayed.poll());
+        let slot = ConnectionSlot::new();
+        let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
+        assert_pending!(timed_out.poll());
         advance(LIMITS.header_timeout + A_MOMENT).await;
-        let open = slot.ask();
-        assert_pending!(overstayed.poll());
+        let open = slot.begin_request();
+        assert_pending!(timed_out.poll());
         drop(open);
-        assert_pending!(overstayed.poll());
+        assert_pending!(timed_out.poll());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_to_go_lingers_then_is_quiet_then_waits_and_the_last_is_new() {
-        let (quiet, quiet_last) = (ConnectionSlot::take(), ConnectionSlot::take());
-        let (waits, waits_last) = (ConnectionSlot::take(), ConnectionSlot::take());
-        let silent = ConnectionSlot::take();
-        let lingers = ConnectionSlot::take();
-        let _open = waits.ask();
+        let (quiet, quiet_last) = (ConnectionSlot::new(), ConnectionSlot::new());
+        let (waits, waits_last) = (ConnectionSlot::new(), ConnectionSlot::new());
+        let silent = ConnectionSlot::new();
+        let lingers = ConnectionSlot::new();
+        let _open = waits.begin_request();
         advance(A_MOMENT).await;
-        let _open_last = waits_last.ask();
-        drop(quiet.ask());
+        let _open_last = waits_last.begin_request();
+        drop(quiet.begin_request());
         advance(A_MOMENT).await;
-        drop(quiet_last.ask());
-        drop(lingers.ask());
+        drop(quiet_last.begin_request());
+        drop(lingers.begin_request());
         lingers.linger();
         advance(NEW_FOR).await;
-        let new = ConnectionSlot::take();
+        let new = ConnectionSlot::new();
         advance(NEW_FOR - A_MOMENT).await;
-        let newest = ConnectionSlot::take();
+        let newest = ConnectionSlot::new();
 
         let order = [
             &lingers,
@@ -238,11 +238,11 @@ mod tests {
         ];
         let ranks = order.map(|slot| slot.rank());
         assert!(ranks.is_sorted(), "{ranks:?}");
-        assert_eq!(new.rank().0, Activity::IsNew);
+        assert_eq!(new.rank().0, Activity::New);
         advance(2 * A_MOMENT).await;
-        assert_eq!(new.rank().0, Activity::Quiet, "it is no longer new");
-        assert_eq!(newest.rank().0, Activity::IsNew);
-        drop(newest.ask());
-        assert_eq!(newest.rank().0, Activity::Quiet, "it has asked");
+        assert_eq!(new.rank().0, Activity::Idle, "it is no longer new");
+        assert_eq!(newest.rank().0, Activity::New);
+        drop(newest.begin_request());
+        assert_eq!(newest.rank().0, Activity::Idle, "it has asked");
     }
 }

@@ -15,18 +15,24 @@ pub struct AdminServer {
 
 /// The other side of an [`AdminServer`].
 pub(super) struct ServerParts {
-    pub(super) to_stop: ToStop,
+    pub(super) stop_signal: StopSignal,
     /// Dropped when it has ended.
     pub(super) running: watch::Sender<()>,
 }
 
 impl AdminServer {
     pub(super) fn new(local: Address) -> (Self, ServerParts) {
-        let (stop, to_stop) = watch::channel(false);
+        let (stop, stop_signal) = watch::channel(false);
         let (running, ended) = watch::channel(());
-        let to_stop = ToStop(to_stop);
+        let stop_signal = StopSignal(stop_signal);
         let server = Self { local, stop, ended };
-        (server, ServerParts { to_stop, running })
+        (
+            server,
+            ServerParts {
+                stop_signal,
+                running,
+            },
+        )
     }
 
     /// Where it listens, with the port that the system chose if it was to.
@@ -61,14 +67,14 @@ impl fmt::Debug for AdminServer {
 }
 
 #[derive(Clone)]
-pub(super) struct ToStop(watch::Receiver<bool>);
+pub(super) struct StopSignal(watch::Receiver<bool>);
 
-impl ToStop {
+impl StopSignal {
     /// Completes when it is to stop; never, if the handle was dropped without
     /// that.
-    pub(super) async fn told(&mut self) {
-        let told = self.0.wait_for(|stop| *stop).await.is_ok();
-        if !told {
+    pub(super) async fn requested(&mut self) {
+        let requested = self.0.wait_for(|stop| *stop).await.is_ok();
+        if !requested {
             pending::<()>().await;
         }
     }

@@ -70,7 +70,7 @@
 //! | requests that [`?wait`](AdminListener::without_wait) | half of the connections | the other half stays for probes |
 //! | head of a request | 16 KiB | hyper answers 431 to a larger one |
 //! | body of a request | never read, but for the reason of a command | no probe has one; the answer then says `connection: close` |
-//! | answers that list subsystems | 32 MiB in all | see [What is asked](crate::probe#what-is-asked) |
+//! | answers that list subsystems | 32 MiB in all | see [Requests](crate::probe#requests) |
 //! | answers in the buffer of the system | 64 KiB for a connection (TCP; Linux doubles it) | few answers are rendered for a peer that reads nothing |
 //! | [HTTP/2](AdminListener::with_http2) | off | see below |
 //!

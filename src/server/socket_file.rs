@@ -33,7 +33,7 @@ pub(super) fn remove_seen(path: &Path, seen: &Metadata) -> io::Result<()> {
 
 /// Where the file of a unix socket is, and whose it was when it was made.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct FileIdentity {
     /// Absolute, for the process may change its folder.
     path: PathBuf,
     device: u64,
@@ -46,7 +46,7 @@ pub(super) struct Place {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum Denied {
     #[error("only the owner of the process may command it")]
-    Stranger,
+    NotOwner,
     #[error("others may open the socket (mode {mode:o}, not 600)")]
     Open { mode: u32 },
     #[error("others may replace the socket, for they may write to its folder")]
@@ -55,8 +55,8 @@ pub(super) enum Denied {
     Gone,
 }
 
-impl Place {
-    fn of(path: &Path) -> io::Result<Self> {
+impl FileIdentity {
+    fn read(path: &Path) -> io::Result<Self> {
         let file = symlink_metadata(path)?;
         Ok(Self {
             path: absolute(path)?,
@@ -84,9 +84,9 @@ impl Place {
     /// this process look alike. The permissions are looked at anew, for they may
     /// have been changed since. Whoever can replace the file could answer in
     /// the place of this process, and take its commands.
-    pub(super) fn admits(&self, peer: Option<u32>) -> Result<(), Denied> {
+    pub(super) fn authorize(&self, peer: Option<u32>) -> Result<(), Denied> {
         if !peer.is_some_and(|peer| peer == self.owner || peer == ROOT) {
-            return Err(Denied::Stranger);
+            return Err(Denied::NotOwner);
         }
         let mode = self.mode().map_err(|_| Denied::Gone)?;
         if mode & OTHERS != 0 {
@@ -110,14 +110,14 @@ impl Place {
 
 /// The file of a socket, removed when dropped unless it is somebody else's by
 /// then.
-pub(super) struct SocketFile(Place);
+pub(super) struct SocketFile(FileIdentity);
 
 impl SocketFile {
     pub(super) fn at(path: &Path) -> io::Result<Self> {
-        Place::of(path).map(Self)
+        FileIdentity::read(path).map(Self)
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn identity(&self) -> &FileIdentity {
         &self.0
     }
 }
@@ -143,12 +143,16 @@ mod tests {
         let path = folder.join("admin.sock");
         let _listener = UnixListener::bind(&path).unwrap();
         let file = SocketFile::at(&path).unwrap();
-        let owner = file.place().owner;
+        let owner = file.identity().owner;
         for peer in [None, Some(owner + 1), Some(u32::MAX)] {
-            assert_eq!(file.place().admits(peer), Err(Denied::Stranger), "{peer:?}");
+            assert_eq!(
+                file.identity().authorize(peer),
+                Err(Denied::NotOwner),
+                "{peer:?}"
+            );
         }
         for peer in [owner, ROOT] {
-            assert_ne!(file.place().admits(Some(peer)), Err(Denied::Stranger));
+            assert_ne!(file.identity().authorize(Some(peer)), Err(Denied::NotOwner));
         }
         drop(file);
         fs::remove_dir(folder).unwrap();

@@ -71,20 +71,20 @@ impl AsyncWrite for Stream {
 
 /// A stream that hyper uses, and that is given back when hyper drops it: the
 /// listener reads on from it, and may keep its descriptor.
-pub(super) struct Lent {
+pub(super) struct ReturnedStream {
     /// There until the drop.
     stream: Option<Stream>,
-    give_back: Option<oneshot::Sender<Stream>>,
+    sender: Option<oneshot::Sender<Stream>>,
 }
 
-impl Lent {
+impl ReturnedStream {
     pub(super) fn new(stream: Stream) -> (Self, oneshot::Receiver<Stream>) {
-        let (give_back, given_back) = oneshot::channel();
-        let lent = Self {
+        let (sender, receiver) = oneshot::channel();
+        let returned = Self {
             stream: Some(stream),
-            give_back: Some(give_back),
+            sender: Some(sender),
         };
-        (lent, given_back)
+        (returned, receiver)
     }
 
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut Stream>> {
@@ -95,16 +95,16 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for ReturnedStream {
     fn drop(&mut self) {
-        if let (Some(stream), Some(give_back)) = (self.stream.take(), self.give_back.take()) {
+        if let (Some(stream), Some(sender)) = (self.stream.take(), self.sender.take()) {
             // Without a receiver the stream is closed, as hyper meant it.
-            let _ = give_back.send(stream);
+            let _ = sender.send(stream);
         }
     }
 }
 
-impl AsyncRead for Lent {
+impl AsyncRead for ReturnedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -114,7 +114,7 @@ impl AsyncRead for Lent {
     }
 }
 
-impl AsyncWrite for Lent {
+impl AsyncWrite for ReturnedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

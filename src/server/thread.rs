@@ -20,7 +20,7 @@ where
         let address = address.clone();
         move |source| ServeError::Thread { address, source }
     };
-    let (tell, outcome) = mpsc::sync_channel(1);
+    let (sender, receiver) = mpsc::sync_channel(1);
     let run = move || {
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
@@ -32,7 +32,7 @@ where
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(source) => {
-                let _ = tell.send(Err(ServeError::Thread { address, source }));
+                let _ = sender.send(Err(ServeError::Thread { address, source }));
                 return;
             }
         };
@@ -40,7 +40,7 @@ where
             match bind(address).await {
                 Ok((server, serving)) => {
                     // Nobody has to be there to receive it.
-                    let _ = tell.send(Ok(server));
+                    let _ = sender.send(Ok(server));
                     // As a task it takes turns with those of the connections.
                     let serving = async move {
                         let mut serving = pin!(serving);
@@ -56,7 +56,7 @@ where
                     let _ = tokio::spawn(serving).await;
                 }
                 Err(error) => {
-                    let _ = tell.send(Err(error));
+                    let _ = sender.send(Err(error));
                 }
             }
         });
@@ -65,7 +65,7 @@ where
         Ok(thread) => thread,
         Err(source) => return Err(failed(source)),
     };
-    match outcome.recv() {
+    match receiver.recv() {
         Ok(outcome) => Ok((outcome?, thread)),
         Err(_) => Err(failed(io::Error::other("the thread panicked"))),
     }

@@ -1,11 +1,10 @@
 use super::route::Probe;
 
-/// The probe that a response answers, in the extensions of the response: for
-/// layers outside, to which a red probe looks like a failure of the application.
+/// A response extension that names the probe that the response answers.
 ///
-/// It stands on every response to a request for a probe, whatever its status:
-/// the probe may be red, the method may not be allowed, or a name below it
-/// unknown.
+/// Outer layers read it to tell a red probe from a failure of the application.
+/// Every response to a probe request has it, whatever the status: the probe may
+/// be red, the method not allowed, or the name below the path unknown.
 ///
 /// ```
 /// use http::{Request, StatusCode};
@@ -32,7 +31,7 @@ pub struct ProbeAnswer {
 }
 
 impl ProbeAnswer {
-    /// The probe that was asked.
+    /// The probe that the response answers.
     pub fn probe(&self) -> Probe {
         self.probe
     }

@@ -1,6 +1,6 @@
 use http::{HeaderMap, header::ACCEPT};
 
-/// How a probe answers.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
@@ -15,8 +15,8 @@ impl Format {
         }
     }
 
-    /// JSON for a client that prefers it to text, text for everybody else
-    /// (RFC 9110, section 12.5.1: the most specific range counts).
+    /// Chooses JSON for a client that prefers it to text, text for any other
+    /// client (RFC 9110, section 12.5.1: the most specific range counts).
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
         let mut json = Preference::default();
         let mut text = Preference::default();
@@ -36,7 +36,7 @@ impl Format {
 
 #[derive(Default)]
 struct Preference {
-    /// 3 for the very type, down to 0 for not mentioned.
+    /// 3 for the exact type, 2 for its group, 1 for `*/*`, 0 for no match.
     specificity: u8,
     quality: f32,
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_for_those_who_prefer_it() {
+    fn json_is_chosen_when_the_client_prefers_it() {
         for accept in [
             "application/json",
             "APPLICATION/JSON",
