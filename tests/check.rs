@@ -702,7 +702,7 @@ fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
     assert_eq!(refused(subsystem().check(minute(), ask)), short(69, 70));
     assert_eq!(
         short(10, 70).to_string(),
-        "a check that may take 70s to speak again cannot have a ttl of 10s"
+        "a check that may take 70s between two results cannot have a ttl of 10s"
     );
 
     let readiness = Readiness::builder().allow_empty().build().unwrap();

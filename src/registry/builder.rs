@@ -9,7 +9,7 @@ use crate::state::{Role, Slot, SnapshotBuilder, SubsystemView};
 use std::{collections::HashMap, sync::Arc};
 
 impl Readiness {
-    /// Begins to declare the subsystems of a process.
+    /// Returns a builder, which declares the subsystems of a process.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -18,7 +18,7 @@ impl Readiness {
 /// Declares the subsystems and scopes of a process; see
 /// [`Readiness::builder`].
 ///
-/// Everything is checked in [`build`](Self::build).
+/// [`build`](Self::build) checks all names and settings.
 #[must_use = "a builder does nothing until it builds"]
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
@@ -28,20 +28,20 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Declares a subsystem. The startup latch waits for all that are
-    /// declared here and required.
+    /// Declares a subsystem. The startup latch waits for every required subsystem
+    /// that is declared here.
     pub fn subsystem(mut self, subsystem: Subsystem) -> Self {
         self.subsystems.push(subsystem);
         self
     }
 
-    /// Declares a scope: a subset of the subsystems, of whatever role, **all
-    /// of which count inside it**.
+    /// Declares a scope: a subset of the subsystems. **All members count inside
+    /// the scope**, whatever their role.
     ///
-    /// For routes that need what the process as a whole can do without: with
-    /// an optional subsystem `index`, a gate on the scope `search` over it
-    /// refuses while the index is down, and the rest serves. A member named
-    /// twice counts once.
+    /// A scope is for routes that need a subsystem which is optional for the
+    /// process. If the scope `search` contains the optional subsystem `index`, a
+    /// gate on `search` refuses requests while the index is down, and the other
+    /// routes are served. A member named twice counts once.
     pub fn scope(
         mut self,
         name: impl Into<String>,
@@ -52,8 +52,8 @@ impl Builder {
         self
     }
 
-    /// Allows that no subsystem is required, which makes the process started
-    /// from the outset.
+    /// Allows a registry without a required subsystem; its process counts as
+    /// started at once.
     pub fn allow_empty(self) -> Self {
         Self {
             allow_empty: true,
@@ -66,9 +66,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When a name cannot be used or is used twice, a scope has no members or
-    /// an undeclared one, or nothing is required and
-    /// [`allow_empty`](Self::allow_empty) was not said.
+    /// When a name is invalid or used twice, a setting of a subsystem is invalid,
+    /// a scope has no members or an undeclared one, or no subsystem is required and
+    /// [`allow_empty`](Self::allow_empty) was not called.
     pub fn build(self) -> Result<Readiness, BuildError> {
         let mut writer_state = WriterState::default();
         for subsystem in &self.subsystems {

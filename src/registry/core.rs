@@ -266,7 +266,7 @@ impl Registry {
     }
 
     /// Tells whoever waits that nothing will change any more.
-    pub(crate) fn end(&self) {
+    pub(crate) fn close(&self) {
         self.jobs.end();
         self.ended.store(true, Ordering::Release);
         self.changed.wake();

@@ -11,7 +11,7 @@ pub enum NameError {
     /// The name is longer than 128 bytes.
     #[error("a name holds at most 128 bytes, this one has {bytes}")]
     TooLong {
-        /// Its length.
+        /// The length of the name.
         bytes: usize,
     },
     /// The name holds a character other than `A-Z a-z 0-9 . _ - : [ ]`.
@@ -20,29 +20,30 @@ pub enum NameError {
         /// The first such character.
         character: char,
     },
-    /// The name is one that the crate itself answers for: `readiness`,
-    /// `liveness`, `startup`, `runtime` or `traffic`.
+    /// The name is reserved by the crate: `readiness`, `liveness`, `startup`,
+    /// `runtime` or `traffic`.
     #[error("this name is reserved")]
     Reserved,
 }
 
-/// What is wrong with what a [`Subsystem`](crate::Subsystem) was told.
+/// An invalid setting of a [`Subsystem`](crate::Subsystem).
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// A duration is out of its bounds.
+    /// A duration is too short or too long.
     #[error("the {what} is between {least:?} and {most:?}, not {given:?}")]
     OutOfBounds {
-        /// Which one.
+        /// The name of the setting.
         what: &'static str,
         /// The duration given.
         given: Duration,
-        /// The shortest it can be.
+        /// The shortest valid duration.
         least: Duration,
-        /// The longest it can be.
+        /// The longest valid duration.
         most: Duration,
     },
-    /// Runs of a check never overlap, so one has to end before the next is due.
+    /// The timeout of a check is longer than its interval. Runs of a check never
+    /// overlap, so each has to end before the next is due.
     #[error("a check with a timeout of {timeout:?} cannot run every {interval:?}")]
     LongTimeout {
         /// The timeout given.
@@ -50,7 +51,8 @@ pub enum SettingError {
         /// The interval of the check.
         interval: Duration,
     },
-    /// A check that backs off asks less often, not more.
+    /// The longest interval of a check that backs off is shorter than its
+    /// interval.
     #[error("a check that runs every {interval:?} cannot back off to {longest:?}")]
     ShortBackOff {
         /// The longest interval while failing.
@@ -58,23 +60,24 @@ pub enum SettingError {
         /// The interval of the check.
         interval: Duration,
     },
-    /// A check that is well would be found silent between two results: it speaks
-    /// once in each of its intervals (the longest, if it backs off), at the
-    /// latest after its timeout.
-    #[error("a check that may take {slowest:?} to speak again cannot have a ttl of {ttl:?}")]
+    /// The ttl is shorter than the time between two results of the check, so the
+    /// subsystem would become stale although its check works. A check reports once
+    /// in each of its intervals (the longest, if it backs off), at the latest after
+    /// its timeout.
+    #[error("a check that may take {slowest:?} between two results cannot have a ttl of {ttl:?}")]
     ShortTtl {
         /// The ttl given.
         ttl: Duration,
         /// The interval and the timeout of the check.
         slowest: Duration,
     },
-    /// A result has to be seen at least once to count.
-    #[error("it takes at least one {what} of a check to turn over, not zero")]
+    /// A threshold of a check is zero.
+    #[error("the {what} threshold of a check is at least 1, not 0")]
     ZeroThreshold {
-        /// What of: failure or success.
+        /// Which threshold: `failure` or `success`.
         what: &'static str,
     },
-    /// The jitter of a check is a part of its interval.
+    /// The jitter of a check, a fraction of its interval, is not in 0 to 1.
     #[error("the jitter of a check is between 0 and 1 of its interval")]
     Jitter,
 }
@@ -83,20 +86,20 @@ pub enum SettingError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A subsystem or scope has a name that cannot be used.
-    #[error("bad name {name:?}")]
+    /// A subsystem or scope has an invalid name.
+    #[error("invalid name {name:?}")]
     Name {
         /// The name, cut to 128 bytes.
         name: String,
-        /// What is wrong with it.
+        /// Why the name is invalid.
         source: NameError,
     },
-    /// A subsystem was told something that cannot be.
-    #[error("subsystem {name:?} cannot be declared so")]
+    /// A setting of a subsystem is invalid.
+    #[error("subsystem {name:?} has an invalid setting")]
     Setting {
         /// The subsystem.
         name: String,
-        /// What is wrong.
+        /// Which setting is invalid, and why.
         source: SettingError,
     },
     /// Two subsystems, two scopes, or a subsystem and a scope have the same
@@ -121,7 +124,7 @@ pub enum BuildError {
         scope: String,
     },
     /// No subsystem is required, so the process would be ready at once.
-    #[error("no required subsystem is declared; say `allow_empty()` if that is meant")]
+    #[error("no required subsystem is declared; call `allow_empty()` if that is intended")]
     NothingRequired,
 }
 
@@ -129,12 +132,12 @@ pub enum BuildError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// There is no subsystem of this name (any more).
+    /// No subsystem has this name, or it has retired.
     #[error("there is no subsystem {name:?}; there are: {known}")]
     Unknown {
         /// The name asked for.
         name: String,
-        /// The names of the first subsystems that there are.
+        /// The names of the first subsystems of the registry.
         known: String,
     },
     /// Another reporter of this subsystem is alive.
@@ -143,7 +146,8 @@ pub enum ClaimError {
         /// The name asked for.
         name: String,
     },
-    /// Its reporter [left it ready](crate::Reporter::leave_ready) for good.
+    /// A reporter has [left the subsystem ready](crate::Reporter::leave_ready) for
+    /// good.
     #[error("subsystem {name:?} was left ready for good")]
     LeftReady {
         /// The name asked for.
@@ -155,23 +159,23 @@ pub enum ClaimError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddError {
-    /// Its name cannot be used.
-    #[error("bad name {name:?}")]
+    /// The name is invalid.
+    #[error("invalid name {name:?}")]
     Name {
         /// The name, cut to 128 bytes.
         name: String,
-        /// What is wrong with it.
+        /// Why the name is invalid.
         source: NameError,
     },
-    /// It was told something that cannot be.
-    #[error("subsystem {name:?} cannot be added so")]
+    /// A setting of the subsystem is invalid.
+    #[error("subsystem {name:?} has an invalid setting")]
     Setting {
         /// The subsystem.
         name: String,
-        /// What is wrong.
+        /// Which setting is invalid, and why.
         source: SettingError,
     },
-    /// There is a subsystem or a scope of this name.
+    /// A subsystem or a scope has this name already.
     #[error("there already is a subsystem or scope {name:?}")]
     Duplicate {
         /// The name.
@@ -179,7 +183,7 @@ pub enum AddError {
     },
 }
 
-/// There is no scope of this name.
+/// No scope has this name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 #[error(
@@ -189,11 +193,11 @@ pub enum AddError {
 pub struct UnknownScope {
     /// The name asked for.
     pub name: String,
-    /// The names of the first scopes that there are.
+    /// The names of the first scopes of the registry.
     pub known: String,
 }
 
-/// Why waiting for readiness ended without it.
+/// Why a wait for readiness has failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -202,21 +206,21 @@ pub enum WaitError {
     Draining,
 }
 
-/// Why an attribute was not taken.
+/// Why an attribute was not set.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// The key cannot be used.
-    #[error("bad attribute key")]
+    /// The key is invalid.
+    #[error("invalid attribute key")]
     Key(#[from] NameError),
     /// The subsystem has 32 attributes already.
     #[error("a subsystem holds at most 32 attributes")]
     TooMany,
 }
 
-/// Every [`Readiness`](crate::Readiness) of this registry is gone, and so is
-/// every reporter and layer: nothing will change any more.
+/// Every [`Readiness`](crate::Readiness), reporter and layer of this registry has
+/// been dropped, so its snapshot will not change any more.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("the readiness registry is gone")]
+#[error("the readiness registry is closed")]
 #[non_exhaustive]
 pub struct RegistryClosed {}

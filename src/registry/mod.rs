@@ -1,8 +1,8 @@
-//! Where subsystems write.
+//! The registry, to which subsystems report.
 //!
-//! Writers take turns. Each builds the next [`Snapshot`](crate::Snapshot),
-//! publishes it under a larger version, and only then wakes whoever waits.
-//! Nobody who reads can hold up a report.
+//! Writers take a lock in turn. Each builds the next
+//! [`Snapshot`](crate::Snapshot), publishes it under a larger version, and only
+//! then wakes the waiting tasks. A reader cannot delay a report.
 
 mod background;
 mod builder;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 impl Readiness {
     /// Makes readiness red until the guard is dropped, while traffic is still
-    /// served: for maintenance, a standby replica, blue/green.
+    /// served: for maintenance, a standby replica, or blue/green deployment.
     ///
     /// Pauses may overlap; the process is paused while any guard is alive.
-    /// The reason is kept to 1 KiB.
+    /// The reason is cut to 1 KiB.
     pub fn pause(&self, reason: impl AsRef<str>) -> PauseGuard {
         let id = self.registry().report(begin(reason.as_ref()));
         PauseGuard {
@@ -17,8 +17,8 @@ impl Readiness {
         }
     }
 
-    /// As [`pause`](Self::pause), and neither it nor the guard ever waits for the
-    /// log: for the admin listener.
+    /// As [`pause`](Self::pause), but neither the call nor the drop of the guard
+    /// waits for the log: for the admin listener.
     #[cfg(all(feature = "server", unix))]
     pub(crate) fn pause_at_once(&self, reason: &str) -> PauseGuard {
         let id = self.registry().update(begin(reason));

@@ -6,10 +6,10 @@ use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, SnapshotBuilder, Verd
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
-/// The readiness of this process: a handle on its registry of subsystems.
+/// A handle on the registry of the subsystems of this process.
 ///
-/// Cheap to clone; every clone is the same registry. Everything but the
-/// `async` methods can be called from any thread, without a runtime.
+/// Cheap to clone; every clone refers to the same registry. All methods but the
+/// `async` ones can be called from any thread, without a runtime.
 ///
 /// ```
 /// use tower_readiness::{Readiness, Subsystem};
@@ -39,13 +39,13 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Readiness(Arc<Handle>);
 
-/// Shared by everybody who could still write, as opposed to [`Registry`], which
-/// those who only wait share too.
+/// Closes the registry when the last handle that could write is dropped. A
+/// subscription only has the [`Registry`], so it does not delay this.
 struct Handle(Arc<Registry>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.close();
     }
 }
 
@@ -60,23 +60,23 @@ impl Readiness {
 
     // === lifecycle ===
 
-    /// Begins to drain: readiness is red at once and for good, whatever is
-    /// reported later, while traffic is still served. Call it as soon as the
-    /// process knows that it will stop; load balancers learn of it late.
+    /// Begins to drain: readiness is red at once and for good, whatever a reporter
+    /// reports later, while traffic is still served. Call it as soon as the
+    /// process knows that it will stop, since load balancers notice late.
     ///
-    /// Does nothing if the process drains already.
+    /// Has no effect if the process drains already.
     pub fn drain(&self) {
         self.advance(Phase::Draining);
     }
 
-    /// Moves the process on to `phase`, for whoever drives the shutdown of
-    /// their server themselves: [`Draining`](Phase::Draining), then
-    /// [`Closing`](Phase::Closing) when the server stops to accept, then
-    /// [`Closed`](Phase::Closed) when whatever still arrives shall be refused.
+    /// Moves the process on to `phase`, for an application that shuts its server
+    /// down itself: [`Draining`](Phase::Draining), then
+    /// [`Closing`](Phase::Closing) when the server stops accepting connections,
+    /// then [`Closed`](Phase::Closed) when the gates shall refuse every request.
     ///
-    /// Phases never go back: one that is not later than the present one
-    /// changes nothing. [`Started`](Phase::Started) is what the subsystems
-    /// say, never the caller; asking for it changes nothing either.
+    /// Phases never go back: a call with the current or an earlier phase has no
+    /// effect. Nor has a call with [`Started`](Phase::Started), which only the
+    /// subsystems bring about.
     pub fn advance(&self, phase: Phase) {
         if phase >= Phase::Draining {
             self.registry()
@@ -84,8 +84,8 @@ impl Readiness {
         }
     }
 
-    /// As [`advance`](Self::advance), and never waits for the log: for what
-    /// drives the end of the process.
+    /// As [`advance`](Self::advance), but never waits for the log: for the tasks
+    /// that shut the process down.
     pub(crate) fn advance_at_once(&self, phase: Phase) {
         if phase >= Phase::Draining {
             self.registry()
@@ -94,7 +94,7 @@ impl Readiness {
     }
 
     fn set_phase(&self, draft: &mut SnapshotBuilder, phase: Phase) {
-        // Before anybody can see that the process drains, or closes.
+        // Before a reader can see that the process drains, or closes.
         let (drain_clock, now) = (&self.registry().traffic().drain_clock, Instant::now());
         drain_clock.begin(now);
         if phase >= Phase::Closing {
@@ -105,28 +105,28 @@ impl Readiness {
 
     // === reading ===
 
-    /// The newest snapshot.
+    /// Returns the newest snapshot.
     pub fn snapshot(&self) -> Snapshot {
         self.registry().publish_overdue();
         self.registry().load()
     }
 
-    /// The newest verdict on the process.
+    /// Returns the newest verdict on the process.
     pub fn verdict(&self) -> Verdict {
         self.registry().publish_overdue();
         self.registry().read(|data| data.verdict(ScopeId::Process))
     }
 
-    /// How many requests the layers of this registry have refused for `reason`
-    /// so far. (Those of one layer are in its
-    /// [counts](crate::ReadinessLayer::counts), those of one scope
-    /// [there](crate::Scope::refused).)
+    /// Returns how many requests the layers of this registry have refused for
+    /// `reason` so far. (A layer has its own
+    /// [counts](crate::ReadinessLayer::counts), and so has a
+    /// [scope](crate::Scope::refused).)
     pub fn refused(&self, reason: Reason) -> u64 {
         self.registry().traffic().refused.total(reason)
     }
 
-    /// How many requests the layers of this registry would have refused for
-    /// `reason` so far, were it not for their [dry
+    /// Returns how many requests the layers of this registry would have refused
+    /// for `reason` so far without their [dry
     /// run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
         self.registry().traffic().dry_run_refused.total(reason)
@@ -138,7 +138,7 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// Once the process drains, for it will not become ready again.
+    /// When the process drains, since it will not become ready again.
     pub async fn wait_ready(&self) -> Result<(), WaitError> {
         self.wait_ready_in(ScopeId::Process).await
     }
@@ -154,8 +154,8 @@ impl Readiness {
         .await
     }
 
-    /// Completes once the process drains: for the handler of a long stream,
-    /// to end it politely. The future keeps the registry alive.
+    /// Completes once the process drains, so that the handler of a long stream can
+    /// end it in time. The future keeps the registry alive.
     ///
     /// Cancel safe.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
@@ -178,7 +178,7 @@ impl Readiness {
         self.registry().background().start();
         match self.registry().wait_for(find).await {
             Ok(found) => found,
-            // It ends when the last handle goes, and this is one.
+            // The registry closes with its last handle, and `self` is a handle.
             Err(RegistryClosed {}) => std::future::pending().await,
         }
     }

@@ -1,10 +1,10 @@
 use super::readiness::Readiness;
 
 impl Readiness {
-    /// Says that the process reloads its configuration, until the guard is
-    /// dropped. Nothing else depends on it: traffic is served and readiness is
-    /// what the subsystems say, for a reload that fails leaves what was there.
-    /// (A service manager wants to know, to show it and to say when it is done.)
+    /// Marks the process as reloading its configuration until the guard is
+    /// dropped. Traffic and readiness are unaffected, since the old configuration
+    /// serves on if the reload fails. (A service manager shows the reload, and when
+    /// it is done.)
     ///
     /// Reloads may overlap; the process reloads while any guard is alive.
     pub fn reloading(&self) -> ReloadGuard {

@@ -11,13 +11,15 @@ use crate::state::{Claim, Declaration, Phase, Slot, State, SubsystemView, TooMan
 use std::{fmt, sync::Arc};
 
 impl Readiness {
-    /// Claims the subsystem `name`, to report for it.
+    /// Claims the subsystem `name`, and returns the reporter for it.
+    ///
+    /// After the reporter is dropped the subsystem can be claimed again, so that a
+    /// restarted task recovers.
     ///
     /// # Errors
     ///
     /// When there is no such subsystem, when another reporter of it is alive,
-    /// or when it was [left ready](Reporter::leave_ready) for good. After a
-    /// drop it can be claimed again, so that a restarted task recovers.
+    /// or when it was [left ready](Reporter::leave_ready) for good.
     pub fn reporter(&self, name: &str) -> Result<Reporter, ClaimError> {
         let (slot, declaration) = self.registry().report(|writer_state, draft| {
             let (slot, view) = writer_state
@@ -43,16 +45,15 @@ impl Readiness {
 
     /// Adds a subsystem while the process runs, and claims it.
     ///
-    /// Until it is first up, or [its time for that](Subsystem::ready_within) is
-    /// over, it is [pending](SubsystemView::is_pending): it degrades, and
-    /// nothing more. Then it counts like the rest. The startup latch never
-    /// waits for it, and it is a member of no named scope, whatever
-    /// its name. It leaves by [`Reporter::retire`].
+    /// The subsystem is [pending](SubsystemView::is_pending) until it is first
+    /// ready, or until [its time for that](Subsystem::ready_within) is over. A
+    /// pending subsystem only degrades the process; afterwards it counts like any
+    /// other. The startup latch does not wait for it, and no named scope contains
+    /// it. [`Reporter::retire`] removes it.
     ///
     /// # Errors
     ///
-    /// When its name cannot be used or is taken, or it was told something that
-    /// cannot be.
+    /// When its name is invalid or taken, or one of its settings is invalid.
     pub fn add(&self, subsystem: Subsystem) -> Result<Reporter, AddError> {
         name::check(&subsystem.name).map_err(|source| AddError::Name {
             name: name::shown(&subsystem.name),
@@ -61,7 +62,7 @@ impl Readiness {
         self.add_named(&subsystem)
     }
 
-    /// Adds a subsystem whose name was found to be right.
+    /// Adds a subsystem whose name has been checked already.
     pub(crate) fn add_named(&self, subsystem: &Subsystem) -> Result<Reporter, AddError> {
         subsystem.validate().map_err(|source| AddError::Setting {
             name: subsystem.name.clone(),
@@ -80,35 +81,37 @@ impl Readiness {
             draft.set(slot, Some(view));
             Ok((slot, declaration))
         })?;
-        // Only now is it listened for. It cannot have left again, for whoever
-        // could let it is yet to be made.
+        // Starts after the subsystem is published, so that its timer is set. It
+        // cannot have retired yet, since its reporter is only made below.
         self.registry().start_tasks(slot, subsystem, &declaration);
         Ok(Reporter::new(self.clone(), slot, declaration))
     }
 }
 
-/// Speaks for one subsystem; see [`Readiness::reporter`].
+/// Reports the state of one subsystem; see [`Readiness::reporter`].
 ///
 /// Every setter is synchronous, may be called from any thread and needs no
 /// runtime. When it returns, every later request and probe sees the new state
 /// or a newer one (unless it is [held down](Subsystem::hold_down)). The latest
-/// report wins. Repeating the same state and reason
-/// publishes nothing and takes no lock, so report as often as you like.
+/// report wins. Repeating the same state and reason only counts as a heartbeat:
+/// it takes no lock, so report as often as you like.
 ///
-/// Reasons are kept to 1 KiB; an empty one counts as none.
+/// Reasons are cut to 1 KiB; an empty reason counts as no reason.
 ///
-/// **Dropping a reporter is a report**: of `failing("reporter dropped")` (one
-/// that had reported ready adds `was ready; keep the reporter, or call
-/// leave_ready()`), or
-/// of `dead` where the subsystem is [vital](crate::Subsystem::vital) or had
-/// said so itself; the reason of a failure that was reported before is kept
-/// behind it. So a task
-/// that panicked or was cancelled cannot leave green behind. (While the process
-/// drains it says nothing, for tasks end in any order then.) To end on purpose,
-/// [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready).
+/// **Dropping a reporter is a report**, so a task that panicked or was cancelled
+/// cannot leave its subsystem ready:
 ///
-/// Purposefully not `Clone`, or nobody would know whose drop counts. Share it
-/// in an [`Arc`](std::sync::Arc).
+/// - The report is `failing("reporter dropped")`. After a ready report, the reason
+///   adds `was ready; keep the reporter, or call leave_ready()`; after a failure,
+///   it adds the reason of that failure.
+/// - The report is `dead` if the subsystem is [vital](crate::Subsystem::vital) or
+///   its last report was `dead`.
+/// - While the process drains, dropping a reporter reports nothing, since tasks
+///   then end in any order.
+///
+/// Call [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready) to end on
+/// purpose. A reporter is not `Clone`, since the drop of one clone would be
+/// ambiguous; share it in an [`Arc`](std::sync::Arc).
 #[must_use = "dropping a reporter reports that its subsystem fails"]
 pub struct Reporter {
     readiness: Readiness,
@@ -116,7 +119,7 @@ pub struct Reporter {
     on_drop: OnDrop,
 }
 
-/// What is left to say when the reporter goes.
+/// Whether the drop of a reporter is a report.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OnDrop {
     Report,
@@ -134,26 +137,26 @@ impl Reporter {
         }
     }
 
-    /// Speaks on without keeping the registry alive.
+    /// Turns the reporter into a handle that does not keep the registry alive.
     pub(crate) fn into_handle(mut self) -> SubsystemHandle {
         self.on_drop = OnDrop::Nothing;
         self.handle.clone().waiting_for_log(false)
     }
 
-    /// The subsystem comes up, or comes back: `detail` says how far it is.
+    /// Reports that the subsystem starts or recovers; `detail` describes how far
+    /// it has got.
     ///
-    /// Counts as failing if it has been up before.
+    /// Counts as failing if the subsystem has been ready before.
     pub fn starting(&self, detail: impl AsRef<str>) {
         self.handle.report(State::Starting, detail.as_ref());
     }
 
-    /// The subsystem comes up and has got further: [`starting`](Self::starting)
-    /// with a promise that it is not stuck. Say it again, with the same
-    /// `detail` or another, at each step.
+    /// Reports [`starting`](Self::starting), and that the subsystem is not stuck.
+    /// Call it at each step, with the same `detail` or another.
     ///
-    /// A service manager may give a process that makes progress more time to
-    /// start, if it was told to. It counts only where the start waits for this
-    /// subsystem, that is a required one that has not been up.
+    /// A service manager can be configured to give a process that makes progress
+    /// more time to start. The call counts as progress only if the start waits for
+    /// this subsystem: it is required and has not been ready yet.
     pub fn progress(&self, detail: impl AsRef<str>) {
         let awaited = self.handle.read(|view| view.effect_on_process().absent > 0);
         if awaited == Some(true) {
@@ -162,47 +165,48 @@ impl Reporter {
         self.starting(detail);
     }
 
-    /// The subsystem does its part.
+    /// Reports that the subsystem works.
     pub fn ready(&self) {
         self.handle.report(State::Ready, "");
     }
 
-    /// The subsystem does its part, but worse than it should.
+    /// Reports that the subsystem works, but worse than it should.
     pub fn degraded(&self, reason: impl AsRef<str>) {
         self.handle.report(State::Degraded, reason.as_ref());
     }
 
-    /// The subsystem cannot do its part at the moment.
+    /// Reports that the subsystem does not work at the moment.
     pub fn failing(&self, reason: impl AsRef<str>) {
         self.handle.report(State::Failing, reason.as_ref());
     }
 
-    /// The subsystem cannot do its part and will not recover by itself. For a
-    /// [vital](crate::Subsystem::vital) one this makes liveness red.
+    /// Reports that the subsystem does not work and will not recover by itself.
+    /// If it is [vital](crate::Subsystem::vital), liveness becomes red.
     pub fn dead(&self, reason: impl AsRef<str>) {
         self.handle.report(State::Dead, reason.as_ref());
     }
 
-    /// A sign of life, for a subsystem whose silence [counts](Subsystem::ttl):
-    /// whatever was reported last still holds.
+    /// Confirms that the last report still holds, for a subsystem with a
+    /// [ttl](Subsystem::ttl).
     ///
-    /// It takes no lock, allocates and publishes nothing and reads no clock, so
-    /// beat as often as you like. Where silence does not count it does nothing,
-    /// nor before the first report. After a silence that was too long, it is
-    /// seen within a quarter of the ttl, and the last report holds again.
+    /// A heartbeat increments a counter: it takes no lock, allocates nothing and
+    /// reads no clock, so call it as often as you like. It has no effect on a
+    /// subsystem without a ttl, or before the first report. The timer reads the
+    /// counter four times in a ttl; if the subsystem was stale, its last report
+    /// then holds again.
     #[inline]
     pub fn heartbeat(&self) {
         self.handle.beat();
     }
 
-    /// Shows `value` beside the state until it is set anew or
-    /// [removed](Self::remove_attribute): a version, a row count, an address.
-    /// Values are kept to 1 KiB.
+    /// Shows `value` (a version, a row count, an address) beside the state until
+    /// the attribute is set again or [removed](Self::remove_attribute). Values are
+    /// cut to 1 KiB.
     ///
     /// # Errors
     ///
     /// When `key` is not 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`, or the subsystem
-    /// has 32 other attributes. Nothing is changed then.
+    /// has 32 other attributes. The attributes are unchanged then.
     pub fn attribute(
         &self,
         key: impl AsRef<str>,
@@ -220,16 +224,16 @@ impl Reporter {
         set.unwrap_or(Ok(()))
     }
 
-    /// Removes an attribute; one that is not set is no error.
+    /// Removes an attribute, if it is set.
     pub fn remove_attribute(&self, key: impl AsRef<str>) {
         let key = key.as_ref();
         self.handle.change(|view| ((), view.without_attribute(key)));
     }
 
-    /// Removes the subsystem: it no longer counts, nor shows.
+    /// Removes the subsystem from the verdicts and from every output.
     ///
-    /// Retiring the last required one leaves the process ready, for it was
-    /// said. It never means that the process stops.
+    /// Retiring the last required subsystem leaves the process ready, since the
+    /// call is explicit. It does not stop the process.
     pub fn retire(mut self) {
         self.on_drop = OnDrop::Nothing;
         let registry = self.readiness.registry();
@@ -239,7 +243,7 @@ impl Reporter {
                 writer_state.give_back(view.name());
                 draft.set(slot, None);
             }
-            // Under the lock, before the slot is anybody else's.
+            // Under the lock, before another subsystem can take the slot.
             registry.background().take(TaskId::Check(slot))
         });
         if let Some(check) = check {
@@ -247,8 +251,8 @@ impl Reporter {
         }
     }
 
-    /// Reports ready and lets go for good: for what, once up, cannot fail.
-    /// The subsystem cannot be claimed again.
+    /// Reports ready for good, for a subsystem that cannot fail once it is ready.
+    /// It cannot be claimed again.
     ///
     /// ```
     /// # use tower_readiness::{Readiness, Subsystem};

@@ -7,11 +7,11 @@ use crate::state::{Reason, ScopeId, Verdict};
 use std::fmt;
 
 impl Readiness {
-    /// A handle on the named scope.
+    /// Returns a handle on the named scope.
     ///
     /// # Errors
     ///
-    /// When no scope of this name was declared.
+    /// When no scope has this name.
     pub fn scope(&self, name: &str) -> Result<Scope, UnknownScope> {
         self.registry()
             .read(|data| data.scope_id(name))
@@ -25,8 +25,8 @@ impl Readiness {
     }
 }
 
-/// A handle on a scope: on a named one from [`Readiness::scope`], or, by
-/// `Scope::from(&readiness)`, on the process as a whole.
+/// A handle on a scope. [`Readiness::scope`] returns a named scope, and
+/// `Scope::from(&readiness)` the process as a whole.
 ///
 /// Cheap to clone.
 #[derive(Clone)]
@@ -44,34 +44,34 @@ impl Scope {
         self.id
     }
 
-    /// The registry that the scope is part of.
+    /// Returns the registry that contains the scope.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
     }
 
-    /// The scope's name, or `None` for the process as a whole.
+    /// Returns the scope's name, or `None` for the process as a whole.
     pub fn name(&self) -> Option<String> {
         self.readiness
             .registry()
             .read(|data| data.scope_name(self.id).map(ToString::to_string))
     }
 
-    /// The newest verdict on the scope.
+    /// Returns the newest verdict on the scope.
     pub fn verdict(&self) -> Verdict {
         self.readiness.registry().publish_overdue();
         self.readiness.registry().read(|data| data.verdict(self.id))
     }
 
-    /// How many requests the gates of this scope have refused for `reason` so
-    /// far. A scope made from a [`Readiness`] has those gates that are about the
-    /// process as a whole; [`Readiness::refused`] counts all.
+    /// Returns how many requests the gates of this scope have refused for `reason`
+    /// so far. The scope of the process as a whole has only the gates without a
+    /// named scope; [`Readiness::refused`] counts all gates.
     pub fn refused(&self, reason: Reason) -> u64 {
         let traffic = self.readiness.registry().traffic();
         traffic.refused.of(self.id, reason)
     }
 
-    /// How many requests the gates of this scope would have refused for `reason`
-    /// so far, were it not for their [dry run](crate::ReadinessLayer::dry_run).
+    /// Returns how many requests the gates of this scope would have refused for
+    /// `reason` so far without their [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
         let traffic = self.readiness.registry().traffic();
         traffic.dry_run_refused.of(self.id, reason)
@@ -83,7 +83,7 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// Once the process drains, for the scope will not become ready again.
+    /// When the process drains, since the scope will not become ready again.
     pub async fn wait_ready(&self) -> Result<(), WaitError> {
         self.readiness.wait_ready_in(self.id).await
     }

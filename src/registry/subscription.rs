@@ -4,24 +4,24 @@ use std::{fmt, sync::Arc};
 use tokio::task::consume_budget;
 
 impl Readiness {
-    /// Follows the snapshots as they are published.
+    /// Returns a subscription to the snapshots of this registry.
     pub fn subscribe(&self) -> Subscription {
         Subscription::new(Arc::clone(self.registry()))
     }
 }
 
-/// Follows the snapshots as they are published; see [`Readiness::subscribe`].
+/// Waits for new snapshots; see [`Readiness::subscribe`].
 ///
-/// It is level-triggered: it gives the newest snapshot there is, never one
-/// after the other. Whoever is slow skips what has been overtaken, and never
-/// misses the last one. A subscriber cannot hold up a reporter.
+/// A subscription is level-triggered: it returns the newest snapshot. A slow
+/// subscriber skips older snapshots but never misses the last one, and it cannot
+/// delay a reporter.
 ///
 /// A report wakes up to 256 waiting tasks itself and leaves the rest to a thread
-/// of the crate's own, so a crowd of subscribers does not hold it up, and a waker
-/// that panics is not the report's concern. A waker that blocks is: the wakers of
-/// executors do not, and one of your own must not.
+/// of the crate, so many subscribers do not delay it. A waker that panics does not
+/// affect the report. A waker that blocks delays it; the wakers of executors never
+/// block, and a custom waker must not.
 ///
-/// It does not keep the registry alive.
+/// A subscription does not keep the registry alive.
 ///
 /// ```
 /// # use tower_readiness::{Readiness, Subsystem};
@@ -39,7 +39,7 @@ impl Readiness {
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "a subscription tells only whoever asks"]
+#[must_use = "a subscription does nothing until `changed` is called"]
 pub struct Subscription {
     registry: Arc<Registry>,
     seen: u64,
@@ -50,24 +50,25 @@ impl Subscription {
         Self { registry, seen: 0 }
     }
 
-    /// Waits for a snapshot newer than the one last given here, and gives it.
-    /// The first call gives the present one at once.
+    /// Waits for a snapshot newer than the last one that this subscription
+    /// returned, and returns it. The first call returns the current snapshot at
+    /// once.
     ///
-    /// Cancel safe: a snapshot counts as seen only when it is given.
+    /// Cancel safe: a snapshot counts as seen only when it is returned.
     ///
     /// # Errors
     ///
-    /// When the registry is gone and its last snapshot has been given.
+    /// When the registry is closed and its last snapshot has been returned.
     pub async fn changed(&mut self) -> Result<Snapshot, RegistryClosed> {
         let Self { registry, seen } = self;
         registry.background().start();
         registry
             .wait_for(|data| (data.version > *seen).then_some(()))
             .await?;
-        // Or a loop over what is published all the time would never let go of
-        // its thread.
+        // Otherwise a loop over a registry that changes all the time would never
+        // yield its thread.
         consume_budget().await;
-        // Newer still, perhaps; never older than what was found.
+        // This may be newer than the snapshot just found, but never older.
         let snapshot = registry.load();
         *seen = snapshot.version();
         Ok(snapshot)

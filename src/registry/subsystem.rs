@@ -2,9 +2,11 @@ use super::{background::Running, error::SettingError, handle::SubsystemHandle};
 use crate::state::{Declaration, Role};
 use std::{fmt, sync::Arc, time::Duration};
 
-/// A part of the process that reports for itself, as declared.
+/// The declaration of a subsystem: a part of the process that reports its own
+/// state.
 ///
-/// Required unless another role is chosen; the role chosen last holds.
+/// A subsystem is required unless another role is chosen; the last call that sets
+/// a role wins.
 ///
 /// ```
 /// use tower_readiness::Subsystem;
@@ -24,26 +26,27 @@ pub struct Subsystem {
     hold_down: Option<Duration>,
     ready_within: Option<Duration>,
     pub(crate) check: Option<Check>,
-    /// What its check takes at most from one result to the next.
+    /// The longest time between two results of its check.
     reports_within: Option<Duration>,
-    /// The silence that shows that its check hangs.
+    /// The ttl by which a check that hangs is found, if no other is set.
     hangs_after: Option<Duration>,
-    /// Said once it is put to use, like a bad name.
+    /// The first invalid setting, which `validate` returns.
     error: Option<SettingError>,
 }
 
-/// Begins the task that reports for a subsystem.
+/// Starts the task that reports for a subsystem.
 pub(crate) type Check = Arc<dyn Fn(SubsystemHandle) -> Running + Send + Sync>;
 
-/// tokio's timers tell no less than a millisecond apart, and what takes longer
-/// than a day is nobody's business any more.
+/// The shortest and the longest duration that a setting may have. tokio's timers
+/// have a resolution of 1 ms; a setting of more than a day is most likely a mistake.
 const BOUNDS: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(24 * 60 * 60)];
 
+/// Checks that a duration is between 1 ms and a day.
 pub(crate) fn bounded(what: &'static str, given: Duration) -> Result<Duration, SettingError> {
     bounded_from(BOUNDS[0], what, given)
 }
 
-/// The same, for what has to be longer.
+/// Checks that a duration is between `least` and a day.
 pub(crate) fn bounded_from(
     least: Duration,
     what: &'static str,
@@ -63,10 +66,11 @@ pub(crate) fn bounded_from(
 }
 
 impl Subsystem {
-    /// A [required](Role::Required) subsystem.
+    /// Declares a [required](Role::Required) subsystem.
     ///
-    /// The name is 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`, so that an address with
-    /// a port is one; it is checked where the subsystem is put to use.
+    /// The name is 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`, so an address with a port
+    /// is a valid name. [`Builder::build`](crate::Builder::build) and
+    /// [`Readiness::add`](crate::Readiness::add) check it.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -82,7 +86,7 @@ impl Subsystem {
         }
     }
 
-    /// Gives it the role [`Role::Shared`].
+    /// Sets the role [`Role::Shared`].
     pub fn shared(self) -> Self {
         Self {
             role: Role::Shared,
@@ -91,7 +95,7 @@ impl Subsystem {
         }
     }
 
-    /// Gives it the role [`Role::Optional`].
+    /// Sets the role [`Role::Optional`].
     pub fn optional(self) -> Self {
         Self {
             role: Role::Optional,
@@ -100,12 +104,13 @@ impl Subsystem {
         }
     }
 
-    /// Makes it required, and more: while it is [dead](crate::State::Dead) or
-    /// [stale](crate::State::Stale) liveness is red, so a supervisor restarts
-    /// the process. Nothing else makes liveness red.
+    /// Makes the subsystem required and vital: while it is
+    /// [dead](crate::State::Dead) or [stale](crate::State::Stale), liveness is red
+    /// and a supervisor restarts the process. Only vital subsystems make liveness
+    /// red.
     ///
-    /// For what a restart mends and nothing else does. Never for something
-    /// outside the process.
+    /// Use it for a part of the process that only a restart repairs, never for a
+    /// dependency outside the process.
     pub fn vital(self) -> Self {
         Self {
             role: Role::Required,
@@ -114,61 +119,64 @@ impl Subsystem {
         }
     }
 
-    /// Lets silence count: if its reporter neither reports nor
-    /// [beats](crate::Reporter::heartbeat) for `ttl`, the subsystem is
-    /// [stale](crate::State::Stale), which counts as failing, and as dead where
-    /// it is [vital](Self::vital). The next sign of life ends it.
+    /// Makes the subsystem [stale](crate::State::Stale) if its reporter neither
+    /// reports nor sends a [heartbeat](crate::Reporter::heartbeat) for `ttl`. Stale
+    /// counts as failing, and as dead if the subsystem is [vital](Self::vital). The
+    /// next heartbeat or report ends it.
     ///
-    /// From 1 millisecond to a day. The time runs from the first report on.
-    /// Choose a small multiple of the interval at which the subsystem speaks. (One
-    /// that has a check speaks within its interval and its timeout, and may not
-    /// have less than that.) A heartbeat is looked for four times in that time and
-    /// counts from when it was seen, so that silence is found after `ttl` to
-    /// 1.25 × `ttl`.
+    /// From 1 millisecond to a day. The time runs from the first report on. Choose
+    /// a small multiple of the interval at which the subsystem reports. (A
+    /// subsystem with a check needs at least the check's interval plus its
+    /// timeout.) The timer reads the heartbeat counter four times in a ttl, and a
+    /// heartbeat counts from that reading, so the subsystem becomes stale after
+    /// `ttl` to 1.25 × `ttl`.
     ///
-    /// If the task that looks was itself held up by the real clock (the process
-    /// was stopped), that time does not count, and each subsystem gets one more
-    /// `ttl`, once in a silence. A clock of tokio's that a test has paused and
-    /// moved ahead is no such stop. While the process drains silence says
-    /// nothing, for tasks end in any order then.
+    /// If the timer itself was late by the real clock (the process was stopped),
+    /// that time does not count, and each subsystem gets one more `ttl`, once until
+    /// its next heartbeat. A test that pauses tokio's clock and advances it does not
+    /// make the timer late. While the process drains, no subsystem becomes stale,
+    /// since tasks then end in any order.
     ///
-    /// It is published by a task that starts on the tokio runtime on which the
-    /// registry is built, or else the first that is met, and again on the next
-    /// should that runtime end; a probe that notices first does so by itself.
-    /// Where no runtime is, or its threads are blocked, a thread of the crate's
-    /// own publishes it a quarter of a second later. (It goes by the real clock,
-    /// so it leaves a registry alone that has met a paused one. A child process
-    /// that was forked is without it.)
+    /// A task publishes the change. It starts on the tokio runtime on which the
+    /// registry is built, or else on the first runtime on which the registry is
+    /// used, and again on the next if that runtime ends. A probe that comes first
+    /// publishes the change itself. Without a runtime, or while its threads are
+    /// blocked, a thread of the crate publishes the change a quarter of a second
+    /// later. (This thread uses the real clock, so it skips a registry that has met
+    /// a paused one. A forked child process does not have the thread.)
     ///
     /// # Panics
     ///
-    /// That task does, on a runtime whose timers are not enabled.
+    /// The task panics on a runtime whose timers are not enabled.
     pub fn ttl(self, ttl: Duration) -> Self {
         let (ttl, this) = self.take(bounded("ttl", ttl));
         Self { ttl, ..this }
     }
 
-    /// Damps reports: once up, the subsystem counts as down only when it has
-    /// been down for this long without a break. Until then the report is
-    /// [shown](crate::SubsystemView::damped) and nothing more.
+    /// Damps reports: a subsystem that was ready counts as down only after it has
+    /// been down for this long without a break. Until then the report is only
+    /// [shown](crate::SubsystemView::damped).
     ///
-    /// From 1 millisecond to a day. For what flaps: a link that reconnects by
-    /// itself, a leader election. Never held down are the first time that it is
-    /// up, [`dead`](crate::Reporter::dead), a dropped reporter, silence, and
-    /// the draining of the process. (A number of reports instead of a time
-    /// could stay green for ever, for nobody has to report twice.) Results of
-    /// checks have thresholds of their own.
+    /// From 1 millisecond to a day. Use it for a part that flaps, such as a link
+    /// that reconnects by itself, or a leader election. The first ready report,
+    /// [`dead`](crate::Reporter::dead), a dropped reporter, a passed
+    /// [ttl](Self::ttl) and the draining of the process take effect at once. (A
+    /// number of reports instead of a time could stay ready for ever, since a
+    /// reporter need not repeat its report.) Results of checks have their own
+    /// thresholds.
     pub fn hold_down(self, time: Duration) -> Self {
         let (hold_down, this) = self.take(bounded("hold-down", time));
         Self { hold_down, ..this }
     }
 
-    /// How long it may be [pending](crate::SubsystemView::is_pending) when it
-    /// is [added while running](crate::Readiness::add). If it is not up until
-    /// then it counts like the rest. By default it may be pending for ever.
+    /// Limits how long a subsystem that is [added while the process
+    /// runs](crate::Readiness::add) is
+    /// [pending](crate::SubsystemView::is_pending). Afterwards it counts like any
+    /// other, ready or not. There is no limit by default.
     ///
-    /// From 1 millisecond to a day. One that is declared before is never
-    /// pending, for the start waits for it.
+    /// From 1 millisecond to a day. A subsystem of the
+    /// [builder](crate::Builder::subsystem) is never pending, since the start waits
+    /// for it.
     pub fn ready_within(self, time: Duration) -> Self {
         let (ready_within, this) = self.take(bounded("time to become ready", time));
         Self {
@@ -203,7 +211,8 @@ impl Subsystem {
         }
     }
 
-    /// A check that blocks its thread cannot be timed out, but found silent.
+    /// The ttl, which a subsystem with a check always has: a check that blocks its
+    /// thread cannot be timed out, but its missing heartbeat is found.
     fn ttl_or_default(&self) -> Option<Duration> {
         self.ttl.or(self.hangs_after)
     }
