@@ -2,19 +2,19 @@ use super::head::RequestHead;
 use std::{fmt, sync::Arc, time::Duration};
 use thiserror::Error;
 
-/// What a gate does with a request while there is a [reason] to hesitate.
+/// The action of a gate on a request while there is a [reason] to hesitate.
 ///
 /// [reason]: crate::Reason
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Action {
-    /// Lets it through.
+    /// Admits the request.
     Admit,
-    /// Refuses it.
+    /// Refuses the request.
     Refuse,
-    /// Lets it wait for the reason to pass.
+    /// Lets the request wait for the reason to pass.
     Hold(Hold),
-    /// Refuses some, and lets the rest through.
+    /// Refuses a part of the requests, and admits the rest.
     Shed(Shed),
 }
 
@@ -38,7 +38,7 @@ impl Action {
         Shed::fraction(fraction).map(Self::Shed)
     }
 
-    /// Refuses every request that `essential` does not pick.
+    /// Refuses every request for which `essential` returns `false`.
     pub fn shed_unless(
         essential: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
@@ -46,26 +46,26 @@ impl Action {
     }
 }
 
-/// Why an action cannot be.
+/// Why the values of an action are not valid.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ActionError {
-    /// A hold of no time at all is a refusal.
-    #[error("a hold of zero would refuse; use `Action::Refuse`")]
+    /// `max_wait` is zero, so the hold would refuse every request.
+    #[error("a hold of zero would refuse every request; use `Action::Refuse`")]
     NoWait,
-    /// No client waits that long.
+    /// `max_wait` is longer than ten minutes, and no client waits that long.
     #[error("a hold lasts at most {} seconds, not {wait:?}", Hold::LONGEST.as_secs())]
     LongWait {
-        /// The time asked for.
+        /// The time that was given.
         wait: Duration,
     },
-    /// A hold that nobody fits in is a refusal.
-    #[error("a hold without room for a waiter would refuse; use `Action::Refuse`")]
+    /// `max_waiting` is zero, so the hold would refuse every request.
+    #[error("a hold with `max_waiting` of zero would refuse every request; use `Action::Refuse`")]
     NoRoom,
-    /// Waiters that nobody lets go would never be served.
-    #[error("at least one waiter has to be let go at a time")]
+    /// `release` is zero, so the waiting requests would never be served.
+    #[error("`release` is at least 1, because with 0 no waiting request would be served")]
     NoRelease,
-    /// A fraction is a number from 0 to 1.
+    /// The fraction is not a number from 0 to 1.
     #[error("a fraction is a number from 0 to 1, not {fraction}")]
     Fraction {
         /// The number given.
@@ -73,28 +73,31 @@ pub enum ActionError {
     },
 }
 
-/// Lets requests wait for a reason to pass, in bounds.
+/// Lets requests wait for a reason to pass, for a bounded time and in a bounded
+/// number.
 ///
-/// A request that finds no room, or whose time is up, is refused. When the
-/// reason has passed, a few waiters at a time are let go, each making room for
-/// the next when it has its response, so that they do not all fall upon what
-/// has just come back. (Requests that arrive then are admitted beside them.)
-/// One whose time is up while others go first is let go as well.
+/// A request is refused if all wait slots are taken, or when its time is up. When
+/// the reason has passed, the hold releases a few waiting requests at a time, and
+/// the next when one of them has its response, so that a service which has just
+/// recovered does not get all of them at once. (New requests are admitted beside
+/// them.) A request whose time is up before its turn to be released is admitted
+/// as well.
 ///
-/// What cannot pass is not waited for: phases never go back, and what had not
-/// started when the process began to drain never will. A hold refuses at once
-/// then, and lets go of those who wait already. So it does when another reason
-/// refuses, also while a request waits for others to go first or for room in the
-/// inner service: the request is decided on anew whenever the verdict changes,
-/// for the reasons that were not there when it was admitted.
+/// A hold refuses at once where the reason cannot pass: phases never go back, and
+/// a subsystem that had not started when the process began to drain never will.
+/// It then refuses the requests that wait already, too. The gate decides again
+/// whenever the verdict changes, and refuses a waiting request if another reason
+/// demands it. That also holds for a request that waits for its turn or for room
+/// in the inner service, except that reasons in spite of which it was admitted
+/// are not considered again.
 ///
-/// Time is tokio's. Outside of a tokio runtime a hold refuses at once, but for
-/// saturation, which is then bounded by the number of waiters alone.
+/// Time is tokio's. Outside of a tokio runtime a hold refuses at once. The hold
+/// for saturation waits there as well, bounded only by the number of wait slots.
 ///
 /// # Panics
 ///
-/// On a tokio runtime whose timers are not enabled, the first request to be
-/// held panics, as every use of tokio's time does there.
+/// On a tokio runtime whose timers are not enabled, the first held request
+/// panics, as every use of tokio's time does there.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Hold {
@@ -106,8 +109,8 @@ pub struct Hold {
 impl Hold {
     const LONGEST: Duration = Duration::from_secs(600);
 
-    /// A hold of at most `max_wait`, for at most 1,024 waiting requests, 16 of
-    /// which are let go at a time.
+    /// A hold of at most `max_wait`, for at most 1,024 waiting requests, which
+    /// releases 16 at a time.
     ///
     /// # Errors
     ///
@@ -126,7 +129,7 @@ impl Hold {
         })
     }
 
-    /// How many requests wait at the same time.
+    /// Sets how many requests wait at the same time.
     ///
     /// # Errors
     ///
@@ -141,7 +144,7 @@ impl Hold {
         })
     }
 
-    /// How many waiters are let go at a time.
+    /// Sets how many waiting requests are released at a time.
     ///
     /// # Errors
     ///
@@ -153,8 +156,7 @@ impl Hold {
         Ok(Self { release, ..self })
     }
 
-    /// What a gate does while the inner service is saturated, unless told
-    /// otherwise.
+    /// The default hold while the inner service is saturated.
     pub(super) const fn while_saturated() -> Self {
         Self {
             max_wait: Duration::from_secs(5),
@@ -191,15 +193,15 @@ impl Shed {
         }
     }
 
-    /// Refuses every request that `essential` does not pick. It is asked on
-    /// the request path, and only while there is a reason to hesitate.
+    /// Refuses every request for which `essential` returns `false`. The gate calls
+    /// it on the request path, and only while there is a reason to hesitate.
     pub fn unless(essential: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self(Part::Unless(Arc::new(essential)))
     }
 
     pub(super) fn sheds(&self, head: RequestHead<'_>) -> bool {
         match &self.0 {
-            // `f64()` is below 1, so a fraction of 1 sheds all.
+            // `f64()` is below 1, so a fraction of 1 sheds every request.
             Part::Fraction(fraction) => fastrand::f64() < *fraction,
             Part::Unless(essential) => !essential(head),
         }
@@ -221,7 +223,7 @@ mod tests {
     use http::Request;
 
     #[test]
-    fn absurd_holds_are_refused_where_they_are_built() {
+    fn invalid_holds_are_errors() {
         assert_eq!(Hold::new(Duration::ZERO).unwrap_err(), ActionError::NoWait);
         let wait = Duration::from_secs(601);
         assert_eq!(Hold::new(wait).unwrap_err(), ActionError::LongWait { wait });
@@ -236,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_outside_of_its_range_is_refused() {
+    fn a_fraction_outside_of_its_range_is_an_error() {
         for fraction in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert!(Shed::fraction(fraction).is_err(), "{fraction}");
         }
     }
 
     #[test]
-    fn a_fraction_sheds_about_as_much_as_it_says() {
+    fn a_fraction_sheds_about_that_part_of_requests() {
         let request = Request::new(());
         let shed = |fraction: f64| {
             let shed = Shed::fraction(fraction).unwrap();
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predicate_sheds_what_is_not_essential() {
+    fn a_predicate_sheds_requests_that_are_not_essential() {
         let shed = Shed::unless(|head| head.uri().path().starts_with("/checkout"));
         let checkout = Request::get("/checkout/1").body(()).unwrap();
         let browse = Request::get("/browse").body(()).unwrap();

@@ -1,6 +1,6 @@
 use super::{
     body::ReadinessBody,
-    outcome_tracker::{OutcomeTracker, UnlessPanic},
+    outcome_tracker::{OutcomeTracker, PanicGuard},
 };
 use crate::{probe, traffic::InFlightGuard};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONNECTION};
@@ -10,17 +10,17 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How a request was let through.
+/// The headers that the layer adds to the response of an admitted request.
 #[derive(Clone, Copy)]
 pub(super) struct Admission {
-    /// Its response asks the client to open another connection.
+    /// Adds `connection: close`.
     pub(super) close: bool,
-    /// Its response tells Envoy if the process drains by then.
+    /// Adds Envoy's header if the process drains when the response is ready.
     pub(super) marks: bool,
 }
 
 impl Admission {
-    /// Its response stays as it is.
+    /// The response stays as it is.
     pub(super) const PLAIN: Self = Self {
         close: false,
         marks: false,
@@ -44,7 +44,8 @@ impl Admission {
     }
 }
 
-/// Polls for the response of the inner service, and sends it off.
+/// Polls the response future of the inner service. Adds the headers of `admission`
+/// to the response, and moves `in_flight` into its body.
 #[inline]
 pub(super) fn poll_inner<F, R, E>(
     response: Pin<&mut F>,
@@ -63,14 +64,14 @@ where
         if let Ok(response) = &mut response {
             admission.finish(response, in_flight.as_ref());
         }
-        // Taken from a failure as well: a future that has ended and is kept
-        // counts no longer.
-        let outcome_tracker = OutcomeTracker::silent(in_flight.take());
+        // Taken after an error as well, so that a completed future does not count
+        // until it is dropped.
+        let outcome_tracker = OutcomeTracker::unobserved(in_flight.take());
         response.map(|response| response.map(|body| ReadinessBody::inner(body, outcome_tracker)))
     })
 }
 
-/// The same, and sees what becomes of the request.
+/// Does the same as [`poll_inner`] for a request whose outcome is observed.
 #[inline]
 fn poll_observed<F, R, E>(
     response: Pin<&mut F>,
@@ -81,9 +82,9 @@ fn poll_observed<F, R, E>(
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
-    let panics = UnlessPanic::watch(in_flight.as_ref());
+    let panic_guard = PanicGuard::new(in_flight.as_ref());
     let response = response.poll(cx);
-    panics.returned();
+    panic_guard.disarm();
     response.map(|response| match response {
         Ok(mut response) => {
             admission.finish(&mut response, in_flight.as_ref());
@@ -99,7 +100,7 @@ where
     })
 }
 
-/// The inner service failed with an error.
+/// Counts a request as failed, because the inner service returned an error.
 #[cold]
 pub(super) fn count_failed(in_flight: Option<InFlightGuard>) {
     if let Some(observed) = in_flight.as_ref().and_then(InFlightGuard::observed) {
@@ -107,8 +108,8 @@ pub(super) fn count_failed(in_flight: Option<InFlightGuard>) {
     }
 }
 
-/// Asks the client to open another connection, unless this one is being
-/// upgraded or the application has its own mind about it.
+/// Adds `connection: close`, except where the response upgrades the connection or
+/// the application has set a `connection` header.
 fn close_connection(status: StatusCode, headers: &mut HeaderMap) {
     if status != StatusCode::SWITCHING_PROTOCOLS {
         headers

@@ -49,7 +49,8 @@ impl<B> ReadinessBody<B> {
     }
 }
 
-/// An empty body of the inner kind: middleware outside may need to make one.
+/// An empty body of the inner kind, because middleware outside may need to make
+/// an empty body.
 impl<B: Default> Default for ReadinessBody<B> {
     fn default() -> Self {
         Self::inner(B::default(), None)
@@ -70,37 +71,39 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
                 outcome_tracker,
             } => {
                 let frame = ready!(body.as_mut().poll_frame(cx));
-                if let Some(seen) = outcome_tracker {
+                if let Some(tracker) = outcome_tracker {
                     match &frame {
                         Some(Ok(frame)) => {
-                            // Servers do not go on to ask a body that says
-                            // that it has ended.
-                            let over = || seen.is_undecided() && body.is_end_stream();
-                            if frame.is_trailers() || over() {
+                            // Servers stop polling a body once its
+                            // `is_end_stream` is true.
+                            let is_over = || tracker.is_undecided() && body.is_end_stream();
+                            if frame.is_trailers() || is_over() {
                                 let trailers = frame.trailers_ref();
-                                *outcome_tracker =
-                                    outcome_tracker.take().and_then(|seen| seen.ends(trailers));
+                                *outcome_tracker = outcome_tracker
+                                    .take()
+                                    .and_then(|tracker| tracker.at_end(trailers));
                             }
                         }
                         Some(Err(_)) => {
-                            if let Some(seen) = outcome_tracker.take() {
-                                seen.breaks();
+                            if let Some(tracker) = outcome_tracker.take() {
+                                tracker.body_failed();
                             }
                         }
-                        None if seen.is_undecided() => {
-                            drop(outcome_tracker.take().and_then(|seen| seen.ends(None)));
+                        None if tracker.is_undecided() => {
+                            let tracker = outcome_tracker.take();
+                            drop(tracker.and_then(|tracker| tracker.at_end(None)));
                         }
                         None => *outcome_tracker = None,
                     }
                 }
                 Poll::Ready(match frame {
-                    // The server will not ask again, and then drop the body.
+                    // The server drops the body after this last frame.
                     Some(Ok(frame))
                         if unsent::is_large(frame.data_ref()) && body.is_end_stream() =>
                     {
                         Some(Ok(match outcome_tracker.take() {
                             Some(outcome_tracker) => {
-                                frame.map_data(|data| unsent::watch(data, outcome_tracker))
+                                frame.map_data(|data| unsent::track(data, outcome_tracker))
                             }
                             None => frame,
                         }))

@@ -10,16 +10,16 @@ use std::{
     },
 };
 
-/// What the gates of a layer have refused and held so far; see
+/// Counts the requests that the gates of a layer have refused and held; see
 /// [`ReadinessLayer::counts`](crate::ReadinessLayer::counts).
 ///
-/// What a [dry run](crate::ReadinessLayer::dry_run) would have refused and held
-/// is counted apart.
+/// Separate counters hold the requests that a
+/// [dry run](crate::ReadinessLayer::dry_run) would have refused or held.
 #[derive(Clone, Default)]
-pub struct GateCounts(Arc<PerReason<Count>>);
+pub struct GateCounts(Arc<PerReason<Counters>>);
 
 #[derive(Debug, Default)]
-struct Count {
+struct Counters {
     refused: AtomicU64,
     held: AtomicU64,
     dry_run_refused: AtomicU64,
@@ -30,64 +30,66 @@ struct Count {
 impl GateCounts {
     /// How many requests were refused for this reason.
     pub fn refused(&self, reason: Reason) -> u64 {
-        self.of(reason).refused.load(Ordering::Relaxed)
+        self.counters(reason).refused.load(Ordering::Relaxed)
     }
 
-    /// How many requests were held for this reason, whatever became of them.
+    /// How many requests were held for this reason, with any outcome.
     pub fn held(&self, reason: Reason) -> u64 {
-        self.of(reason).held.load(Ordering::Relaxed)
+        self.counters(reason).held.load(Ordering::Relaxed)
     }
 
-    /// How many requests would have been refused for this reason, were it not
-    /// for the [dry run](crate::ReadinessLayer::dry_run).
+    /// How many requests the gates would have refused for this reason without the
+    /// [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
-        self.of(reason).dry_run_refused.load(Ordering::Relaxed)
+        self.counters(reason)
+            .dry_run_refused
+            .load(Ordering::Relaxed)
     }
 
-    /// How many requests would have been held for this reason, were it not for
-    /// the [dry run](crate::ReadinessLayer::dry_run).
+    /// How many requests the gates would have held for this reason without the
+    /// [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_held(&self, reason: Reason) -> u64 {
-        self.of(reason).dry_run_held.load(Ordering::Relaxed)
+        self.counters(reason).dry_run_held.load(Ordering::Relaxed)
     }
 
     /// How many requests are being held for this reason now.
     pub fn waiting(&self, reason: Reason) -> usize {
-        self.of(reason).waiting.load(Ordering::Relaxed)
+        self.counters(reason).waiting.load(Ordering::Relaxed)
     }
 
-    fn of(&self, reason: Reason) -> &Count {
+    fn counters(&self, reason: Reason) -> &Counters {
         &self.0[reason]
     }
 
     pub(super) fn count_refused(&self, reason: Reason, dry_run: bool) {
-        let counts = self.of(reason);
+        let counters = self.counters(reason);
         let count = if dry_run {
-            &counts.dry_run_refused
+            &counters.dry_run_refused
         } else {
-            &counts.refused
+            &counters.refused
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_held(&self, reason: Reason, dry_run: bool) {
-        let counts = self.of(reason);
+        let counters = self.counters(reason);
         let count = if dry_run {
-            &counts.dry_run_held
+            &counters.dry_run_held
         } else {
-            &counts.held
+            &counters.held
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes one of `room` places to wait in, if one is free.
-    pub(super) fn wait(
+    /// Takes one of `max_waiting` slots, or returns `None` if all are taken.
+    pub(super) fn take_slot(
         &self,
         reason: Reason,
-        room: usize,
+        max_waiting: usize,
         waiting: InFlightGuard,
     ) -> Option<WaitSlot> {
-        let take = |taken| (taken < room).then_some(taken + 1);
-        let taken = &self.of(reason).waiting;
+        let take = |taken| (taken < max_waiting).then_some(taken + 1);
+        let taken = &self.counters(reason).waiting;
         taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .ok()?;
@@ -105,7 +107,7 @@ impl fmt::Debug for GateCounts {
     }
 }
 
-/// A place to wait in, given back when dropped.
+/// A slot for a waiting request, given back when dropped.
 pub(super) struct WaitSlot {
     counts: GateCounts,
     reason: Reason,
@@ -121,7 +123,7 @@ impl WaitSlot {
 impl Drop for WaitSlot {
     fn drop(&mut self) {
         self.counts
-            .of(self.reason)
+            .counters(self.reason)
             .waiting
             .fetch_sub(1, Ordering::Relaxed);
     }

@@ -6,18 +6,18 @@ use crate::{
 use tokio::time::Instant;
 
 impl Readiness {
-    /// How well the readiness of the process has matched what became of its
-    /// requests, or `None` if no layer of the process as a whole was
-    /// [told to observe](crate::ReadinessLayer::observe_outcomes) it.
+    /// How well the readiness of the process has matched the outcomes of its
+    /// requests, or `None` if no layer of the process as a whole
+    /// [observes](crate::ReadinessLayer::observe_outcomes) them.
     pub fn drift(&self) -> Option<Drift> {
         drift(self, ScopeId::Process)
     }
 }
 
 impl Scope {
-    /// How well the readiness of the scope has matched what became of its
-    /// requests, or `None` if no layer of this scope was
-    /// [told to observe](crate::ReadinessLayer::observe_outcomes) it.
+    /// How well the readiness of the scope has matched the outcomes of its
+    /// requests, or `None` if no layer of this scope
+    /// [observes](crate::ReadinessLayer::observe_outcomes) them.
     pub fn drift(&self) -> Option<Drift> {
         drift(self.readiness(), self.id())
     }

@@ -23,8 +23,8 @@ const COMPLETED: &str = "`ResponseFuture` polled after completion";
 pin_project! {
     /// The response of a [`ReadinessService`](super::ReadinessService).
     ///
-    /// At most 32 bytes larger than the inner service's: whatever only a
-    /// refused, held or waiting request needs is boxed.
+    /// At most 32 bytes larger than the future of the inner service: the state that
+    /// only a refused, held or waiting request needs is boxed.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B>
     where
@@ -51,7 +51,7 @@ pin_project! {
     }
 }
 
-/// Whatever is not simply passed on.
+/// The response of a request that is not passed on at once.
 enum Other<S, B>
 where
     S: Service<Request<B>>,
@@ -128,7 +128,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body + Send + 'static,
 {
-    // Out of the way of the admit path.
+    // Cold, to keep the admit path small.
     #[cold]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<ReadinessBody<R>>, S::Error>> {
         let response = match self {

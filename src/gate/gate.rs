@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-/// What a layer was told.
+/// The settings of a layer.
 #[derive(Clone)]
 pub(super) struct Policy {
     pub(super) actions: PerReason<Action>,
@@ -31,13 +31,13 @@ pub(super) struct Policy {
     pub(super) unread: UnreadBodies,
     pub(super) closes_connections: bool,
     pub(super) counts_in_flight: bool,
-    pub(super) observes: Option<Observes>,
+    pub(super) observes: Option<OutcomeClassifier>,
     pub(super) envoy_headers: bool,
 }
 
-/// By whom outcomes are told.
+/// The classifier of the outcomes that a layer observes.
 #[derive(Clone)]
-pub(super) enum Observes {
+pub(super) enum OutcomeClassifier {
     BuiltIn,
     Custom(Arc<dyn ClassifyOutcome>),
 }
@@ -71,32 +71,34 @@ impl Policy {
     }
 }
 
-/// What all services of a layer share.
+/// The state that all services of a layer share.
 pub(super) struct Gate {
     pub(super) scope: Scope,
     /// `None` for the process as a whole.
     scope_name: Option<Arc<str>>,
     #[cfg(feature = "tracing")]
     episode: Arc<crate::traffic::Episode>,
-    /// The same as `scope` leads to, one step closer.
+    /// The registry of `scope`, to save the request path one pointer.
     registry: Arc<Registry>,
     id: ScopeId,
     open: AdmitFlag,
     pub(super) probes: Option<Probes>,
     pub(super) policy: Policy,
     pub(super) counts: GateCounts,
-    /// Whether something is done with requests that are passed on, or with
-    /// their responses.
+    /// Whether admitted requests need an [`InFlightGuard`]: to count in flight, to
+    /// observe their outcomes, or to mark their responses.
     pub(super) tracks: bool,
-    /// Whether responses tell Envoy that the process drains.
+    /// Whether responses get Envoy's header while the process drains.
     pub(super) marks: bool,
-    /// Where those do that were admitted while ready, if that is asked for.
+    /// The counters of requests that are admitted while ready, if the layer
+    /// observes outcomes.
     observed: Option<Arc<ShardedCounters>>,
-    /// For each reason to hold, who may be let go at the same time.
+    /// For each reason to hold, the permits of requests that are released at the
+    /// same time.
     release: PerReason<Option<Arc<Semaphore>>>,
 }
 
-/// What becomes of a request.
+/// The decision on a request.
 #[derive(Clone, Copy)]
 pub(super) enum Decision<'g> {
     Admit(Admission),
@@ -104,7 +106,7 @@ pub(super) enum Decision<'g> {
     Hold(Reason, &'g Hold),
 }
 
-/// What a request was judged by.
+/// The state of the registry that a decision is based on.
 #[derive(Clone, Copy)]
 pub(super) struct Basis {
     pub(super) verdict: Verdict,
@@ -128,8 +130,8 @@ impl Gate {
         let (registry, id) = (Arc::clone(scope.readiness().registry()), scope.id());
         let observed = policy.observes.as_ref().map(|observes| {
             let classifier = match observes {
-                Observes::BuiltIn => None,
-                Observes::Custom(classifier) => Some(classifier),
+                OutcomeClassifier::BuiltIn => None,
+                OutcomeClassifier::Custom(classifier) => Some(classifier),
             };
             registry.observe(id, policy.counts_in_flight, classifier)
         });
@@ -167,19 +169,20 @@ impl Gate {
         self.open.is_set()
     }
 
-    /// Whether a request for `path` is to be passed on without a thought: it is
-    /// not for a probe, and nothing is wrong.
+    /// Whether the layer passes a request for `path` on at once: the path is not a
+    /// probe's, and no reason holds.
     ///
-    /// Not generic and not inlined, so that what remains of the admit path in
-    /// the user's crate is small enough to be.
+    /// Not generic and not inlined, so that the rest of the admit path is small
+    /// enough to be inlined in the user's crate.
     pub(super) fn is_fast_path(&self, path: &str) -> bool {
         let may_be_probe = |probes: &Probes| probes.may_answer(path);
         self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
     }
 
-    /// Counts a request as in flight, and observes what becomes of
-    /// it if it was admitted while ready, as far as that is asked for. What is
-    /// neither counted nor observed enters only to know of the drain.
+    /// Returns the guard of an admitted request: it observes the outcome if the
+    /// request was admitted while ready, and counts the request as in flight, as
+    /// far as the layer does either. A guard that does neither only shows whether
+    /// the process drains.
     #[inline]
     pub(super) fn enter(&self, head: RequestHead<'_>, ready: bool) -> Option<InFlightGuard> {
         let uncounted = || self.registry.traffic().uncounted.enter();
@@ -201,8 +204,9 @@ impl Gate {
         }
     }
 
-    /// Gives a request whose connection may be upgraded what keeps that in
-    /// flight, for Tower does not see what becomes of it.
+    /// Puts a clone of its guard into the extensions of a request whose connection
+    /// may be upgraded. The handler keeps it, because Tower does not see the
+    /// upgraded connection.
     #[inline]
     pub(super) fn keep_upgrade_in_flight<B>(
         &self,
@@ -218,27 +222,29 @@ impl Gate {
         }
     }
 
-    /// A request is admitted that is not exempt, although there are reasons to
-    /// hesitate.
-    pub(super) fn admitted(&self, basis: Basis) {
-        // The gate of a named scope stands inside of another.
+    /// Records a request that is admitted although reasons hold, and that is not
+    /// exempt: while the process drains it is a late arrival.
+    pub(super) fn record_admitted(&self, basis: Basis) {
+        // The gate of a named scope is inside of the process's gate, which has
+        // recorded the request already.
         if basis.verdict.phase() >= Phase::Draining && self.id == ScopeId::Process {
             self.registry.traffic().drain_clock.arrived();
         }
     }
 
-    /// Takes one of the places to wait in, if one is free.
-    pub(super) fn wait(&self, reason: Reason, hold: &Hold) -> Option<WaitSlot> {
+    /// Takes a wait slot, or returns `None` if all are taken.
+    pub(super) fn take_slot(&self, reason: Reason, hold: &Hold) -> Option<WaitSlot> {
         let waiting = self.registry.traffic().waiting.enter_recorded();
-        self.counts.wait(reason, hold.max_waiting, waiting)
+        self.counts.take_slot(reason, hold.max_waiting, waiting)
     }
 
-    /// Starts what could not start where there was no runtime.
-    pub(super) fn start_jobs(&self) {
+    /// Starts the background tasks of the registry, which do not run yet if the
+    /// layer was made outside of a runtime.
+    pub(super) fn start_background(&self) {
         self.registry.background().start();
     }
 
-    /// What a request would be judged by now.
+    /// The current state of the registry, for a decision.
     pub(super) fn basis(&self) -> Basis {
         self.registry.publish_overdue();
         self.registry.read(|data| Basis {
@@ -256,11 +262,11 @@ impl Gate {
         }
     }
 
-    /// What becomes of a request. In a dry run it is admitted, whatever was
-    /// decided.
+    /// Decides on a request. In a dry run, counts the decision and admits the
+    /// request.
     ///
-    /// The reasons `passed`, in spite of which it was admitted before, are not
-    /// asked again.
+    /// `passed` are the reasons in spite of which the request was admitted before;
+    /// they are not considered again.
     pub(super) fn decide(
         &self,
         basis: Basis,
@@ -274,8 +280,8 @@ impl Gate {
         }
         let mut decision = admitted;
         for reason in reasons.iter() {
-            match self.act(reason, basis, head) {
-                // Nothing is held that is going to be refused.
+            match self.decide_for(reason, basis, head) {
+                // A refusal for any reason outweighs a hold.
                 Some(refused @ Decision::Refuse(_)) => {
                     decision = refused;
                     break;
@@ -291,8 +297,13 @@ impl Gate {
         decision
     }
 
-    /// What one reason makes of a request, or `None` if nothing.
-    fn act(&self, reason: Reason, basis: Basis, head: RequestHead<'_>) -> Option<Decision<'_>> {
+    /// The decision for one reason, or `None` if its action admits the request.
+    fn decide_for(
+        &self,
+        reason: Reason,
+        basis: Basis,
+        head: RequestHead<'_>,
+    ) -> Option<Decision<'_>> {
         match self.action(reason) {
             Action::Admit => None,
             Action::Refuse => Some(Decision::Refuse(reason)),
@@ -362,33 +373,33 @@ impl Gate {
         response
     }
 
-    /// Waits until the verdict is another than `seen`.
-    pub(super) async fn changed(self: Arc<Self>, seen: Verdict) {
-        let is_another = |verdict| (verdict != seen).then_some(());
+    /// Waits until the verdict differs from `seen`.
+    pub(super) async fn verdict_changed(self: Arc<Self>, seen: Verdict) {
+        let differs = |verdict| (verdict != seen).then_some(());
         let changed = self
             .registry
-            .wait_for(|data| is_another(data.verdict(self.id)));
+            .wait_for(|data| differs(data.verdict(self.id)));
         if changed.await.is_err() {
-            // The registry has ended, so no verdict follows.
+            // The registry has closed, so the verdict is final.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits for a turn among those let go after a hold for `reason`. `None` if
-    /// there was none until `deadline`.
-    pub(super) async fn turn(
+    /// Waits for a permit to be released after a hold for `reason`. Returns `None`
+    /// if none was free until `deadline`.
+    pub(super) async fn acquire_release(
         self: Arc<Self>,
         reason: Reason,
         deadline: Instant,
     ) -> Option<OwnedSemaphorePermit> {
         let release = self.release[reason].clone()?;
-        let turn = tokio::time::timeout_at(deadline, release.acquire_owned());
-        turn.await.ok()?.ok()
+        let permit = tokio::time::timeout_at(deadline, release.acquire_owned());
+        permit.await.ok()?.ok()
     }
 }
 
-/// Whether there is a tokio runtime, and so a clock to wait by. (That its
-/// timers are enabled cannot be asked.)
+/// Whether the caller is in a tokio runtime, and so can wait for a timer. (tokio
+/// has no function to ask whether its timers are enabled.)
 pub(super) fn has_runtime() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
 }

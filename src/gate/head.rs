@@ -49,12 +49,13 @@ impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
     }
 }
 
-/// gRPC's content type. A subtype, the mark of gRPC-Web or a parameter may follow.
+/// gRPC's content type. A subtype, the suffix of gRPC-Web or a parameter may
+/// follow.
 const GRPC: &[u8] = b"application/grpc";
 
 impl RequestHead<'_> {
-    /// `connection` is a matter of HTTP/1 (RFC 9113, section 8.2.2, forbids
-    /// it in HTTP/2).
+    /// Whether the response may have a `connection` header, which RFC 9113, section
+    /// 8.2.2, forbids in HTTP/2.
     pub(super) fn is_http1(&self) -> bool {
         matches!(self.version, Version::HTTP_10 | Version::HTTP_11)
     }
@@ -63,9 +64,9 @@ impl RequestHead<'_> {
         has_grpc_type(self.headers)
     }
 
-    /// A call of gRPC's own health service, which answers for itself. Nothing
-    /// below or beside its three methods, for a router may make something else
-    /// of that.
+    /// Whether the request calls gRPC's own health service, which reports its
+    /// readiness itself. Only its three methods match, because a router may serve
+    /// other paths below the same prefix.
     #[inline]
     pub(super) fn is_grpc_health(&self) -> bool {
         *self.method == Method::POST && is_health_method(self.uri.path()) && self.is_grpc()

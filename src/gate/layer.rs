@@ -1,7 +1,7 @@
 use super::{
     action::Action,
     counts::GateCounts,
-    gate::{Gate, Observes, Policy},
+    gate::{Gate, OutcomeClassifier, Policy},
     head::RequestHead,
     refusal::{Refusal, RetryAfter},
     service::ReadinessService,
@@ -148,7 +148,7 @@ impl ReadinessLayer {
         self.policy(|policy| policy.counts_in_flight = true)
     }
 
-    /// Observes how many of the requests that it admits while its scope is
+    /// OutcomeClassifier how many of the requests that it admits while its scope is
     /// ready fail nevertheless, for [`Readiness::drift`] and [`Scope::drift`].
     /// Do it in one layer of each scope; a request counts once for each such layer.
     ///
@@ -156,10 +156,10 @@ impl ReadinessLayer {
     /// and as what. Observing allocates nothing, and threads do not wait for each
     /// other.
     pub fn observe_outcomes(self) -> Self {
-        self.policy(|policy| policy.observes = Some(Observes::BuiltIn))
+        self.policy(|policy| policy.observes = Some(OutcomeClassifier::BuiltIn))
     }
 
-    /// Observes outcomes like [`observe_outcomes`](Self::observe_outcomes), where
+    /// OutcomeClassifier outcomes like [`observe_outcomes`](Self::observe_outcomes), where
     /// `classifier` decides which responses are failures: a function, a
     /// [`ClassifyOutcome`], or a classifier of tower-http's.
     ///
@@ -168,7 +168,7 @@ impl ReadinessLayer {
     /// totals.
     pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
         let classifier = Arc::new(classifier);
-        self.policy(|policy| policy.observes = Some(Observes::Custom(classifier)))
+        self.policy(|policy| policy.observes = Some(OutcomeClassifier::Custom(classifier)))
     }
 
     /// Always admits the requests for which `exempt` returns `true`. The layer

@@ -1,4 +1,4 @@
-//! What a gate logs.
+//! Logs refused requests.
 
 use super::head::RequestHead;
 use crate::state::Reason;

@@ -3,21 +3,21 @@ use http::{HeaderMap, HeaderName, Response};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Whether the head of a response says that the request failed.
+/// Whether the head of a response shows that the request failed.
 ///
-/// Only the head of a gRPC response that is trailers-only has a status of its
-/// own; and only its content type is asked of all others, for looking up what
-/// is not a standard header takes longer than all the rest.
+/// Only the head of a trailers-only gRPC response has a gRPC status. The content
+/// type is checked first, because the lookup of `grpc-status`, which is not a
+/// standard header, takes longer than the rest of this function.
 #[inline]
 pub(super) fn is_failure<R>(response: &Response<R>) -> bool {
     response.status().is_server_error()
         || (head::has_grpc_type(response.headers()) && is_failed_grpc(response.headers()))
 }
 
-/// Whether the status of a call is the server's fault and not the caller's.
+/// Whether the gRPC status of a call is a failure of the server, not of the caller.
 ///
-/// `INTERNAL` (13) and `UNAVAILABLE` (14) are what HTTP calls 5xx. `UNKNOWN` is
-/// left out, as it is what many an application says of its caller's mistakes.
+/// `INTERNAL` (13) and `UNAVAILABLE` (14) correspond to HTTP's 5xx. `UNKNOWN` does
+/// not count, because many applications return it for mistakes of the caller.
 #[cold]
 pub(super) fn is_failed_grpc(headers: &HeaderMap) -> bool {
     headers
@@ -31,7 +31,7 @@ mod tests {
     use http::{StatusCode, header::CONTENT_TYPE};
 
     #[test]
-    fn server_errors_are_failures_and_those_of_clients_are_not() {
+    fn server_errors_are_failures_and_client_errors_are_not() {
         for (status, failed) in [(200, false), (404, false), (500, true), (503, true)] {
             let mut response = Response::new(());
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grpc_status_counts_where_it_is_one() {
+    fn a_grpc_status_counts_only_with_a_grpc_content_type() {
         for (kind, status, failed) in [
             ("application/grpc", "14", true),
             ("application/grpc+proto", "13", true),

@@ -6,16 +6,18 @@ use crate::{
 use http::{HeaderMap, Response};
 use std::mem;
 
-/// What a response leaves behind when its body has ended or is dropped.
+/// Tracks a response until its body ends or is dropped: keeps the request in
+/// flight, and counts its outcome where outcomes are observed.
 #[derive(Debug)]
 pub(super) enum OutcomeTracker {
-    /// Whether it failed is known already, or nobody wants to know.
+    /// The outcome is counted already, or does not count.
     Settled { _until_its_end: InFlightGuard },
-    /// Only its body can still fail.
+    /// Only an error of the body can still make the request fail.
     Answered(ResponseGuard),
-    /// That, or the status of a call in its trailers.
+    /// An error of the body or a gRPC status in the trailers can make the request
+    /// fail.
     Streams(ResponseGuard),
-    /// A classifier tells by the trailers.
+    /// A classifier decides by the trailers.
     Undecided(Box<(ResponseGuard, Box<dyn ClassifyEnd>)>),
 }
 
@@ -27,13 +29,14 @@ impl OutcomeTracker {
         }
     }
 
-    /// Only counts as in flight, if at all.
+    /// The tracker of a request whose outcome is not observed.
     #[inline]
-    pub(super) fn silent(in_flight: Option<InFlightGuard>) -> Option<Self> {
+    pub(super) fn unobserved(in_flight: Option<InFlightGuard>) -> Option<Self> {
         in_flight.map(Self::settled)
     }
 
-    /// What is left to be seen of a request that got this response.
+    /// Begins to track a request that got this response. Counts the request as
+    /// failed if the head of the response is a failure.
     #[inline]
     pub(super) fn begin<R>(in_flight: InFlightGuard, response: &mut Response<R>) -> Self {
         let Some(observed) = in_flight.observed() else {
@@ -49,7 +52,7 @@ impl OutcomeTracker {
         }
     }
 
-    /// The same, as a classifier of the user's sees it.
+    /// Begins to track a request whose layer has a classifier of the user.
     #[cold]
     fn classify<R>(in_flight: InFlightGuard, response: &mut Response<R>) -> Self {
         let classifier = in_flight.observed().and_then(Observed::classifier);
@@ -73,9 +76,10 @@ impl OutcomeTracker {
         Self::settled(in_flight)
     }
 
-    /// What is left once the trailers have come, or nothing more will.
+    /// Decides an undecided outcome at the end of the body. Returns the tracker for
+    /// the rest of the body's life.
     #[cold]
-    pub(super) fn ends(self, trailers: Option<&HeaderMap>) -> Option<Self> {
+    pub(super) fn at_end(self, trailers: Option<&HeaderMap>) -> Option<Self> {
         let (failed, answered) = match self {
             Self::Streams(answered) => (trailers.is_some_and(outcome::is_failed_grpc), answered),
             Self::Undecided(undecided) => {
@@ -91,9 +95,9 @@ impl OutcomeTracker {
         }
     }
 
-    /// The body broke.
+    /// Counts the request as failed, because its body returned an error.
     #[cold]
-    pub(super) fn breaks(self) {
+    pub(super) fn body_failed(self) {
         match self {
             Self::Settled { .. } => {}
             Self::Answered(answered) | Self::Streams(answered) => drop(answered.fail()),
@@ -106,15 +110,15 @@ impl OutcomeTracker {
     }
 }
 
-/// Whether a gate within refused the request, as it had declared, or answered a
-/// probe.
+/// Whether a gate further inside refused the request or answered a probe.
 fn was_refused<R>(response: &Response<R>) -> bool {
     let extensions = response.extensions();
     extensions.get::<Refusal>().is_some() || extensions.get::<ProbeAnswer>().is_some()
 }
 
-/// Shows a response to whoever cannot know of what type its body is.
-fn without_body<B, R>(response: &mut Response<B>, look: impl FnOnce(&Response<()>) -> R) -> R {
+/// Calls `inspect` with the head of a response, for classifiers, which do not know
+/// the type of the body.
+fn without_body<B, R>(response: &mut Response<B>, inspect: impl FnOnce(&Response<()>) -> R) -> R {
     let mut head = Response::new(());
     let swap = |head: &mut Response<()>, response: &mut Response<B>| {
         mem::swap(head.status_mut(), response.status_mut());
@@ -123,28 +127,29 @@ fn without_body<B, R>(response: &mut Response<B>, look: impl FnOnce(&Response<()
         mem::swap(head.extensions_mut(), response.extensions_mut());
     };
     swap(&mut head, response);
-    let seen = look(&head);
+    let result = inspect(&head);
     swap(&mut head, response);
-    seen
+    result
 }
 
-/// Counts a request as failed if the inner service panics meanwhile. (Whoever
-/// drops the response afterwards may have caught the panic before.)
-pub(super) struct UnlessPanic<'a>(Option<&'a InFlightGuard>);
+/// Counts a request as failed if the inner service panics before
+/// [`disarm`](Self::disarm) is called. (The drop of the response does not show
+/// the panic: a layer outside may have caught it before.)
+pub(super) struct PanicGuard<'a>(Option<&'a InFlightGuard>);
 
-impl<'a> UnlessPanic<'a> {
+impl<'a> PanicGuard<'a> {
     #[inline]
-    pub(super) fn watch(in_flight: Option<&'a InFlightGuard>) -> Self {
+    pub(super) fn new(in_flight: Option<&'a InFlightGuard>) -> Self {
         Self(in_flight)
     }
 
     #[inline]
-    pub(super) fn returned(self) {
+    pub(super) fn disarm(self) {
         mem::forget(self);
     }
 }
 
-impl Drop for UnlessPanic<'_> {
+impl Drop for PanicGuard<'_> {
     #[cold]
     fn drop(&mut self) {
         if let Some(observed) = self.0.and_then(InFlightGuard::observed) {

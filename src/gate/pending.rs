@@ -4,7 +4,7 @@ use super::{
     counts::WaitSlot,
     gate::{Basis, Decision, Gate, has_runtime},
     head::RequestHead,
-    outcome_tracker::UnlessPanic,
+    outcome_tracker::PanicGuard,
 };
 use crate::{
     state::{Reason, Reasons, Verdict},
@@ -23,41 +23,42 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// Where a request waits until it can be passed on: first for the gate, if it
-/// was held, then for the inner service to have room.
+/// A request that waits until it can be passed on: first for the gate, if it
+/// is held, then for the inner service to have room.
 ///
-/// Each wait ends early when the verdict changes, and the request is decided on
-/// anew.
+/// When the verdict changes, each wait ends early, and the gate decides on the
+/// request again.
 pub(super) struct PendingRequest {
     gate: Arc<Gate>,
     since: Instant,
-    /// What the request was last judged by.
+    /// The verdict of the last decision.
     seen: Option<Verdict>,
     /// The reasons in spite of which the request was admitted.
     passed: Reasons,
     changed: Option<Changed>,
-    place: Option<WaitSlot>,
-    turn: Option<OwnedSemaphorePermit>,
+    slot: Option<WaitSlot>,
+    release: Option<OwnedSemaphorePermit>,
     in_flight: Option<InFlightGuard>,
     step: Step,
 }
 
 enum Step {
-    /// The gate holds it.
+    /// The gate holds the request.
     Held {
         reason: Reason,
         deadline: Instant,
         timer: Pin<Box<Sleep>>,
     },
-    /// What it was held for has passed, and others go first.
+    /// The reason of the hold has passed, and the request waits for a permit to be
+    /// released.
     Released(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>),
-    /// Admitted. The inner service has not been asked for room yet.
+    /// The gate has admitted the request. The inner service is not polled yet.
     Admitted,
-    /// The inner service has no room. How long to wait for it.
+    /// The inner service has no room. The field bounds the wait.
     Saturated(SaturationWait),
 }
 
-/// Completes when the verdict is another than `from`.
+/// A wait until the verdict differs from `from`.
 struct Changed {
     from: Verdict,
     future: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
@@ -75,8 +76,8 @@ pub(super) enum NotAdmitted<E> {
 }
 
 impl PendingRequest {
-    /// The queue of a request that was admitted in spite of the reasons `passed`,
-    /// and for which the inner service may have no room.
+    /// A request that was admitted in spite of the reasons `passed`, and for which
+    /// the inner service may have no room.
     pub(super) fn admitted(
         gate: &Arc<Gate>,
         in_flight: Option<InFlightGuard>,
@@ -88,43 +89,43 @@ impl PendingRequest {
             seen: None,
             passed,
             changed: None,
-            place: None,
-            turn: None,
+            slot: None,
+            release: None,
             in_flight,
             step: Step::Admitted,
         }
     }
 
-    /// The queue of a request that the gate holds, or `None` if it has no
-    /// room for another.
+    /// A request that the gate holds, or `None` if all wait slots are taken.
     pub(super) fn held(
         gate: &Arc<Gate>,
         reason: Reason,
         hold: &Hold,
         basis: Basis,
     ) -> Option<Self> {
-        let mut queue = Self::admitted(gate, None, Reasons::NONE);
-        queue.seen = Some(basis.verdict);
-        queue.hold(reason, hold).then_some(queue)
+        let mut pending = Self::admitted(gate, None, Reasons::NONE);
+        pending.seen = Some(basis.verdict);
+        pending.hold(reason, hold).then_some(pending)
     }
 
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// The turn that this request had among those let go, to be kept until
-    /// it has its response.
-    pub(super) fn take_turn(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.turn.take()
+    /// The permit with which this request was released, for the caller to keep
+    /// until the response is there.
+    pub(super) fn take_release(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.release.take()
     }
 
-    /// What counts this request as in flight, from when it was admitted.
+    /// The guard that counts this request as in flight since it was admitted.
     pub(super) fn take_in_flight(&mut self) -> Option<InFlightGuard> {
         self.in_flight.take()
     }
 
-    /// Completes when `inner` is ready to be called with `request`. Whatever the
-    /// request held in the gate is let go if it is not to be called.
+    /// Completes when `inner` is ready to be called with `request`, or with the
+    /// reason why the request is not passed on. The latter gives back its permit
+    /// and its guard.
     pub(super) fn poll<S, B>(
         &mut self,
         inner: &mut S,
@@ -136,12 +137,12 @@ impl PendingRequest {
     {
         let head = RequestHead::from(request);
         let ready = ready!(self.poll_ready(inner, head, cx));
-        self.place = None;
+        self.slot = None;
         self.changed = None;
-        if let Err(turned) = &ready {
-            self.turn = None;
+        if let Err(not_admitted) = &ready {
+            self.release = None;
             let in_flight = self.in_flight.take();
-            if let NotAdmitted::Failed(_) = turned {
+            if let NotAdmitted::Failed(_) = not_admitted {
                 count_failed(in_flight);
             }
         }
@@ -157,24 +158,24 @@ impl PendingRequest {
     where
         S: Service<Request<B>> + Clone,
     {
-        let away = |(reason, basis)| Poll::Ready(Err(NotAdmitted::Refused(reason, basis)));
+        let refused_for = |(reason, basis)| Poll::Ready(Err(NotAdmitted::Refused(reason, basis)));
         loop {
             if let Err(refused) = ready!(self.poll_gate(head, cx)) {
-                return away(refused);
+                return refused_for(refused);
             }
-            let panics = UnlessPanic::watch(self.in_flight.as_ref());
+            let panic_guard = PanicGuard::new(self.in_flight.as_ref());
             let room = inner.poll_ready(cx);
-            panics.returned();
+            panic_guard.disarm();
             if let Poll::Ready(Err(error)) = room {
                 return Poll::Ready(Err(NotAdmitted::Failed(error)));
             }
-            // The verdict may have changed meanwhile.
+            // The verdict may have changed during the wait.
             let basis = self.gate.basis();
-            if let Err(refused) = self.judge_again(basis, head) {
-                return away(refused);
+            if let Err(refused) = self.decide_again_admitted(basis, head) {
+                return refused_for(refused);
             }
             if let Step::Held { .. } = self.step {
-                // Nothing that the inner service has reserved is held.
+                // Give back permits that the inner service has reserved.
                 *inner = inner.clone();
                 continue;
             }
@@ -182,29 +183,29 @@ impl PendingRequest {
                 return Poll::Ready(Ok(self.gate.admission(basis, head)));
             }
             if let Poll::Ready(reason) = self.poll_saturated(head, cx) {
-                return away((reason, self.gate.basis()));
+                return refused_for((reason, self.gate.basis()));
             }
             ready!(self.poll_changed(cx));
         }
     }
 
-    /// Completes when the gate lets the request through, or refuses it.
+    /// Completes when the gate admits the request or refuses it.
     fn poll_gate(
         &mut self,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), (Reason, Basis)>> {
         loop {
-            let has_turn = match &mut self.step {
+            let was_released = match &mut self.step {
                 Step::Held { timer, .. } => {
                     if timer.as_mut().poll(cx).is_pending() {
                         ready!(self.poll_changed(cx));
                     }
                     false
                 }
-                Step::Released(turn) => match turn.as_mut().poll(cx) {
-                    Poll::Ready(turn) => {
-                        self.turn = turn;
+                Step::Released(permit) => match permit.as_mut().poll(cx) {
+                    Poll::Ready(permit) => {
+                        self.release = permit;
                         true
                     }
                     Poll::Pending => {
@@ -214,13 +215,13 @@ impl PendingRequest {
                 },
                 Step::Admitted | Step::Saturated(_) => return Poll::Ready(Ok(())),
             };
-            if let Err(refused) = self.decide_again(has_turn, head) {
+            if let Err(refused) = self.decide_again_held(was_released, head) {
                 return Poll::Ready(Err(refused));
             }
         }
     }
 
-    /// Completes when the verdict is another than the request was judged by.
+    /// Completes when the verdict differs from that of the last decision.
     fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(seen) = self.seen else {
             return Poll::Ready(());
@@ -230,7 +231,7 @@ impl PendingRequest {
             Some(changed) if changed.from == seen => changed,
             changed => changed.insert(Changed {
                 from: seen,
-                future: Box::pin(Arc::clone(gate).changed(seen)),
+                future: Box::pin(Arc::clone(gate).verdict_changed(seen)),
             }),
         };
         ready!(changed.future.as_mut().poll(cx));
@@ -238,17 +239,17 @@ impl PendingRequest {
         Poll::Ready(())
     }
 
-    /// Decides anew on a request that is held or waits for its turn: what was
-    /// waited for may have come and gone, or something else may have come up.
-    fn decide_again(
+    /// Decides again on a request that is held or waits to be released, because
+    /// its reason may have passed or come back, and another may hold by now.
+    fn decide_again_held(
         &mut self,
-        has_turn: bool,
+        was_released: bool,
         head: RequestHead<'_>,
     ) -> Result<(), (Reason, Basis)> {
         let gate = Arc::clone(&self.gate);
         let basis = gate.basis();
         let is_new = self.seen.replace(basis.verdict) != Some(basis.verdict);
-        if has_turn && !is_new {
+        if was_released && !is_new {
             self.admit(basis, head);
             return Ok(());
         }
@@ -262,17 +263,21 @@ impl PendingRequest {
             Decision::Admit(_) => match self.step {
                 Step::Held {
                     reason, deadline, ..
-                } => self.step = Step::Released(Box::pin(gate.turn(reason, deadline))),
-                _ if has_turn => self.admit(basis, head),
+                } => self.step = Step::Released(Box::pin(gate.acquire_release(reason, deadline))),
+                _ if was_released => self.admit(basis, head),
                 _ => {}
             },
         }
         Ok(())
     }
 
-    /// Decides anew on a request that waits for room: refuses or holds it if
-    /// there is a reason in spite of which it was not admitted.
-    fn judge_again(&mut self, basis: Basis, head: RequestHead<'_>) -> Result<(), (Reason, Basis)> {
+    /// Decides again on an admitted request that waits for room: refuses or holds
+    /// it if a reason holds that did not hold when it was admitted.
+    fn decide_again_admitted(
+        &mut self,
+        basis: Basis,
+        head: RequestHead<'_>,
+    ) -> Result<(), (Reason, Basis)> {
         if self.seen.replace(basis.verdict) == Some(basis.verdict) {
             return Ok(());
         }
@@ -290,14 +295,14 @@ impl PendingRequest {
         Ok(())
     }
 
-    /// Holds the request, or goes on to. `false` if there is no room for it, or
-    /// no time left.
+    /// Holds the request, or continues a hold. Returns `false` if all wait slots
+    /// are taken or its time is up.
     fn hold(&mut self, reason: Reason, hold: &Hold) -> bool {
-        self.turn = None;
-        if self.place.as_ref().map(WaitSlot::reason) != Some(reason) {
-            self.place = None;
-            self.place = self.gate.wait(reason, hold);
-            if self.place.is_none() {
+        self.release = None;
+        if self.slot.as_ref().map(WaitSlot::reason) != Some(reason) {
+            self.slot = None;
+            self.slot = self.gate.take_slot(reason, hold);
+            if self.slot.is_none() {
                 return false;
             }
             self.gate.count_held(reason);
@@ -312,22 +317,22 @@ impl PendingRequest {
     }
 
     fn admit(&mut self, basis: Basis, head: RequestHead<'_>) {
-        self.place = None;
+        self.slot = None;
         self.passed = basis.verdict.reasons();
         self.in_flight = self.gate.enter(head, self.passed.is_empty());
-        self.gate.admitted(basis);
+        self.gate.record_admitted(basis);
         self.step = Step::Admitted;
     }
 
-    /// The inner service is pending, and wakes us when it has room. Completes
-    /// when that shall not be waited for any longer.
+    /// Waits while the inner service is pending, which wakes the task when it has
+    /// room. Completes when the time for the wait is up.
     fn poll_saturated(&mut self, head: RequestHead<'_>, cx: &mut Context<'_>) -> Poll<Reason> {
         loop {
             match &mut self.step {
                 Step::Saturated(SaturationWait::Endless) => return Poll::Pending,
                 Step::Saturated(SaturationWait::Until(sleep)) => {
                     ready!(sleep.as_mut().poll(cx));
-                    self.place = None;
+                    self.slot = None;
                     if !self.gate.policy.dry_run {
                         return Poll::Ready(Reason::Saturated);
                     }
@@ -335,8 +340,8 @@ impl PendingRequest {
                     self.step = Step::Saturated(SaturationWait::Endless);
                 }
                 _ if !tokio::task::coop::has_budget_remaining() => {
-                    // What looks saturated may only be tokio making this task
-                    // give way to others. Ask again at its next turn.
+                    // The inner service may be pending only because this task
+                    // has used up tokio's budget. Poll it again at the next turn.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -348,7 +353,7 @@ impl PendingRequest {
         }
     }
 
-    /// How long to wait for room, or `None` for not at all.
+    /// How long to wait for room, or `None` to refuse the request at once.
     fn saturation_wait(&mut self, head: RequestHead<'_>) -> Option<SaturationWait> {
         let gate = &self.gate;
         if gate.is_exempt(head) {
@@ -359,8 +364,8 @@ impl PendingRequest {
             Action::Refuse => true,
             Action::Shed(shed) => shed.sheds(head),
             Action::Hold(hold) => {
-                self.place = gate.wait(Reason::Saturated, hold);
-                if self.place.is_some() {
+                self.slot = gate.take_slot(Reason::Saturated, hold);
+                if self.slot.is_some() {
                     gate.count_held(Reason::Saturated);
                     return Some(if has_runtime() {
                         SaturationWait::Until(Box::pin(sleep(hold.max_wait)))

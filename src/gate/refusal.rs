@@ -12,15 +12,15 @@ use http_body_util::Full;
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use thiserror::Error;
 
-/// The header `x-readiness`, which tells a refusal from the application's own
-/// 503. Its value is the [`Reason`].
+/// The header `x-readiness`, which distinguishes a refusal from a 503 of the
+/// application. Its value is the [`Reason`].
 ///
 /// A script in a browser reads it, and `retry-after`, only where CORS [exposes
 /// them](crate::gate#cors).
 pub const MARKER_HEADER: HeaderName = HeaderName::from_static("x-readiness");
 
-/// A request that a gate refused, in the extensions of the response: for
-/// layers outside of the gate, and for the responder.
+/// The refusal of a request by a gate. It is in the extensions of the response,
+/// for layers outside of the gate, and an argument of the responder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) reason: Reason,
@@ -30,56 +30,57 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Why.
+    /// The reason for the refusal.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The name of the scope whose gate it was, or `None` for the gate of the
-    /// process as a whole.
+    /// The name of the scope whose gate refused the request, or `None` for the gate
+    /// of the process as a whole.
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// When the client is asked to come back, in whole seconds.
+    /// The delay after which the client should retry, in whole seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The [version](crate::Snapshot::version) of the snapshot behind it.
+    /// The [version](crate::Snapshot::version) of the snapshot that the refusal is
+    /// based on.
     pub fn version(&self) -> u64 {
         self.version
     }
 }
 
-/// When refused clients are asked to come back: after a number of seconds
-/// that differs from one refusal to the next, so that they do not all come
-/// back together.
+/// The delay after which refused clients should retry: a random number of seconds,
+/// so that they do not all come back together.
 ///
 /// By default 1 to 5 seconds.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryAfter(Option<RangeInclusive<u32>>);
 
-/// Why clients cannot be asked to come back then.
+/// Why the delays of a [`RetryAfter`] are not valid.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryAfterError {
-    /// `retry-after` takes whole seconds (RFC 9110, section 10.2.3).
+    /// A delay is not in whole seconds, which `retry-after` takes (RFC 9110, section
+    /// 10.2.3).
     #[error("`retry-after` takes whole seconds")]
     Fraction,
     /// The earliest time is later than the latest.
-    #[error("the earliest time is later than the latest")]
+    #[error("the earliest time for `retry-after` is later than the latest")]
     Reversed,
-    /// That is longer than a day.
-    #[error("a client that is to come back after more than a day will not")]
+    /// The latest time is longer than a day.
+    #[error("`retry-after` is at most a day, {} seconds", RetryAfter::LONGEST.as_secs())]
     Long,
 }
 
 impl RetryAfter {
     const LONGEST: Duration = Duration::from_secs(86_400);
 
-    /// After `earliest` to `latest`, both in whole seconds.
+    /// A delay from `earliest` to `latest`, both in whole seconds.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl RetryAfter {
         Ok(Self(Some(seconds(earliest)?..=seconds(latest)?)))
     }
 
-    /// Says nothing about it.
+    /// Leaves `retry-after` out of refusals.
     pub fn never() -> Self {
         Self(None)
     }
@@ -121,7 +122,7 @@ impl Default for RetryAfter {
 pub(super) type Responder =
     Arc<dyn Fn(&Refusal, RequestHead<'_>, Response<Bytes>) -> Response<Bytes> + Send + Sync>;
 
-/// The response that says so.
+/// Makes the response of a refusal.
 pub(super) fn respond(
     refusal: Refusal,
     head: RequestHead<'_>,
@@ -168,14 +169,14 @@ fn http(refusal: &Refusal) -> Response<Bytes> {
     response
 }
 
-/// A gRPC client reads the status of a call and nothing else, and of HTTP 503
-/// makes what it likes. So: trailers-only, in a single header block, with
-/// `UNAVAILABLE` (gRPC over HTTP/2, "Responses").
+/// A trailers-only response, in a single header block, with `UNAVAILABLE` (gRPC
+/// over HTTP/2, "Responses"). A gRPC client reads only the status of a call, and
+/// clients differ in how they map HTTP 503 to it.
 fn grpc(refusal: &Refusal, head: RequestHead<'_>) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
-    // The same subtype as the request's (`+proto`, `-web`), for a client that
-    // checks it.
+    // The same subtype as the request's (`+proto`, `-web`), because a client may
+    // check it.
     if let Some(content_type) = head.headers().get(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, content_type.clone());
     }
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_ranges_are_refused() {
+    fn invalid_ranges_are_errors() {
         let between = |earliest, latest| {
             RetryAfter::between(
                 Duration::from_millis(earliest),

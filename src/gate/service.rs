@@ -4,7 +4,7 @@ use super::{
     future::ResponseFuture,
     gate::{Decision, Gate},
     head::RequestHead,
-    outcome_tracker::UnlessPanic,
+    outcome_tracker::PanicGuard,
     pending::PendingRequest,
     waiting::Waiting,
 };
@@ -56,13 +56,13 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, B>;
 
-    /// Always ready: probes are answered and requests are refused whatever
-    /// the inner service is up to.
+    /// Always ready, because probe answers and refusals do not depend on the inner
+    /// service.
     ///
-    /// The inner service is asked in `call`, and only when a request is about
-    /// to be passed to it. So neither a probe nor a refusal ever reserves
-    /// anything (a place in a queue, a permit), and an error of the inner
-    /// `poll_ready` reaches the request that met it and nobody else.
+    /// `call` polls the readiness of the inner service, and only for a request that
+    /// is about to be passed to it. So probes and refusals never reserve a permit
+    /// or a place in a queue, and an error of the inner `poll_ready` fails only the
+    /// request that polled it.
     #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
@@ -79,8 +79,8 @@ where
 }
 
 impl<S> ReadinessService<S> {
-    /// Passes a request on that was admitted in spite of the reasons `passed`, at
-    /// once if the inner service has room.
+    /// Passes on a request that was admitted in spite of the reasons `passed`: at
+    /// once if the inner service has room, otherwise when it has.
     #[inline]
     fn pass<B, R>(
         &mut self,
@@ -94,8 +94,8 @@ impl<S> ReadinessService<S> {
         if self.gate.tracks {
             return self.track(request, admission, passed);
         }
-        // No task waits for this answer, so there is nobody to wake: while it
-        // is pending, the future returned here asks again with its own waker.
+        // No task waits for this poll, so the waker does nothing: while the service
+        // is pending, the returned future polls it again with its own waker.
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
@@ -107,12 +107,12 @@ impl<S> ReadinessService<S> {
         }
     }
 
-    /// Passes a request on that counts as in flight until its response ends,
+    /// Passes on a request that counts as in flight until its response ends,
     /// whose outcome is observed, or whose response is marked.
     ///
-    /// Apart from [`pass`](Self::pass), for whoever does neither shall not pay
-    /// for it. In two halves, for looking for an upgrade costs a move of the
-    /// request.
+    /// Separate from [`pass`](Self::pass), so that a layer without these settings
+    /// does not pay for them. [`count`](Self::count) is separate because the check
+    /// for an upgrade costs a move of the request.
     #[inline]
     fn track<B, R>(
         &mut self,
@@ -131,18 +131,18 @@ impl<S> ReadinessService<S> {
         if self.gate.policy.counts_in_flight {
             return self.count(request, admission, in_flight, passed);
         }
-        let panics = UnlessPanic::watch(in_flight.as_ref());
+        let panic_guard = PanicGuard::new(in_flight.as_ref());
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(Ok(())) => {
                 let response = self.inner.call(request);
-                panics.returned();
+                panic_guard.disarm();
                 ResponseFuture::admitted(response, admission, in_flight)
             }
             room => {
-                panics.returned();
+                panic_guard.disarm();
                 self.no_room(request, in_flight, passed, room)
             }
         }
@@ -159,7 +159,7 @@ impl<S> ReadinessService<S> {
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        let panics = UnlessPanic::watch(in_flight.as_ref());
+        let panic_guard = PanicGuard::new(in_flight.as_ref());
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
@@ -168,17 +168,18 @@ impl<S> ReadinessService<S> {
                 self.gate
                     .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
                 let response = self.inner.call(request);
-                panics.returned();
+                panic_guard.disarm();
                 ResponseFuture::admitted(response, admission, in_flight)
             }
             room => {
-                panics.returned();
+                panic_guard.disarm();
                 self.no_room(request, in_flight, passed, room)
             }
         }
     }
 
-    /// Lets a request wait for room in the inner service, or fails with it.
+    /// Lets a request wait for room in the inner service, or returns the error of
+    /// its `poll_ready`.
     #[cold]
     fn no_room<B, R>(
         &mut self,
@@ -190,19 +191,18 @@ impl<S> ReadinessService<S> {
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        // What failed is not to be used again; what is pending may hold a
-        // place in some queue, so it, and not a clone of it, is the one to
-        // wait for.
-        let asked = self.replace_inner();
+        // A service that failed must not be used again. A pending service may have
+        // a place in a queue, so the request waits with that instance, not a clone.
+        let polled = self.replace_inner();
         if let Poll::Ready(Err(error)) = room {
             count_failed(in_flight);
             return ResponseFuture::failed(error);
         }
-        let queue = PendingRequest::admitted(&self.gate, in_flight, passed);
-        ResponseFuture::waiting(Waiting::new(queue, asked, request))
+        let pending = PendingRequest::admitted(&self.gate, in_flight, passed);
+        ResponseFuture::waiting(Waiting::new(pending, polled, request))
     }
 
-    /// Does what is to be done with a probe, or while there is a reason to
+    /// Answers a probe, or decides on a request while there is a reason to
     /// hesitate.
     #[cold]
     fn call_slow<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
@@ -210,13 +210,13 @@ impl<S> ReadinessService<S> {
         S: Service<Request<B>, Response = Response<R>> + Clone,
         B: Body + Send + 'static,
     {
-        self.gate.start_jobs();
+        self.gate.start_background();
         let probes = self.gate.probes.as_ref();
         if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
             return ResponseFuture::answered(self.after_body(request, answer));
         }
         if self.gate.is_open() {
-            // It only began like a probe.
+            // The path only begins like a probe's.
             return self.pass(request, Admission::PLAIN, Reasons::NONE);
         }
         let head = RequestHead::from(&request);
@@ -224,15 +224,15 @@ impl<S> ReadinessService<S> {
         let reason = match self.gate.decide(basis, Reasons::NONE, head) {
             Decision::Admit(admission) => {
                 if !self.gate.is_exempt(head) {
-                    self.gate.admitted(basis);
+                    self.gate.record_admitted(basis);
                 }
                 return self.pass(request, admission, basis.verdict.reasons());
             }
             Decision::Refuse(reason) => reason,
             Decision::Hold(reason, hold) => {
                 match PendingRequest::held(&self.gate, reason, hold, basis) {
-                    Some(queue) => {
-                        let waiting = Waiting::new(queue, self.inner.clone(), request);
+                    Some(pending) => {
+                        let waiting = Waiting::new(pending, self.inner.clone(), request);
                         return ResponseFuture::waiting(waiting);
                     }
                     None => reason,
@@ -243,7 +243,7 @@ impl<S> ReadinessService<S> {
         ResponseFuture::answered(self.after_body(request, answer))
     }
 
-    /// The answer to a request, once nothing of its body makes the answer wait.
+    /// Delays the answer to a request until its body is read, where that is needed.
     #[inline]
     fn after_body<B>(&self, request: Request<B>, answer: Answer) -> Answer
     where
@@ -255,7 +255,7 @@ impl<S> ReadinessService<S> {
         }
     }
 
-    /// Puts a fresh clone in place of the inner service, and returns that.
+    /// Replaces the inner service by a clone of it, and returns the original.
     fn replace_inner(&mut self) -> S
     where
         S: Clone,

@@ -9,8 +9,8 @@ use tower_http::classify::{
     ClassifiedResponse, ClassifyEos, ClassifyResponse, MakeClassifier, SharedClassifier,
 };
 
-/// Lets a classifier of tower-http's tell which responses are failures, such as
-/// one that a `TraceLayer` has.
+/// Lets a classifier of tower-http's, such as that of a `TraceLayer`, decide
+/// which responses are failures.
 ///
 /// ```
 /// # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
@@ -26,9 +26,9 @@ use tower_http::classify::{
 /// # }
 /// ```
 ///
-/// Errors of the inner service and of bodies are failures without asking it:
-/// it could only have said of what class they are. One that wants to see the
-/// end of a response costs two small allocations for it.
+/// Errors of the inner service and of bodies are always failures: tower-http's
+/// classifiers return only a failure class for an error. A classifier that decides
+/// at the end of a response costs two small allocations for each.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TowerHttpClassifier<C>(C);
 
@@ -41,7 +41,7 @@ impl<C> TowerHttpClassifier<C> {
 
 impl<C: ClassifyResponse + Clone> From<SharedClassifier<C>> for TowerHttpClassifier<C> {
     fn from(shared: SharedClassifier<C>) -> Self {
-        // One that is shared makes the same of every request.
+        // A `SharedClassifier` clones the same classifier for every request.
         Self(shared.make_classifier(&Request::new(())))
     }
 }
@@ -68,9 +68,8 @@ impl<E: ClassifyEos + Send + Sync> ClassifyEnd for End<E> {
     }
 }
 
-/// Classifies the answers of this crate, which are refusals and red probes, as
-/// successes, and asks `C`, a classifier of tower-http's, about every other
-/// response.
+/// Classifies refusals and probe answers of this crate as successes, and asks
+/// `C`, a classifier of tower-http's, about every other response.
 ///
 /// A `TraceLayer` outside of a [`ReadinessLayer`](crate::ReadinessLayer) sees a
 /// 503 for each refusal and each red probe, and by default logs a line at
@@ -95,9 +94,9 @@ impl<E: ClassifyEos + Send + Sync> ClassifyEnd for End<E> {
 /// # }
 /// ```
 ///
-/// It knows them by the [`Refusal`] and the [`ProbeAnswer`] in the extensions of
-/// the response. A layer in between that makes a new response, rather than
-/// changing the one that it got, hides them.
+/// The [`Refusal`] and the [`ProbeAnswer`] in the extensions of the response
+/// identify them. A layer in between that makes a new response, rather than
+/// changing the response of its inner service, hides them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadinessAsSuccess<C>(C);
 
@@ -107,8 +106,8 @@ impl<C> ReadinessAsSuccess<C> {
         Self(classifier)
     }
 
-    /// Makes what a `TraceLayer` is built from, where the classifier is the same
-    /// for every request.
+    /// Returns a `MakeClassifier` for a `TraceLayer`, with the same classifier for
+    /// every request.
     pub fn into_make_classifier(self) -> SharedClassifier<Self>
     where
         C: ClassifyResponse + Clone,

@@ -1,11 +1,11 @@
 use super::outcome_tracker::OutcomeTracker;
 use bytes::Bytes;
 
-/// From how many bytes on the last piece of a body is watched. A smaller one fits
-/// into the send buffer of a socket, mostly, and goes on from there by itself.
+/// The last piece of a body is tracked from this many bytes on. The kernel's send
+/// buffer mostly takes a smaller piece in whole, and sends it by itself.
 const LARGE: usize = 64 << 10;
 
-/// The last piece of a body that is still in flight.
+/// The last piece of a body, with the tracker of its response.
 struct Unsent {
     data: Bytes,
     _until_it_is_sent: OutcomeTracker,
@@ -17,21 +17,20 @@ impl AsRef<[u8]> for Unsent {
     }
 }
 
-/// Whether the last piece of a body is to be [watched](watch).
+/// Whether [`track`] has to track the last piece of a body.
 #[inline]
 pub(super) fn is_large(data: Option<&Bytes>) -> bool {
     data.is_some_and(|data| data.len() >= LARGE)
 }
 
-/// Lets the last piece of a body carry what the response leaves behind, so that
-/// the request is in flight until the server lets go of the bytes.
+/// Attaches the tracker of a response to the last piece of its body, so that the
+/// request is in flight until the server drops the bytes.
 ///
-/// A server drops a body as soon as it has all of it, while a slow client may
-/// need a minute for what the server then holds: hyper puts no bound on a single
-/// piece. A process that drains would take the response for one that has been
-/// received, and end.
+/// A server drops a body as soon as it has all frames, while a slow client may
+/// need a minute to receive the last: hyper puts no bound on a single frame.
+/// Without this, a draining process would take the response for sent, and end.
 #[cold]
-pub(super) fn watch(data: Bytes, outcome_tracker: OutcomeTracker) -> Bytes {
+pub(super) fn track(data: Bytes, outcome_tracker: OutcomeTracker) -> Bytes {
     Bytes::from_owner(Unsent {
         data,
         _until_it_is_sent: outcome_tracker,

@@ -2,7 +2,7 @@ use super::{
     admission::{Admission, poll_inner},
     body::ReadinessBody,
     head::RequestHead,
-    outcome_tracker::UnlessPanic,
+    outcome_tracker::PanicGuard,
     pending::{NotAdmitted, PendingRequest},
 };
 use crate::{probe::ProbeResponse, traffic::InFlightGuard};
@@ -20,19 +20,19 @@ use tower_service::Service;
 const COMPLETED: &str = "`ResponseFuture` polled after completion";
 
 pin_project! {
-    /// A request that could not be passed on at once.
+    /// The future of a request that could not be passed on at once.
     ///
-    /// Dropping it, as servers do when the client hangs up, gives back its
-    /// place in the queue and whatever the inner service had reserved for it.
+    /// Cancel safe: dropping it, as servers do when the client hangs up, gives back
+    /// its wait slot and any permit that the inner service had reserved for it.
     #[project = WaitingProj]
     pub(super) enum Waiting<S, B>
     where
         S: Service<Request<B>>,
     {
-        Queued {
-            queue: PendingRequest,
-            // The very service whose readiness is waited for, until it is
-            // called with the request.
+        Pending {
+            pending: PendingRequest,
+            // The service whose readiness is polled, and the request to call it
+            // with.
             call: Option<(S, Request<B>)>,
         },
         Called {
@@ -40,9 +40,9 @@ pin_project! {
             response: S::Future,
             admission: Admission,
             in_flight: Option<InFlightGuard>,
-            turn: Option<OwnedSemaphorePermit>,
+            release: Option<OwnedSemaphorePermit>,
         },
-        // The answer waits for the body of the request.
+        // The refusal waits until the body of the request is read.
         Refused {
             answer: Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>,
         },
@@ -54,9 +54,9 @@ impl<S, B> Waiting<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(queue: PendingRequest, inner: S, request: Request<B>) -> Self {
-        Self::Queued {
-            queue,
+    pub(super) fn new(pending: PendingRequest, inner: S, request: Request<B>) -> Self {
+        Self::Pending {
+            pending,
             call: Some((inner, request)),
         }
     }
@@ -72,27 +72,27 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let next = match self.as_mut().project() {
-                WaitingProj::Queued { queue, call } => {
+                WaitingProj::Pending { pending, call } => {
                     // As with every future, polling after the end is the
                     // caller's bug.
                     let (inner, request) = call.as_mut().expect(COMPLETED);
-                    let turned = ready!(queue.poll(inner, request, cx));
+                    let ready = ready!(pending.poll(inner, request, cx));
                     let (mut inner, mut request) = call.take().expect(COMPLETED);
-                    match turned {
+                    match ready {
                         Ok(admission) => {
-                            let in_flight = queue.take_in_flight();
-                            let turn = queue.take_turn();
-                            queue
+                            let in_flight = pending.take_in_flight();
+                            let release = pending.take_release();
+                            pending
                                 .gate()
                                 .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
-                            let panics = UnlessPanic::watch(in_flight.as_ref());
+                            let panic_guard = PanicGuard::new(in_flight.as_ref());
                             let response = inner.call(request);
-                            panics.returned();
+                            panic_guard.disarm();
                             Self::Called {
                                 response,
                                 admission,
                                 in_flight,
-                                turn,
+                                release,
                             }
                         }
                         Err(NotAdmitted::Failed(error)) => {
@@ -100,9 +100,9 @@ where
                             return Poll::Ready(Err(error));
                         }
                         Err(NotAdmitted::Refused(reason, basis)) => {
-                            // It may have reserved something.
+                            // The service may have reserved a permit.
                             drop(inner);
-                            let gate = queue.gate();
+                            let gate = pending.gate();
                             let head = RequestHead::from(&request);
                             let response = gate.refuse(reason, basis, head);
                             let Some(unread) = gate.policy.unread.take(request) else {
