@@ -8,15 +8,15 @@ use super::{
 };
 use std::sync::Arc;
 
-/// The next snapshot while it is being written. It costs nothing until
-/// something is set, and a draft in which nothing was set publishes nothing.
+/// Builds the next snapshot. The builder copies the present snapshot at the
+/// first change; without a change, it publishes none.
 pub(crate) struct SnapshotBuilder {
     base: Arc<Data>,
     next: Option<Data>,
     touched: Option<Slot>,
 }
 
-/// A finished draft: what was, what is next, and the slot set last.
+/// The snapshot before a change, the snapshot after it, and the slot set last.
 #[derive(Clone)]
 pub(crate) struct Published {
     pub(crate) before: Arc<Data>,
@@ -25,7 +25,8 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// The slot set last, if time alone can change what stands or stood there.
+    /// The slot set last, if time alone can change its old or its new
+    /// subsystem.
     pub(crate) fn timed(&self) -> Option<Slot> {
         self.touched.filter(|slot| {
             [&self.before, &self.after].into_iter().any(|data| {
@@ -37,8 +38,7 @@ impl Published {
 }
 
 impl Published {
-    /// Whether a gate begins, or ends, to refuse what no check sees a reason
-    /// to refuse.
+    /// Whether a scope begins or ceases to be [disputed](Data::is_disputed).
     pub(crate) fn changes_disputes(&self) -> bool {
         let disputed = |scope| [&self.before, &self.after].map(|data| data.is_disputed(scope));
         self.after.scope_ids().any(|scope| {
@@ -63,7 +63,7 @@ impl SnapshotBuilder {
         scopes: impl IntoIterator<Item = (Arc<str>, Arc<[Slot]>)>,
         views: impl IntoIterator<Item = SubsystemView>,
     ) -> Arc<Data> {
-        let nothing = ScopeStatus {
+        let initial = ScopeStatus {
             counts: Counts::default(),
             started: false,
             verdict: Verdict::from_facts(Facts {
@@ -77,7 +77,7 @@ impl SnapshotBuilder {
         let scopes = scopes.into_iter().map(|(name, members)| ScopeState {
             name,
             members,
-            status: nothing,
+            status: initial,
         });
         let mut first = Data {
             version: 0,
@@ -85,7 +85,7 @@ impl SnapshotBuilder {
             pause: None,
             reloads: Reloads::default(),
             views: Views::default(),
-            process: nothing,
+            process: initial,
             scopes: scopes.collect(),
         };
         for (index, view) in views.into_iter().enumerate() {
@@ -120,13 +120,13 @@ impl SnapshotBuilder {
         self.data().views.iter().map(|view| view.name())
     }
 
-    /// Puts a view in its slot, or takes it out.
+    /// Sets the view of a slot; `None` empties the slot.
     pub(crate) fn set(&mut self, slot: Slot, view: Option<SubsystemView>) {
         set(self.next(), slot, view);
         self.touched = Some(slot);
     }
 
-    /// Moves on to `phase`; an earlier one, or the present one, changes
+    /// Advances to `phase`; an earlier phase, or the present one, changes
     /// nothing.
     pub(crate) fn advance(&mut self, phase: Phase) {
         if phase > self.phase() {
@@ -144,7 +144,7 @@ impl SnapshotBuilder {
         &mut self.next().reloads
     }
 
-    /// `None` if nothing was set.
+    /// Completes the snapshot, or returns `None` if nothing was set.
     pub(crate) fn seal(self) -> Option<Published> {
         let mut next = self.next?;
         close(&mut next);
@@ -156,7 +156,7 @@ impl SnapshotBuilder {
     }
 }
 
-/// Replaces a view and keeps the counts.
+/// Replaces a view and updates the counts.
 fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
     if let Some(old) = data.views.get(slot) {
         data.process.counts -= old.effect_on_process();
@@ -173,8 +173,8 @@ fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
     data.views.set(slot, view.map(Arc::new));
 }
 
-/// Numbers the snapshot, closes the latches and works out the verdicts. What
-/// has not started when the process begins to drain never will.
+/// Numbers the snapshot, closes the latches and computes the verdicts. A scope
+/// that has not started when the process begins to drain never starts.
 fn close(data: &mut Data) {
     data.version += 1;
     if data.phase == Phase::Starting && data.process.counts.absent == 0 {

@@ -2,55 +2,56 @@ use super::snapshot::{Data, ScopeId, Snapshot};
 use crate::sync::{AtomicBool, Ordering, Swap};
 use std::sync::Arc;
 
-/// Holds the newest snapshot, and beside it one word per scope that lets a
-/// gate admit without loading it.
+/// Holds the newest snapshot, and one flag per scope that lets a gate admit
+/// without loading the snapshot.
 ///
-/// The snapshot is the truth; a word only ever errs towards closed. It is
-/// cleared before a snapshot that hesitates is published and set after one
-/// that does not, so an open word means that the newest snapshot admits, and
-/// a closed one means: go and look. Every other order lets a reader that has
-/// seen a red snapshot find an open word (there is a loom test).
+/// A set flag means that the newest snapshot admits; at a clear flag, a gate
+/// reads the snapshot. So `publish` clears a flag before it stores a snapshot
+/// with a reason against admission, and sets a flag after it has stored a
+/// snapshot without one. In any other order, a reader that has seen a red
+/// snapshot could find a set flag (a loom test checks this).
 pub(crate) struct SnapshotCell {
     newest: Swap<Data>,
     /// The process first, then the named scopes.
-    open: Box<[Arc<AtomicBool>]>,
-    /// All words are closed, whatever the snapshot says.
+    flags: Box<[Arc<AtomicBool>]>,
+    /// All flags stay clear, also if the snapshot admits.
     held: AtomicBool,
 }
 
-/// The word of one scope, as its gates hold it.
+/// The flag of one scope, as its gates hold it.
 pub(crate) struct AdmitFlag(Arc<AtomicBool>);
 
 impl AdmitFlag {
-    /// Whether a gate on the scope admits without a thought. `false` means
-    /// that it has to look at the snapshot.
+    /// Whether a gate on the scope admits at once. If `false`, the gate has to
+    /// read the snapshot.
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
-        // Acquire: whoever goes on to load the snapshot finds the one that
-        // opened the word, or a newer one.
+        // Acquire: a reader that then loads the snapshot finds the snapshot
+        // that set the flag, or a newer one.
         self.0.load(Ordering::Acquire)
     }
 }
 
 impl SnapshotCell {
     pub(crate) fn new(first: Arc<Data>) -> Self {
-        let open = first
+        let flags = first
             .scope_ids()
             .map(|scope| Arc::new(AtomicBool::new(admits(&first, scope))))
             .collect();
         Self {
             newest: Swap::new(first),
-            open,
+            flags,
             held: AtomicBool::new(false),
         }
     }
 
-    /// Makes `next` the newest snapshot. Callers take turns: two at the same
-    /// time could leave the words of one beside the snapshot of the other.
+    /// Makes `next` the newest snapshot. Callers hold the writer lock: two
+    /// calls at the same time could leave the flags of one beside the snapshot
+    /// of the other.
     pub(crate) fn publish(&self, next: &Arc<Data>) {
-        for (word, scope) in self.open.iter().zip(next.scope_ids()) {
+        for (flag, scope) in self.flags.iter().zip(next.scope_ids()) {
             if !admits(next, scope) {
-                word.store(false, Ordering::Release);
+                flag.store(false, Ordering::Release);
             }
         }
         self.newest.store(Arc::clone(next));
@@ -61,23 +62,23 @@ impl SnapshotCell {
         if self.held.load(Ordering::Relaxed) {
             return;
         }
-        for (word, scope) in self.open.iter().zip(newest.scope_ids()) {
+        for (flag, scope) in self.flags.iter().zip(newest.scope_ids()) {
             if admits(newest, scope) {
-                word.store(true, Ordering::Release);
+                flag.store(true, Ordering::Release);
             }
         }
     }
 
-    /// Keeps all words closed, so that each request has to look, or lets them
-    /// follow the snapshot again. Callers take turns, with
-    /// [`publish`](Self::publish) as well.
+    /// Keeps all flags clear, so that each request reads the snapshot, or lets
+    /// the flags follow the snapshot again. Callers hold the writer lock, as
+    /// for [`publish`](Self::publish).
     pub(crate) fn hold_flags(&self, held: bool) {
         if self.held.swap(held, Ordering::Relaxed) == held {
             return;
         }
         if held {
-            for word in &self.open {
-                word.store(false, Ordering::Release);
+            for flag in &self.flags {
+                flag.store(false, Ordering::Release);
             }
         } else {
             self.read(|newest| self.set_flags(newest));
@@ -89,10 +90,10 @@ impl SnapshotCell {
             ScopeId::Process => 0,
             ScopeId::Named(index) => index + 1,
         };
-        AdmitFlag(Arc::clone(&self.open[index]))
+        AdmitFlag(Arc::clone(&self.flags[index]))
     }
 
-    /// Looks at the newest snapshot without taking a share of it.
+    /// Calls `read` with the newest snapshot, without cloning its `Arc`.
     #[inline]
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Data) -> R) -> R {
         read(&self.newest.load())

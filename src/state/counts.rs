@@ -1,25 +1,26 @@
 use super::vocabulary::Condition;
 use std::ops::{AddAssign, SubAssign};
 
-/// What the members of a scope add up to, as counts.
+/// The number of members of a scope, by their effect on it.
 ///
-/// Counts can be taken back, so a report costs the same however many
-/// subsystems there are, and a probe can leave some of them out.
+/// Counts can be subtracted, so a report costs the same for any number of
+/// subsystems, and a probe can leave some of them out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Holds up the start latch.
+    /// Members that hold up the start latch.
     pub(crate) absent: u32,
-    /// Has never been up, and is waited for beyond the latch.
+    /// Shared members that have never been up, and keep the condition at
+    /// starting even after the latch has closed.
     pub(crate) awaited: u32,
-    /// Counts as failing once started.
+    /// Members that count as failing once the scope has started.
     pub(crate) failing: u32,
-    /// Degrades.
+    /// Members that degrade the scope.
     pub(crate) degraded: u32,
-    /// A vital subsystem that is dead or stale.
+    /// Vital members that are dead or stale.
     pub(crate) vital_dead: u32,
-    /// Is checked, and up.
+    /// Checked members that are up.
     pub(crate) checked_up: u32,
-    /// Is checked, and not up.
+    /// Checked members that are not up.
     pub(crate) checked_down: u32,
 }
 

@@ -1,6 +1,6 @@
-//! Why a verdict is what it is: which subsystems are the cause, in which order,
-//! how many of them are named, and how an age is written. Every surface that
-//! explains a verdict does it by these.
+//! Explains a verdict: which subsystems are the cause, in which order, how many
+//! of them are named, and how an age is written. Every surface that explains a
+//! verdict uses this module.
 
 #![cfg_attr(
     not(all(unix, feature = "systemd", feature = "tracing")),
@@ -18,13 +18,13 @@ use super::{
 };
 use std::{fmt, time::Duration};
 
-/// How many subsystems are named.
+/// The most subsystems that an explanation names.
 const NAMED: usize = 8;
 
-/// How many bytes are kept of a reason, so that there is room for the next.
+/// How many bytes of a reason are kept, so that the next cause has room.
 const REASON: usize = 120;
 
-/// Which answer is to be explained.
+/// The answer to explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     /// Liveness is red.
@@ -37,9 +37,8 @@ pub(crate) enum Question {
     Degraded,
 }
 
-/// The subsystems that are the cause of an answer, in the order of their
-/// declaration. It shows as `storage (connection refused), policy (starting:
-/// 40 %), 3 more`.
+/// The subsystems that cause an answer, in the order of their declaration. They
+/// show as `storage (connection refused), policy (starting: 40 %), 3 more`.
 #[derive(Clone, Copy)]
 pub(crate) struct Causes<'a> {
     data: &'a Data,
@@ -64,7 +63,7 @@ impl<'a> Causes<'a> {
         } = self;
         data.members(scope).filter(move |view| {
             let effect = match (scope, question) {
-                // It is of the process as a whole, in every scope.
+                // Liveness is of the process as a whole, in every scope.
                 (ScopeId::Process, _) | (_, Question::NotLive) => view.effect_on_process(),
                 (ScopeId::Named(_), _) => view.effect_on_scope(),
             };
@@ -97,8 +96,8 @@ impl fmt::Display for Causes<'_> {
     }
 }
 
-/// Shows the state and the reason of a subsystem that is a cause, as
-/// ` (starting: 40 %)`. A reason tells more than the word for a failure.
+/// Shows the state and the reason of a cause, as ` (starting: 40 %)`. For a
+/// failure, the reason alone is shown if there is one.
 struct Why<'a>(&'a SubsystemView);
 
 impl fmt::Display for Why<'_> {
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_there_are_few_are_named_and_shortly() {
+    fn of_many_causes_eight_are_named_with_short_reasons() {
         let names: Vec<_> = (0..40).map(|index| format!("part-{index}")).collect();
         let builder = names.iter().fold(Readiness::builder(), |builder, name| {
             builder.subsystem(Subsystem::new(name))

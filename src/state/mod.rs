@@ -1,9 +1,9 @@
-//! What is known, and what it means.
+//! The states of subsystems, and the verdicts that follow from them.
 //!
-//! Subsystems are in a [`State`] and have a [`Role`]; the process is in a
-//! [`Phase`]; a scope of subsystems is in a [`Condition`]. An immutable
-//! [`Snapshot`] holds all of it, with the [`Verdict`] that follows. This part
-//! is pure: it knows no clock, no runtime and no HTTP.
+//! A subsystem has a [`State`] and a [`Role`]; the process is in a [`Phase`]; a
+//! scope of subsystems is in a [`Condition`]. An immutable [`Snapshot`] holds
+//! all of these, with the [`Verdict`] that follows. The code here is pure: it
+//! reads no clock and needs neither a runtime nor HTTP.
 
 mod builder;
 mod cell;

@@ -7,7 +7,7 @@ use super::{
 };
 use std::{fmt, sync::Arc};
 
-/// Which of a snapshot's scopes.
+/// Identifies one scope of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScopeId {
     /// The default scope: the process as a whole.
@@ -15,7 +15,7 @@ pub(crate) enum ScopeId {
     Named(usize),
 }
 
-/// Where a scope stands: its counts, its start latch and what they mean.
+/// The counts of a scope, its start latch, and the verdict that follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScopeStatus {
     pub(crate) counts: Counts,
@@ -30,8 +30,8 @@ pub(crate) struct ScopeState {
     pub(crate) status: ScopeStatus,
 }
 
-/// How often the process has begun to reload, and whether it still does. The
-/// count tells of a reload that was over before anybody looked.
+/// How many reloads have begun, and how many of them are under way. The first
+/// count shows a reload that was over before a reader loaded a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reloads {
     pub(crate) begun: u64,
@@ -61,7 +61,8 @@ impl Data {
         self.status(scope).verdict
     }
 
-    /// The verdict for a counts that this snapshot does not hold itself.
+    /// The verdict for the given counts, under the phase and the pause of this
+    /// snapshot.
     pub(crate) fn judge(&self, counts: Counts, started: bool, vital_dead: bool) -> Verdict {
         Verdict::from_facts(Facts {
             condition: counts.condition(started),
@@ -77,8 +78,8 @@ impl Data {
         std::iter::once(ScopeId::Process).chain((0..self.scopes.len()).map(ScopeId::Named))
     }
 
-    /// Whether a scope that had started is down, while those of its members
-    /// that are checked are all up.
+    /// Whether a scope that had started is down while its checked members (at
+    /// least one) are all up.
     pub(crate) fn is_disputed(&self, scope: ScopeId) -> bool {
         let ScopeStatus {
             counts,
@@ -113,7 +114,8 @@ impl Data {
             ScopeId::Named(index) => {
                 let members = self.scopes[index].members.iter();
                 let members = members.filter_map(|slot| self.views.get(*slot));
-                // In the slot of a member that retired may stand a stranger.
+                // The slot of a retired member may hold a subsystem of other
+                // scopes.
                 let members = members.filter(move |view| view.scopes().contains(&index));
                 Box::new(members.map(|view| &**view))
             }
@@ -125,7 +127,7 @@ impl Data {
             .find(|view| view.name() == name)
     }
 
-    /// What a subsystem would mean if it were a scope of its own.
+    /// The verdict on a scope with this subsystem as its only member.
     pub(crate) fn verdict_of_subsystem(&self, view: &SubsystemView) -> Verdict {
         self.judge(
             view.effect_on_scope(),
@@ -134,9 +136,8 @@ impl Data {
         )
     }
 
-    /// What the verdict of `scope` would be without the subsystems that
-    /// `excluded` picks. It answers a probe's question and nothing else: no
-    /// gate ever sees it.
+    /// The verdict on `scope` without the subsystems that `excluded` selects.
+    /// Only probes use it; a gate always counts every subsystem.
     pub(crate) fn verdict_without(
         &self,
         scope: ScopeId,
@@ -155,15 +156,16 @@ impl Data {
                 }
             }
         }
-        // As with the latches: what is told to leave before it has started
-        // stays unstarted.
+        // As for the latches: a scope that has not started when the process
+        // begins to drain never starts.
         let may_start = self.phase < Phase::Draining;
         let started = self.status(scope).started || (may_start && counts.absent == 0);
         self.judge(counts, started, process.vital_dead > 0)
     }
 }
 
-/// Everything that is known at one moment. Immutable; cloning shares it.
+/// The states of all subsystems, the phase and the verdicts at one moment. A
+/// snapshot is immutable, and clones share its data.
 ///
 /// Traffic, probes and every other surface answer from the newest snapshot,
 /// so answers that carry the same [version](Self::version) agree.
@@ -192,19 +194,19 @@ impl Data {
 pub struct Snapshot(pub(crate) Arc<Data>);
 
 impl Snapshot {
-    /// Counts what was published. It only grows, and every snapshot has one
-    /// of its own.
+    /// The number of this snapshot. It is higher in each snapshot that is
+    /// published.
     pub fn version(&self) -> u64 {
         self.0.version
     }
 
-    /// Where the process is in its life.
+    /// The phase of the process.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// Why the process is paused, if it is: the reason given last among the
-    /// pauses that hold.
+    /// The reason for the pause, or `None` if the process is not paused. Of
+    /// several pauses that hold, the latest gives the reason.
     pub fn paused(&self) -> Option<&str> {
         self.0.pause.as_deref()
     }
@@ -220,7 +222,7 @@ impl Snapshot {
         self.0.process.verdict
     }
 
-    /// The verdict on a named scope, or `None` if there is none of this name.
+    /// The verdict on a named scope, or `None` if no scope has this name.
     pub fn scope(&self, name: &str) -> Option<Verdict> {
         self.0.scope_id(name).map(|scope| self.0.verdict(scope))
     }
@@ -230,14 +232,13 @@ impl Snapshot {
         self.0.scopes.iter().map(|scope| &*scope.name)
     }
 
-    /// One subsystem, or `None` if there is none of this name. Looks through
-    /// all of them.
+    /// The subsystem of this name, or `None`. The search is linear.
     pub fn subsystem(&self, name: &str) -> Option<&SubsystemView> {
         self.0.subsystem(name)
     }
 
-    /// All subsystems, in the order of their declaration (one added while
-    /// running may stand where another retired).
+    /// All subsystems, in the order of their declaration. A subsystem added
+    /// while running may take the position of a retired one.
     pub fn subsystems(&self) -> impl Iterator<Item = &SubsystemView> {
         self.0.members(ScopeId::Process)
     }

@@ -1,6 +1,6 @@
 use std::fmt::{self, Write as _};
 
-/// How many bytes are kept of a reason or an attribute's value.
+/// How many bytes of a reason or of an attribute's value are kept.
 pub(crate) const MAX_BYTES: usize = 1024;
 
 /// Cuts `text` to `max` bytes, or to the last character boundary before.
@@ -15,8 +15,7 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Shows a text in one line: what a terminal or a log would break or obey
-/// becomes a blank.
+/// Shows a text in one line: line breaks and control characters become blanks.
 pub(crate) struct OneLine<'a>(pub(crate) &'a str);
 
 impl fmt::Display for OneLine<'_> {
@@ -34,10 +33,11 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// Whether a character is not shown itself but changes how others are: the
-/// twelve that have Unicode's property `Bidi_Control`, which change the
-/// direction of writing, the deprecated format characters (Unicode 16, section
-/// 23.3), those of interlinear annotation and tags, in which text can be hidden.
+/// Whether a character is invisible and changes how other characters are shown:
+/// the twelve with Unicode's property `Bidi_Control`, which change the
+/// direction of writing; the deprecated format characters (Unicode 16, section
+/// 23.3); the characters of interlinear annotation and of tags, in which text
+/// can be hidden.
 fn is_invisible_control(c: char) -> bool {
     matches!(c,
         '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
@@ -64,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn whatever_breaks_a_line_becomes_a_blank() {
+    fn line_breaks_and_control_characters_become_blanks() {
         let nasty = "a\nb\r\nc\td\0e\u{1b}[31mf\u{85}g\u{2028}h\u{202e}i";
         assert_eq!(OneLine(nasty).to_string(), "a b  c d e [31mf g h i");
         assert_eq!(OneLine("naïve – ✓").to_string(), "naïve – ✓");
     }
 
     #[test]
-    fn whatever_changes_how_others_are_shown_becomes_a_blank() {
+    fn invisible_characters_that_change_others_become_blanks() {
         let bidi = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
                     \u{2066}\u{2067}\u{2068}\u{2069}";
         assert_eq!(OneLine(bidi).to_string(), " ".repeat(12));

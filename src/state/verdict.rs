@@ -1,7 +1,7 @@
 use super::vocabulary::{Condition, Phase, Reason};
 use std::fmt;
 
-/// Everything a verdict depends on, and nothing else.
+/// The inputs of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) condition: Condition,
@@ -13,10 +13,11 @@ pub(crate) struct Facts {
     pub(crate) vital_dead: bool,
 }
 
-/// What a snapshot means for everybody who acts on it.
+/// The answers that follow from a snapshot, for traffic, probes and
+/// supervisors.
 ///
-/// The truth table, by [condition](Condition); the rows below the line change
-/// only the cells they name:
+/// The truth table, by [condition](Condition); the rows in italics change only
+/// the cells that they fill:
 ///
 /// | | traffic (default) | startup | liveness | readiness | healthy |
 /// |---|---|---|---|---|---|
@@ -28,8 +29,8 @@ pub(crate) struct Facts {
 /// | *a vital subsystem is dead or stale* | | | no | no | no |
 ///
 /// Startup and healthy follow the start latch alone: while only a
-/// [shared](crate::Role::Shared) dependency has never been there, they are
-/// green although the condition is `starting`.
+/// [shared](crate::Role::Shared) dependency has never been up, they are green
+/// although the condition is `starting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     condition: Condition,
@@ -41,8 +42,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The one function that turns facts into answers. Every surface reads
-    /// its result; none works it out again.
+    /// Computes every answer. All surfaces read its result.
     pub(crate) const fn from_facts(facts: Facts) -> Self {
         let Facts {
             condition,
@@ -93,12 +93,12 @@ impl Verdict {
         }
     }
 
-    /// What the subsystems add up to.
+    /// The condition that follows from the states of the subsystems.
     pub const fn condition(&self) -> Condition {
         self.condition
     }
 
-    /// Where the process is in its life.
+    /// The phase of the process.
     pub const fn phase(&self) -> Phase {
         self.phase
     }
@@ -120,15 +120,16 @@ impl Verdict {
         self.ready
     }
 
-    /// The one-bit answer for a runtime that *replaces* what is unhealthy,
-    /// such as a container health check: started, then live. It stays true
-    /// while the process drains or fails, for replacing it would help nobody.
+    /// The answer for a supervisor that *replaces* an unhealthy process, such
+    /// as a container health check: started and live. It stays true while the
+    /// process drains or fails, because replacing the process would not help.
     pub const fn is_healthy(&self) -> bool {
         self.started && self.live
     }
 
     /// Whether waiting for `reason` to pass can help. Phases never go back, and
-    /// what had not started when the process began to drain never will.
+    /// a scope that had not started when the process began to drain never
+    /// starts.
     pub(crate) const fn can_pass(&self, reason: Reason) -> bool {
         match reason {
             Reason::Starting => self.started || !self.is_leaving(),
@@ -141,8 +142,8 @@ impl Verdict {
         matches!(self.phase, Phase::Draining | Phase::Closing | Phase::Closed)
     }
 
-    /// Why a gate would hesitate to let traffic through; none when it admits
-    /// without a thought.
+    /// The reasons for a gate to hold or refuse a request; empty if the gate
+    /// admits at once.
     pub const fn reasons(&self) -> Reasons {
         self.reasons
     }
@@ -164,22 +165,22 @@ impl Reasons {
         1 << reason as u8
     }
 
-    /// Those that are not among `others`.
+    /// The reasons of this set that `others` does not contain.
     pub(crate) const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether `reason` is among them.
+    /// Whether the set contains `reason`.
     pub const fn contains(self, reason: Reason) -> bool {
         self.0 & Self::bit(reason) != 0
     }
 
-    /// The reasons, in the order in which a gate asks for their actions.
+    /// The reasons, in the order in which a gate looks up their actions.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
         Reason::ALL
             .into_iter()
@@ -255,28 +256,31 @@ mod tests {
 
     #[test]
     fn the_rows_by_condition() {
-        let of = |condition, started| row(Verdict::from_facts(facts(condition, started)));
+        let row_of = |condition, started| row(Verdict::from_facts(facts(condition, started)));
         assert_eq!(
-            of(Condition::Starting, false),
+            row_of(Condition::Starting, false),
             (true, false, true, false, false)
         );
         assert_eq!(
-            of(Condition::Starting, true),
+            row_of(Condition::Starting, true),
             (true, true, true, false, true)
         );
-        assert_eq!(of(Condition::Ready, true), (false, true, true, true, true));
         assert_eq!(
-            of(Condition::Degraded, true),
+            row_of(Condition::Ready, true),
             (false, true, true, true, true)
         );
         assert_eq!(
-            of(Condition::Failing, true),
+            row_of(Condition::Degraded, true),
+            (false, true, true, true, true)
+        );
+        assert_eq!(
+            row_of(Condition::Failing, true),
             (true, true, true, false, true)
         );
     }
 
     #[test]
-    fn a_pause_reddens_readiness_and_nothing_else() {
+    fn a_pause_turns_only_readiness_red() {
         for facts in every_combination().filter(|facts| !facts.paused) {
             let (refused, startup, live, _, healthy) = row(Verdict::from_facts(facts));
             let paused = Verdict::from_facts(Facts {
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_reddens_readiness_and_only_closed_refuses() {
+    fn draining_and_closing_turn_readiness_red_and_only_closed_refuses() {
         for facts in every_combination().filter(|facts| facts.phase == Phase::Started) {
             let (refused, startup, live, _, healthy) = row(Verdict::from_facts(facts));
             for phase in [Phase::Draining, Phase::Closing] {
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_vital_reddens_liveness_readiness_and_health_but_gates_nothing_itself() {
+    fn a_dead_vital_subsystem_turns_all_but_startup_red_and_refuses_nothing() {
         for facts in every_combination().filter(|facts| !facts.vital_dead) {
             let (refused, startup, ..) = row(Verdict::from_facts(facts));
             let dead = Verdict::from_facts(Facts {
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_means_that_no_gate_hesitates() {
+    fn a_ready_verdict_has_no_reasons() {
         for facts in every_combination() {
             let verdict = Verdict::from_facts(facts);
             if verdict.is_ready() {

@@ -1,27 +1,26 @@
 use super::view::SubsystemView;
 use std::sync::Arc;
 
-/// Where a subsystem's view stands. A slot is reused after its subsystem has
+/// The index of a subsystem's view. A slot is reused after its subsystem has
 /// retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) usize);
 
-/// How many children a node of the tree has. At 32, the nodes that a report
-/// copies stay small for a few views and for 50,000.
+/// The number of children of a tree node. At 32, the nodes that a report copies
+/// stay small for a few views and for 50,000.
 const WIDTH: usize = 32;
 
 type Leaf = [Option<Arc<SubsystemView>>; WIDTH];
 type Branch = [Option<Arc<Leaf>>; WIDTH];
 
-/// The views of all subsystems, as a tree. Cloning shares every branch; setting
-/// one view copies its branch and its leaf and nothing else. Nodes without a
-/// view are dropped, so a registry that was large once costs no more than one
-/// that never was.
+/// The views of all subsystems, as a tree. Clones share every branch; setting
+/// one view copies only its branch and its leaf. Nodes without a view are
+/// dropped, so that a registry that has shrunk costs as little as a small one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Views(Vec<Option<Arc<Branch>>>);
 
 impl Slot {
-    /// The indices of its branch, of its leaf within that, and of itself within
+    /// The indices of its branch, of the leaf in the branch, and of the view in
     /// the leaf.
     fn path(self) -> [usize; 3] {
         [

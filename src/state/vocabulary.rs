@@ -93,11 +93,11 @@ macro_rules! vocabulary {
 pub(crate) use vocabulary;
 
 vocabulary! {
-    /// What a subsystem last said of itself.
+    /// The state of a subsystem, as last reported.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum State {
-        /// Not there yet, or coming back. Counts as failing once the subsystem
-        /// has been ready.
+        /// Not up yet, or coming back. Counts as failing once the subsystem has
+        /// been ready.
         Starting = "starting",
         /// Fully able to do its part.
         Ready = "ready",
@@ -105,11 +105,11 @@ vocabulary! {
         Degraded = "degraded",
         /// Not able to do its part; may recover.
         Failing = "failing",
-        /// Silent for longer than it promised. Counts as failing, and as dead
-        /// where the subsystem is vital.
+        /// No report or heartbeat came within the [ttl](crate::Subsystem::ttl).
+        /// Counts as failing, and as dead if the subsystem is vital.
         Stale = "stale",
         /// Not able to do its part, and not expected to recover by itself. A
-        /// later report still wins.
+        /// later report still replaces this state.
         Dead = "dead",
     }
 }
@@ -122,48 +122,50 @@ impl State {
 }
 
 vocabulary! {
-    /// What the process makes of a subsystem that is not up.
+    /// How a subsystem that is not up affects the process.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub enum Role {
-        /// The process cannot serve without it.
+        /// The process is ready only while the subsystem is up.
         #[default]
         Required = "required",
         /// A dependency that every replica shares. The process is not ready
         /// until it has been ready once; from then on its failure only
-        /// degrades, so that an outage of it cannot pull the whole fleet.
+        /// degrades, so that its outage cannot take all replicas out of
+        /// service.
         Shared = "shared",
-        /// Shows, and degrades, but never makes the process unready.
+        /// Degrades the process while it is down, but never makes it unready.
         Optional = "optional",
     }
 }
 
 vocabulary! {
-    /// Where the process is in its life. Phases only ever advance.
+    /// The phase of the process. Phases only advance.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Phase {
         /// Some declared required subsystem has not come up yet.
         Starting = "starting",
         /// Every declared required subsystem was up at the same moment once.
         Started = "started",
-        /// The lame-duck time: probes are red, traffic is still served.
+        /// Readiness probes are red, so that clients stop sending; requests are
+        /// still served.
         Draining = "draining",
-        /// The server has been told to stop accepting; what still arrives on
-        /// connections already open is served.
+        /// The server stops accepting connections; requests on open connections
+        /// are still served.
         Closing = "closing",
-        /// Whatever still arrives is refused.
+        /// Requests are refused.
         Closed = "closed",
     }
 }
 
 vocabulary! {
-    /// What the subsystems of a scope add up to.
+    /// The state of a scope as a whole, which follows from its subsystems.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Condition {
-        /// A member that has to come up first has not yet.
+        /// A member that the start waits for has not come up.
         Starting = "starting",
         /// Every member is ready.
         Ready = "ready",
-        /// Able to serve, but a member is degraded, or one that does not
+        /// Able to serve, but a member is degraded, or a member that does not
         /// count against readiness is down.
         Degraded = "degraded",
         /// A member that counts is failing, stale or dead.
@@ -179,10 +181,10 @@ impl Condition {
 }
 
 vocabulary! {
-    /// Who speaks for a subsystem.
+    /// Which reporter or check owns a subsystem's reports.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Claim {
-        /// Nobody has claimed it yet.
+        /// No [`Reporter`](crate::Reporter) has claimed it yet.
         Unclaimed = "unclaimed",
         /// A check reports for it. A [`Reporter`](crate::Reporter) may still
         /// claim it, to report beside the check.
@@ -197,10 +199,10 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Why a gate hesitates to let a request through.
+    /// Why a gate may hold or refuse a request.
     ///
-    /// Several can hold at once; a gate asks for the action of each, in the
-    /// order given here.
+    /// Several reasons can hold at once; a gate looks up the action of each, in
+    /// the order given here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Reason with table PerReason {
         /// The phase is [`Phase::Closed`].
@@ -213,11 +215,11 @@ vocabulary! {
         Closing = "closing",
         /// The phase is [`Phase::Draining`].
         Draining = "draining",
-        /// Somebody [paused](crate::Readiness::pause) the process.
+        /// The process is [paused](crate::Readiness::pause).
         Paused = "paused",
-        /// The inner service has no room for another request (its
-        /// `poll_ready` is pending). Not a matter of readiness: no snapshot
-        /// says it, only a gate finds it.
+        /// The inner service has no room for another request (its `poll_ready`
+        /// is pending). Snapshots never contain this reason: only a gate finds
+        /// it.
         Saturated = "saturated",
     }
 }

@@ -1,7 +1,7 @@
 use super::SubsystemView;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How many attributes one subsystem holds.
+/// The most attributes of one subsystem.
 const MOST: usize = 32;
 
 /// There is no room for another attribute.
@@ -22,7 +22,8 @@ impl SubsystemView {
         self.attributes.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// The view with this attribute, or `None` if it has it already.
+    /// The view with this attribute, or `None` if it has the same value
+    /// already.
     pub(crate) fn with_attribute(&self, key: &str, value: &str) -> Result<Option<Self>, TooMany> {
         let count = self.attributes.as_ref().map_or(0, |map| map.len());
         match self.attribute(key) {

@@ -1,20 +1,21 @@
-//! What a check found, which counts once it was found often enough.
+//! Results of checks, which count after enough equal ones in a row.
 
 use super::{Moment, SubsystemView, damping::DampingProgress};
 use crate::state::vocabulary::{Claim, State};
 use std::num::NonZeroU32;
 
-/// How many results of a check in a row it takes to turn over.
+/// How many equal results of a check in a row bring a subsystem up or down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Thresholds {
     /// From up to down.
     pub(crate) failures: NonZeroU32,
-    /// From down to up, but for the first time.
+    /// From down to up. The first time, one result is enough.
     pub(crate) successes: NonZeroU32,
 }
 
 impl SubsystemView {
-    /// What a check found, which counts once it has found it often enough.
+    /// Applies a result of a check. It is damped until enough equal ones came
+    /// in a row.
     pub(crate) fn check(
         &self,
         state: State,
@@ -23,14 +24,15 @@ impl SubsystemView {
         at: Moment,
     ) -> Self {
         let mut next = self.clone();
-        next.holder_reported = true;
+        next.reported_since_claim = true;
         next.ttl_armed = true;
         if next.claim == Claim::Dropped {
             next.claim = Claim::Checked;
         }
         let needed = if self.goes_down(state) {
             if matches!(self.damped, Some(DampingProgress::Until(_))) {
-                // Its reporter has noticed already, and said when it counts.
+                // A report is held down already, and counts when its time is
+                // over.
                 return next;
             }
             thresholds.failures
@@ -51,19 +53,20 @@ impl SubsystemView {
         }
     }
 
-    /// Whether a check that found this would change nothing.
+    /// Whether this result of a check would change nothing.
     #[cfg(feature = "check")]
     pub(crate) fn is_repeat_of_check(&self, state: State, reason: Option<&str>) -> bool {
         self.damped.is_none() && self.is_repeat(state, reason)
     }
 
-    /// Whether a check that found this state would change nothing but words.
+    /// Whether a result of a check with this state would change nothing but
+    /// words.
     #[cfg(feature = "check")]
     pub(crate) fn repeats_state_of_check(&self, state: State) -> bool {
-        self.holder_reported && self.damped.is_none() && self.state == state
+        self.reported_since_claim && self.damped.is_none() && self.state == state
     }
 
-    /// Differs from one report of a [`Reporter`](crate::Reporter) to the next.
+    /// The number of reports that did not come from a check.
     pub(crate) fn pushes(&self) -> u64 {
         self.pushes
     }

@@ -19,34 +19,34 @@ impl<'a> Damped<'a> {
         }
     }
 
-    /// What was reported.
+    /// The reported state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Why, if a reason was given.
+    /// The reported reason, if there is one.
     pub fn reason(&self) -> Option<&'a str> {
         self.reason
     }
 
-    /// What is missing for it to count.
+    /// The condition under which the report will count.
     pub fn progress(&self) -> DampingProgress {
         self.progress
     }
 }
 
-/// What is missing for a report to count.
+/// The condition under which a damped report will count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DampingProgress {
-    /// It has to be repeated: a check came to it `count` times in a row, and it
-    /// counts at the time that makes `needed`.
+    /// The report has to be repeated: a check has found it `count` times in a
+    /// row, and it counts once `count` reaches `needed`.
     Count {
-        /// How often so far.
+        /// How often the check has found it so far.
         count: u32,
-        /// How often it has to be.
+        /// How often the check has to find it.
         needed: u32,
     },
-    /// It has to last: it counts at this moment of the monotonic clock.
+    /// The report has to last: it counts at this moment of the monotonic clock.
     Until(Instant),
 }

@@ -1,4 +1,4 @@
-//! What a subsystem counts for.
+//! The counts that a subsystem adds to its scopes.
 
 use super::SubsystemView;
 use crate::state::{
@@ -11,7 +11,7 @@ impl SubsystemView {
         &self.declaration.scopes
     }
 
-    /// What it adds to the process as a whole, by its role.
+    /// The counts that it adds to the process as a whole, by its role.
     pub(crate) fn effect_on_process(&self) -> Counts {
         let mut effect = self.effect_on_all();
         if self.state.is_up() {
@@ -35,7 +35,8 @@ impl SubsystemView {
         effect
     }
 
-    /// What it adds to a named scope, where every member counts.
+    /// The counts that it adds to a named scope, where every member counts as
+    /// required.
     pub(crate) fn effect_on_scope(&self) -> Counts {
         let down = u32::from(!self.state.is_up());
         Counts {

@@ -17,25 +17,25 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// What stays the same as long as a subsystem exists.
+/// The settings of a subsystem, which never change.
 #[derive(Debug)]
 pub(crate) struct Declaration {
     pub(crate) name: Arc<str>,
     pub(crate) role: Role,
     /// Its death makes liveness red. Implies [`Role::Required`].
     pub(crate) vital: bool,
-    /// Declared before the registry was built, so the start latch waits for
-    /// it where it is required.
+    /// Declared before the registry was built: if it is required, the start
+    /// latch waits for it.
     pub(crate) at_build: bool,
-    /// The named scopes it is a member of, as indices into the snapshot's.
+    /// The named scopes that it is a member of, as indices into the snapshot's.
     pub(crate) scopes: Box<[usize]>,
-    /// For how long it may be silent.
+    /// The longest time allowed between two reports or heartbeats.
     pub(crate) ttl: Option<Duration>,
-    /// For how long it has to be down before it counts as such.
+    /// For how long it has to be down before that counts.
     pub(crate) hold_down: Option<Duration>,
-    /// How long one added while running may stay pending.
+    /// How long it may stay pending if it is added while running.
     pub(crate) ready_within: Option<Duration>,
-    /// A check reports for it, beside whoever claims it.
+    /// A check reports for it, beside a reporter if there is one.
     pub(crate) checked: bool,
 }
 
@@ -47,34 +47,35 @@ impl Declaration {
 }
 
 /// A moment on both clocks: the wall clock for people, the monotonic one for
-/// ages. `state` has no clock of its own; whoever reports brings the time.
+/// ages. `state` reads no clock; its callers pass the time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) wall: SystemTime,
     pub(crate) monotonic: Instant,
 }
 
-/// What one subsystem said, as part of a [`Snapshot`](crate::Snapshot).
+/// One subsystem, its state and its reason, as part of a
+/// [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug)]
 pub struct SubsystemView {
     declaration: Arc<Declaration>,
     state: State,
     reason: Option<Arc<str>>,
-    /// What was said last, while something else counts: it is damped, or the
-    /// subsystem has fallen silent since.
+    /// The last report while another state counts: the report is damped, or the
+    /// subsystem has become stale since.
     masked_report: Option<LastReport>,
     damped: Option<DampingProgress>,
     attributes: Option<Arc<BTreeMap<String, String>>>,
     claim: Claim,
-    /// Whoever speaks for it now has done so.
-    holder_reported: bool,
-    /// Somebody has spoken who may not fall silent.
+    /// A report came after the last change of the claim.
+    reported_since_claim: bool,
+    /// A report came after which the ttl applies.
     ttl_armed: bool,
-    /// How often somebody other than its check has spoken.
+    /// The number of reports that did not come from a check.
     pushes: u64,
     been_up: bool,
     pending: bool,
-    /// When it counts like the rest although it has not been up.
+    /// When it counts like other subsystems although it has not been up.
     pending_until: Option<Instant>,
     since: Moment,
     transitions: u64,
@@ -92,7 +93,7 @@ impl SubsystemView {
         &self.declaration.name
     }
 
-    /// What the process makes of it when it is not up.
+    /// How the subsystem affects the process when it is not up.
     pub fn role(&self) -> Role {
         self.declaration.role
     }
@@ -102,19 +103,20 @@ impl SubsystemView {
         self.declaration.vital
     }
 
-    /// The state that counts: what it last said of itself, unless that is
-    /// [damped](Self::damped), or it has been [silent](State::Stale) since.
+    /// The state that counts: the one reported last, unless that report is
+    /// [damped](Self::damped) or the subsystem has become [stale](State::Stale)
+    /// since.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Why it is in this state, as reported: at most 1 KiB, possibly with
-    /// line breaks. `None` for a state that was given no reason.
+    /// The reason reported with this state, if there is one: at most 1 KiB,
+    /// possibly with line breaks.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// Who speaks for it.
+    /// Which reporter or check owns the subsystem's reports.
     pub fn claim(&self) -> Claim {
         self.claim
     }
@@ -129,10 +131,9 @@ impl SubsystemView {
         ))
     }
 
-    /// Whether it was [added while running](crate::Readiness::add) and has
-    /// neither been up yet nor had the
-    /// [time](crate::Subsystem::ready_within) for it. Until then it only
-    /// degrades.
+    /// Whether it was [added while running](crate::Readiness::add), has not
+    /// been up yet, and its [time to come up](crate::Subsystem::ready_within)
+    /// is not over. A pending subsystem only degrades the process.
     pub fn is_pending(&self) -> bool {
         self.pending
     }
@@ -142,13 +143,13 @@ impl SubsystemView {
         self.been_up
     }
 
-    /// Since when it has been in this state, by the wall clock.
+    /// When it entered this state, by the wall clock.
     pub fn since(&self) -> SystemTime {
         self.since.wall
     }
 
-    /// For how long it has been in this state at `now`, by the monotonic
-    /// clock. Zero if `now` is earlier.
+    /// How long it has been in this state at `now`, by the monotonic clock.
+    /// Zero if `now` is earlier.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since.monotonic)
     }

@@ -87,7 +87,7 @@ fn an_optional_subsystem_only_degrades() {
 }
 
 #[test]
-fn a_vital_subsystem_kills_when_dead_or_stale_and_not_when_failing() {
+fn a_vital_subsystem_turns_liveness_red_when_dead_or_stale_and_not_when_failing() {
     let view = view(Role::Required, true, true);
     for (state, kills) in [
         (State::Starting, 0),
@@ -104,7 +104,7 @@ fn a_vital_subsystem_kills_when_dead_or_stale_and_not_when_failing() {
 }
 
 #[test]
-fn one_added_while_running_is_pending_until_first_up_and_then_counts() {
+fn a_subsystem_added_while_running_is_pending_until_first_up_and_then_counts() {
     let view = view(Role::Required, true, false);
     assert!(view.is_pending());
     for state in DOWN {
@@ -161,7 +161,7 @@ fn a_dropped_reporter_never_leaves_green_and_never_improves_on_dead() {
 }
 
 #[test]
-fn a_reporter_dropped_while_draining_says_nothing() {
+fn a_reporter_dropped_while_draining_changes_no_state() {
     for vital in [false, true] {
         let ready = in_state(&view(Role::Required, vital, true), State::Ready);
         let dropped = ready.drop_reporter(true, now());
@@ -264,7 +264,7 @@ fn a_flap_that_is_over_in_time_never_counts() {
 }
 
 #[test]
-fn dead_dropped_and_silent_are_never_held_down() {
+fn dead_dropped_and_stale_are_never_held_down() {
     let up = held_down().report(State::Ready, None, now());
     for view in [up.clone(), up.report(State::Failing, Some("flap"), now())] {
         assert_eq!(view.report(State::Dead, None, now()).state(), State::Dead);
@@ -349,12 +349,12 @@ fn a_report_beside_a_check_counts_at_once() {
     assert_eq!(
         up.pushes(),
         damped.pushes(),
-        "the check is not somebody else"
+        "a result of a check is no push"
     );
 }
 
 #[test]
-fn a_check_that_agrees_with_a_report_does_not_put_it_off() {
+fn a_check_that_agrees_with_a_report_does_not_delay_it() {
     let declaration = Declaration {
         checked: true,
         hold_down: Some(HOLD_DOWN),
@@ -367,13 +367,17 @@ fn a_check_that_agrees_with_a_report_does_not_put_it_off() {
     let agreed = down.check(State::Failing, Some("timeout"), thresholds(3, 1), at);
     assert_eq!((agreed.due(), agreed.state()), (until, State::Ready));
     let back = down.check(State::Ready, None, thresholds(3, 1), at);
-    assert_eq!((back.due(), back.damped()), (None, None), "it knows better");
+    assert_eq!(
+        (back.due(), back.damped()),
+        (None, None),
+        "a success of the check ends the damping"
+    );
 }
 
-// === silence ===
+// === staleness ===
 
 #[test]
-fn what_was_said_last_holds_again_after_a_silence() {
+fn the_last_report_counts_again_after_staleness() {
     let degraded = view(Role::Required, false, true).report(State::Degraded, Some("slow"), now());
     let silent = degraded.become_stale(Duration::from_secs(5), now());
     let reason = "silent for 5s; last report: degraded (slow)";
@@ -381,7 +385,7 @@ fn what_was_said_last_holds_again_after_a_silence() {
     assert_eq!(silent.damped(), None, "nothing is damped");
     assert!(
         !silent.is_repeat(State::Degraded, Some("slow")),
-        "it is news"
+        "the report is new"
     );
     let again = silent.end_staleness(now()).unwrap();
     assert_eq!(counts(&again), (State::Degraded, Some("slow")));
@@ -390,7 +394,7 @@ fn what_was_said_last_holds_again_after_a_silence() {
 }
 
 #[test]
-fn silence_counts_while_somebody_speaks_for_it() {
+fn the_ttl_applies_after_a_report_while_a_reporter_holds_the_subsystem() {
     let declaration = Declaration {
         ttl: Some(Duration::from_secs(1)),
         ..declaration(Role::Required, false, true)
@@ -406,14 +410,14 @@ fn silence_counts_while_somebody_speaks_for_it() {
         [&unclaimed, &claimed, &reported, &dropped, &again, &left].map(awaits),
         [false, false, true, false, false, false]
     );
-    // The first report is news even if it says what is assumed anyway.
+    // The first report is new even if it repeats the initial state.
     assert!(!claimed.is_repeat(State::Starting, None));
 }
 
 // === pending ===
 
 #[test]
-fn one_added_while_running_counts_once_its_time_is_over() {
+fn a_subsystem_added_while_running_counts_once_its_time_is_over() {
     let at = now();
     let declaration = Declaration {
         ready_within: Some(HOLD_DOWN),

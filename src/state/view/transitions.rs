@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a dropped reporter says.
+/// The reason after a drop of the reporter.
 const DROPPED: &str = "reporter dropped";
 
-/// What one says that had reported ready: its owner may have meant to let go of a
-/// subsystem that cannot fail any more.
+/// The reason if the last report was ready: the owner may have meant to let go
+/// of a subsystem that cannot fail any more.
 const DROPPED_READY: &str = "reporter dropped; was ready; keep the reporter, or call leave_ready()";
 
 impl SubsystemView {
@@ -33,7 +33,7 @@ impl SubsystemView {
             masked_report: None,
             damped: None,
             attributes: None,
-            holder_reported: false,
+            reported_since_claim: false,
             ttl_armed: false,
             pushes: 0,
             been_up: false,
@@ -48,10 +48,10 @@ impl SubsystemView {
 
     // === reports ===
 
-    /// Whether anything was ever reported of it.
+    /// Whether any report ever came.
     #[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
     pub(crate) fn has_reported(&self) -> bool {
-        self.holder_reported || self.pushes > 0 || self.transitions > 0
+        self.reported_since_claim || self.pushes > 0 || self.transitions > 0
     }
 
     fn last_report(&self) -> (State, Option<&str>) {
@@ -63,20 +63,21 @@ impl SubsystemView {
 
     /// Whether a report of `state` and `reason` would change nothing.
     pub(crate) fn is_repeat(&self, state: State, reason: Option<&str>) -> bool {
-        self.holder_reported
+        self.reported_since_claim
             && !self.is_stale()
-            // What a check has yet to repeat counts at once if it is reported.
+            // A damped result of a check counts at once if a reporter reports
+            // it.
             && !matches!(self.damped, Some(DampingProgress::Count { .. }))
             && self.last_report() == (state, reason)
     }
 
-    /// What was reported, held down if it has to last before it counts.
+    /// Applies a report, held down if it has to last before it counts.
     pub(crate) fn report(&self, state: State, reason: Option<&str>, at: Moment) -> Self {
         let next = self.with_push();
         match self.declaration.hold_down {
             Some(time) if self.goes_down(state) && state != State::Dead => {
                 let until = match self.damped {
-                    // It is down already, whatever it says of it.
+                    // The time runs since the first report of being down.
                     Some(DampingProgress::Until(until)) => until,
                     _ => at.monotonic + time,
                 };
@@ -110,7 +111,7 @@ impl SubsystemView {
         }
     }
 
-    /// Makes a report count.
+    /// Makes `state` and `reason` count.
     pub(super) fn settle(self, state: State, reason: Option<&str>, at: Moment) -> Self {
         let changed = self.state != state;
         let pending = self.pending && !state.is_up();
@@ -128,10 +129,10 @@ impl SubsystemView {
         }
     }
 
-    /// Somebody other than the check has spoken.
+    /// Counts a report that did not come from the check.
     fn with_push(&self) -> Self {
         Self {
-            holder_reported: true,
+            reported_since_claim: true,
             ttl_armed: true,
             pushes: self.pushes + 1,
             ..self.clone()
@@ -141,24 +142,24 @@ impl SubsystemView {
     pub(crate) fn with_claim(&self, claim: Claim) -> Self {
         Self {
             claim,
-            holder_reported: false,
-            // A check goes on, whoever claims it or lets go.
+            reported_since_claim: false,
+            // A check goes on across changes of the claim.
             ttl_armed: self.ttl_armed && self.declaration.checked,
             ..self.clone()
         }
     }
 
-    /// Reports ready for good.
+    /// Applies a last report of ready, and the end of the claim.
     pub(crate) fn leave_ready(&self, at: Moment) -> Self {
         let left = self.with_push().settle(State::Ready, None, at);
         left.with_claim(Claim::LeftReady)
     }
 
-    /// Its reporter went away without a word.
+    /// Applies the drop of the reporter.
     ///
-    /// While the process drains, tasks end in any order and that says
-    /// nothing. Otherwise it is a report of its own, which never improves on
-    /// the last one and keeps its reason.
+    /// While the process drains, tasks end in any order, so a drop changes no
+    /// state. Otherwise the drop is a report of its own, which never improves
+    /// on the last one and keeps its reason.
     pub(crate) fn drop_reporter(&self, draining: bool, at: Moment) -> Self {
         let dropped = self.with_push().with_claim(Claim::Dropped);
         if draining {
@@ -183,11 +184,11 @@ impl SubsystemView {
         }
     }
 
-    /// Its check does not run any more, so that nothing is known of it. `None`
-    /// if that is no worse than what counts already.
+    /// Applies the end of the check: the subsystem fails with the reason `why`.
+    /// `None` if it is dead or stale, or has this reason already.
     ///
-    /// It is not listened for until the check has spoken again, unless a
-    /// reporter speaks beside it.
+    /// The ttl is suspended until the check reports again, unless a reporter
+    /// holds the subsystem too.
     pub(crate) fn lose_check(&self, why: &str, at: Moment) -> Option<Self> {
         if matches!(self.state, State::Dead | State::Stale) || self.reason() == Some(why) {
             return None;
@@ -199,15 +200,15 @@ impl SubsystemView {
 
     // === the passing of time ===
 
-    /// For how long it may be silent, if somebody speaks for it now.
+    /// The ttl, if it applies now: after a report, while a check or a reporter
+    /// owns the subsystem.
     pub(crate) fn active_ttl(&self) -> Option<Duration> {
-        let has_reporting_owner = self.declaration.checked || self.claim == Claim::Held;
-        self.declaration
-            .ttl
-            .filter(|_| self.ttl_armed && has_reporting_owner)
+        let has_owner = self.declaration.checked || self.claim == Claim::Held;
+        self.declaration.ttl.filter(|_| self.ttl_armed && has_owner)
     }
 
-    /// It has been silent for longer than it promised.
+    /// Makes the subsystem stale, after `silent_for` without a report or
+    /// heartbeat.
     pub(crate) fn become_stale(&self, silent_for: Duration, at: Moment) -> Self {
         let (state, reason) = self.last_report();
         let masked_report = LastReport {
@@ -226,7 +227,8 @@ impl SubsystemView {
         }
     }
 
-    /// A sign of life ends its silence: what it said last holds again.
+    /// Makes the last report count again, or returns `None` if the subsystem is
+    /// not stale.
     pub(crate) fn end_staleness(&self, at: Moment) -> Option<Self> {
         let report = self.masked_report.clone().filter(|_| self.is_stale())?;
         Some(
@@ -235,7 +237,7 @@ impl SubsystemView {
         )
     }
 
-    /// When time alone will change it.
+    /// When time alone will change the view.
     pub(crate) fn due(&self) -> Option<Instant> {
         let held_down = match self.damped {
             Some(DampingProgress::Until(until)) => Some(until),
@@ -244,7 +246,7 @@ impl SubsystemView {
         held_down.into_iter().chain(self.pending_until).min()
     }
 
-    /// What has become of it by now, or `None` if it is as it was.
+    /// The view at the moment `at`, or `None` if it is unchanged.
     pub(crate) fn pass_time(&self, at: Moment) -> Option<Self> {
         if self.due()? > at.monotonic {
             return None;
