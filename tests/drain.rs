@@ -634,7 +634,7 @@ async fn what_a_server_leaves_behind_is_waited_for_until_the_cap() {
             assert_eq!(cut_off.in_flight, Some(1));
             assert_eq!(
                 cut_off.to_string(),
-                "what the server left behind did not end in time: 1 in flight were cut off"
+                "upgraded connections or tracked jobs did not end in time: 1 in flight were cut off"
             );
             assert!(begun.elapsed() < lasting);
         }

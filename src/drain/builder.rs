@@ -1,9 +1,9 @@
 #[cfg(feature = "signal")]
 use super::signals::Signals;
 use super::{
-    ears::Ears,
     error::ShutdownError,
-    plan::{Announced, IDLE_GRACE, Plan, Trigger},
+    listener::SignalListener,
+    plan::{IDLE_GRACE, Plan, RegisteredPlan, Trigger},
     shutdown::{Shutdown, quiet},
 };
 use crate::{registry::Readiness, traffic::Times};
@@ -11,8 +11,8 @@ use std::{fmt, future::Future};
 use tokio::{runtime::Handle, time::Duration};
 
 impl Readiness {
-    /// Prepares the end of the process: what begins it, and how long each part
-    /// of it takes. See the [module documentation](crate::drain).
+    /// Returns a builder for the graceful shutdown: its triggers, and the
+    /// duration of each phase. See the [module documentation](crate::drain).
     ///
     /// ```
     /// # use tower_readiness::{Readiness, Subsystem};
@@ -46,12 +46,12 @@ impl Readiness {
         }
     }
 
-    /// Drains on SIGTERM or SIGINT (on Windows: ctrl-c), and
-    /// completes `delay` after that: a server's shutdown signal.
+    /// Returns a server's shutdown signal: it drains the process on SIGTERM or
+    /// SIGINT (on Windows: ctrl-c), and completes `delay` after that.
     ///
     /// The same as `shutdown().on_signals(Signals::default()).delay(delay).build()`;
-    /// see [`ShutdownBuilder::delay`] for what to choose, and the
-    /// [module documentation](crate::drain) for what happens when.
+    /// see [`ShutdownBuilder::delay`] for how to choose the delay, and the
+    /// [module documentation](crate::drain) for the phases.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Readiness {
     }
 }
 
-/// Prepares a [`Shutdown`]; see [`Readiness::shutdown`].
+/// Builds a [`Shutdown`]; see [`Readiness::shutdown`].
 #[must_use = "it does nothing until it is built and polled"]
 pub struct ShutdownBuilder {
     readiness: Readiness,
@@ -86,80 +86,81 @@ impl ShutdownBuilder {
     const CAP: Duration = Duration::from_secs(20);
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// How long traffic is served as before, from the moment the process began
-    /// to drain, while load balancers find out. By default 5 seconds.
+    /// Sets how long the process serves traffic as before, from the beginning of
+    /// the drain, while load balancers notice it. By default 5 seconds.
     ///
-    /// Choose what the slowest of those who must notice takes, in the worst
-    /// case: a load balancer that probes takes up to *interval × failures*, and
-    /// its timeout on top if the process is too busy to answer a probe. HAProxy's
-    /// defaults (2 s and 3) come to between 4 and 6 seconds, so that 7 are on the
-    /// safe side. Kubernetes removes an endpoint by itself while it sends SIGTERM,
-    /// which reaches all proxies in a second or two in a healthy cluster.
+    /// Choose the time that the slowest load balancer needs in the worst case: a
+    /// load balancer that probes takes up to *interval × failures*, and its
+    /// timeout on top if the process is too busy to answer a probe. HAProxy's
+    /// defaults (2 s and 3) come to between 4 and 6 seconds, so 7 are on the safe
+    /// side. Kubernetes removes an endpoint by itself while it sends SIGTERM, and
+    /// all proxies know of that after a second or two in a healthy cluster.
     ///
-    /// Delay and [cap](Self::closing_cap) together have to fit into the time
-    /// there is until SIGKILL: 10 s in Docker (`docker stop -t`), 30 s in
-    /// Kubernetes (`terminationGracePeriodSeconds`, of which a preStop hook
-    /// takes its part), 90 s under systemd (`TimeoutStopSec`).
+    /// Delay and [cap](Self::closing_cap) together must fit into the time before
+    /// SIGKILL: 10 s in Docker (`docker stop -t`), 30 s in Kubernetes
+    /// (`terminationGracePeriodSeconds`, which includes the preStop hook), 90 s
+    /// under systemd (`TimeoutStopSec`).
     ///
-    /// Zero is right where nothing has to notice: a preStop hook has slept
-    /// already. Where the listening socket outlives the process (systemd's socket
-    /// activation), leave it alone from the drain on, and give those that were
-    /// accepted before half a second to send their request.
+    /// Zero is right where no load balancer has to notice: a preStop hook has
+    /// slept already. Where the listening socket outlives the process (systemd's
+    /// socket activation), stop accepting when the drain begins, and give the
+    /// connections accepted before it half a second to send their request.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
     /// Extends the delay while requests keep arriving, to at most `longest` in
-    /// all: it ends when none has arrived for a fifth of the
-    /// [delay](Self::delay); a delay of zero has no such fifth and is not
-    /// extended. By default none is.
+    /// all: it ends when no request has arrived for a fifth of the
+    /// [delay](Self::delay). By default no delay is extended, and a delay of zero
+    /// never is.
     ///
-    /// Requests count that a layer of the process as a whole admitted; those
-    /// for probes and gRPC's health service and those that are
-    /// [exempt](crate::ReadinessLayer::exempt) do not. Clients that keep an
-    /// HTTP/2 connection of their own arrive until it is closed, so with them it
-    /// is always extended to the most.
+    /// Requests count if a layer of the process as a whole admitted them. Probes,
+    /// gRPC's health service and [exempt](crate::ReadinessLayer::exempt) requests
+    /// do not count. A client with an HTTP/2 connection of its own sends requests
+    /// until the connection is closed, so such clients extend the delay to
+    /// `longest` each time.
     pub fn extend_up_to(mut self, longest: Duration) -> Self {
         self.up_to = Some(longest);
         self
     }
 
-    /// How long the server has to finish what is in flight once it has stopped
-    /// to accept. By default 20 seconds.
+    /// Sets how long the server may take to finish the work in flight, once it
+    /// has stopped accepting. By default 20 seconds.
     ///
-    /// What still arrives on open connections after that is refused, and
-    /// [`Readiness::run`] gives up on the server. It is the cap for futures;
-    /// threads are [another matter](crate::guide::graceful_shutdown#threads-that-block).
+    /// After that, the layer refuses requests that still arrive on open
+    /// connections, and [`Readiness::run`] drops the server. The cap is for
+    /// futures; for threads see
+    /// [the guide](crate::guide::graceful_shutdown#threads-that-block).
     pub fn closing_cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// How long [`Readiness::run`] waits for a server that has nothing in
+    /// Sets how long [`Readiness::run`] waits for a server that has nothing in
     /// flight, once the process is [closed](crate::Phase::Closed). By default 2
     /// seconds, and never longer than the [cap](Self::closing_cap).
     ///
     /// A server ends when its last connection does. A client that has sent half
-    /// a request, one that vanished without a word, and one that never asked
-    /// anything can keep a connection open for ever; none of them is owed an
-    /// answer. A slow client that still reads the end of its answer is, and
-    /// looks the same from here: hyper takes up to 400 KiB of a body before the
-    /// client does. (A last piece of 64 KiB and more is [in
-    /// flight](Readiness::in_flight) until it is sent, unless a layer outside has
-    /// copied it.) Where clients are slow and no proxy stands in between, choose a
-    /// longer time; as long as the cap, every connection gets all the time there
-    /// is.
+    /// a request, that has vanished, or that never sent anything can keep a
+    /// connection open for ever, and waits for no response. A slow client that
+    /// still reads the end of its response cannot be told apart from these: hyper
+    /// takes up to 400 KiB of a body before the client does. (A last piece of 64
+    /// KiB and more is [in flight](Readiness::in_flight) until it is sent, unless
+    /// an outer layer has copied it.) Where clients are slow and connect without
+    /// a proxy, choose a longer grace; a grace as long as the cap gives every
+    /// connection all of the cap.
     ///
-    /// It needs a layer that [counts](crate::ReadinessLayer::count_in_flight).
+    /// The grace needs a layer that
+    /// [counts](crate::ReadinessLayer::count_in_flight).
     pub fn idle_grace(mut self, grace: Duration) -> Self {
         self.idle_grace = grace;
         self
     }
 
-    /// Begins to drain when one of these signals arrives. Those that follow
-    /// are ignored, for a preStop hook and the kubelet may well send one each;
-    /// but see [`Signals::interrupt`].
+    /// Begins to drain when one of these signals arrives. Later signals are
+    /// ignored, because a preStop hook and the kubelet may each send one; for the
+    /// exception see [`Signals::interrupt`].
     #[cfg(feature = "signal")]
     #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
     pub fn on_signals(mut self, signals: Signals) -> Self {
@@ -167,16 +168,17 @@ impl ShutdownBuilder {
         self
     }
 
-    /// Begins to drain when `trigger` completes. Given twice, the later one
-    /// counts.
+    /// Begins to drain when `trigger` completes. A second call replaces the
+    /// trigger.
     ///
-    /// [`Readiness::drain`], called from anywhere, needs no trigger.
+    /// [`Readiness::drain`] begins the drain from anywhere, with no trigger.
     pub fn on(mut self, trigger: impl Future<Output = ()> + Send + 'static) -> Self {
         self.trigger = Some(Box::pin(trigger));
         self
     }
 
-    /// Installs the handlers of the signals. From now on those are caught.
+    /// Builds the [`Shutdown`], and installs the signal handlers: the signals no
+    /// longer have their default effect.
     ///
     /// # Errors
     ///
@@ -186,8 +188,8 @@ impl ShutdownBuilder {
     ///
     /// # Panics
     ///
-    /// With signals, on a tokio runtime whose I/O is not enabled. (That cannot
-    /// be asked.) The future, on one whose timers are not.
+    /// With signals, on a tokio runtime whose I/O is not enabled (tokio offers no
+    /// way to check). The future panics on a runtime whose timers are not enabled.
     pub fn build(self) -> Result<Shutdown, ShutdownError> {
         let runtime = Handle::try_current().map_err(|_| ShutdownError::NoRuntime)?;
         let up_to = self.up_to.unwrap_or(self.delay);
@@ -208,9 +210,9 @@ impl ShutdownBuilder {
             });
         }
         #[cfg(feature = "signal")]
-        let ears = Ears::listening(self.signals.as_ref())?;
+        let listener = SignalListener::install(self.signals.as_ref())?;
         #[cfg(not(feature = "signal"))]
-        let ears = Ears::default();
+        let listener = SignalListener::default();
         let times = Times {
             late_after: self.delay - quiet(self.delay),
             longest_delay: up_to,
@@ -221,8 +223,8 @@ impl ShutdownBuilder {
             delay: self.delay,
             up_to,
             trigger: self.trigger,
-            ears,
-            _announced: Announced::new(self.readiness.registry(), times),
+            listener,
+            _registered: RegisteredPlan::new(self.readiness.registry(), times),
         };
         Ok(Shutdown::new(self.readiness, plan, runtime))
     }

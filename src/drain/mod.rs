@@ -1,9 +1,9 @@
 //! The end of the process: drain first, refuse later.
 //!
-//! A load balancer learns late that a process will stop. So the process says
-//! it as soon as it knows, and goes on to serve for as long as they need; only
-//! then does the server stop to accept. One future does all of it, and goes
-//! where every server takes its shutdown signal:
+//! A load balancer notices late that a process will stop. So the process turns
+//! readiness red first, and goes on serving until the load balancers have
+//! noticed; only then does the server stop accepting. One future does all of
+//! this, and is passed to the server as its shutdown signal:
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -37,34 +37,35 @@
 //! | phase | begins | traffic | readiness | liveness |
 //! |---|---|---|---|---|
 //! | [`Draining`](crate::Phase::Draining) | at SIGTERM, SIGINT, a trigger of yours or [`Readiness::drain`](crate::Readiness::drain) | served; HTTP/1 clients are asked to reconnect | red for good | green |
-//! | [`Closing`](crate::Phase::Closing) | when the [delay](ShutdownBuilder::delay) is over; the [`Shutdown`] completes | what arrives on open connections is served | red | green |
-//! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended and left nothing behind, nothing was [in flight](crate::Readiness::in_flight) for a second, or the [cap](ShutdownBuilder::closing_cap) is over | refused | red | green |
+//! | [`Closing`](crate::Phase::Closing) | when the [delay](ShutdownBuilder::delay) is over; the [`Shutdown`] completes | requests on open connections are served | red | green |
+//! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended with nothing in flight, when nothing was [in flight](crate::Readiness::in_flight) for a second, or at the [cap](ShutdownBuilder::closing_cap) | refused | red | green |
 //!
-//! Whatever began the drain, the delay counts from then: a SIGTERM that follows
-//! a [`drain`](crate::Readiness::drain) joins it. A repeated SIGTERM changes
-//! nothing. A second ctrl-c ends the delay, and one more kills the process, as
-//! ctrl-c does everywhere.
+//! The delay counts from the beginning of the drain, even if a SIGTERM follows a
+//! [`drain`](crate::Readiness::drain). A repeated SIGTERM changes nothing. A
+//! second ctrl-c ends the delay, and a third kills the process, as ctrl-c does by
+//! default.
 //!
-//! A process that is told to stop before it has started never opens its gate.
+//! A process that drains before it has started never admits a request.
 //!
-//! A closed process ends: [`run`](crate::Readiness::run) returns when the server
-//! has ended, and otherwise, if nothing is in flight, after a short
-//! [grace](ShutdownBuilder::idle_grace), whatever connections are still open.
+//! [`run`](crate::Readiness::run) returns when the server has ended. If nothing
+//! is in flight, it returns after a short [grace](ShutdownBuilder::idle_grace)
+//! even with connections open.
 //!
 //! # How to see that it works
 //!
-//! [`Readiness::late_arrivals`](crate::Readiness::late_arrivals) counts
-//! requests that still came when the delay was nearly over: if it is not zero,
-//! the delay is too short, or somebody ignores readiness. A warning is logged
-//! if they came until the end. The JSON of `/statusz` shows them, together with
-//! what is in flight and what was [refused](crate::Readiness::refused), and why.
+//! [`Readiness::late_arrivals`](crate::Readiness::late_arrivals) counts the
+//! requests that arrived when the delay was nearly over. If it is not zero, the
+//! delay is too short, or a load balancer ignores readiness; a warning is logged
+//! if they arrived until the end. The JSON of `/statusz` shows this number, the
+//! number in flight, and the [refused](crate::Readiness::refused) requests by
+//! reason.
 //!
-//! Which number to set where, and how to do it with hyper and tonic, is told in
-//! the [guide](crate::guide::graceful_shutdown).
+//! The [guide](crate::guide::graceful_shutdown) lists which duration to set
+//! where, and shows the same for hyper and tonic.
 
 mod builder;
-mod ears;
 mod error;
+mod listener;
 mod output;
 mod plan;
 mod run;

@@ -1,10 +1,9 @@
-/// The output of a server that may be let go of before it has ended; see
-/// [`Readiness::run`](crate::Readiness::run).
+/// The output of a server that [`Readiness::run`](crate::Readiness::run) may
+/// drop before it has ended.
 ///
 /// Implemented for `()`, for a [`Result`] whose value is an output itself, for
-/// an [`Option`] of anything, and for tuples of outputs, as those of
-/// `tokio::join!`. So it is for what axum, tonic and an accept loop return. A
-/// server that returns something of its own is run as
+/// any [`Option`], and for tuples of outputs, as `tokio::join!` returns them.
+/// This covers axum, tonic and accept loops. Run a server with another output as
 /// `async { Some(server.await) }`:
 ///
 /// ```
@@ -19,12 +18,12 @@
 /// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a server that returns `{Self}` cannot be let go of before it has ended",
+    message = "a server that returns `{Self}` cannot be dropped before it has ended",
     label = "`run` needs an output of type `()`, `Result<(), E>` or `Option<T>`",
-    note = "run `async {{ Some(server.await) }}`: the output is then `None` if the server was let go of"
+    note = "run `async {{ Some(server.await) }}`: the output is then `None` if the server was dropped"
 )]
 pub trait ServerOutput {
-    /// What a server returns that has ended well, and has nothing more to tell.
+    /// The output that `run` returns in place of a dropped server's.
     fn let_go() -> Self;
 }
 

@@ -1,7 +1,7 @@
 use super::{
     error::ShutdownTimeout,
     output::ServerOutput,
-    wait::{self, Over},
+    wait::{self, GiveUp},
 };
 use crate::{
     race::{First, race},
@@ -10,52 +10,51 @@ use crate::{
 };
 use std::{future::IntoFuture, pin::pin};
 
-/// How long the end of a process waits for the lines that are not in the log
-/// yet.
+/// How long [`flush_log`] waits for lines that are not written yet.
 #[cfg(feature = "tracing")]
 const FLUSH: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Readiness {
-    /// Runs a server to its end, or until its time is over.
+    /// Runs a server until it ends, or drops it at the closing cap.
     ///
-    /// A shutdown signal asks a server to end. It cannot make it, so that one
-    /// client with an endless stream holds up the process until it is killed.
-    /// This gives up on the server when the
-    /// [cap](super::ShutdownBuilder::closing_cap) of the
-    /// [`Shutdown`](super::Shutdown) is over: it is dropped then, and so are
-    /// its connections as far as it owns them. (axum and tonic spawn theirs,
-    /// which end with the runtime.)
+    /// A shutdown signal only asks a server to end, so one client with an endless
+    /// stream holds up the process until it is killed. `run` drops the server at
+    /// the [cap](super::ShutdownBuilder::closing_cap) of the
+    /// [`Shutdown`](super::Shutdown), with the connections that the server owns.
+    /// (axum and tonic spawn a task for each connection; these end with the
+    /// runtime.)
     ///
-    /// A server ends without waiting for what it has let go of: upgraded
-    /// connections, and jobs that were [tracked](Readiness::track). If the
-    /// process drains, this waits for them too, until the cap; then the process
-    /// is [closed](Phase::Closed). A server that ends by itself leaves the phase as
-    /// it is, for it may be run again. In both cases this blocks its thread until
-    /// the last lines are in the log, for at most 100 milliseconds. Several servers
-    /// are run together, as one future (`async { tokio::join!(one, other) }`).
+    /// A server does not wait for upgraded connections and
+    /// [tracked](Readiness::track) jobs. If the process drains, `run` waits for
+    /// them too, until the cap, and then [closes](Phase::Closed) the process. A
+    /// server that ends by itself leaves the phase as it is, because the program
+    /// may run it again. In both cases `run` blocks its thread until the last
+    /// lines are in the log, for at most 100 milliseconds. Run several servers
+    /// together, as one future (`async { tokio::join!(one, other) }`).
     ///
-    /// When all of that is over, clients that wait for the end of the process by
-    /// `readiness drain --wait`, over the admin listener, have a second to read of
-    /// it and to exit: in a container they are killed with its first process.
+    /// At last, `run` gives the clients that wait with `readiness drain --wait`
+    /// on the admin listener a second to read the answer and to exit: in a
+    /// container the kernel kills them together with its first process.
     ///
-    /// Without a `Shutdown` there is no cap: what is in flight is waited for,
+    /// Without a `Shutdown` there is no cap: `run` waits for the work in flight,
     /// however long it takes.
     ///
     /// # Idle connections
     ///
-    /// A server ends when its last connection does, and a client that has sent
-    /// half a request, an HTTP/2 peer that vanished or one that never spoke can
-    /// keep its connection for ever. Where a layer
-    /// [counts](crate::ReadinessLayer::count_in_flight), the process is known to
-    /// have nothing in flight: after a second of that it is closed, and when the
-    /// [grace](super::ShutdownBuilder::idle_grace) is over too, this lets go of
-    /// the server. That is a success. What the server would have returned is
-    /// then not known, so its type has to have a value for it (`()`, `Ok(())`,
-    /// `None`); see [`ServerOutput`]. Where no layer counts, this cannot know
-    /// whether a connection is idle, and gives up at the cap. Where one does, a
-    /// request that passes by it (on another route, or in another server) is not
-    /// known of, and is cut off with its server: let all of them pass a layer that
-    /// counts, or [track](Readiness::track) them.
+    /// A server ends when its last connection does. A client that has sent half a
+    /// request, or an HTTP/2 peer that vanished or never sent anything, can keep
+    /// its connection open for ever. If a layer
+    /// [counts](crate::ReadinessLayer::count_in_flight), `run` knows when nothing
+    /// is in flight: it closes the process after a second of that, and after the
+    /// [grace](super::ShutdownBuilder::idle_grace) it drops the server. This is a
+    /// success. The output of the server is then unknown, so its type must have a
+    /// value for this case (`()`, `Ok(())`, `None`); see [`ServerOutput`].
+    ///
+    /// If no layer counts, `run` cannot know whether a connection is idle, and
+    /// drops the server at the cap. If a layer counts, but a request passes no
+    /// such layer (on another route, or in another server), the request is not
+    /// counted and is cut off with its server: route all requests through a layer
+    /// that counts, or [track](Readiness::track) them.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -77,27 +76,27 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// [`ShutdownTimeout`] when something was in flight at the cap, or, where no layer
-    /// counts, when the server had not ended. (If it had, and what it left
-    /// behind was cut off, what it returned is lost.)
+    /// [`ShutdownTimeout`] when work was in flight at the cap, or, if no layer
+    /// counts, when the server had not ended. (If the server had ended and its
+    /// upgraded connections or jobs were cut off, its output is lost.)
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the server.
+    /// Dropping the future drops the server.
     pub async fn run<S>(&self, server: S) -> Result<S::Output, ShutdownTimeout>
     where
         S: IntoFuture,
         S::Output: ServerOutput,
     {
-        let mut over = pin!(wait::over(self));
-        let output = match race(server.into_future(), over.as_mut()).await {
+        let mut give_up = pin!(wait::give_up(self));
+        let output = match race(server.into_future(), give_up.as_mut()).await {
             First::Left(output) => output,
-            First::Right(Over::Idle) => {
+            First::Right(GiveUp::Idle) => {
                 log_idle_connections();
                 self.close_last().await;
                 return Ok(S::Output::let_go());
             }
-            First::Right(Over::ShutdownTimeout(in_flight)) => {
+            First::Right(GiveUp::Cap(in_flight)) => {
                 self.close_last().await;
                 return Err(ShutdownTimeout {
                     in_flight,
@@ -110,14 +109,14 @@ impl Readiness {
             return Ok(output);
         }
         self.advance_at_once(Phase::Closing);
-        let waited = race(wait::left_behind(self), over).await;
+        let waited = race(wait::all_finished(self), give_up).await;
         self.close_last().await;
         match waited {
-            First::Right(Over::ShutdownTimeout(in_flight)) => Err(ShutdownTimeout {
+            First::Right(GiveUp::Cap(in_flight)) => Err(ShutdownTimeout {
                 in_flight,
                 server_ended: true,
             }),
-            First::Left(()) | First::Right(Over::Idle) => Ok(output),
+            First::Left(()) | First::Right(GiveUp::Idle) => Ok(output),
         }
     }
 
@@ -128,7 +127,8 @@ impl Readiness {
     }
 }
 
-/// The process may end now, and the thread that writes the log with it.
+/// Waits for the log thread: after `run` the process may exit, and its
+/// unwritten lines would be lost.
 fn flush_log() {
     #[cfg(feature = "tracing")]
     crate::logging::flush(FLUSH);
@@ -141,7 +141,7 @@ fn log_idle_connections() {
             crate::logging::event!(
                 info,
                 span,
-                "nothing is in flight: the server ends with its idle connections open"
+                "nothing is in flight: the server is dropped with its idle connections open"
             );
         }
     });
@@ -173,7 +173,11 @@ mod tests {
         let watchers = [(); 2].map(|()| readiness.registry().traffic().end_watchers.add());
         let mut run = task::spawn(readiness.run(ready(())));
         assert_pending!(run.poll());
-        assert_eq!(readiness.verdict().phase(), Phase::Closed, "they are told");
+        assert_eq!(
+            readiness.verdict().phase(),
+            Phase::Closed,
+            "they can read it"
+        );
         advance(Duration::from_millis(500)).await;
         assert_pending!(run.poll());
         drop(watchers);

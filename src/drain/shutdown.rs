@@ -15,28 +15,28 @@ use tokio::{
     time::{Duration, Instant, sleep, sleep_until},
 };
 
-/// In which a signal handler that has begun surely ends.
-const A_MOMENT: Duration = Duration::from_millis(100);
+/// Time enough for signal handlers that have begun to return.
+const HANDLERS_RETURN: Duration = Duration::from_millis(100);
 
-/// Drains the process when it is told to stop, and completes when the server
-/// shall stop to accept; made by
+/// A future that drains the process at a signal or trigger, and completes when
+/// the server has to stop accepting; built by
 /// [`drain_on_signal`](Readiness::drain_on_signal) and
 /// [`shutdown`](Readiness::shutdown).
 ///
-/// Give it to the server as its shutdown signal; see the
-/// [module documentation](super). It has to be polled to do anything, and it is
-/// not `Clone`, for one of them is in charge: further servers of the process
-/// take [`Readiness::closing`].
+/// Pass it to the server as its shutdown signal; see the
+/// [module documentation](super). It does nothing until it is polled, and it is
+/// not `Clone`, because one future controls the shutdown: pass
+/// [`Readiness::closing`] to further servers of the process. After completion it
+/// may be polled again.
 ///
-/// Dropping it before it has completed ends its care for the process: its delay
-/// and its cap no longer count, one that drains then drains for ever, and
-/// SIGTERM is ignored, for tokio does not give a signal back. (If the process
-/// drains already and there is no other shutdown, its cap still counts: the
-/// server that was given it may have ended, and left a job behind.) Completed,
-/// it may be polled again.
+/// If it is dropped before it has completed, its delay and its cap no longer
+/// count: a process that drains goes on draining for ever, and SIGTERM is
+/// ignored, because tokio does not restore a signal's default. (If the process
+/// drains already and has no other `Shutdown`, the cap still counts: the server
+/// may have ended, and left a tracked job.)
 ///
-/// Of several in one process, the shortest delay counts, and the cap and the
-/// grace of the one that was built first.
+/// Among several in one process, the shortest delay counts, and the cap and the
+/// grace of the first built.
 #[must_use = "futures do nothing unless polled"]
 pub struct Shutdown {
     running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -72,40 +72,41 @@ impl fmt::Debug for Shutdown {
 
 async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     let trigger = plan.trigger.take().unwrap_or_else(|| Box::pin(pending()));
-    let told = race(trigger, plan.ears.signal());
-    // Told first: whoever else has heard the same ctrl-c and begun to drain,
-    // it is not to be taken for a second one.
-    race(told, readiness.draining()).await;
+    let triggered = race(trigger, plan.listener.signal());
+    // Polled first, to consume the signal: if another `Shutdown` has begun to
+    // drain on the same ctrl-c, `delay` must not take it for a second ctrl-c.
+    race(triggered, readiness.draining()).await;
     readiness.advance_at_once(Phase::Draining);
     race(readiness.closing(), delay(&readiness, &mut plan)).await;
 
     readiness.advance_at_once(Phase::Closing);
     warn_of_late_arrivals(&readiness, quiet(plan.delay));
-    // Neither keeps the registry alive.
+    // Neither task keeps the registry alive.
     drop(runtime.spawn(wait::close(readiness.registry().clone())));
     drop(runtime.spawn(async move {
         // The SIGINT that ended the delay may not have run all of its handlers.
-        sleep(A_MOMENT).await;
-        // From here on the next one kills.
+        sleep(HANDLERS_RETURN).await;
+        // From here on the next SIGINT kills the process.
         drop(plan);
     }));
 }
 
-/// How much of a delay has to pass without a request: its last fifth.
+/// The part of a delay that has to pass without a request: its last fifth.
 pub(super) fn quiet(delay: Duration) -> Duration {
     delay / 5
 }
 
-/// Completes when the load balancers have had the time to notice.
+/// Completes when the drain delay and its extension are over, or at a second
+/// ctrl-c.
 async fn delay(readiness: &Readiness, plan: &mut Plan) {
     let drain_clock = &readiness.registry().traffic().drain_clock;
     let quiet = quiet(plan.delay);
-    // Whoever began to drain said when.
+    // The drain may have begun before this future was polled.
     let since = drain_clock.since().unwrap_or_else(Instant::now);
     let longest = since + plan.up_to;
     let mut end = since + plan.delay;
     loop {
-        match race(sleep_until(end), plan.ears.interrupt()).await {
+        match race(sleep_until(end), plan.listener.interrupt()).await {
             First::Right(()) => return,
             First::Left(()) => {}
         }

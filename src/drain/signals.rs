@@ -1,17 +1,17 @@
-//! The signals that tell a process to stop.
+//! The signals that begin a drain.
 
 use super::error::ShutdownError;
 use std::task::{Context, Poll};
 
-/// POSIX has settled these two numbers (kill, XSI).
+/// POSIX fixes these two numbers (kill, XSI).
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 
 /// Which signals begin to drain the process.
 ///
-/// By default those that ask a process to end: SIGTERM, which service managers
-/// and container runtimes send, and SIGINT, which ctrl-c sends. On Windows
-/// it is ctrl-c, whatever was chosen.
+/// By default SIGTERM, which service managers and container runtimes send, and
+/// SIGINT, which ctrl-c sends. On Windows only ctrl-c counts, and the choice is
+/// ignored.
 ///
 /// ```
 /// use tower_readiness::drain::Signals;
@@ -23,27 +23,27 @@ const SIGTERM: i32 = 15;
 pub struct Signals(Vec<i32>);
 
 impl Signals {
-    /// No signal at all, to add to.
+    /// An empty set, to add signals to.
     pub fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// And SIGTERM.
+    /// Adds SIGTERM.
     pub fn terminate(self) -> Self {
         self.number(SIGTERM)
     }
 
-    /// And SIGINT. One that arrives while the process drains already ends the
-    /// delay. A tenth of a second after a [`Shutdown`](super::Shutdown) that
-    /// listens for it has completed, or when the last one was dropped, SIGINT
-    /// kills the process as it does where nobody ever listened, even if others
-    /// in this process do.
+    /// Adds SIGINT. A SIGINT that arrives while the process drains ends the
+    /// delay. A tenth of a second after a [`Shutdown`](super::Shutdown) with
+    /// SIGINT has completed, or when the last such `Shutdown` was dropped, SIGINT
+    /// kills the process as by default, even if other code in this process
+    /// listens for it.
     pub fn interrupt(self) -> Self {
         self.number(SIGINT)
     }
 
-    /// And the signal of this number, see `signal(7)`. If one cannot be listened
-    /// for, SIGTERM and SIGINT do what they did before.
+    /// Adds the signal of this number, see `signal(7)`. If a handler cannot be
+    /// installed, SIGTERM and SIGINT keep their previous effect.
     pub fn number(mut self, number: i32) -> Self {
         if !self.0.contains(&number) {
             self.0.push(number);
@@ -58,32 +58,34 @@ impl Default for Signals {
     }
 }
 
-/// Hears signals from its making on. While one is alive that hears SIGINT,
-/// ctrl-c does not kill the process.
-pub(super) struct Listener(imp::Signals);
+/// The installed signal handlers; a signal that arrives before the first poll
+/// is not lost. While a value with SIGINT is alive, ctrl-c does not kill the
+/// process.
+pub(super) struct SignalHandlers(imp::Handlers);
 
-/// What was heard.
+/// The kind of a received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum SignalKind {
     Interrupt,
-    #[cfg_attr(windows, expect(dead_code, reason = "there is ctrl-c alone"))]
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows has ctrl-c alone"))]
     Other,
 }
 
-impl Listener {
+impl SignalHandlers {
     pub(super) fn install(signals: &Signals) -> Result<Self, ShutdownError> {
-        imp::Signals::install(&signals.0).map(Self)
+        imp::Handlers::install(&signals.0).map(Self)
     }
 
-    /// The next signal. Those that arrived while nobody asked count as one.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+    /// Polls for the next signal. Signals that arrive between two polls count as
+    /// one.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
         self.0.poll(cx)
     }
 }
 
 #[cfg(unix)]
 mod imp {
-    use super::{Heard, SIGINT, SIGTERM, ShutdownError};
+    use super::{SIGINT, SIGTERM, ShutdownError, SignalKind};
     use signal_hook::flag::register_conditional_default;
     use std::{
         io,
@@ -93,29 +95,30 @@ mod imp {
         },
         task::{Context, Poll},
     };
-    use tokio::signal::unix::{Signal, SignalKind, signal};
+    use tokio::signal::unix::{self, Signal};
 
-    pub(super) struct Signals {
+    pub(super) struct Handlers {
         signals: Vec<(i32, Signal)>,
-        _interrupt: Option<Interrupt>,
+        _interrupt: Option<InterruptGuard>,
     }
 
-    impl Signals {
-        /// tokio never gives a signal back, so those come first that may fail:
-        /// then these two still do what they did before.
+    impl Handlers {
+        /// Installs SIGTERM and SIGINT last, so that they keep their previous
+        /// effect if another signal fails: tokio never restores a default.
         pub(super) fn install(numbers: &[i32]) -> Result<Self, ShutdownError> {
             let mut numbers = numbers.to_vec();
             numbers.sort_by_key(|number| [SIGTERM, SIGINT].contains(number));
             let mut interrupt = None;
             let install = |number| {
-                // Handlers run in the order of their making. The stand-in for the
-                // default one goes first: whatever tokio's wakes may let SIGINT
-                // kill, and not by this very signal.
+                // Handlers run in the order of installation. The emulation of
+                // the default goes before tokio's: a task that tokio's handler
+                // wakes may turn the emulation on, and this same signal must not
+                // kill.
                 if number == SIGINT {
-                    let taken_over = Interrupt::take_over();
-                    interrupt = Some(taken_over.map_err(|source| failed(number, source))?);
+                    let guard = InterruptGuard::acquire();
+                    interrupt = Some(guard.map_err(|source| failed(number, source))?);
                 }
-                match signal(SignalKind::from_raw(number)) {
+                match unix::signal(unix::SignalKind::from_raw(number)) {
                     Ok(signal) => Ok((number, signal)),
                     Err(source) => Err(failed(number, source)),
                 }
@@ -126,12 +129,12 @@ mod imp {
             })
         }
 
-        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
             for (number, signal) in &mut self.signals {
                 if let Poll::Ready(Some(())) = signal.poll_recv(cx) {
                     return Poll::Ready(match *number {
-                        SIGINT => Heard::Interrupt,
-                        _ => Heard::Other,
+                        SIGINT => SignalKind::Interrupt,
+                        _ => SignalKind::Other,
                     });
                 }
             }
@@ -143,48 +146,48 @@ mod imp {
         ShutdownError::Signal { signal, source }
     }
 
-    /// Keeps SIGINT from what it does where nobody listens.
+    /// Guard: while one is alive, SIGINT does not kill the process.
     ///
-    /// tokio never gives back a signal that it has once listened for, so a
-    /// second handler stands in for the default one while there is none of
-    /// these.
-    struct Interrupt;
+    /// tokio never restores the default of a signal that it has listened for. So
+    /// a second handler emulates the default while no guard is alive.
+    struct InterruptGuard;
 
-    struct TakenOver {
-        times: usize,
-        /// What the second handler goes by, once it is installed.
+    struct Interrupt {
+        guards: usize,
+        /// Whether the second handler kills the process; `None` until that
+        /// handler is installed.
         kills: Option<Arc<AtomicBool>>,
     }
 
-    static TAKEN_OVER: Mutex<TakenOver> = Mutex::new(TakenOver {
-        times: 0,
+    static INTERRUPT: Mutex<Interrupt> = Mutex::new(Interrupt {
+        guards: 0,
         kills: None,
     });
 
-    fn taken_over() -> MutexGuard<'static, TakenOver> {
-        TAKEN_OVER.lock().unwrap_or_else(PoisonError::into_inner)
+    fn interrupt() -> MutexGuard<'static, Interrupt> {
+        INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    impl Interrupt {
-        fn take_over() -> io::Result<Self> {
-            let mut taken_over = taken_over();
-            if let Some(kills) = &taken_over.kills {
+    impl InterruptGuard {
+        fn acquire() -> io::Result<Self> {
+            let mut interrupt = interrupt();
+            if let Some(kills) = &interrupt.kills {
                 kills.store(false, Ordering::Release);
             } else {
                 let kills = Arc::default();
                 register_conditional_default(SIGINT, Arc::clone(&kills))?;
-                taken_over.kills = Some(kills);
+                interrupt.kills = Some(kills);
             }
-            taken_over.times += 1;
+            interrupt.guards += 1;
             Ok(Self)
         }
     }
 
-    impl Drop for Interrupt {
+    impl Drop for InterruptGuard {
         fn drop(&mut self) {
-            let mut taken_over = taken_over();
-            taken_over.times -= 1;
-            if let (0, Some(kills)) = (taken_over.times, &taken_over.kills) {
+            let mut interrupt = interrupt();
+            interrupt.guards -= 1;
+            if let (0, Some(kills)) = (interrupt.guards, &interrupt.kills) {
                 kills.store(true, Ordering::Release);
             }
         }
@@ -193,13 +196,13 @@ mod imp {
 
 #[cfg(windows)]
 mod imp {
-    use super::{Heard, SIGINT, ShutdownError};
+    use super::{SIGINT, ShutdownError, SignalKind};
     use std::task::{Context, Poll};
     use tokio::signal::windows::{CtrlC, ctrl_c};
 
-    pub(super) struct Signals(CtrlC);
+    pub(super) struct Handlers(CtrlC);
 
-    impl Signals {
+    impl Handlers {
         pub(super) fn install(_: &[i32]) -> Result<Self, ShutdownError> {
             ctrl_c().map(Self).map_err(|source| ShutdownError::Signal {
                 signal: SIGINT,
@@ -207,9 +210,9 @@ mod imp {
             })
         }
 
-        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
             match self.0.poll_recv(cx) {
-                Poll::Ready(Some(())) => Poll::Ready(Heard::Interrupt),
+                Poll::Ready(Some(())) => Poll::Ready(SignalKind::Interrupt),
                 _ => Poll::Pending,
             }
         }
