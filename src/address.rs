@@ -3,11 +3,12 @@ use std::path::{Path, PathBuf};
 use std::{fmt, net::SocketAddr, str::FromStr};
 use thiserror::Error;
 
-/// Where the admin listener listens, and a client asks: `127.0.0.1:28080`, the
-/// default, or another socket address; `:28080` or `28080`, a port on all
-/// addresses of the machine; `/run/app.sock` or `unix:app.sock`, a unix socket.
+/// The address that the admin listener binds and a client connects to:
+/// `127.0.0.1:28080`, the default, or another socket address; `:28080` or
+/// `28080`, a port on all addresses of the machine; `/run/app.sock` or
+/// `unix:app.sock`, a unix socket.
 ///
-/// One type, under the name of either module.
+/// The modules `client` and `server` export the same type.
 ///
 /// ```
 /// # #[cfg(feature = "client")]
@@ -26,12 +27,11 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// An address and a port; port 0 lets the system choose one.
+    /// An IP address and a port; for port 0 the kernel chooses a free port.
     Tcp(SocketAddr),
     /// A port alone. The admin listener listens on all addresses of the
-    /// machine, those of IPv4 and of IPv6 (or of IPv4 alone, where the system
-    /// has no IPv6); a client asks at `127.0.0.1`, and where that refuses at
-    /// `::1`.
+    /// machine, IPv4 and IPv6 (or IPv4 alone, where the system has no IPv6). A
+    /// client connects to `127.0.0.1`, and to `::1` if that refuses.
     Port(u16),
     /// The path of a unix socket.
     #[cfg(unix)]
@@ -39,11 +39,12 @@ pub enum Address {
 }
 
 impl Address {
-    /// The port that the admin listener has unless told otherwise.
+    /// The default port of the admin listener.
     pub const PORT: u16 = 28080;
 
-    /// The address and port, unless it is a port alone or a unix socket. (The
-    /// `local_addr` of an admin listener is never a port alone.)
+    /// Returns the IP address and port, or `None` for a port alone and for a
+    /// unix socket. (The `local_addr` of an admin listener is never a port
+    /// alone.)
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -53,8 +54,8 @@ impl Address {
         }
     }
 
-    /// Whether nothing but this machine can reach it. (Containers of one pod
-    /// share theirs.)
+    /// Returns whether only processes on this machine can connect. (The
+    /// containers of a pod share one loopback interface.)
     #[cfg(feature = "server")]
     pub(crate) fn is_local(&self) -> bool {
         match self {
@@ -112,7 +113,7 @@ impl FromStr for Address {
             None => text.starts_with('/').then_some(text),
         };
         match path {
-            // Linux takes a path that begins with NUL for no path at all.
+            // Linux reads a path that begins with NUL as an abstract name.
             Some(path) if path.is_empty() || path.contains('\0') => {
                 Err(AddressError::malformed(text))
             }
@@ -131,10 +132,10 @@ impl FromStr for Address {
     }
 }
 
-/// A port, with or without a colon.
+/// Parses a port, with or without a leading colon.
 fn port(text: &str) -> Option<u16> {
     let digits = text.strip_prefix(':').unwrap_or(text);
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().ok()).flatten()
 }
@@ -167,16 +168,16 @@ impl TryFrom<&String> for Address {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is neither an IP address with a port, nor a port, nor a path. Names of
-    /// hosts are not looked up.
+    /// The text is neither an IP address with a port, nor a port, nor a path. A
+    /// host name is malformed too: addresses are not resolved.
     #[error("{address:?} is neither IP:PORT (no host name), nor :PORT, nor unix:PATH")]
     Malformed {
         /// The text.
         address: String,
     },
-    /// It names a unix socket, and this system has none.
+    /// The text names a unix socket, which this system does not support.
     #[cfg(not(unix))]
-    #[error("{address:?}: there are no unix sockets on this system")]
+    #[error("{address:?}: this system has no unix sockets")]
     NoUnixSockets {
         /// The text.
         address: String,
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_shown_again() {
+    fn display_round_trips() {
         for text in [
             "127.0.0.1:28080",
             "[::1]:28080",
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_an_error_that_shows_it() {
+    fn errors_name_the_malformed_text() {
         for text in [
             "",
             "localhost:28080",

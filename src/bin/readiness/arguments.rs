@@ -4,13 +4,13 @@ use std::{ffi::OsString, time::Duration};
 use tower_readiness::client::Commands;
 use tower_readiness::client::{Address, HealthCheck};
 
-/// What is to be done.
+/// The parsed command line.
 pub(crate) enum Arguments {
     Help,
     Version,
     HealthCheck(HealthCheck),
     #[cfg(unix)]
-    Tell(Commands, Command),
+    Send(Commands, Command),
 }
 
 #[cfg(unix)]
@@ -18,11 +18,11 @@ pub(crate) enum Command {
     Pause(String),
     Resume,
     Drain,
-    /// For so long at most, if that was said.
+    /// Waits without a limit if there is no `--timeout`.
     DrainAndWait(Option<Duration>),
 }
 
-/// What is wrong with the arguments.
+/// A usage error: the message that explains which argument is wrong.
 pub(crate) struct Usage(pub(crate) String);
 
 impl From<lexopt::Error> for Usage {
@@ -35,13 +35,13 @@ fn wrong<T>(text: impl Into<String>) -> Result<T, Usage> {
     Err(Usage(text.into()))
 }
 
-/// The arguments, taken apart but not yet put together.
+/// The options as parsed one by one, before checking how they combine.
 #[derive(Default)]
 struct Given {
     values: Vec<String>,
     addr: Option<String>,
     timeout: Option<Duration>,
-    /// Which of the probes, and of what.
+    /// The flag that chooses the probe, and the scope's name for `--scope`.
     question: Option<(&'static str, String)>,
     exclude: Vec<String>,
     verbose: bool,
@@ -50,8 +50,8 @@ struct Given {
 }
 
 impl Arguments {
-    /// `from` begins with the name of the program; `environment` is the
-    /// address that is meant if none is said.
+    /// `from` begins with the name of the program; `environment` is the value
+    /// of `READINESS_ADDR`, used if the arguments name no address.
     pub(crate) fn parse(
         from: impl IntoIterator<Item = OsString, IntoIter: 'static>,
         environment: Option<OsString>,
@@ -76,12 +76,13 @@ impl Arguments {
                 other => return Err(other.unexpected().into()),
             }
         }
-        given.put_together(environment)
+        given.combine(environment)
     }
 }
 
 impl Given {
-    /// A scope is one of readiness, so `--ready` may stand beside it.
+    /// Records the flag that chooses the probe. `--ready` and `--scope` combine,
+    /// because a scope is always asked for its readiness.
     fn ask(&mut self, flag: &'static str, name: String) -> Result<(), Usage> {
         self.question = match self.question.take() {
             Some((one, _)) if one == "--ready" && flag == "--scope" => Some((flag, name)),
@@ -94,17 +95,19 @@ impl Given {
         Ok(())
     }
 
-    fn put_together(mut self, environment: Option<OsString>) -> Result<Arguments, Usage> {
+    fn combine(mut self, environment: Option<OsString>) -> Result<Arguments, Usage> {
         let mut values = std::mem::take(&mut self.values).into_iter();
         let Some(command) = values.next() else {
-            return wrong("check, pause, resume or drain?");
+            return wrong("a command is missing: check, pause, resume or drain");
         };
         let value = values.next();
         if let Some(value) = values.next() {
-            return wrong(format!("unexpected {value:?} (quote what has blanks)"));
+            return wrong(format!(
+                "unexpected {value:?} (quote values that contain blanks)"
+            ));
         }
         if self.wait && command != "drain" {
-            return wrong("--wait is for drain");
+            return wrong("--wait is an option of drain");
         }
         let asks = self.question.is_some() || !self.exclude.is_empty();
         if command != "check" && (asks || self.verbose || self.json) {
@@ -120,9 +123,11 @@ impl Given {
             }
             ("pause" | "resume" | "drain", value) => {
                 let address = address(self.addr.take(), environment)?;
-                self.tell(&command, value, address)
+                self.command(&command, value, address)
             }
-            _ => wrong(format!("{command:?} is no command")),
+            _ => wrong(format!(
+                "{command:?} is not a command; use check, pause, resume or drain"
+            )),
         }
     }
 
@@ -150,7 +155,7 @@ impl Given {
         if self.verbose {
             check = check.verbose();
         }
-        // Which holds what --verbose would add.
+        // JSON lists the subsystems by itself, so it replaces --verbose.
         if self.json {
             check = check.json();
         }
@@ -158,7 +163,7 @@ impl Given {
     }
 
     #[cfg(unix)]
-    fn tell(
+    fn command(
         self,
         command: &str,
         value: Option<String>,
@@ -180,22 +185,22 @@ impl Given {
             ("drain", None) => Command::Drain,
             (_, value) => {
                 let value = value.unwrap_or_default();
-                return wrong(format!("{command} takes no {value:?}"));
+                return wrong(format!("{command} takes no argument, but got {value:?}"));
             }
         };
-        Ok(Arguments::Tell(commands, command))
+        Ok(Arguments::Send(commands, command))
     }
 
     #[cfg(not(unix))]
-    fn tell(self, command: &str, _: Option<String>, _: Address) -> Result<Arguments, Usage> {
+    fn command(self, command: &str, _: Option<String>, _: Address) -> Result<Arguments, Usage> {
         wrong(format!(
-            "{command} goes over a unix socket, which this system has none of"
+            "{command} needs a unix socket, which this system does not support"
         ))
     }
 }
 
-fn address(said: Option<String>, environment: Option<OsString>) -> Result<Address, Usage> {
-    let (text, from) = match (said, environment) {
+fn address(given: Option<String>, environment: Option<OsString>) -> Result<Address, Usage> {
+    let (text, from) = match (given, environment) {
         (Some(text), _) => (text, ""),
         (None, Some(text)) if !text.is_empty() => (self::text(text)?, "READINESS_ADDR: "),
         (None, _) => return Ok(Address::default()),
@@ -215,7 +220,7 @@ fn text(value: OsString) -> Result<String, Usage> {
     value.into_string().map_err(shown)
 }
 
-/// A number of seconds, in decimals if need be, of a thousandth to a day.
+/// Parses a decimal number of seconds, from 0.001 to a day.
 fn seconds(text: &str) -> Result<Duration, Usage> {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -224,8 +229,8 @@ fn seconds(text: &str) -> Result<Duration, Usage> {
         if text == "." || !digits(whole) || !digits(part) || part.len() > 3 {
             return None;
         }
-        // By hand, for all the rest of reading floating point is a tenth of
-        // what the binary may have beside the standard library.
+        // Parsed by hand: the standard library's parser of floating point takes
+        // a tenth of the size that the binary may add to the standard library.
         let millis = format!("{whole}{part:0<3}").parse().ok()?;
         (1..=DAY).contains(&millis).then_some(millis)
     };

@@ -1,5 +1,5 @@
-//! The command `readiness`: asks a process how it is, for health checks, and
-//! tells it what to do.
+//! The command `readiness`: checks the health of a process, and sends it
+//! commands to pause, resume and drain.
 
 mod arguments;
 
@@ -11,50 +11,51 @@ use std::{env, io::Write, process::ExitCode};
 use tower_readiness::client;
 
 const HELP: &str = "\
-Asks a process how it is, or tells it what to do.
+Checks the health of a process, or sends it a command.
 
 Usage:
-  readiness check [ADDR] [OPTIONS]   Has it started, and is it alive?
+  readiness check [ADDR] [OPTIONS]   Has the process started, and is it alive?
   readiness pause [REASON]           Turn readiness red; traffic is still served
-  readiness resume                   End that
+  readiness resume                   End the pause
   readiness drain [--wait]           Begin to drain, as SIGTERM does
 
 Options of check:
-  --ready           Shall it get traffic? (For load balancers, not supervisors)
-  --live            Is it worth keeping?
-  --startup         Has it come up?
+  --ready           Is it ready for traffic? (For load balancers, not
+                    supervisors)
+  --live            Is it alive?
+  --startup         Has it started?
   --scope NAME      Is this scope or subsystem ready?
-  --exclude NAME    As if this subsystem were not there; repeatable
-  --verbose         A line for each subsystem too
-  --json            JSON
+  --exclude NAME    Ignore this subsystem; repeatable
+  --verbose         Print a line for each subsystem too
+  --json            Print JSON
 
 Options of drain:
   --wait            Return when the process is closed or gone
 
 Options of all:
   --addr ADDR       IP:PORT, or the path of a unix socket (/PATH or unix:PATH)
-  --timeout SECONDS How long it may take in all; 3 unless told (drain --wait:
-                    for ever)
+  --timeout SECONDS Limit for the whole command; default 3 (drain --wait: no
+                    limit)
   -h, --help        Show this
   -V, --version     Show the version
 
-ADDR is READINESS_ADDR in the environment, or 127.0.0.1:28080, unless told.
-Commands are taken over a unix socket that only its owner can open.
+ADDR defaults to READINESS_ADDR in the environment, else to 127.0.0.1:28080.
+pause, resume and drain need a unix socket, which only its owner can open.
 
-Exits with 0 for yes (or done), 1 for no, or if there is no answer (or not
-done), 64 if it is not used as shown here.
+Exits with 0 for yes (or done), 1 for no or no answer (or not done), and 64
+for wrong usage.
 ";
 
-/// EX_USAGE of sysexits.h. (Docker keeps 2 for itself.)
+/// EX_USAGE of sysexits.h. (Docker reserves exit code 2.)
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     match Arguments::parse(env::args_os(), env::var_os("READINESS_ADDR")) {
-        Ok(Arguments::Help) => say(HELP),
-        Ok(Arguments::Version) => say(concat!("readiness ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Arguments::Help) => print(HELP),
+        Ok(Arguments::Version) => print(concat!("readiness ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Arguments::HealthCheck(check)) => check.print(),
         #[cfg(unix)]
-        Ok(Arguments::Tell(commands, command)) => match command {
+        Ok(Arguments::Send(commands, command)) => match command {
             Command::Pause(reason) => client::print(commands.pause(&reason)),
             Command::Resume => client::print(commands.resume()),
             Command::Drain => client::print(commands.drain()),
@@ -68,8 +69,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says it to whoever has not closed the output.
-fn say(text: &str) -> ExitCode {
+/// Prints to standard output, and ignores an error: the reader may have closed
+/// it.
+fn print(text: &str) -> ExitCode {
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
