@@ -755,7 +755,7 @@ async fn where_no_layer_counts_a_server_is_given_up_at_the_cap() {
     assert_eq!(
         cut_off.to_string(),
         "the server did not end in time: its connections were cut off, and no layer counts \
-         what that was"
+         requests"
     );
     assert!(after >= cap, "{after:?}");
 }

@@ -1,10 +1,10 @@
 use super::{
+    connection::Connection,
     deadline::Deadline,
     error::{CommandError, ExchangeError},
-    http::{Answer, Request, exchange_on},
+    http::{Request, Response, exchange_on},
     print::print,
     report::clean,
-    wire::Wire,
 };
 use crate::address::Address;
 use std::{
@@ -16,18 +16,21 @@ use std::{
     time::Duration,
 };
 
-/// How long to wait before asking again when the listener let go of a
-/// connection, which it does when others need the place.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// The pause before a retry. The listener closes a waiting connection when other
+/// clients need its slot.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// What a listener answers that is about to end, or whose file was moved.
+/// The status of a listener that is about to end, or whose socket file was
+/// moved.
 const ENDING: u16 = 503;
 
-/// What is answered to who waits for a drain where there is none.
+/// The status for a client that waits for a drain when the process does not
+/// drain.
 const NOT_DRAINING: u16 = 409;
 
-/// Tells a process what to do, over the unix socket of its admin listener
-/// (feature `server`), which takes commands of its owner alone; never over TCP.
+/// Sends commands to a process, over the unix socket of its admin listener
+/// (feature `server`). The listener accepts commands from its owner alone, and
+/// never over TCP.
 ///
 /// ```no_run
 /// use tower_readiness::client::Commands;
@@ -47,10 +50,10 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// How long a command may take unless [told](Self::timeout).
+    /// The default [timeout](Self::timeout) of a command.
     pub const TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// Tells the process that listens at this path.
+    /// Sends to the process whose admin listener has its socket at this path.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             address: PathBuf::from(path.as_ref()).into(),
@@ -58,8 +61,8 @@ impl Commands {
         }
     }
 
-    /// How long a command may take, from connecting to the end of the answer.
-    /// By default 3 seconds.
+    /// Sets the time for a command, from connecting to the end of the answer. By
+    /// default 3 seconds.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -67,101 +70,108 @@ impl Commands {
     }
 
     /// Turns readiness red until [`resume`](Self::resume), or until the
-    /// listener ends; traffic is still served. Told again, the newer reason
-    /// counts, of which 1 KiB is kept. Gives what the process answers.
+    /// listener ends; traffic is still served. A second call replaces the reason;
+    /// the process keep_open its first 1 KiB. Returns the answer of the process.
     ///
     /// # Errors
     ///
-    /// When it is not obeyed.
+    /// When the process refuses the command, or gives no answer.
     pub fn pause(&self, reason: &str) -> Result<String, CommandError> {
-        self.tell("/commands/pause", reason, Deadline::after(self.timeout))
+        self.send_command("/commands/pause", reason, Deadline::after(self.timeout))
     }
 
-    /// Ends the pause that was [commanded](Self::pause). One that the program
-    /// made itself goes on, and the answer says so.
+    /// Ends the pause that the [command](Self::pause) began. A pause that the
+    /// program began itself goes on, and the answer says so.
     ///
     /// # Errors
     ///
-    /// When it is not obeyed.
+    /// When the process refuses the command, or gives no answer.
     pub fn resume(&self) -> Result<String, CommandError> {
-        self.tell("/commands/resume", "", Deadline::after(self.timeout))
+        self.send_command("/commands/resume", "", Deadline::after(self.timeout))
     }
 
     /// Begins to drain, as SIGTERM does; does nothing if the process drains
-    /// already. A SIGTERM that follows joins it.
+    /// already. A later SIGTERM changes nothing.
     ///
     /// # Errors
     ///
-    /// When it is not obeyed.
+    /// When the process refuses the command, or gives no answer.
     pub fn drain(&self) -> Result<String, CommandError> {
-        self.tell("/commands/drain", "", Deadline::after(self.timeout))
+        self.send_command("/commands/drain", "", Deadline::after(self.timeout))
     }
 
-    /// Begins to drain, and blocks until the process is closed, or its
-    /// listener is gone: `at_most` this long in all, or for ever. (A process
-    /// that nothing leads on from draining never closes.) Whoever listens there
-    /// next is not drained.
+    /// Begins to drain, and blocks until the process is closed or its listener
+    /// is gone: `at_most` this long in all, or without a limit. (A process that
+    /// runs no [`Shutdown`](crate::drain::Shutdown) goes on draining.) A new
+    /// process that listens at the same path is not drained.
     ///
     /// # Errors
     ///
-    /// When it is not obeyed, and when the time is over before.
+    /// When the process refuses the command, gives no answer, or is not closed in
+    /// time.
     pub fn drain_and_wait(&self, at_most: Option<Duration>) -> Result<String, CommandError> {
         self.wait_for_end(at_most, &mut Vec::new())
     }
 
-    /// [Begins to drain and waits](Self::drain_and_wait), and [prints](print()) what
-    /// came of it: for a command that exits then, as a preStop hook does.
+    /// [Drains and waits](Self::drain_and_wait), and [prints](print()) the
+    /// outcome: for a command that exits right after it, as a preStop hook does.
     ///
-    /// It leaves its connections open, for the system to close them when the command
-    /// exits. The process waits a second for that before it ends itself: as the
-    /// first process of a container it takes the command with it, which would then
-    /// count as failed.
+    /// It leaves its connections open, and the kernel closes them when the command
+    /// exits. The process waits up to a second for that before it exits: if it is
+    /// the first process of a container, its exit kills the command, and the
+    /// preStop hook would count as failed.
     pub fn print_drain_and_wait(&self, at_most: Option<Duration>) -> ExitCode {
-        let mut kept = Vec::new();
-        let code = print(self.wait_for_end(at_most, &mut kept));
-        mem::forget(kept);
+        let mut open_connections = Vec::new();
+        let code = print(self.wait_for_end(at_most, &mut open_connections));
+        mem::forget(open_connections);
         code
     }
 
-    /// Puts its connections into `kept`: while one of them is open, the process
-    /// waits a moment before it ends.
+    /// Moves its connections into `open_connections`: while one of them is open, the process
+    /// delays its exit by up to a second.
     fn wait_for_end(
         &self,
         at_most: Option<Duration>,
-        kept: &mut Vec<Wire>,
+        open_connections: &mut Vec<Connection>,
     ) -> Result<String, CommandError> {
         let gone = || Ok("gone".to_owned());
         let deadline = Deadline::after(at_most.unwrap_or(Duration::MAX));
         let begin = Deadline::after(self.timeout.min(deadline.timeout()));
-        let (answer, wire) = self.send("POST", "/commands/drain", "", true, begin)?;
-        self.judge(&answer)?;
-        kept.push(wire);
+        let (response, connection) = self.send("POST", "/commands/drain", "", true, begin)?;
+        self.interpret(&response)?;
+        open_connections.push(connection);
         loop {
-            // By what commands nothing: a successor may listen there by now.
-            let (answer, wire) = match self.send("GET", "/commands/drain", "", true, deadline) {
-                Ok(answered) => answered,
-                Err(error) if is_gone(&error) => return gone(),
-                Err(ExchangeError::ShutdownTimeout { .. } | ExchangeError::Broken { .. }) => {
-                    sleep(AGAIN_AFTER);
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            match answer.status {
-                // A successor, for a drain that has begun is not taken back.
+            // GET, which begins no drain: a successor may listen there by now.
+            let (response, connection) =
+                match self.send("GET", "/commands/drain", "", true, deadline) {
+                    Ok(answered) => answered,
+                    Err(error) if is_gone(&error) => return gone(),
+                    Err(ExchangeError::ClosedEarly { .. } | ExchangeError::Broken { .. }) => {
+                        sleep(RETRY_AFTER);
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+            match response.status {
+                // A successor answers: a drain is never undone.
                 NOT_DRAINING => return gone(),
-                ENDING => sleep(AGAIN_AFTER),
+                ENDING => sleep(RETRY_AFTER),
                 _ => {
-                    kept.push(wire);
-                    return self.judge(&answer);
+                    open_connections.push(connection);
+                    return self.interpret(&response);
                 }
             }
         }
     }
 
-    fn tell(&self, target: &str, body: &str, deadline: Deadline) -> Result<String, CommandError> {
-        let (answer, _wire) = self.send("POST", target, body, false, deadline)?;
-        self.judge(&answer)
+    fn send_command(
+        &self,
+        target: &str,
+        body: &str,
+        deadline: Deadline,
+    ) -> Result<String, CommandError> {
+        let (response, _connection) = self.send("POST", target, body, false, deadline)?;
+        self.interpret(&response)
     }
 
     fn send(
@@ -169,23 +179,23 @@ impl Commands {
         method: &'static str,
         target: &str,
         body: &str,
-        keeps: bool,
+        keep_open: bool,
         deadline: Deadline,
-    ) -> Result<(Answer, Wire), ExchangeError> {
+    ) -> Result<(Response, Connection), ExchangeError> {
         let request = Request {
             method,
             target,
             accept: "text/plain",
             body,
-            keeps,
+            keep_open,
         };
         exchange_on(&self.address, &request, deadline)
     }
 
-    fn judge(&self, answer: &Answer) -> Result<String, CommandError> {
-        let text = clean(answer.body.trim_end());
+    fn interpret(&self, response: &Response) -> Result<String, CommandError> {
+        let text = clean(response.body.trim_end());
         let address = self.address.clone();
-        match answer.status {
+        match response.status {
             200 => Ok(text),
             400 | 403 | 408 | 413 | ENDING => Err(CommandError::Refused {
                 address,
@@ -196,7 +206,7 @@ impl Commands {
     }
 }
 
-/// Whether nothing listens there (any more).
+/// Returns whether the error means that no process listens at the path.
 fn is_gone(error: &ExchangeError) -> bool {
     match error {
         ExchangeError::Connect { source, .. } => matches!(

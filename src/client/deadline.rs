@@ -3,10 +3,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When an exchange has to be over.
+/// The time by which an exchange has to be over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
-    /// `None` for one so far away that it cannot be told.
+    /// `None` if the deadline is beyond the range of `Instant`.
     at: Option<Instant>,
     timeout: Duration,
 }
@@ -19,13 +19,13 @@ impl Deadline {
         }
     }
 
-    /// What was given.
+    /// Returns the timeout that the deadline was made with.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// How much of it is left: never nothing, which a socket would not take
-    /// for a timeout.
+    /// Returns the time that is left, or `TimedOut` instead of zero: sockets
+    /// reject zero as a timeout.
     pub(super) fn left(&self) -> io::Result<Option<Duration>> {
         let Some(at) = self.at else { return Ok(None) };
         match at.saturating_duration_since(Instant::now()) {
@@ -40,18 +40,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_is_over() {
+    fn an_expired_deadline_is_an_error() {
         let error = Deadline::after(Duration::ZERO).left().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
     #[test]
-    fn one_that_no_clock_reaches_is_never_over() {
+    fn a_deadline_beyond_the_range_of_instants_never_expires() {
         assert_eq!(Deadline::after(Duration::MAX).left().unwrap(), None);
     }
 
     #[test]
-    fn what_is_left_is_no_more_than_what_was_given() {
+    fn the_time_left_is_at_most_the_timeout() {
         let hour = Duration::from_secs(3_600);
         let left = Deadline::after(hour).left().unwrap().unwrap();
         assert!(left <= hour && !left.is_zero());

@@ -2,108 +2,108 @@ use crate::address::Address;
 use std::{io, time::Duration};
 use thiserror::Error;
 
-/// Why there is no answer.
+/// Why an exchange with a process ended without an answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
-    /// It cannot be connected to: nothing listens there, there is no such unix
-    /// socket, or it may not be opened.
+    /// Connecting failed: no process listens at the address, the unix socket does
+    /// not exist, or this user may not open it.
     #[error("cannot connect to {address}; is the process up, and is this where it listens?")]
     Connect {
         /// Where.
         address: Address,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is something at the path of the unix socket that is no socket.
-    #[error("cannot connect to {address}: there is something else than a socket")]
+    /// The file at the path of the unix socket is not a socket.
+    #[error("cannot connect to {address}: the file at this path is not a socket")]
     NotASocket {
         /// Where.
         address: Address,
     },
-    /// The time was over before the end of the answer: the process hangs, is
-    /// stopped or is too busy, or sends too slowly.
+    /// The timeout expired before the end of the answer: the process hangs, is
+    /// stopped, is too busy, or sends too slowly.
     #[error("no answer from {address} within {timeout:?}")]
     Timeout {
         /// Where.
         address: Address,
-        /// The time there was for the whole exchange.
+        /// The timeout of the whole exchange.
         timeout: Duration,
     },
-    /// The connection was closed before the end of the answer, or before its
-    /// beginning.
+    /// The process closed the connection before the end of its answer, or before
+    /// the beginning.
     #[error("{address} closed the connection before the end of its answer")]
-    ShutdownTimeout {
+    ClosedEarly {
         /// Where.
         address: Address,
     },
-    /// The connection broke.
+    /// The connection failed with an I/O error.
     #[error("the connection to {address} broke")]
     Broken {
         /// Where.
         address: Address,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The answer is not one of HTTP/1.
+    /// The answer is not HTTP/1.
     #[error(
-        "what answers at {address} is not HTTP/1; does it expect TLS, or is it the port of \
-         something else?"
+        "the answer of {address} is not HTTP/1; does the port expect TLS, or belong to another \
+         program?"
     )]
     NotHttp {
         /// Where.
         address: Address,
     },
-    /// The answer is longer than any of a probe. Its end was not read.
-    #[error("the answer of {address} is longer than {limit} bytes, so it is not that of a probe")]
+    /// The answer is longer than any answer of a probe. Its end was not read.
+    #[error("the answer of {address} is longer than {limit} bytes, so it is not from a probe")]
     TooLong {
         /// Where.
         address: Address,
-        /// How much is read.
+        /// The number of bytes that the client reads at most.
         limit: usize,
     },
 }
 
-/// Why a check has no result. The process is then to be taken for unhealthy.
+/// Why a health check has no result. Treat the process as unhealthy.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// There is no answer.
+    /// The process gave no answer.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
-    /// The answer is a redirect. No probe answers with one, and it is not
-    /// followed: it could lead to the answer of another process.
+    /// The answer is a redirect. Probes never redirect, and the client does not
+    /// follow: another process could give the answer.
     #[error(
-        "{address} redirects ({status}) to {location:?}, which is not followed; ask where the \
-         probes are"
+        "{address} redirects ({status}) to {location:?}, which is not followed; check the \
+         address that serves the probes"
     )]
     Redirect {
         /// Where.
         address: Address,
         /// The status code.
         status: u16,
-        /// Where it leads, or nothing if it does not say.
+        /// The `location` header, or an empty string if there is none.
         location: String,
     },
-    /// Something answers, but not a probe of this crate: the port is of
-    /// something else, or the probe was moved or turned off.
+    /// The answer does not come from a probe of this crate: the port belongs to
+    /// another program, or the probe was moved or turned off.
     #[error(
-        "what answers {path} at {address} ({status}) is no probe; is it the right port, and is \
-         the probe at its default path?"
+        "the answer of {address} to {path} ({status}) is not from a probe; is it the right port, \
+         and is the probe at its default path?"
     )]
     NotAProbe {
         /// Where.
         address: Address,
-        /// What was asked.
+        /// The path that was requested.
         path: String,
         /// The status code.
         status: u16,
     },
-    /// There is no scope or subsystem of that name, or the probes there tell
-    /// no details.
+    /// The process has no scope or subsystem of that name, or its probes give no
+    /// details.
     #[error(
-        "{address} knows no scope or subsystem {name:?} (or, at an application's port, tells \
-         nothing of any)"
+        "{address} knows no scope or subsystem {name:?} (or gives no details, as an \
+         application's port does)"
     )]
     UnknownScope {
         /// Where.
@@ -111,7 +111,7 @@ pub enum CheckError {
         /// The name.
         name: String,
     },
-    /// There is no such subsystem to leave out.
+    /// The process does not know a subsystem to exclude.
     #[error("{address} knows no subsystem to exclude: {}", .names.join(", "))]
     UnknownExclude {
         /// Where.
@@ -119,47 +119,47 @@ pub enum CheckError {
         /// The names.
         names: Vec<String>,
     },
-    /// Something was to be left out, but the probes there
-    /// [tell no details](crate::probe::Detail::None), and leave out nothing.
-    #[error("{address} tells no details, so nothing can be excluded; ask the admin listener")]
+    /// A subsystem was excluded, but the probes at the address
+    /// [give no details](crate::probe::Detail::None) and ignore exclusions.
+    #[error("{address} gives no details, so nothing can be excluded; ask the admin listener")]
     NoDetails {
         /// Where.
         address: Address,
     },
-    /// The process does not take the question.
-    #[error("{address} does not take the question: {answer}")]
+    /// The process rejects the request as malformed.
+    #[error("{address} rejects the request: {answer}")]
     Refused {
         /// Where.
         address: Address,
-        /// What it says.
+        /// The answer of the process.
         answer: String,
     },
 }
 
-/// Why a command was not obeyed.
+/// Why a command failed.
 #[cfg(unix)]
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// There is no answer. The command may have been obeyed nevertheless,
-    /// unless it could not be sent.
+    /// The process gave no answer. It may still have executed the command, except
+    /// if the client could not connect.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
-    /// What answers there takes no commands: it is not an admin listener, or
-    /// was told not to.
-    #[error("what answers at {address} takes no commands ({status})")]
+    /// The server at the address accepts no commands: it is not an admin
+    /// listener, or its commands are turned off.
+    #[error("{address} accepts no commands ({status})")]
     NotTaken {
         /// Where.
         address: Address,
         /// The status code.
         status: u16,
     },
-    /// The admin listener refuses it, and says why.
+    /// The admin listener refuses the command, and gives the reason.
     #[error("{address} refuses: {answer}")]
     Refused {
         /// Where.
         address: Address,
-        /// What it says.
+        /// The answer of the listener.
         answer: String,
     },
 }

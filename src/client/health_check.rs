@@ -1,8 +1,8 @@
 use super::{
     deadline::Deadline,
     error::{CheckError, ExchangeError},
-    http::{Answer, MAX_BODY, Request, exchange},
-    parse::{Excluded, Probe, in_json, in_text},
+    http::{MAX_BODY, Request, Response, exchange},
+    parse::{Excluded, Probe, parse_json, parse_text},
     report::{Report, clean},
 };
 use crate::{
@@ -11,12 +11,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// One question to a process; see the [module documentation](super).
+/// A health check of a process; see the [module documentation](super).
 ///
-/// Unless told otherwise it asks whether the process has started and is alive:
-/// what a supervisor should act upon that restarts what is not.
+/// By default it checks that the process has started and is alive, which is the
+/// right check for a supervisor that restarts unhealthy processes.
 #[derive(Clone, Debug)]
-#[must_use = "it asks nothing until it is run"]
+#[must_use = "a health check does nothing until it is run"]
 pub struct HealthCheck {
     pub(super) address: Address,
     timeout: Duration,
@@ -58,17 +58,17 @@ const READINESS: Probe = Probe {
 };
 
 impl HealthCheck {
-    /// How long a check may take in all unless [told](Self::timeout).
+    /// The default [timeout](Self::timeout) of a check.
     pub const TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// How many subsystems a process leaves out of one answer.
+    /// The number of subsystems that one check can exclude.
     pub const MAX_EXCLUDED: usize = 64;
 
-    /// Asks at `address`: where an admin listener (feature `server`) listens, or
-    /// at an application's port with probes at their default paths, which gives
-    /// the verdict alone.
+    /// Checks the process at `address`: its admin listener (feature `server`), or
+    /// an application's port with probes at their default paths, which gives the
+    /// verdict alone.
     ///
-    /// A text is an address after `"…".parse::<Address>()?`.
+    /// Parse a string with `"…".parse::<Address>()?`.
     pub fn new(address: impl Into<Address>) -> Self {
         Self {
             address: address.into(),
@@ -79,93 +79,94 @@ impl HealthCheck {
         }
     }
 
-    /// How long it may take in all, from connecting to the end of the answer.
-    /// By default 3 seconds.
+    /// Sets the time for the whole check, from connecting to the end of the
+    /// answer. By default 3 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Asks whether the process shall get traffic. For load balancers; whoever
-    /// restarts what is red would restart a process that drains, or that waits
-    /// for a database.
+    /// Checks that the process is ready for traffic. For load balancers; a
+    /// supervisor with this check would restart a process that drains, or that
+    /// waits for a database.
     pub fn ready(mut self) -> Self {
         self.question = Question::Readiness;
         self
     }
 
-    /// Asks whether the process is worth keeping, started or not.
+    /// Checks that the process is alive, whether or not it has started.
     pub fn live(mut self) -> Self {
         self.question = Question::Liveness;
         self
     }
 
-    /// Asks whether the process has come up, and nothing else.
+    /// Checks only that the process has started.
     pub fn startup(mut self) -> Self {
         self.question = Question::Startup;
         self
     }
 
-    /// Asks for the readiness of one scope or subsystem.
+    /// Checks the readiness of one scope or subsystem.
     ///
     /// # Errors
     ///
-    /// When none can have that name.
+    /// When the name is invalid for scopes and subsystems.
     pub fn scope(mut self, name: impl Into<String>) -> Result<Self, NameError> {
         self.question = Question::Scope(checked(name.into())?);
         Ok(self)
     }
 
-    /// Asks as if this subsystem were not there. For the process and for
-    /// scopes, [`MAX_EXCLUDED`](Self::MAX_EXCLUDED) times at most.
+    /// Ignores this subsystem. For checks of the process and of scopes, at most
+    /// [`MAX_EXCLUDED`](Self::MAX_EXCLUDED) times.
     ///
     /// # Errors
     ///
-    /// When none can have that name.
+    /// When the name is invalid for subsystems.
     pub fn exclude(mut self, name: impl Into<String>) -> Result<Self, NameError> {
         self.exclude.push(checked(name.into())?);
         Ok(self)
     }
 
-    /// Asks for a line on each subsystem too.
+    /// Requests a line for each subsystem too.
     pub fn verbose(mut self) -> Self {
         self.format = Format::Verbose;
         self
     }
 
-    /// Asks for JSON.
+    /// Requests JSON.
     pub fn json(mut self) -> Self {
         self.format = Format::Json;
         self
     }
 
-    /// Asks, and blocks until there is an answer or the time is over.
+    /// Runs the check, and blocks until the process answers or the timeout
+    /// expires.
     ///
     /// # Errors
     ///
-    /// When there is no answer, or it is not that of a probe to this question.
-    /// The process is then to be taken for unhealthy.
+    /// When the process gives no answer, or the answer is not from the probe that
+    /// was asked. Treat the process as unhealthy.
     pub fn run(&self) -> Result<Report, CheckError> {
         let deadline = Deadline::after(self.timeout);
         match &self.question {
             Question::StartupThenLiveness => {
-                let startup = self.ask(&STARTUP, None, deadline)?;
+                let startup = self.probe(&STARTUP, None, deadline)?;
                 if !startup.is_ok() {
                     return Ok(startup);
                 }
-                // What has started will have started, so both hold at the
-                // moment of the second answer.
-                let liveness = self.ask(&LIVENESS, None, deadline)?;
-                Ok(liveness.after(&startup))
+                // The startup probe stays green, so both answers hold at the
+                // moment of the second.
+                let liveness = self.probe(&LIVENESS, None, deadline)?;
+                Ok(liveness.with_line_of(&startup))
             }
-            Question::Startup => self.ask(&STARTUP, None, deadline),
-            Question::Liveness => self.ask(&LIVENESS, None, deadline),
-            Question::Readiness => self.ask(&READINESS, None, deadline),
-            Question::Scope(name) => self.ask(&READINESS, Some(name), deadline),
+            Question::Startup => self.probe(&STARTUP, None, deadline),
+            Question::Liveness => self.probe(&LIVENESS, None, deadline),
+            Question::Readiness => self.probe(&READINESS, None, deadline),
+            Question::Scope(name) => self.probe(&READINESS, Some(name), deadline),
         }
     }
 
-    fn ask(
+    fn probe(
         &self,
         probe: &Probe,
         scope: Option<&str>,
@@ -179,7 +180,7 @@ impl HealthCheck {
             .exclude
             .iter()
             .map(|name| format!("exclude={}", encoded(name)));
-        let verbose = self.lists().then(|| "verbose".to_owned());
+        let verbose = self.needs_list().then(|| "verbose".to_owned());
         let parameters: Vec<_> = verbose.into_iter().chain(exclude).collect();
         if !parameters.is_empty() {
             target = target + "?" + &parameters.join("&");
@@ -193,42 +194,42 @@ impl HealthCheck {
             target: &target,
             accept,
             body: "",
-            keeps: false,
+            keep_open: false,
         };
-        let answer = exchange(&self.address, &request, deadline)?;
-        self.judge(probe, scope, &answer)
+        let response = exchange(&self.address, &request, deadline)?;
+        self.interpret(probe, scope, &response)
     }
 
-    /// Whether a line on each subsystem is needed. They tell whether something
-    /// can be left out at all.
-    fn lists(&self) -> bool {
+    /// Returns whether to request a line for each subsystem. With exclusions,
+    /// these lines show that the probe gives details, and so can exclude.
+    fn needs_list(&self) -> bool {
         self.format == Format::Verbose || !self.exclude.is_empty()
     }
 
-    // === judging ===
+    // === interpreting the response ===
 
-    fn judge(
+    fn interpret(
         &self,
         probe: &Probe,
         scope: Option<&str>,
-        answer: &Answer,
+        response: &Response,
     ) -> Result<Report, CheckError> {
         let address = || self.address.clone();
-        match (answer.status, scope) {
+        match (response.status, scope) {
             (300..400, _) => {
                 return Err(CheckError::Redirect {
                     address: address(),
-                    status: answer.status,
-                    location: answer.location.clone(),
+                    status: response.status,
+                    location: response.location.clone(),
                 });
             }
             (400, _) => {
                 return Err(CheckError::Refused {
                     address: address(),
-                    answer: clean(answer.body.trim_end()),
+                    answer: clean(response.body.trim_end()),
                 });
             }
-            (404, Some(name)) if answer.body == "not found\n" => {
+            (404, Some(name)) if response.body == "not found\n" => {
                 return Err(CheckError::UnknownScope {
                     address: address(),
                     name: name.to_owned(),
@@ -237,13 +238,13 @@ impl HealthCheck {
             _ => {}
         }
         let report = match self.format {
-            // One line was asked for, and none of a probe is that long.
-            Format::Line if answer.is_cut && !self.lists() => None,
-            Format::Json => in_json(probe, answer),
-            Format::Line | Format::Verbose => in_text(probe, answer),
+            // The request is for one line, which a probe keep_open shorter.
+            Format::Line if response.is_cut && !self.needs_list() => None,
+            Format::Json => parse_json(probe, response),
+            Format::Line | Format::Verbose => parse_text(probe, response),
         };
         let Some((report, excluded)) = report else {
-            if answer.is_cut {
+            if response.is_cut {
                 return Err(CheckError::Exchange(ExchangeError::TooLong {
                     address: address(),
                     limit: MAX_BODY,
@@ -252,7 +253,7 @@ impl HealthCheck {
             return Err(CheckError::NotAProbe {
                 address: address(),
                 path: probe.path.to_owned(),
-                status: answer.status,
+                status: response.status,
             });
         };
         match excluded {
@@ -267,17 +268,18 @@ impl HealthCheck {
     }
 }
 
-/// Names are put in the head of a request as they are.
+/// Rejects names that would change the request: the client writes a name into
+/// the request line as it is.
 fn checked(name: String) -> Result<String, NameError> {
     match check_name(&name) {
-        // The crate has subsystems of its own.
+        // The crate's own subsystems have reserved names.
         Ok(()) | Err(NameError::Reserved) => Ok(name),
         Err(error) => Err(error),
     }
 }
 
-/// A name as it may stand in the target of a request: `[` and `]` are reserved
-/// for the host there (RFC 3986, sections 3.3 and 3.4), and `:` is not.
+/// Encodes a name for the target of a request: `[` and `]` are reserved for the
+/// host (RFC 3986, sections 3.3 and 3.4), and `:` is allowed.
 fn encoded(name: &str) -> String {
     name.replace('[', "%5B").replace(']', "%5D")
 }

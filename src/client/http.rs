@@ -1,19 +1,18 @@
-use super::{deadline::Deadline, error::ExchangeError, wire::Wire};
+use super::{connection::Connection, deadline::Deadline, error::ExchangeError};
 use crate::address::Address;
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     str,
 };
 
-/// How long the head of an answer may be. Those of probes have some hundred
-/// bytes.
+/// The longest head of a response. A probe sends some hundred bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// How much is read of a body. One of a probe has at most about 20 KiB, unless
-/// it lists all subsystems.
+/// The longest body that is read. A probe sends at most about 20 KiB, except for
+/// a list of all subsystems.
 pub(super) const MAX_BODY: usize = 1 << 20;
 
-/// How an answer of HTTP/1 begins.
+/// The first bytes of an HTTP/1 response.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
 #[derive(Debug)]
@@ -22,44 +21,44 @@ pub(super) struct Request<'a> {
     pub(super) target: &'a str,
     pub(super) accept: &'static str,
     pub(super) body: &'a str,
-    /// Whether the connection is to stay open after the answer.
-    pub(super) keeps: bool,
+    /// Whether the connection stays open after the response.
+    pub(super) keep_open: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) location: String,
     pub(super) body: String,
-    /// Whether the body is longer than what was read of it.
+    /// Whether the body is longer than [`MAX_BODY`], and its end was not read.
     pub(super) is_cut: bool,
 }
 
-/// Asks, on a connection of its own.
+/// Sends a request on a new connection, and reads the response.
 pub(super) fn exchange(
     address: &Address,
     request: &Request<'_>,
     deadline: Deadline,
-) -> Result<Answer, ExchangeError> {
-    let (answer, _wire) = exchange_on(address, request, deadline)?;
-    Ok(answer)
+) -> Result<Response, ExchangeError> {
+    let (response, _connection) = exchange_on(address, request, deadline)?;
+    Ok(response)
 }
 
-/// The same, and gives the connection too.
+/// As [`exchange`], and also returns the connection.
 pub(super) fn exchange_on(
     address: &Address,
     request: &Request<'_>,
     deadline: Deadline,
-) -> Result<(Answer, Wire), ExchangeError> {
+) -> Result<(Response, Connection), ExchangeError> {
     let address = || address.clone();
     let timeout = deadline.timeout();
-    let wire = Wire::connect(&address(), deadline).map_err(|source| match source.kind() {
+    let connection = Connection::connect(&address(), deadline).map_err(|source| match source.kind() {
         ErrorKind::TimedOut => ExchangeError::Timeout {
             address: address(),
             timeout,
         },
         #[cfg(unix)]
-        _ if matches!(address(), Address::Unix(path) if super::unix::is_something_else(&path)) => {
+        _ if matches!(address(), Address::Unix(path) if super::unix::is_not_a_socket(&path)) => {
             ExchangeError::NotASocket { address: address() }
         }
         _ => ExchangeError::Connect {
@@ -67,14 +66,14 @@ pub(super) fn exchange_on(
             source,
         },
     })?;
-    converse(wire, &address(), request).map_err(|fault| match fault {
-        Fault::NotHttp => ExchangeError::NotHttp { address: address() },
-        Fault::Io(source) => match source.kind() {
+    exchange_over(connection, &address(), request).map_err(|error| match error {
+        ReadError::NotHttp => ExchangeError::NotHttp { address: address() },
+        ReadError::Io(source) => match source.kind() {
             ErrorKind::TimedOut => ExchangeError::Timeout {
                 address: address(),
                 timeout,
             },
-            ErrorKind::UnexpectedEof => ExchangeError::ShutdownTimeout { address: address() },
+            ErrorKind::UnexpectedEof => ExchangeError::ClosedEarly { address: address() },
             _ => ExchangeError::Broken {
                 address: address(),
                 source,
@@ -83,21 +82,21 @@ pub(super) fn exchange_on(
     })
 }
 
-fn converse(
-    mut wire: Wire,
+fn exchange_over(
+    mut connection: Connection,
     address: &Address,
     request: &Request<'_>,
-) -> Result<(Answer, Wire), Fault> {
+) -> Result<(Response, Connection), ReadError> {
     let head = match address {
         Address::Tcp(address) => request.head(&address.to_string()),
         Address::Port(port) => request.head(&format!("localhost:{port}")),
-        // The socket is the host, and has no name that fits there.
+        // A path is not a valid host.
         #[cfg(unix)]
         Address::Unix(_) => request.head("localhost"),
     };
-    wire.write_all((head + request.body).as_bytes())?;
-    let answer = read(BufReader::new(&mut wire))?;
-    Ok((answer, wire))
+    connection.write_all((head + request.body).as_bytes())?;
+    let response = read(BufReader::new(&mut connection))?;
+    Ok((response, connection))
 }
 
 impl Request<'_> {
@@ -107,14 +106,14 @@ impl Request<'_> {
             target,
             accept,
             body,
-            keeps,
+            keep_open,
         } = self;
         let version = env!("CARGO_PKG_VERSION");
         let mut head = format!(
             "{method} {target} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\n\
              user-agent: tower-readiness/{version}\r\n"
         );
-        if !keeps {
+        if !keep_open {
             head += "connection: close\r\n";
         }
         if *method == "POST" {
@@ -124,37 +123,37 @@ impl Request<'_> {
     }
 }
 
-// === reading ===
+// === reading the response ===
 
 #[derive(Debug)]
-enum Fault {
+enum ReadError {
     Io(io::Error),
     NotHttp,
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-/// How the end of a body is told (RFC 9112, section 6.3).
+/// How a response marks the end of its body (RFC 9112, section 6.3).
 enum Framing {
     Chunked,
     Length(u64),
     Close,
 }
 
-fn read(mut reader: impl BufRead) -> Result<Answer, Fault> {
+fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
     let mut left = MAX_HEAD;
     let (status, framing, location) = loop {
         let status = status(&mut reader, &mut left)?;
         let (framing, location) = headers(&mut reader, &mut left)?;
         match status {
-            // These never have a body, whatever the head says. (The first ends
-            // HTTP on this connection, and was not asked for.)
+            // These never have a body, even if the head announces one. (101 ends
+            // HTTP on this connection, although the client requested no upgrade.)
             101 | 204 | 304 => break (status, Framing::Length(0), location),
-            // The others below 200 announce the one that counts.
+            // The other interim responses precede the final response.
             ..200 => {}
             _ => break (status, framing, location),
         }
@@ -170,7 +169,7 @@ fn read(mut reader: impl BufRead) -> Result<Answer, Fault> {
             (body, is_cut)
         }
     };
-    Ok(Answer {
+    Ok(Response {
         status,
         location,
         body: String::from_utf8_lossy(&body).into_owned(),
@@ -178,23 +177,23 @@ fn read(mut reader: impl BufRead) -> Result<Answer, Fault> {
     })
 }
 
-fn status(reader: &mut impl BufRead, left: &mut usize) -> Result<u16, Fault> {
-    // Before the end of the line, which garbage may not have.
+fn status(reader: &mut impl BufRead, left: &mut usize) -> Result<u16, ReadError> {
+    // Checked byte by byte: a peer without HTTP may never end a line.
     for expected in BEGINNING {
         let mut byte = [0];
         reader.read_exact(&mut byte)?;
         if byte != [*expected] {
-            return Err(Fault::NotHttp);
+            return Err(ReadError::NotHttp);
         }
     }
     let line = line(reader, left)?;
     let code = line.split(' ').nth(1).filter(|code| code.len() == 3);
     code.and_then(|code| code.parse().ok())
         .filter(|status| *status >= 100)
-        .ok_or(Fault::NotHttp)
+        .ok_or(ReadError::NotHttp)
 }
 
-fn headers(reader: &mut impl BufRead, left: &mut usize) -> Result<(Framing, String), Fault> {
+fn headers(reader: &mut impl BufRead, left: &mut usize) -> Result<(Framing, String), ReadError> {
     let mut framing = Framing::Close;
     let mut location = String::new();
     loop {
@@ -202,16 +201,16 @@ fn headers(reader: &mut impl BufRead, left: &mut usize) -> Result<(Framing, Stri
         if line.is_empty() {
             return Ok((framing, location));
         }
-        let (name, value) = line.split_once(':').ok_or(Fault::NotHttp)?;
+        let (name, value) = line.split_once(':').ok_or(ReadError::NotHttp)?;
         let value = value.trim();
         if name.eq_ignore_ascii_case("transfer-encoding") {
             if !value.eq_ignore_ascii_case("chunked") {
-                return Err(Fault::NotHttp);
+                return Err(ReadError::NotHttp);
             }
             framing = Framing::Chunked;
         } else if name.eq_ignore_ascii_case("content-length") {
-            let length = value.parse().map_err(|_| Fault::NotHttp)?;
-            // Of both, chunks count.
+            let length = value.parse().map_err(|_| ReadError::NotHttp)?;
+            // Chunked takes precedence over a length.
             if !matches!(framing, Framing::Chunked) {
                 framing = Framing::Length(length);
             }
@@ -221,24 +220,24 @@ fn headers(reader: &mut impl BufRead, left: &mut usize) -> Result<(Framing, Stri
     }
 }
 
-/// A line without its end, of at most what is `left`.
-fn line(reader: &mut impl BufRead, left: &mut usize) -> Result<String, Fault> {
+/// Reads a line of at most `left` bytes, and returns it without its line end.
+fn line(reader: &mut impl BufRead, left: &mut usize) -> Result<String, ReadError> {
     let mut line = Vec::new();
     reader.take(*left as u64).read_until(b'\n', &mut line)?;
     *left -= line.len();
     if line.pop() != Some(b'\n') {
         return Err(match *left {
-            0 => Fault::NotHttp,
-            _ => Fault::Io(ErrorKind::UnexpectedEof.into()),
+            0 => ReadError::NotHttp,
+            _ => ReadError::Io(ErrorKind::UnexpectedEof.into()),
         });
     }
     if line.last() == Some(&b'\r') {
         line.pop();
     }
-    String::from_utf8(line).map_err(|_| Fault::NotHttp)
+    String::from_utf8(line).map_err(|_| ReadError::NotHttp)
 }
 
-/// A body of so many bytes, and whether some were left unread.
+/// Reads a body of `length` bytes, and returns whether some were left unread.
 fn counted(reader: &mut impl BufRead, length: u64) -> io::Result<(Vec<u8>, bool)> {
     let wanted = length.min(MAX_BODY as u64);
     let mut body = Vec::new();
@@ -249,16 +248,17 @@ fn counted(reader: &mut impl BufRead, length: u64) -> io::Result<(Vec<u8>, bool)
     Ok((body, length > wanted))
 }
 
-/// A body in chunks, and whether some was left unread (RFC 9112, section 7.1).
-fn chunks(reader: &mut impl BufRead) -> Result<(Vec<u8>, bool), Fault> {
+/// Reads a chunked body, and returns whether some was left unread (RFC 9112,
+/// section 7.1).
+fn chunks(reader: &mut impl BufRead) -> Result<(Vec<u8>, bool), ReadError> {
     let mut body = Vec::new();
     loop {
         let mut left = MAX_HEAD;
         let line_of_size = line(reader, &mut left)?;
         let size = line_of_size.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| Fault::NotHttp)?;
+        let size = u64::from_str_radix(size, 16).map_err(|_| ReadError::NotHttp)?;
         if size == 0 {
-            // What may follow is about the body, and not asked for.
+            // Trailers may follow; the client ignores them.
             return Ok((body, false));
         }
         let room = (MAX_BODY - body.len()) as u64;
@@ -268,7 +268,7 @@ fn chunks(reader: &mut impl BufRead) -> Result<(Vec<u8>, bool), Fault> {
             return Ok((body, true));
         }
         if !line(reader, &mut left)?.is_empty() {
-            return Err(Fault::NotHttp);
+            return Err(ReadError::NotHttp);
         }
     }
 }
@@ -277,21 +277,21 @@ fn chunks(reader: &mut impl BufRead) -> Result<(Vec<u8>, bool), Fault> {
 mod tests {
     use super::*;
 
-    fn answer(text: &str) -> Answer {
+    fn response(text: &str) -> Response {
         read(text.as_bytes()).unwrap()
     }
 
     fn is_cut_off(text: &str) -> bool {
-        let fault = read(text.as_bytes()).unwrap_err();
-        matches!(fault, Fault::Io(error) if error.kind() == ErrorKind::UnexpectedEof)
+        let error = read(text.as_bytes()).unwrap_err();
+        matches!(error, ReadError::Io(error) if error.kind() == ErrorKind::UnexpectedEof)
     }
 
     fn is_garbage(text: &[u8]) -> bool {
-        matches!(read(text).unwrap_err(), Fault::NotHttp)
+        matches!(read(text).unwrap_err(), ReadError::NotHttp)
     }
 
     #[test]
-    fn a_body_ends_where_its_framing_says() {
+    fn framing_determines_the_end_of_a_body() {
         for (head, body) in [
             ("content-length: 6", "ready\nand more"),
             ("Content-Length:6", "ready\n"),
@@ -309,23 +309,27 @@ mod tests {
             ),
             ("x: y", "ready\n"),
         ] {
-            let answer = answer(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
-            assert_eq!((answer.status, &*answer.body), (200, "ready\n"), "{head}");
-            assert!(!answer.is_cut);
+            let response = response(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
+            assert_eq!(
+                (response.status, &*response.body),
+                (200, "ready\n"),
+                "{head}"
+            );
+            assert!(!response.is_cut);
         }
     }
 
     #[test]
-    fn what_is_announced_is_passed_over() {
+    fn interim_responses_are_skipped() {
         let early = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
-        let answer = answer(&format!(
+        let response = response(&format!(
             "{early}{early}HTTP/1.0 503 \r\nlocation: /x\r\n\r\nno"
         ));
-        assert_eq!((answer.status, &*answer.body), (503, "no"));
-        assert_eq!(answer.location, "/x");
+        assert_eq!((response.status, &*response.body), (503, "no"));
+        assert_eq!(response.location, "/x");
     }
 
-    /// A peer that keeps the connection and sends no more.
+    /// A peer that keep_open the connection open and sends no more bytes.
     struct Kept;
 
     impl Read for Kept {
@@ -335,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_has_no_body_ends_with_its_head() {
+    fn a_response_that_has_no_body_ends_with_its_head() {
         for status in [
             "101 Switching Protocols",
             "204 No Content",
@@ -348,18 +352,18 @@ mod tests {
             ] {
                 let head =
                     format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 {status}\r\n{headers}\r\n");
-                let answer = read(BufReader::new(head.as_bytes().chain(Kept))).unwrap();
-                assert!(status.starts_with(&answer.status.to_string()));
-                assert_eq!(answer.body, "", "{status} {headers}");
+                let response = read(BufReader::new(head.as_bytes().chain(Kept))).unwrap();
+                assert!(status.starts_with(&response.status.to_string()));
+                assert_eq!(response.body, "", "{status} {headers}");
             }
         }
         let other = "HTTP/1.1 200 OK\r\n\r\n";
-        let fault = read(BufReader::new(other.as_bytes().chain(Kept))).unwrap_err();
-        assert!(matches!(fault, Fault::Io(error) if error.kind() == ErrorKind::TimedOut));
+        let error = read(BufReader::new(other.as_bytes().chain(Kept))).unwrap_err();
+        assert!(matches!(error, ReadError::Io(error) if error.kind() == ErrorKind::TimedOut));
     }
 
     #[test]
-    fn an_answer_that_stops_half_way_is_none() {
+    fn a_truncated_response_is_an_error() {
         let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nready\n\r\n0\r\n";
         for end in 0..whole.len() {
             assert!(is_cut_off(&whole[..end]), "{end}");
@@ -371,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http_is_told_by_its_first_bytes() {
+    fn responses_other_than_http_1_are_rejected() {
         for garbage in [
             &b"\x15\x03\x01\x00\x02\x02\x28"[..],
             b"SSH-2.0-OpenSSH_9.6\r\n",
@@ -410,11 +414,11 @@ mod tests {
                 format!("1\r\nx\r\nffffffffffffffff\r\n{long}"),
             ),
         ] {
-            let answer = answer(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
-            assert!(answer.is_cut, "{head}");
-            assert_eq!(answer.body.len(), MAX_BODY);
+            let response = response(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
+            assert!(response.is_cut, "{head}");
+            assert_eq!(response.body.len(), MAX_BODY);
         }
-        let answer = answer(&format!("HTTP/1.1 200 OK\r\n\r\n{long}"));
-        assert!(!answer.is_cut);
+        let response = response(&format!("HTTP/1.1 200 OK\r\n\r\n{long}"));
+        assert!(!response.is_cut);
     }
 }

@@ -1,8 +1,7 @@
-//! Asks a process how it is: blocking, over the standard library alone, for
-//! health check commands.
+//! A blocking client for health check commands, on the standard library alone.
 //!
-//! An image without a shell (`FROM scratch`, distroless) has no `curl` to check
-//! its health with. The application has it in itself:
+//! An image without a shell (`FROM scratch`, distroless) has no `curl` for its
+//! health check. With this module the application itself is the health check:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -21,9 +20,8 @@
 //! HEALTHCHECK --start-period=60s CMD ["/myapp", "healthcheck"]
 //! ```
 //!
-//! (The binary `readiness` of this crate, feature `cli`, is that as a command
-//! of its own.) It asks the admin listener (feature `server`), which tells who
-//! and why, or the port of the application, which gives the verdict alone:
+//! The client asks the admin listener (feature `server`), which names subsystems
+//! and reasons, or the port of the application, which gives the verdict alone:
 //!
 //! ```
 //! use tower_readiness::{Readiness, Subsystem, client::HealthCheck};
@@ -49,45 +47,47 @@
 //! # }
 //! ```
 //!
-//! # What is asked
+//! # The question
 //!
-//! By default whether the process has started and is alive, as in the
-//! [truth table](crate::Verdict): a container has one bit, and what acts upon
-//! it restarts. Readiness would have it kill a process that drains, or all
-//! replicas for the outage of a database. Whoever decides about traffic asks
-//! for [readiness](HealthCheck::ready).
+//! By default the client checks that the process has started and is alive, as in
+//! the [truth table](crate::Verdict): a container's health is one bit, and a
+//! supervisor restarts an unhealthy container. A supervisor that checked
+//! readiness would kill a process that drains, and all replicas during an outage
+//! of a database. A load balancer checks [readiness](HealthCheck::ready).
 //!
-//! # What an answer is
+//! # The answer
 //!
-//! One of a probe of this crate, whose status and words say the same. An answer
-//! of something else on that port is an error, whatever its status, for many
-//! servers answer every path with 200; so are a redirect, which is not
-//! followed, and one that stops half way. The [timeout](HealthCheck::timeout) is for
-//! the whole exchange (for both, if there are two), and at most 1 MiB is read.
+//! The client accepts only an answer from a probe of this crate, whose status and
+//! text agree. An answer from another program is an error, even with status 200,
+//! because many servers answer every path with 200. A redirect, which the client
+//! does not follow, and a truncated answer are errors too. The
+//! [timeout](HealthCheck::timeout) covers the whole check (both exchanges, if
+//! there are two), and the client reads at most 1 MiB.
 //!
 //! # Commands
 //!
-//! On Unix, `Commands` tells a process to pause, to resume and to drain, over a
+//! On Unix, `Commands` sends commands to pause, to resume and to drain, over a
 //! unix socket that only its owner can open.
 //!
 //! # The command
 //!
 //! The binary `readiness` (feature `cli`; `cargo install tower-readiness
-//! --features cli`) is this as a command:
+//! --features cli`) offers this module as a command:
 //!
 //! | | |
 //! |---|---|
-//! | `readiness check [ADDR]` | started and alive? `--ready`, `--live`, `--startup`, `--scope NAME` ask otherwise; `--exclude NAME`, `--timeout SECONDS`, `--verbose`, `--json` |
-//! | `readiness pause [REASON]`, `resume` | readiness red, and no longer |
-//! | `readiness drain [--wait]` | as SIGTERM; `--wait` until the process is closed or gone |
+//! | `readiness check [ADDR]` | checks that the process has started and is alive, or another question: `--ready`, `--live`, `--startup`, `--scope NAME`; further options are `--exclude NAME`, `--timeout SECONDS`, `--verbose`, `--json` |
+//! | `readiness pause [REASON]`, `resume` | turns readiness red, and ends that |
+//! | `readiness drain [--wait]` | drains, as SIGTERM does; `--wait` waits until the process is closed or gone |
 //!
-//! `ADDR` is `127.0.0.1:28080` unless told by it, `--addr` or
-//! `READINESS_ADDR`. It exits with 0 for yes, 1 for no or no answer, and 64 if
-//! it is used wrongly, and prints at most 4,096 bytes. The repository's
+//! `ADDR` or `--addr` defaults to `READINESS_ADDR`, else to `127.0.0.1:28080`.
+//! The command exits with 0 for yes, 1 for no or no answer, and 64 for wrong
+//! usage, and prints at most 4,096 bytes. The repository's
 //! `examples/deploy/command/build` makes a static binary of 1 MiB for empty images.
 
 #[cfg(unix)]
 mod commands;
+mod connection;
 mod deadline;
 mod error;
 mod health_check;
@@ -97,7 +97,6 @@ mod print;
 mod report;
 #[cfg(unix)]
 mod unix;
-mod wire;
 
 #[cfg(unix)]
 pub use self::{commands::Commands, error::CommandError};

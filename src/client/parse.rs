@@ -1,37 +1,38 @@
 use super::{
-    http::Answer,
+    http::Response,
     report::{Report, clean},
 };
 
-/// What a probe is called: in its path, in JSON, and when it is green.
+/// The names of a probe: its path, its name in JSON, and its word for green.
 pub(super) struct Probe {
     pub(super) path: &'static str,
     pub(super) name: &'static str,
     pub(super) green: &'static str,
 }
 
-/// How the server begins the line of what it was to leave out and does not
-/// know.
+/// The beginning of the server's line on an excluded name that it does not know.
 const UNKNOWN: &str = "no subsystem to exclude: ";
 
-/// How the server begins the line on a subsystem or a scope, up or not.
+/// The beginning of the server's line on a subsystem or scope, green or red.
 const SIGNS: [&str; 2] = ["[+]", "[-]"];
 
-/// How the server begins the line on failures while ready, after all of those.
+/// The beginning of the server's line on failures while ready, which follows the
+/// list of subsystems.
 const DRIFT: &str = "drift: ";
 
-/// What an answer says about what was to be left out.
+/// Which of the subsystems to exclude the probe has excluded.
 pub(super) enum Excluded {
-    /// What is not known.
+    /// All but these unknown names.
     AllBut(Vec<String>),
+    /// None: the probe gives no details, and ignores exclusions.
     Nothing,
 }
 
-/// What the probe says as text, or `None` if it is not the probe that does.
-pub(super) fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Excluded)> {
-    let is_ok = answer.status == 200;
+/// Parses a text response, or returns `None` if it is not from the probe.
+pub(super) fn parse_text(probe: &Probe, response: &Response) -> Option<(Report, Excluded)> {
+    let is_ok = response.status == 200;
     let red = format!("not {}", probe.green);
-    let says = |line: &str, word: &str| {
+    let is_verdict = |line: &str, word: &str| {
         let rest = line.strip_prefix(word);
         rest.is_some_and(|rest| {
             rest.is_empty() || rest.starts_with(": ") || rest.starts_with(" (degraded)")
@@ -39,25 +40,25 @@ pub(super) fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Exclude
     };
     let (mut details, mut unknown, mut lists) = (String::new(), Vec::new(), false);
     let mut summary = None;
-    for line in whole_lines(answer) {
+    for line in whole_lines(response) {
         if let Some(name) = line.strip_prefix(UNKNOWN) {
             unknown.push(clean(name));
         } else if SIGNS.iter().any(|sign| line.starts_with(sign)) {
             lists = true;
             details = details + &clean(line) + "\n";
-        } else if !answer.is_cut || !line.starts_with(DRIFT) {
+        } else if !response.is_cut || !line.starts_with(DRIFT) {
             summary = Some(line);
         }
     }
-    let line = match (answer.status, summary) {
-        // The verdict stands last, out of reach if all of them are too many.
-        // All that can be read then has to be what stands before it.
-        (200, None) if answer.is_cut && lists => probe.green.to_owned(),
-        (404 | 503, None) if answer.is_cut && lists => red,
-        _ if answer.is_cut => return None,
-        (200, Some(line)) if says(line, probe.green) => clean(line),
-        // Draining, a probe may be told to answer 404.
-        (404 | 503, Some(line)) if says(line, &red) => clean(line),
+    let line = match (response.status, summary) {
+        // The verdict is the last line, and is missing if the list is cut. Then
+        // the response counts if every line read belongs before a verdict.
+        (200, None) if response.is_cut && lists => probe.green.to_owned(),
+        (404 | 503, None) if response.is_cut && lists => red,
+        _ if response.is_cut => return None,
+        (200, Some(line)) if is_verdict(line, probe.green) => clean(line),
+        // A probe can be configured to answer 404 while the process drains.
+        (404 | 503, Some(line)) if is_verdict(line, &red) => clean(line),
         _ => return None,
     };
     let excluded = if lists || !unknown.is_empty() {
@@ -65,37 +66,37 @@ pub(super) fn in_text(probe: &Probe, answer: &Answer) -> Option<(Report, Exclude
     } else {
         Excluded::Nothing
     };
-    Some((Report::text(is_ok, line, details), excluded))
+    Some((Report::from_text(is_ok, line, details), excluded))
 }
 
-/// The lines of an answer, but for the one that its end was cut from.
-fn whole_lines(answer: &Answer) -> impl Iterator<Item = &str> {
-    let end = if answer.is_cut {
-        answer.body.rfind('\n').map_or(0, |last| last + 1)
+/// Returns the lines of a response, except for a last line that was cut.
+fn whole_lines(response: &Response) -> impl Iterator<Item = &str> {
+    let end = if response.is_cut {
+        response.body.rfind('\n').map_or(0, |last| last + 1)
     } else {
-        answer.body.len()
+        response.body.len()
     };
-    answer.body[..end].lines()
+    response.body[..end].lines()
 }
 
-/// The same as JSON. It is not parsed, for nothing but the server's own
-/// rendering is expected.
-pub(super) fn in_json(probe: &Probe, answer: &Answer) -> Option<(Report, Excluded)> {
-    let is_ok = match answer.status {
+/// Reads a JSON response, or returns `None` if it is not from the probe. It is
+/// compared as text with the server's own rendering, and not parsed.
+pub(super) fn parse_json(probe: &Probe, response: &Response) -> Option<(Report, Excluded)> {
+    let is_ok = match response.status {
         200 => true,
         404 | 503 => false,
         _ => return None,
     };
     let beginning = format!("{{\"probe\":\"{}\",\"ok\":{is_ok},", probe.name);
-    if !answer.body.starts_with(&beginning) {
+    if !response.body.starts_with(&beginning) {
         return None;
     }
-    // A quotation mark within a string would be escaped.
-    let excluded = if let Some((_, names)) = answer.body.split_once(",\"unknown\":[\"") {
-        // A name may hold `]`, but no quotation mark.
+    // A quotation mark within a string is escaped, so this matches only the key.
+    let excluded = if let Some((_, names)) = response.body.split_once(",\"unknown\":[\"") {
+        // A name can contain `]`, but not a quotation mark.
         let names = names.split("\"]").next().unwrap_or_default();
         Excluded::AllBut(names.split('"').step_by(2).map(clean).collect())
-    } else if answer.body.contains(",\"subsystems\":[") {
+    } else if response.body.contains(",\"subsystems\":[") {
         Excluded::AllBut(Vec::new())
     } else {
         Excluded::Nothing
@@ -105,8 +106,11 @@ pub(super) fn in_json(probe: &Probe, answer: &Answer) -> Option<(Report, Exclude
     } else {
         format!("not {}", probe.green)
     };
-    let json = clean(answer.body.trim_end());
-    Some((Report::json_of(is_ok, line, json, answer.is_cut), excluded))
+    let json = clean(response.body.trim_end());
+    Some((
+        Report::from_json(is_ok, line, json, response.is_cut),
+        excluded,
+    ))
 }
 
 #[cfg(test)]
@@ -119,8 +123,8 @@ mod tests {
         green: "ready",
     };
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
+    fn response(status: u16, body: &str) -> Response {
+        Response {
             status,
             location: String::new(),
             body: body.to_owned(),
@@ -128,21 +132,21 @@ mod tests {
         }
     }
 
-    /// What is read of one that goes on.
+    /// Parses the response as if its end had not been read.
     fn cut(status: u16, body: &str) -> Option<bool> {
-        let mut answer = answer(status, body);
-        answer.is_cut = true;
-        let (report, _) = in_text(&READINESS, &answer)?;
+        let mut response = response(status, body);
+        response.is_cut = true;
+        let (report, _) = parse_text(&READINESS, &response)?;
         Some(report.is_ok())
     }
 
     fn text(status: u16, body: &str) -> Option<(bool, String)> {
-        let (report, _) = in_text(&READINESS, &answer(status, body))?;
+        let (report, _) = parse_text(&READINESS, &response(status, body))?;
         Some((report.is_ok(), report.line().to_owned()))
     }
 
     #[test]
-    fn status_and_words_have_to_say_the_same() {
+    fn status_and_text_have_to_agree() {
         for (status, body, is_ok) in [
             (200, "ready\n", true),
             (200, "ready (degraded): cache failing\n", true),
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_that_is_cut_the_lines_before_the_verdict_have_to_be_the_probes_own() {
+    fn a_cut_list_counts_only_if_every_line_is_from_a_probe() {
         let listed = "[+]a ready (required)\n[-]b failing (optional): x\n";
         let drifted = format!("{listed}drift: 1 of 2 failed while ready, in 1m\n");
         for before in [listed, &drifted, &format!("{drifted}{UNKNOWN}c\n")] {
@@ -197,7 +201,7 @@ mod tests {
             "<html>\n[+]a ready (required)\n",
             "[+]a ready (required)\n<html>\n",
             "[+]a ready (required)\n\n",
-            // No answer goes on after its verdict.
+            // The verdict is the last line of a probe.
             "[+]a ready (required)\nready\n",
             "ready\n[+]a ready (required)\n",
             "drift: 1 of 2 failed while ready, in 1m\n",
@@ -209,36 +213,36 @@ mod tests {
     }
 
     #[test]
-    fn json_is_the_probes_own() {
-        let says = |status, body| in_json(&READINESS, &answer(status, body)).is_some();
-        assert!(says(
+    fn json_has_to_come_from_the_probe() {
+        let is_accepted = |status, body| parse_json(&READINESS, &response(status, body)).is_some();
+        assert!(is_accepted(
             200,
             r#"{"probe":"readiness","ok":true,"status":"ready"}"#
         ));
-        assert!(says(
+        assert!(is_accepted(
             503,
             r#"{"probe":"readiness","ok":false,"status":"not ready"}"#
         ));
-        assert!(!says(
+        assert!(!is_accepted(
             200,
             r#"{"probe":"readiness","ok":false,"status":"not ready"}"#
         ));
-        assert!(!says(
+        assert!(!is_accepted(
             200,
             r#"{"probe":"liveness","ok":true,"status":"live"}"#
         ));
-        assert!(!says(200, r#"{"status":"UP"}"#));
-        assert!(!says(
+        assert!(!is_accepted(200, r#"{"status":"UP"}"#));
+        assert!(!is_accepted(
             500,
             r#"{"probe":"readiness","ok":false,"status":"not ready"}"#
         ));
     }
 
     #[test]
-    fn what_could_not_be_excluded_is_told_from_what_a_reason_says() {
+    fn unknown_names_are_read_from_their_key_and_not_from_reasons() {
         let unknown = |body: &str| {
             let body = format!(r#"{{"probe":"readiness","ok":true,"subsystems":[{body}}}"#);
-            match in_json(&READINESS, &answer(200, &body)).unwrap().1 {
+            match parse_json(&READINESS, &response(200, &body)).unwrap().1 {
                 Excluded::AllBut(names) => names,
                 Excluded::Nothing => panic!("it has details"),
             }

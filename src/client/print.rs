@@ -10,27 +10,27 @@ use std::{
     process::ExitCode,
 };
 
-/// How many bytes of the output of a health check Docker keeps.
+/// The number of bytes of a health check's output that Docker keeps.
 const MAX_OUTPUT: usize = 4096;
 
 impl HealthCheck {
-    /// Runs it and prints the answer to standard output, for a health check
-    /// command: one line, or as many as were asked for, of 4,096 bytes in all
-    /// at most (what Docker keeps). JSON that is longer than that, and an
-    /// error, become a small object with `ok` and `status` or `error`.
+    /// Runs the check and prints the answer to standard output, for a health
+    /// check command: one line, or more if [`verbose`](Self::verbose), of 4,096
+    /// bytes in all at most (Docker keeps no more). Longer JSON becomes a small
+    /// object with `ok` and `status`, an error becomes one with `ok` and `error`.
     ///
-    /// The exit code is 0 if the answer is yes, and 1 if it is no or there is
-    /// none.
+    /// The exit code is 0 if the answer is yes, and 1 if it is no or the check
+    /// fails.
     pub fn print(&self) -> ExitCode {
         let (code, text) = match self.run() {
-            Ok(report) => (report.exit_code(), self.shown(&report)),
-            Err(error) => (ExitCode::FAILURE, self.shown_error(&error)),
+            Ok(report) => (report.exit_code(), self.render(&report)),
+            Err(error) => (ExitCode::FAILURE, self.render_error(&error)),
         };
         write(text);
         code
     }
 
-    fn shown(&self, report: &Report) -> String {
+    fn render(&self, report: &Report) -> String {
         match (self.format, report.json()) {
             (Format::Json, Some(json)) if json.len() < MAX_OUTPUT => json.to_owned(),
             (Format::Json, _) => format!(
@@ -43,7 +43,7 @@ impl HealthCheck {
         }
     }
 
-    fn shown_error(&self, error: &dyn Error) -> String {
+    fn render_error(&self, error: &dyn Error) -> String {
         let text = causes(error);
         match self.format {
             Format::Json => format!("{{\"ok\":false,\"error\":{}}}", quoted(&text)),
@@ -52,9 +52,9 @@ impl HealthCheck {
     }
 }
 
-/// Prints what came of a command to standard output, in one line of 4,096
-/// bytes at most that is safe to show in a terminal: what the process answers,
-/// or the error and its causes. The exit code is 0, or 1 for an error.
+/// Prints the outcome of a command to standard output, in one line of at most
+/// 4,096 bytes: the answer of the process, or the error and its causes. Control
+/// characters become blanks. The exit code is 0, or 1 for an error.
 pub fn print<E: Error>(outcome: Result<impl Display, E>) -> ExitCode {
     let (code, text) = match outcome {
         Ok(answer) => (ExitCode::SUCCESS, clean(&answer.to_string())),
@@ -65,11 +65,11 @@ pub fn print<E: Error>(outcome: Result<impl Display, E>) -> ExitCode {
 }
 
 fn write(text: String) {
-    // Whoever closed it has no need of it.
+    // An error means that the reader has closed the output.
     let _ = stdout().write_all(bounded(text).as_bytes());
 }
 
-/// An error and its causes in one line.
+/// Renders an error and its causes in one line.
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -77,11 +77,12 @@ fn causes(error: &dyn Error) -> String {
         text = text + ": " + &error.to_string();
         cause = error.source();
     }
-    // Paths and what peers say are anybody's text; as JSON it may double.
+    // Paths and answers of peers are untrusted; escaping for JSON may double
+    // their length.
     clean(text::cut(&text, MAX_OUTPUT / 4))
 }
 
-/// `text` as lines, of which the last may end early.
+/// Ends `text` with a newline, and cuts it to [`MAX_OUTPUT`] bytes.
 fn bounded(mut text: String) -> String {
     const CUT: &str = "…";
     text.truncate(text.trim_end().len());
@@ -92,7 +93,7 @@ fn bounded(mut text: String) -> String {
     text + "\n"
 }
 
-/// A string of JSON. There are no control characters left to escape.
+/// Renders a JSON string. The text has no control characters to escape.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_has_a_bound_and_ends_a_line() {
+    fn output_is_bounded_and_ends_with_a_newline() {
         assert_eq!(bounded(String::new()), "\n");
         assert_eq!(bounded("ready\n\n".into()), "ready\n");
         let most = "x".repeat(MAX_OUTPUT - 1);
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_json() {
+    fn quoted_text_is_json() {
         for text in ["", "a", r#"a "b" \ \" c"#] {
             let parsed: String = serde_json::from_str(&quoted(text)).unwrap();
             assert_eq!(parsed, text);

@@ -1,11 +1,11 @@
 use crate::state::text::OneLine;
 use std::{fmt, process::ExitCode};
 
-/// What a process says of itself.
+/// The answer of a process to a health check.
 ///
-/// Whatever it holds is safe to show in a terminal: control characters, and
-/// those that change the direction of writing, are blanks. Shows as its
-/// [line](Self::line).
+/// Its text is safe to print in a terminal: control characters, and characters
+/// that change the direction of writing, are replaced by blanks. `Display` writes
+/// the [line](Self::line).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     is_ok: bool,
@@ -16,7 +16,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn text(is_ok: bool, line: String, details: String) -> Self {
+    pub(super) fn from_text(is_ok: bool, line: String, details: String) -> Self {
         Self {
             is_ok,
             line,
@@ -26,7 +26,7 @@ impl Report {
         }
     }
 
-    pub(super) fn json_of(is_ok: bool, line: String, json: String, is_cut: bool) -> Self {
+    pub(super) fn from_json(is_ok: bool, line: String, json: String, is_cut: bool) -> Self {
         Self {
             is_ok,
             line,
@@ -36,39 +36,40 @@ impl Report {
         }
     }
 
-    /// This one, on what came `before` it too.
-    pub(super) fn after(mut self, before: &Self) -> Self {
+    /// Prepends the line of the report `before`, if this report is green.
+    pub(super) fn with_line_of(mut self, before: &Self) -> Self {
         if self.is_ok {
             self.line = format!("{}, {}", before.line, self.line);
         }
         self
     }
 
-    /// Whether the answer is yes.
+    /// Returns whether the answer is yes.
     pub fn is_ok(&self) -> bool {
         self.is_ok
     }
 
-    /// The answer in one line, without its end: which subsystem and why, as far
-    /// as the process tells. Of one that was asked for
-    /// [JSON](super::HealthCheck::json), the verdict alone.
+    /// Returns the answer in one line, without a line end: the verdict, with
+    /// subsystems and reasons if the process gives them. For a check with
+    /// [JSON](super::HealthCheck::json) it is the verdict alone.
     pub fn line(&self) -> &str {
         &self.line
     }
 
-    /// A line for each subsystem, if it was asked for
-    /// [them](super::HealthCheck::verbose) and the process tells; otherwise nothing.
+    /// Returns a line for each subsystem, if the check is
+    /// [verbose](super::HealthCheck::verbose) and the process gives details;
+    /// otherwise an empty string.
     pub fn details(&self) -> &str {
         &self.details
     }
 
-    /// The answer as one JSON object on one line, if it was asked for
-    /// [that](super::HealthCheck::json) and is of a sensible length (1 MiB).
+    /// Returns the answer as one JSON object on one line, if the check requested
+    /// [JSON](super::HealthCheck::json) and the answer has at most 1 MiB.
     pub fn json(&self) -> Option<&str> {
         self.json.as_deref().filter(|_| !self.is_cut)
     }
 
-    /// How a health check command ends: 0 if the answer is yes, 1 if not.
+    /// Returns the exit code of a health check command: 0 for yes, 1 for no.
     pub fn exit_code(&self) -> ExitCode {
         if self.is_ok {
             ExitCode::SUCCESS
@@ -84,7 +85,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a peer says, fit for a terminal.
+/// Makes the text of a peer safe to print in a terminal.
 pub(super) fn clean(text: &str) -> String {
     OneLine(text).to_string()
 }

@@ -8,19 +8,19 @@ use std::{
     time::Duration,
 };
 
-/// Connects to the socket at `path`, within a time if there is one.
+/// Connects to the socket at `path`, with an optional timeout.
 pub(super) fn connect(path: &Path, within: Option<Duration>) -> io::Result<UnixStream> {
     let Some(within) = within else {
         return UnixStream::connect(path);
     };
-    // While the queue of a listener is full, as that of a process is that has
-    // stopped, the system lets connecting wait, and has no timeout for it. The
-    // thread then waits on, at most until the process ends.
-    let (tell, outcome) = sync_channel(1);
+    // While the queue of a listener is full (its process is stopped, say), the
+    // kernel blocks `connect`, which has no timeout. After a timeout here the
+    // thread stays blocked, at most until this process exits.
+    let (sender, outcome) = sync_channel(1);
     let path = path.to_owned();
     thread::Builder::new().spawn(move || {
-        // Nobody has to be there to receive it.
-        let _ = tell.send(UnixStream::connect(path));
+        // The receiver is gone after a timeout.
+        let _ = sender.send(UnixStream::connect(path));
     })?;
     match outcome.recv_timeout(within) {
         Ok(connected) => connected,
@@ -29,8 +29,8 @@ pub(super) fn connect(path: &Path, within: Option<Duration>) -> io::Result<UnixS
     }
 }
 
-/// Whether there is something else at `path` than a socket. (Connecting to a
-/// file is refused just as connecting to a stale socket.)
-pub(super) fn is_something_else(path: &Path) -> bool {
-    metadata(path).is_ok_and(|there| !there.file_type().is_socket())
+/// Returns whether the file at `path` is not a socket. (The kernel refuses to
+/// connect to such a file with the same error as to a stale socket.)
+pub(super) fn is_not_a_socket(path: &Path) -> bool {
+    metadata(path).is_ok_and(|file| !file.file_type().is_socket())
 }

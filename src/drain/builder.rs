@@ -188,8 +188,9 @@ impl ShutdownBuilder {
     ///
     /// # Panics
     ///
-    /// With signals, on a tokio runtime whose I/O is not enabled (tokio offers no
-    /// way to check). The future panics on a runtime whose timers are not enabled.
+    /// With signals, on a tokio runtime whose I/O is disabled, because tokio
+    /// cannot report this. The future panics on a runtime whose timers are
+    /// disabled.
     pub fn build(self) -> Result<Shutdown, ShutdownError> {
         let runtime = Handle::try_current().map_err(|_| ShutdownError::NoRuntime)?;
         let up_to = self.up_to.unwrap_or(self.delay);

@@ -45,8 +45,8 @@ pub enum ShutdownError {
 #[error("{}", describe(self))]
 pub struct ShutdownTimeout {
     /// The number of requests and jobs that were
-    /// [in flight](crate::Readiness::in_flight) and cut off, or `None` if
-    /// requests are not counted and no job was [tracked](crate::Readiness::track).
+    /// [in flight](crate::Readiness::in_flight) and cut off; `None` if neither
+    /// requests are counted nor jobs were [tracked](crate::Readiness::track).
     pub in_flight: Option<usize>,
     /// Whether the server itself had ended, so that only its upgraded connections
     /// and tracked jobs were cut off.

@@ -38,7 +38,7 @@
 //! |---|---|---|---|---|
 //! | [`Draining`](crate::Phase::Draining) | at SIGTERM, SIGINT, a trigger of yours or [`Readiness::drain`](crate::Readiness::drain) | served; HTTP/1 clients are asked to reconnect | red for good | green |
 //! | [`Closing`](crate::Phase::Closing) | when the [delay](ShutdownBuilder::delay) is over; the [`Shutdown`] completes | requests on open connections are served | red | green |
-//! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended with nothing in flight, when nothing was [in flight](crate::Readiness::in_flight) for a second, or at the [cap](ShutdownBuilder::closing_cap) | refused | red | green |
+//! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended and all work [in flight](crate::Readiness::in_flight) is finished, after a second with nothing in flight, or at the [cap](ShutdownBuilder::closing_cap) | refused | red | green |
 //!
 //! The delay counts from the beginning of the drain, even if a SIGTERM follows a
 //! [`drain`](crate::Readiness::drain). A repeated SIGTERM changes nothing. A

@@ -99,8 +99,7 @@ impl Readiness {
     }
 }
 
-/// Completes when nothing is in flight. Never completes if no layer counts
-/// requests.
+/// Completes when requests are counted and nothing is in flight.
 async fn nothing_in_flight(registry: &Registry) {
     let flights = &registry.traffic().flights;
     while !(flights.is_counting() && flights.is_empty()) {
@@ -127,8 +126,8 @@ pub(super) async fn close(registry: Arc<Registry>) {
     }
 }
 
-/// Completes when nothing has been in flight for `time`, counted from the call.
-/// Never completes if no layer counts requests.
+/// Completes when requests are counted and nothing has been in flight for
+/// `time`, measured from the call.
 async fn quiet_for(registry: &Registry, time: Duration) {
     let traffic = registry.traffic();
     let mut idle_since = None;
@@ -148,7 +147,8 @@ async fn quiet_for(registry: &Registry, time: Duration) {
     }
 }
 
-/// Completes at the cap of a process that is closing; never if there is no cap.
+/// Completes at the cap of a process that is closing, or pends for ever if it
+/// has no cap.
 async fn cut_off(registry: &Registry) {
     match registry.traffic().drain_clock.cut_off() {
         Some(deadline) => sleep_until(deadline).await,

@@ -156,7 +156,7 @@ fn an_address_that_is_no_socket_is_told() {
     fs::write(&file, "").unwrap();
     let (code, out) = at(path_of(&file), &["drain"]);
     assert_eq!(code, 1);
-    assert!(out.contains("something else than a socket"), "{out}");
+    assert!(out.contains("is not a socket"), "{out}");
 }
 
 fn path_of(path: &Path) -> &str {

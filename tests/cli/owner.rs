@@ -109,7 +109,11 @@ fn a_listener_that_was_told_so_takes_no_commands() {
     let listener = AdminListener::new(&process.readiness).without_commands();
     let _server = listener.serve_on_thread(folder.socket()).unwrap();
     let path = folder.socket();
-    refused(path.to_str().unwrap(), &process, "takes no commands (404)");
+    refused(
+        path.to_str().unwrap(),
+        &process,
+        "accepts no commands (404)",
+    );
     let error = Commands::new(path).drain().unwrap_err();
     assert!(matches!(error, CommandError::NotTaken { status: 404, .. }));
 }

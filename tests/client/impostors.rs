@@ -199,7 +199,7 @@ fn an_answer_that_stops_half_way_is_none() {
     ] {
         let error = exchange_error(answered(half.as_bytes()));
         assert!(
-            matches!(error, ExchangeError::ShutdownTimeout { .. }),
+            matches!(error, ExchangeError::ClosedEarly { .. }),
             "{half:?}: {error:?}"
         );
     }

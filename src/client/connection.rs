@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-/// A connection that is over when its time is, however its peer behaves: one
-/// that sends a byte a second is no different from one that sends none.
+/// A connection with one deadline for all reads and writes together, so that a
+/// peer that sends a byte a second cannot extend it.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct Connection {
     socket: Socket,
     deadline: Deadline,
 }
@@ -25,7 +25,7 @@ enum Socket {
     Unix(UnixStream),
 }
 
-impl Wire {
+impl Connection {
     pub(super) fn connect(address: &Address, deadline: Deadline) -> io::Result<Self> {
         let left = deadline.left()?;
         let socket = match address {
@@ -33,8 +33,8 @@ impl Wire {
             Address::Port(port) => {
                 let at = |address: IpAddr| connect_tcp((address, *port).into(), left);
                 Socket::Tcp(match at(Ipv4Addr::LOCALHOST.into()) {
-                    // The process may listen on addresses of IPv6 alone, or the
-                    // machine have no other.
+                    // The process may listen on IPv6 alone, or the machine may
+                    // have IPv6 alone.
                     Err(error) if error.kind() != ErrorKind::TimedOut => {
                         at(Ipv6Addr::LOCALHOST.into()).map_err(|_| error)?
                     }
@@ -55,7 +55,7 @@ fn connect_tcp(address: SocketAddr, within: Option<Duration>) -> io::Result<TcpS
     }
 }
 
-impl Read for Wire {
+impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.deadline.left()?;
         timed(match &mut self.socket {
@@ -72,7 +72,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left: Option<Duration> = self.deadline.left()?;
         timed(match &mut self.socket {
@@ -93,7 +93,7 @@ impl Write for Wire {
     }
 }
 
-/// Unix calls the end of a socket's timeout `WouldBlock`.
+/// Maps `WouldBlock`, the error of a socket's timeout on Unix, to `TimedOut`.
 fn timed<T>(result: io::Result<T>) -> io::Result<T> {
     result.map_err(|error| match error.kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
