@@ -1,11 +1,11 @@
-//! Readiness for Tower services: **subsystems report what they know; one
-//! immutable snapshot says what it means; traffic and probes act on that same
+//! Readiness for Tower services: **subsystems report their state; one immutable
+//! snapshot holds the state and the verdict; traffic and probes act on that same
 //! snapshot.**
 //!
-//! A process that is alive is not yet able to serve. Wrap a service in a
-//! [`ReadinessLayer`] and hand each subsystem a [`Reporter`]: from then on
-//! traffic is refused with 503, and `/readyz` is red, exactly while a subsystem
-//! that the process cannot serve without is not up.
+//! A process that is alive may not be able to serve yet. Wrap a service in a
+//! [`ReadinessLayer`] and hand each subsystem a [`Reporter`]. The layer then
+//! refuses traffic with 503, and `/readyz` is red, while a required subsystem is
+//! down.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -57,78 +57,80 @@
 //! # The model
 //!
 //! A **subsystem** is a part of the process that reports for itself. Its *role*
-//! says what the process makes of it when it is not up:
+//! decides how its failure changes the verdict:
 //!
 //! - [required](Subsystem::new): the process cannot serve without it;
-//! - [shared](Subsystem::shared): a dependency of every replica; waited for
-//!   once, then its failure only degrades, so its outage cannot pull the whole
-//!   fleet;
-//! - [optional](Subsystem::optional): shows and degrades;
-//! - [vital](Subsystem::vital): required, and if it dies a restart is the cure.
-//!   Nothing else makes liveness red.
+//! - [shared](Subsystem::shared): a dependency of every replica. The process waits
+//!   for it once; later its failure only degrades, so its outage cannot take the
+//!   whole fleet out of rotation;
+//! - [optional](Subsystem::optional): its failure shows and degrades;
+//! - [vital](Subsystem::vital): required, and a restart is the cure when it is
+//!   dead. No other subsystem makes liveness red.
 //!
-//! A **[`Snapshot`]** holds what all of them said, under a version that only
-//! grows. Its **[`Verdict`]** is the one answer to all questions (the truth
-//! table is [there](Verdict)). A **scope** is a subset of subsystems with a
-//! verdict of its own, for routes that need what the rest can do without.
+//! A **[`Snapshot`]** holds the last report of each subsystem, under a version that
+//! only grows. Its **[`Verdict`]** is the answer to every probe and the gate (with
+//! the [truth table](Verdict)). A **scope** is a subset of subsystems with a
+//! verdict of its own, for routes that need a subsystem which the process can do
+//! without.
 //!
-//! A **reporter that goes away leaves no green behind**: dropping it, as a
-//! panic does, reports that the subsystem fails.
+//! A **dropped reporter leaves no green state behind**: dropping it, as a panic
+//! does, reports that the subsystem fails.
 //!
-//! **Draining serves first and refuses later**: from the signal on readiness is
-//! red for good while traffic is still served, because load balancers learn of
-//! it late. See [`drain`].
+//! **Draining serves first and refuses later**: from the signal on readiness stays
+//! red while traffic is still served, because load balancers notice late. See
+//! [`drain`].
 //!
 //! # Where to look
 //!
 //! - [`Readiness`], [`Subsystem`], [`Reporter`]: declare and report
-//! - [`gate`]: what happens to traffic
-//! - [`probe`]: what probes answer
-//! - [`drain`]: how the process ends
-//! - [`watch`]: what the crate reports of the process by itself
-//! - `notify`: mirrors for gRPC and systemd (features `grpc` and `systemd`)
+//! - [`gate`]: the actions on traffic
+//! - [`probe`]: the answers to probes
+//! - [`drain`]: the end of the process
+//! - [`watch`]: subsystems that the crate itself reports
+//! - `notify`: mirrors of the snapshot for gRPC and systemd (features `grpc` and
+//!   `systemd`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
 //! - [`Snapshot`], [`Subscription`]: read and follow
-//! - [`guide`]: how to choose what is required, how reports stay true, how to
-//!   deploy, and how to end without losing a request
+//! - [`guide`]: how to choose required subsystems, keep reports true, deploy, and
+//!   end without a lost request
 //!
 //! # Features
 //!
-//! - `check`: asks subsystems at an interval (module `check`).
-//! - `cli`: the command `readiness`, which asks and commands a process.
-//! - `client`: asks a process how it is, blocking and by the standard library
-//!   alone, so that an application can be its own health check command.
+//! - `check`: checks subsystems at an interval (module `check`).
+//! - `cli`: the command `readiness`, which checks a process and sends it commands.
+//! - `client`: a health check that blocks and needs only the standard library, so
+//!   that an application can be its own health check command.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
-//! - `server`: the admin listener, which answers the probes on an address of
-//!   its own, by hyper.
+//! - `server`: the admin listener, which answers the probes on an address of its
+//!   own (by hyper).
 //! - `signal` (default): drains on SIGTERM and SIGINT.
-//! - `systemd`: tells systemd how the process is, by sd-notify (on Unix;
-//!   elsewhere it adds nothing).
-//! - `tower-http`: lets classifiers of tower-http tell which requests failed,
-//!   for a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with),
-//!   and keeps its `TraceLayer` from taking refusals for failures. It is for
-//!   tower-http 0.7. With another version in the application, as 0.6, the
-//!   compiler only says E0277: that the classifier lacks `ClassifyOutcome`, or
-//!   tower-http's `ClassifyResponse`, of which there are two then (`cargo tree -d`
-//!   shows it). All else works with any version of tower-http.
+//! - `systemd`: notifies systemd of the state of the process, by sd-notify (on
+//!   Unix; elsewhere it adds nothing).
+//! - `tower-http`: lets classifiers of tower-http decide which requests failed, for
+//!   a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with), and
+//!   keeps its `TraceLayer` from logging refusals as failures. The feature is for
+//!   tower-http 0.7. An application with another version, such as 0.6, gets error
+//!   E0277: the classifier lacks `ClassifyOutcome`, or `ClassifyResponse` of
+//!   tower-http, which then exists twice (`cargo tree -d` shows it). The rest
+//!   of the crate works with any version of tower-http.
 //! - `tracing` (default): logs transitions, with the target `tower_readiness`.
-//!   Recovery, phases and the readiness of the process at `info`, degraded and
-//!   failing at `warn`, dead at `error`, starting and refused requests at
-//!   `debug`; where an admin listener listens at `info`. Readiness that is lost
-//!   outside of a drain is a `warn` that names the subsystems that are the cause.
-//!   Refused requests are told by episode: one `warn` at the first (`info` while
-//!   the process starts or drains), one line at `info` after 10 seconds, a minute
-//!   and then every 5 minutes, and one when none was refused for 10 seconds. A
-//!   start that takes long tells after 10 and 30 seconds and then each minute what
-//!   it waits for. Of one subsystem at most 10 lines a minute are logged above
-//!   `debug`, and one that counts the rest.
-//!   A thread `readiness-log` hands the lines to the subscriber, so that a log
-//!   that nobody reads blocks nothing else; a report waits at most 10 ms for its
-//!   own. (Where no subscriber is set and tracing hands events to the `log`
-//!   crate, the thread that causes a line writes it.)
-//!   A child process that was made by `fork` has no such thread and logs nothing.
-//! - `full`: everything there is.
+//!   - Levels: recovery, phases, the readiness of the process and the address of an
+//!     admin listener at `info`; degraded and failing at `warn`; dead at `error`;
+//!     starting and each refused request at `debug`. Readiness lost outside of a
+//!     drain is a `warn` that names the subsystems that cause it.
+//!   - Refused requests are logged by episode: one `warn` at the first (`info` while
+//!     the process starts or drains), one line at `info` after 10 seconds, a minute
+//!     and then every 5 minutes, and one after 10 seconds without a refusal.
+//!   - A long start logs after 10 and 30 seconds and then each minute the subsystems
+//!     that it waits for. Each subsystem logs at most 10 lines a minute above
+//!     `debug`, and one line that counts the rest.
+//!   - A thread `readiness-log` passes the lines to the subscriber, so a blocked
+//!     subscriber blocks nothing else; a report waits at most 10 ms for its line.
+//!     (Without a subscriber, where tracing passes events to the `log` crate, the
+//!     thread that causes a line writes it.) A child process made by `fork` has no
+//!     such thread and does not log.
+//! - `full`: all of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -174,7 +176,7 @@ pub use self::{
     },
 };
 
-/// Tests the code in the README.
+/// Compiles and runs the code in the README as doc tests.
 #[cfg(all(
     doctest,
     feature = "check",

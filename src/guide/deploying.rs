@@ -1,66 +1,68 @@
-//! One state, mapped onto each runtime that asks: which probe goes where, and
-//! what the numbers around it have to be.
+//! How each runtime reads the one state: which probe goes where, and which numbers
+//! go with it.
 //!
-//! The files are whole and work as they are; they are in
+//! The files are complete and work as they are. They are in
 //! [`examples/deploy`](https://docs.rs/crate/tower-readiness/latest/source/examples/deploy/),
-//! beside the service that they deploy. `tests/e2e/deploy_files` has each read by
-//! whoever is to read it; `tests/e2e/proxies`, `tests/e2e/docker` and
+//! beside the service that they deploy. `tests/e2e/deploy_files` has each file read
+//! by the program it is written for; `tests/e2e/proxies`, `tests/e2e/docker` and
 //! `tests/e2e/systemd` run them.
 //!
-//! # Who asks what
+//! # Which runtime asks which question
 //!
-//! A runtime asks for one of three things, and what it does about the answer
-//! decides which one it may ask for:
+//! A runtime asks one of three questions. Its reaction to *no* decides which
+//! question it may ask:
 //!
-//! | question | who asks | what *no* leads to |
+//! | question | asked by | reaction to *no* |
 //! |---|---|---|
-//! | has it started? `/startupz` | Kubernetes' startup probe; systemd, by waiting for `READY=1`; Compose, by `service_healthy` | others wait; in the end it is given up |
-//! | shall it get traffic? `/readyz` | readiness probes; HAProxy, Envoy, ALB, NLB; Nomad's and Consul's checks | it gets none |
-//! | is it worth keeping? `/livez` | liveness probes; systemd's watchdog; Nomad's `check_restart` | it is killed and started anew |
+//! | has it started? `/startupz` | Kubernetes' startup probe; systemd, which waits for `READY=1`; Compose, by `service_healthy` | dependants wait; after the last attempt the runtime gives up |
+//! | shall it get traffic? `/readyz` | readiness probes; HAProxy, Envoy, ALB, NLB; Nomad's and Consul's checks | the process gets no traffic |
+//! | is it worth keeping? `/livez` | liveness probes; systemd's watchdog; Nomad's `check_restart` | the runtime kills and restarts the process |
 //!
-//! Never let the third kind ask the second question. A draining process is not
-//! ready, nor is one whose database is gone, and killing it loses what it was
-//! about to finish, or restarts the whole fleet for somebody else's outage.
+//! Never let a runtime that restarts processes ask for readiness. A draining
+//! process is not ready, and neither is a process without its database. Killing it
+//! loses the requests in flight, or restarts the whole fleet because a dependency
+//! is down.
 //!
-//! A container has one bit, and Docker's Swarm and ECS replace one that is
-//! unhealthy. So a health check *command* asks whether the process has started
-//! and, once it has, whether it is alive: that is what `readiness check` (feature
-//! `cli`) and the `client` module (feature `client`) do unless told.
+//! A container has one health bit, and Docker's Swarm and ECS replace an unhealthy
+//! container. So a health check *command* asks whether the process has started and,
+//! after that, whether it is alive. `readiness check` (feature `cli`) and the
+//! `client` module (feature `client`) do so by default.
 //!
 //! # The sum
 //!
-//! Wherever a process is told to end, two times have to fit into a third:
+//! Two times have to fit into a third wherever a runtime ends a process:
 //!
 //! > delay + longest request < time until SIGKILL
 //!
-//! and the delay has to be longer than the slowest of those who ask for
-//! readiness takes to notice. [Graceful shutdown](super::graceful_shutdown) has
-//! the table; here is what the files choose:
+//! and the delay has to be longer than the slowest reader of `/readyz` takes to
+//! notice. [Graceful shutdown](super::graceful_shutdown) has the table; the files
+//! choose:
 //!
 //! | | notices after | delay | in flight | until SIGKILL |
 //! |---|---|---|---|---|
 //! | Kubernetes | 1 to 2 s (the endpoint's removal); 3 s (the probe) | 5 s | 20 s | 30 s, `terminationGracePeriodSeconds` |
-//! | Nomad | 3 s | 5 s | 20 s | 28 s, `kill_timeout` (5 s unless said!) |
-//! | Docker | up to whoever sends traffic | 4 s | 5 s | 10 s, `docker stop -t` |
+//! | Nomad | 3 s | 5 s | 20 s | 28 s, `kill_timeout` (default 5 s!) |
+//! | Docker | depends on the sender of the traffic | 4 s | 5 s | 10 s, `docker stop -t` |
 //! | Compose, with time | | 5 s | 20 s | 30 s, `stop_grace_period` |
 //! | systemd, with a socket | at once: the socket stays | 0.5 s | 20 s | 30 s, `TimeoutStopSec` |
 //!
 //! # Kubernetes
 //!
-//! Three probes and no preStop hook. Liveness and readiness wait for the startup
-//! probe's first success, so a start may be slow without being killed for it. One
-//! failure of the readiness probe is enough: the answer was not measured, it was
-//! said, and what shall not count at once has a
+//! Three probes and no preStop hook. Liveness and readiness wait for the first
+//! success of the startup probe, so a slow start gets no process killed. One
+//! failure of the readiness probe is enough, because the answer is a report and not
+//! a measurement. Give a subsystem whose short failures shall not count a
 //! [hold-down](crate::Subsystem::hold_down).
 //!
-//! The port is bound as `[::]:3000`, which on Linux takes connections of IPv4
-//! too: `0.0.0.0:3000` is not reached in a cluster that has IPv6 alone. (Where
-//! `net.ipv6.bindv6only` is 1, it takes those of IPv6 alone; where the kernel was
-//! started with `ipv6.disable=1`, it cannot be bound, and `0.0.0.0:3000` is right.)
+//! The port is bound as `[::]:3000`, which on Linux accepts IPv4 as well:
+//! `0.0.0.0:3000` is not reached in an IPv6-only cluster. (Where
+//! `net.ipv6.bindv6only` is 1, `[::]` accepts IPv6 alone. Where the kernel was
+//! started with `ipv6.disable=1`, binding `[::]` fails, and `0.0.0.0:3000` is
+//! right.)
 //!
-//! `readinessGates` are left out on purpose: each is an opinion from outside
-//! which the process does not know of, so that its own probes say green while
-//! the pod is not Ready, and while the one who has to give it is down no pod
+//! The files set no `readinessGates`: a readiness gate is a condition that a
+//! controller outside the pod sets. The process does not see it, so its own probes
+//! say green while the pod is not Ready, and while that controller is down no pod
 //! becomes ready.
 //!
 //! <details><summary>kubernetes/deployment.yaml</summary>
@@ -71,9 +73,9 @@
 //!
 //! </details>
 //!
-//! A **gRPC server** is asked by gRPC (feature `grpc`). The services are called
-//! `startup`, `readiness` and `liveness`; a probe without a name asks for
-//! readiness, so liveness has to name its own.
+//! A **gRPC server** is probed by gRPC (feature `grpc`). The services are called
+//! `startup`, `readiness` and `liveness`. A probe without a service name asks for
+//! readiness, so the liveness probe has to set its name.
 //!
 //! <details><summary>kubernetes/grpc-probes.yaml</summary>
 //!
@@ -83,11 +85,11 @@
 //!
 //! </details>
 //!
-//! **A port that wants client certificates** cannot be probed: a kubelet has
-//! none. The admin listener (feature `server`) answers instead, at the pod's
-//! address, which the default `127.0.0.1` is not: it is given a port alone,
-//! `:28080`, and listens on all addresses, of IPv4 and of IPv6. There it tells
-//! names and no reasons, and no Service shows it.
+//! **A port that requires client certificates** cannot be probed, because a kubelet
+//! has none. The admin listener (feature `server`) answers instead. A kubelet
+//! connects to the address of the pod, so give the listener a port alone, `:28080`,
+//! which listens on all addresses, of IPv4 and IPv6. There it shows names without
+//! reasons, and no Service exposes the port.
 //!
 //! <details><summary>kubernetes/admin-port.yaml</summary>
 //!
@@ -99,13 +101,13 @@
 //!
 //! # Docker, Compose and Swarm
 //!
-//! Failures within the start period do not count, and the first success ends
-//! it. Then the container stays healthy while a dependency fails and while it
-//! drains, and is unhealthy when a [vital](crate::Subsystem::vital) subsystem is
-//! dead; `docker inspect` shows which, and why. Compose starts
-//! what depends on it when it is healthy, and does nothing if it ceases to be.
-//! Swarm replaces the task; let it start the new one first
-//! (`update_config: { order: start-first }`).
+//! Failures within the start period do not count, and the first success ends it.
+//! The container stays healthy while a dependency fails and while the process
+//! drains. It is unhealthy when a [vital](crate::Subsystem::vital) subsystem is
+//! dead; `docker inspect` shows which, and why. Compose starts the dependent
+//! services once the container is healthy, and does not react if it turns unhealthy
+//! later. Swarm replaces the task; let it start the new one first (`update_config:
+//! { order: start-first }`).
 //!
 //! <details><summary>docker/Dockerfile</summary>
 //!
@@ -124,68 +126,69 @@
 //!
 //! # ECS
 //!
-//! The task definition has the image's health check once more (ECS does not read
-//! the Dockerfile's): `["CMD", "/readiness", "check"]`, with a `startPeriod` that a
-//! slow start fits into. An unhealthy task is replaced, so never `--ready`; the
-//! target group of the load balancer asks for `/readyz`.
+//! The task definition repeats the health check of the image, because ECS does not
+//! read the Dockerfile's: `["CMD", "/readiness", "check"]`, with a `startPeriod`
+//! longer than a slow start. ECS replaces an unhealthy task, so never add
+//! `--ready`; the target group of the load balancer asks for `/readyz`.
 //!
-//! When a service stops a task, it takes it out of its target group first, waits
-//! for `deregistration_delay.timeout_seconds`, and sends SIGTERM then. A delay
-//! of a second or two is enough for that. Spot interruptions and
-//! tasks that are stopped by hand do not wait, so keep 5. Set `stopTimeout` to
-//! more than the sum; it is 30 s unless told.
+//! When a service stops a task, ECS takes it out of its target group first, waits
+//! for `deregistration_delay.timeout_seconds`, and sends SIGTERM then. A delay of a
+//! second or two is enough for that. Spot interruptions and tasks stopped by hand
+//! do not wait, so keep 5. Set `stopTimeout` to more than the sum; its default is
+//! 30 s.
 //!
 //! # ALB and NLB
 //!
 //! Health checks ask for `/readyz`, by HTTP also in front of a TCP target group.
-//! With their defaults, they need 30 to 65 s to notice: an interval of 5 s,
-//! 2 failures and a timeout of 2 s bring that to 12 at most, and a delay of 15
-//! is then on the safe side (and a grace period that has room for it), unless
-//! whoever sends SIGTERM takes the target out before, as ECS does.
+//! With their defaults, they need 30 to 65 s to notice. An interval of 5 s, 2
+//! failures and a timeout of 2 s bring that to 12 s at most; then choose a delay of
+//! 15 s and a grace period with room for it. The delay may be shorter where the
+//! sender of SIGTERM deregisters the target first, as ECS does.
 //!
 //! - When no target is healthy, both send to all of them. That is right with a
-//!   gate: what drains still serves, what cannot serve refuses. A dependency of
-//!   every replica has to be [shared](crate::Subsystem::shared) all the same, or
+//!   gate: draining targets still serve, and failing targets refuse. A dependency
+//!   of every replica has to be [shared](crate::Subsystem::shared) all the same, or
 //!   all gates are closed.
-//! - An NLB resets the connections of a target that turns unhealthy, and a draining
-//!   process is just that, in the middle of what it has in flight. Turn
+//! - An NLB resets the connections of a target that turns unhealthy, in the middle
+//!   of their requests, and a draining process is unhealthy to it. Turn
 //!   `target_health_state.unhealthy.connection_termination.enabled` off, and set
 //!   `target_health_state.unhealthy.draining_interval_seconds` to the sum, 25 s.
-//! - `deregistration_delay.timeout_seconds` is 300 unless told: nothing gets
-//!   better after the longest request, so choose that.
-//! - An NLB balances connections. `connection: close` sends clients elsewhere
-//!   during the delay; those that never ask again are cut off with the process.
+//! - `deregistration_delay.timeout_seconds` is 300 by default; a value above the
+//!   duration of the longest request only delays the end.
+//! - An NLB balances connections. `connection: close` moves clients to other
+//!   targets during the delay; a client that sends no request during the delay is
+//!   cut off when the process ends.
 //!
-//! [`late_arrivals`](crate::Readiness::late_arrivals) tells whether the delay was
+//! [`late_arrivals`](crate::Readiness::late_arrivals) shows whether the delay was
 //! long enough.
 //!
 //! # HAProxy, nginx and Envoy
 //!
-//! Each of them can send a refused request elsewhere, before any check has
-//! failed. The gate never handled it, so this is safe whatever the method is; the
-//! question is whether the proxy can tell a gate's 503 from the application's
-//! own, which may come from half-way through an order.
+//! Each of these proxies can send a refused request to another replica before any
+//! check has failed. The application never handled the request, so this is safe for
+//! every method. But the proxy must tell the 503 of a gate from the 503 of the
+//! application, which may come from half-way through an order.
 //!
-//! - **HAProxy** cannot: `retry-on 503` goes by the status. So only what may be
-//!   done twice anyway is sent twice. Checks name the method; without it HAProxy
-//!   asks with OPTIONS, which a probe answers with 405, and a CORS layer with 200
-//!   for ever. With `http-check disable-on-404` and
+//! - **HAProxy** cannot: `retry-on 503` goes by the status, so restrict it to
+//!   idempotent requests. Checks name the method; without it HAProxy asks with
+//!   OPTIONS, which a probe answers with 405, and a CORS layer with 200 for ever.
+//!   With `http-check disable-on-404` and
 //!   [`not_found_while_draining`](crate::probe::Probes::not_found_while_draining)
-//!   a drain is noticed at the first check: after 0.30 s in the median of 12 (at
-//!   most 0.50 s), instead of 1.23 s (1.51 s) by `fall 3` (HAProxy 2.6.12,
+//!   HAProxy notices a drain at the first check: after 0.30 s in the median of 12
+//!   (at most 0.50 s), instead of 1.23 s (1.51 s) by `fall 3` (HAProxy 2.6.12,
 //!   `inter 500ms`).
-//! - **nginx** cannot either, and keeps a POST where it was sent unless
-//!   `non_idempotent` is said: do not. The open source version has no active
-//!   checks and finds out by the answers to requests. A POST that meets a red
-//!   replica before a GET has is answered 503 (with `retry-after`). While nginx
-//!   leaves all replicas alone it would answer 502 by itself, for `fail_timeout`,
-//!   so the file lists each replica once more as a backup that is never left
-//!   alone: clients get the gate's 503 then, too.
-//! - **Envoy** can: `retriable-headers` with `x-readiness`. A POST is tried
-//!   elsewhere as well, and the application's own 503 is left alone. The panic
-//!   threshold stays: when less than half are green, all are asked, those that
-//!   drain serve and the rest refuse. Outlier detection counts what breaks, not
-//!   what is answered with 503: the checks judge that.
+//! - **nginx** cannot either, and sends a POST to no second replica unless
+//!   `non_idempotent` is set: do not set it. The open source version has no active
+//!   checks and learns from the answers to requests. A POST that meets a red
+//!   replica before any GET gets 503 (with `retry-after`). While nginx avoids all
+//!   replicas, for `fail_timeout`, it would answer 502 by itself. So the file lists
+//!   each replica a second time as a backup that nginx never avoids, and clients
+//!   get the 503 of the gate.
+//! - **Envoy** can: `retriable-headers` with `x-readiness`. It retries a POST as
+//!   well, and passes on the 503 of the application. The panic threshold stays:
+//!   when less than half of the replicas are green, Envoy sends to all; draining
+//!   replicas serve and the others refuse. Outlier detection counts broken
+//!   connections, not 503: health checks judge 503.
 //!
 //! <details><summary>proxies/haproxy.cfg</summary>
 //!
@@ -211,18 +214,18 @@
 //!
 //! # systemd
 //!
-//! Nobody asks; the process tells (feature `systemd`). `systemctl start` waits for
-//! `READY=1`, the startup latch. The watchdog is pinged while liveness is green,
-//! so what restarts the service is a dead vital subsystem or a runtime that
-//! hangs, and no outage of something else. With a socket unit nobody has to
-//! notice a restart: connections wait in the kernel, and the gate
-//! [holds](crate::Action::hold) what arrives early.
+//! The process notifies systemd (feature `systemd`); systemd sends no probes.
+//! `systemctl start` waits for `READY=1`, the startup latch. The mirror pings the
+//! watchdog while liveness is green, so systemd restarts the service only for a
+//! dead vital subsystem or a runtime that hangs, never for the outage of a
+//! dependency. With a socket unit clients do not notice a restart: connections wait
+//! in the kernel, and the gate [holds](crate::Action::hold) early requests.
 //!
-//! `ExecReload=` sends SIGHUP, which ends a program that does not handle it, with
-//! nothing drained: the handler is installed before systemd hears of the process,
-//! or the line is left out. A socket unit with several `ListenStream=` hands over
-//! several sockets; the kernel accepts connections for each, so a program that
-//! serves one of them has to refuse to start.
+//! `ExecReload=` sends SIGHUP, which ends a program without a handler, and skips
+//! the drain. Install the handler before systemd hears of the process, or leave the
+//! line out. A socket unit with several `ListenStream=` passes several sockets; the
+//! kernel accepts connections for each, so a program that serves only one of them
+//! has to refuse to start.
 //!
 //! <details><summary>systemd/app.service</summary>
 //!
@@ -241,9 +244,9 @@
 //!
 //! # Nomad
 //!
-//! Readiness and liveness are checks of two services, because `check_restart`
-//! must never hear of readiness. `kill_timeout` is 5 s unless said, less than any
-//! drain, and no client grants more than its own `max_kill_timeout`.
+//! Readiness and liveness are checks of two services, because `check_restart` must
+//! never see readiness. `kill_timeout` is 5 s by default, less than any drain, and
+//! no client grants more than its own `max_kill_timeout`.
 //!
 //! <details><summary>nomad/app.nomad.hcl</summary>
 //!
@@ -255,11 +258,11 @@
 //!
 //! # Leader election
 //!
-//! Never make leadership required. All replicas but one would never be ready: a
-//! rollout waits for ever, and while the leader changes nobody serves at all.
-//! It is optional, and required in a [scope](crate::Builder::scope) of its own,
-//! which gates the routes that need it (and which a proxy can ask for by
-//! `/readyz/leader`, at the admin listener).
+//! Never make leadership required. All replicas but the leader would never be
+//! ready: a rollout waits for ever, and while the leader changes no replica serves.
+//! Declare leadership optional, and required in a [scope](crate::Builder::scope) of
+//! its own. The scope gates the routes that need it, and a proxy can ask for
+//! `/readyz/leader` at the admin listener.
 //!
 //! ```
 //! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
@@ -282,10 +285,10 @@
 //!
 //! # Scale to zero
 //!
-//! The first request arrives while nothing runs, and whoever kept it (Knative's
-//! activator, a socket of systemd's, a queue) lets go of it as soon as it can
-//! connect. Hold it, for less than its sender waits, and bounded in number; then
-//! nobody sees a 503 for having been first:
+//! The first request arrives while no process runs. The component that queues it
+//! (Knative's activator, a systemd socket, a queue) sends it as soon as it can
+//! connect. Hold the request for less than its sender waits, and bound the number
+//! of held requests; then the first clients get no 503:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -296,5 +299,5 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Probe often while starting (`periodSeconds: 1`): the probe's period is part of
-//! what the first user waits for.
+//! Probe often while starting (`periodSeconds: 1`): the probe's period adds to the
+//! wait of the first user.

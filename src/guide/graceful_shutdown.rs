@@ -1,28 +1,25 @@
-//! Who learns when that a process ends, and which number to set where.
+//! When each component learns that a process ends, and which number to set where.
 //!
 //! # Why a server that shuts down gracefully still loses requests
 //!
-//! What servers call graceful shutdown begins by closing the listening socket.
-//! A load balancer does not know that yet. Until its next probes have failed,
-//! it goes on to send requests to a port where nobody listens, and every one
-//! of them is an error that a user sees. The process has to do it the other
-//! way round: turn its readiness red, serve until the last load balancer has
-//! noticed, and only then close.
+//! The graceful shutdown of a server begins by closing the listening socket. A load
+//! balancer does not know that yet. Until its next probes have failed it sends
+//! requests to a closed port, and each of them is an error that a user sees. The
+//! process has to use the opposite order: turn its readiness red, serve until the
+//! last load balancer has noticed, and only then close.
 //!
-//! Connections that are kept alive are the other half. Nothing is refused on
-//! them, so nobody moves away; when the process closes them at last, a request
-//! may be on its way, and neither side can tell whether it was handled. So the
-//! response to every HTTP/1 request that arrives during the drain carries
-//! `connection: close`, and by the end of the delay the busy connections are
-//! elsewhere.
+//! Kept-alive connections are the other half. The server refuses nothing on them,
+//! so clients stay; when the process closes such a connection, a request may be on
+//! its way, and neither side can tell whether it was handled. So the response to
+//! every HTTP/1 request that arrives during the drain carries `connection: close`,
+//! and by the end of the delay the busy connections go to other replicas.
 //!
 //! HTTP/2 has no such header. Its GOAWAY says which streams will still be answered
-//! (RFC 9113, section 6.8), but servers send it only when they are told to stop,
-//! at the end of the delay. A load balancer that asks for readiness has moved away
-//! by then. A client that keeps a connection of its own gets no sign during the
-//! whole delay; all of them reconnect at its end, and a request that one of them
-//! sends in that moment needs a client that tries again what GOAWAY says was not
-//! handled.
+//! (RFC 9113, section 6.8), but servers send it only when they stop, at the end of
+//! the delay. A load balancer that asks for readiness sends elsewhere by then. A
+//! client that keeps a connection of its own gets no sign during the whole delay.
+//! All such clients reconnect at its end, and a request that they send in that
+//! moment is lost unless they retry the requests that GOAWAY declares unhandled.
 //!
 //! # The timeline of a pod's end
 //!
@@ -31,51 +28,50 @@
 //!
 //! | seconds | Kubernetes | the process | load balancers |
 //! |---|---|---|---|
-//! | 0 | marks the pod as terminating; removes its endpoint and sends SIGTERM, in no particular order | `Draining`: readiness red, all is served, `connection: close` | know nothing yet |
+//! | 0 | marks the pod as terminating; removes its endpoint and sends SIGTERM, in no particular order | `Draining`: readiness red, serves every request, `connection: close` | know nothing yet |
 //! | 0 to 2 | the removal reaches kube-proxy and ingress controllers | serves | stop sending, one after the other |
-//! | 5 | | `Closing`: stops to accept, sends GOAWAY, finishes what is in flight | |
-//! | 4 to 6 | | | one that probes by itself, with HAProxy's defaults, notices now: too late for this delay |
-//! | when nothing was in flight for 1 s | | `Closed`: ends, at the latest 2 s later ([`idle_grace`]) | |
-//! | up to 25 | | `Closed`: gives up on what is left ([`closing_cap`]) | |
+//! | 5 | | `Closing`: stops accepting, sends GOAWAY, finishes the requests in flight | |
+//! | 4 to 6 | | | a load balancer with probes of its own and HAProxy's defaults notices now: too late for this delay |
+//! | no request in flight for 1 s | | `Closed`: ends, at the latest 2 s later ([`idle_grace`]) | |
+//! | up to 25 | | `Closed`: drops the remaining requests ([`closing_cap`]) | |
 //! | 30 | SIGKILL | | |
 //!
 //! [`closing_cap`]: crate::drain::ShutdownBuilder::closing_cap
 //!
 //! # Which number to set where
 //!
-//! **The delay** has to be longer than the slowest of those who must notice
-//! takes in the worst case.
+//! **The delay** has to be longer than the slowest reader of `/readyz` takes to
+//! notice in the worst case.
 //!
-//! | who must notice | takes | delay |
+//! | reader | takes | delay |
 //! |---|---|---|
 //! | a Kubernetes service in a healthy cluster | 1 to 2 s | 5 s |
 //! | HAProxy, `check` with its defaults: `inter 2s`, `fall 3` | 4 to 6 s | 7 s |
 //! | HAProxy with `inter 300ms fall 3` | 0.6 to 0.9 s | 2 s |
 //! | AWS ALB with its defaults: 30 s, 2 failures, 5 s timeout | 30 to 65 s | deregister the target first, or probe more often |
-//! | nobody: a preStop hook that slept already | 0 | 0 |
-//! | nobody: a socket of systemd's, which the next process accepts from | 0 | 500 ms |
+//! | none: a preStop hook slept already | 0 | 0 |
+//! | none: a socket unit of systemd, from which the next process accepts | 0 | 500 ms |
 //!
 //! A load balancer that probes needs *interval × (failures − 1)*, and up to one
-//! interval more until the first probe fails; and its timeout on top if a probe
-//! is not answered at all, as by a process that is too busy.
+//! interval more until the first probe fails. Its timeout comes on top if a probe
+//! gets no answer, as from a process that is too busy.
 //!
-//! **Delay + cap** has to fit, with a second or two to spare, into what is left
-//! until SIGKILL. The longest request you want to finish has to fit into the
-//! cap.
+//! **Delay + cap** has to end a second or two before SIGKILL. The longest request
+//! that shall finish has to fit into the cap.
 //!
-//! | who stops it | time until SIGKILL | set by |
+//! | stopped by | time until SIGKILL | set by |
 //! |---|---|---|
 //! | Docker | 10 s | `docker stop -t`, Compose `stop_grace_period` |
 //! | Kubernetes | 30 s, preStop hook included | `terminationGracePeriodSeconds` |
 //! | systemd | 90 s | `TimeoutStopSec` |
 //!
-//! The defaults here (5 s and 20 s) fit Kubernetes and systemd. In Docker, give
-//! the container more time or choose smaller ones.
+//! The defaults here (5 s and 20 s) fit Kubernetes and systemd. In Docker, give the
+//! container more time or choose smaller values.
 //!
-//! **A preStop hook that sleeps** does the same as the delay, for a process
-//! that knows no better: it need not be there any more. If it has to stay, the
-//! process learns of the end only when the sleep is over; then a delay of zero
-//! is right, and the responses that ask to reconnect are lost.
+//! **A preStop hook that sleeps** replaces the delay for a process without a drain,
+//! and is not needed here. If it has to stay, the process learns of the end only
+//! after the sleep. Then a delay of zero is right, and no response asks clients to
+//! reconnect.
 //!
 //! # axum
 //!
@@ -105,10 +101,10 @@
 //!
 //! # hyper
 //!
-//! hyper-util's `GracefulShutdown` watches the connections; the shutdown is one
-//! more thing that the accept loop waits for. An error of `accept` must not end
-//! the loop: it says that a client hung up, or that the process has no file
-//! descriptor left, and then the next connection that ends gives one back.
+//! hyper-util's `GracefulShutdown` watches the connections, and the accept loop
+//! also waits for the shutdown future. An error of `accept` must not end the loop:
+//! a client hung up, or the process has no file descriptor left until a connection
+//! ends.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -169,9 +165,9 @@
 //!
 //! # tonic
 //!
-//! tonic goes on after an error of `accept`, but at once, and uses up a processor
-//! while there is no file descriptor left; so its stream of connections waits a
-//! moment.
+//! tonic goes on at once after an error of `accept`, and occupies a processor while
+//! no file descriptor is left. So the stream of connections here waits a moment
+//! after an error.
 //!
 //! ```
 //! use std::time::Duration;
@@ -205,32 +201,33 @@
 //! # }
 //! ```
 //!
-//! # Connections that do nothing
+//! # Connections without a request
 //!
-//! A server ends when its last connection does, and some never end: half a
-//! request was sent on it, its HTTP/2 client vanished without a word, nothing
-//! was ever sent at all (a server that speaks HTTP/2 alone goes on to wait for
-//! the preface). Nothing of it is work, so [`run`](crate::Readiness::run) does
-//! not wait for it: when nothing has been in flight for a second the process is
-//! `Closed`, and 2 seconds later ([`idle_grace`]) the server is dropped, which is
-//! a success. The two seconds are for clients that still read the end of an
-//! answer which hyper has taken already; give them more where clients are slow
+//! A server ends with its last connection, and some connections never end: the
+//! client sent half a request, an HTTP/2 client vanished without closing, or a
+//! client never sent a byte (an HTTP/2-only server waits for the preface for ever).
+//! None of them carries a request in flight, so [`run`](crate::Readiness::run) does
+//! not wait for them. After a second without a request in flight the process is
+//! `Closed`. 2 seconds later ([`idle_grace`]) `run` drops the server, and the
+//! process ends with success. The two seconds are for clients that still read the
+//! end of an answer which hyper has already taken. Set more where clients are slow
 //! and no proxy stands in between.
 //!
 //! Only a layer that [counts](crate::ReadinessLayer::count_in_flight) can tell a
-//! connection that works from one that does nothing, and it tells of the requests
-//! that pass through it alone: put it around all routes of all servers. Without it,
-//! a single connection of this kind holds up the process until the cap, and `run`
-//! gives [`ShutdownTimeout`](crate::drain::ShutdownTimeout), for something may have been cut off.
+//! busy connection from an idle one, and it counts only requests that pass through
+//! it: put it around all routes of all servers. Without it, a single such
+//! connection delays the end until the cap, and `run` returns
+//! [`ShutdownTimeout`](crate::drain::ShutdownTimeout), because a request may have
+//! been cut off.
 //!
 //! [`idle_grace`]: crate::drain::ShutdownBuilder::idle_grace
 //!
 //! # Threads that block
 //!
 //! The cap ends futures. A thread of [`tokio::task::spawn_blocking`] cannot be
-//! interrupted, and `#[tokio::main]` waits for each of them when all else has
-//! ended: one that hangs keeps the process until SIGKILL. So build the runtime by
-//! hand, and let it go in time:
+//! interrupted, and `#[tokio::main]` waits for each of them at the end: a thread
+//! that hangs keeps the process until SIGKILL. So build the runtime by hand, and
+//! shut it down with a timeout:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -247,14 +244,14 @@
 //! }
 //! ```
 //!
-//! What still blocks after the second ends with the process. The second counts
-//! towards the time until SIGKILL as delay and cap do.
+//! A thread that still blocks after the second ends with the process. The second
+//! counts towards the time until SIGKILL, as delay and cap do.
 //!
 //! # Streams and upgraded connections
 //!
-//! A handler that streams without end holds up the server until the cap. It can
-//! be polite instead: [`draining`](crate::Readiness::draining) tells it when to
-//! finish, so that the client comes back elsewhere while all is well.
+//! A handler that streams without end delays the server until the cap.
+//! [`draining`](crate::Readiness::draining) shows the handler when to finish, so
+//! that its client reconnects to another replica in time.
 //!
 //! ```
 //! # use tower_readiness::{Readiness, Subsystem};
@@ -278,22 +275,22 @@
 //! # }
 //! ```
 //!
-//! Servers do not wait for an upgraded connection (a WebSocket): to them it is
-//! none of theirs any more. Move its [`InFlightGuard`](crate::drain::InFlightGuard) into
-//! the task that goes on with it, and [`run`](crate::Readiness::run) waits for
-//! it.
+//! Servers do not wait for an upgraded connection (a WebSocket). Move its
+//! [`InFlightGuard`](crate::drain::InFlightGuard) into the task that continues it,
+//! and [`run`](crate::Readiness::run) waits for the connection.
 //!
 //! # What remains
 //!
-//! - A connection that is opened at the very moment the listener closes is
-//!   lost: it is reset before it is accepted, or closed because nothing was sent
-//!   on it yet. The next one would have been refused anyway. Nobody should open
-//!   any by then; [`late_arrivals`] tells if somebody does.
-//! - An HTTP/1 connection that was idle all through the delay is closed without
-//!   a word. A client that sends on it in that very moment may send again what
-//!   is idempotent, as on every connection that is kept alive (RFC 9112,
-//!   section 9.3.1); the rest fails.
-//! - `kill -9`, a crash and an out-of-memory kill drain nothing. For those let
-//!   the load balancer retry what is idempotent.
+//! - A connection that is opened at the very moment the listener closes is lost:
+//!   the kernel resets it before the server accepts it, or the server closes it
+//!   because no byte has arrived yet. The next connection would be refused anyway.
+//!   No load balancer should open connections by then; [`late_arrivals`] counts
+//!   those that arrive.
+//! - An HTTP/1 connection that was idle during the whole delay is closed without
+//!   notice. A client that sends on it in that very moment may retry an idempotent
+//!   request, as on every kept-alive connection (RFC 9112, section 9.3.1); other
+//!   requests fail.
+//! - `kill -9`, a crash and an out-of-memory kill skip the drain. Let the load
+//!   balancer retry idempotent requests for these cases.
 //!
 //! [`late_arrivals`]: crate::Readiness::late_arrivals

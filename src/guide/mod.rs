@@ -1,19 +1,18 @@
-//! How to run a service so that nobody notices its restarts.
+//! How to run a service whose users do not notice its restarts.
 //!
-//! - [Graceful shutdown](graceful_shutdown): who learns when that a process
-//!   ends, and which number to set where.
-//! - [Choosing what is required](choosing_what_is_required): what the gate
-//!   should close for, and what it should not.
-//! - [Reporters that cannot lie](reporters_that_cannot_lie): how what is
-//!   reported stays true.
+//! - [Graceful shutdown](graceful_shutdown): when each component learns that a
+//!   process ends, and which number to set where.
+//! - [Choosing what is required](choosing_what_is_required): which failures close
+//!   the gate.
+//! - [Reporters that cannot lie](reporters_that_cannot_lie): how reports stay true.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
 //! ```
 //! use tower_readiness::{Readiness, Subsystem};
 //!
-//! // What is this process's own is required, what all replicas share is
-//! // shared, what it can do without is optional.
+//! // Required: a part of this process. Shared: a dependency of every replica.
+//! // Optional: the process serves without it.
 //! let readiness = Readiness::builder()
 //!     .subsystem(Subsystem::new("listener"))
 //!     .subsystem(Subsystem::new("database").shared())

@@ -1,15 +1,16 @@
 //! How to write reporters that cannot lie.
 //!
-//! Readiness is worth what is reported. A subsystem that says ready while it is
-//! not takes requests that fail, one that says failing while it is not refuses
-//! requests that would have been served, and one that has not said anything for
-//! an hour may be either. Each section below closes one way to be wrong.
+//! Readiness is only as true as the reports. A subsystem that reports ready while
+//! it is down lets requests in that fail. A subsystem that reports failing while it
+//! is up gets requests refused that it could serve. A subsystem that has been
+//! silent for an hour may be either. Each section below closes one way to be wrong.
 //!
 //! # Let the owner report
 //!
-//! The reporter belongs into the task that does the work and would be the first
-//! to notice, not into one that watches it. Then the end of the task, by a panic,
-//! a cancellation or a forgotten `?`, drops the reporter, and that is a report.
+//! Move the reporter into the task that does the work and would be the first to
+//! notice a failure, not into a task that watches it. Then the end of the task, by
+//! a panic, a cancellation or an early return by `?`, drops the reporter, and that
+//! is a report.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -18,13 +19,13 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let readiness = Readiness::builder()
-//!     // It fetches every 10 seconds, so three that are missed are too many.
+//!     // Fetched every 10 seconds: 30 seconds are three missed fetches.
 //!     .subsystem(Subsystem::new("policy").ttl(Duration::from_secs(30)))
 //!     .build()?;
 //! let policy = readiness.reporter("policy")?;
 //! tokio::spawn(async move {
 //!     loop {
-//!         // What was really done is what is reported.
+//!         // Report the result of the fetch, not the attempt.
 //!         match fetch_policy().await {
 //!             Ok(()) => policy.ready(),
 //!             Err(error) => policy.failing(error.to_string()),
@@ -37,43 +38,43 @@
 //! # }
 //! ```
 //!
-//! A task that is restarted claims its reporter anew; until it has reported, the
-//! subsystem stays as the drop left it.
+//! A restarted task claims its reporter again. Until it has reported, the subsystem
+//! stays as the drop left it.
 //!
 //! # Let silence count
 //!
-//! A task that hangs reports nothing, and what it said last stays true for ever.
-//! With a [ttl](crate::Subsystem::ttl) it has to go on speaking:
+//! A task that hangs reports nothing, and its last report stays for ever. With a
+//! [ttl](crate::Subsystem::ttl) the task has to keep reporting:
 //!
-//! - Report, or [beat](crate::Reporter::heartbeat), **after a step of the work**:
-//!   a batch, a poll of the queue, a renewed lease. A beat from a timer of its own
-//!   proves that the timer runs.
-//! - Choose two or three times the longest step. A beat costs a few nanoseconds
-//!   and publishes nothing, so beat in the loop.
-//! - Where nothing happens for long because there is nothing to do, let the loop
-//!   wake up by itself (`tokio::time::timeout` around what it waits for).
+//! - Report, or [beat](crate::Reporter::heartbeat), **after a step of the work**: a
+//!   batch, a poll of the queue, a renewed lease. A heartbeat from a separate timer
+//!   proves only that the timer runs.
+//! - Choose two or three times the longest step. A heartbeat costs a few
+//!   nanoseconds and publishes nothing, so call it in the loop.
+//! - Where a loop waits for long because there is no work, wake it by a timeout
+//!   (`tokio::time::timeout` around the wait).
 //!
-//! # Say ready late and failing early
+//! # Report ready late and failing early
 //!
-//! Ready is for what *was done*, not for what was begun: the port is bound, the
-//! first sync is in, a query was answered. What cannot fail any more once it is
-//! there says so by [`leave_ready`](crate::Reporter::leave_ready).
+//! Report ready when the work *is done*, not when it begins: the port is bound, the
+//! first sync has ended, a query was answered. A subsystem that cannot fail once it
+//! is up reports by [`leave_ready`](crate::Reporter::leave_ready).
 //!
-//! Failing is for what the subsystem cannot do *now*. Say why, in words that
-//! help at night: the reason is what an operator sees first. Whoever retries
-//! says [`starting`](crate::Reporter::starting) with how far it is; it counts as
-//! failing all the same. [`dead`](crate::Reporter::dead) is for what only a new
-//! process mends.
+//! Report failing when the subsystem cannot work *now*. Give the reason in words
+//! that help at night: an operator sees it first. A task that retries reports
+//! [`starting`](crate::Reporter::starting) with its progress, which counts as
+//! failing all the same. Report [`dead`](crate::Reporter::dead) when only a new
+//! process repairs it.
 //!
-//! # Ask what notices nothing
+//! # Check a subsystem that does not notice its failure
 //!
-//! A connection pool does not know that the database is gone until somebody
-//! needs it. Let a check find out before a user does. It should do the least
-//! that proves the point, against the same pool that requests use, and not write
-//! to what others share. (A local store is another matter: a file that was moved
-//! away can still be read and written by whoever has it open, so prove a write,
-//! and that the path still leads to the file that is open.) Say in the error
-//! *what* could not be reached: "No such file or directory" alone helps nobody.
+//! A connection pool does not know that the database is gone until a request needs
+//! it. Let a check find out before a user does. The check should do the least that
+//! proves the point, against the same pool that requests use, and write nothing
+//! that replicas share. (A local store is different: a process can still read and
+//! write an open file that was moved away. So prove a write, and prove that the
+//! path still leads to the open file.) Name in the error the resource that could
+//! not be reached: "No such file or directory" alone does not help.
 #![cfg_attr(
     feature = "check",
     doc = r##"
@@ -118,7 +119,7 @@ let upstream = Subsystem::new("upstream")
 ```
 
 A disk that fills. A call that may block, as on a network file system that hangs,
-gets a thread of its own, and not another one while it hangs:
+runs on a thread of its own, and no second thread starts while it hangs:
 
 ```
 # #[cfg(unix)] {
@@ -159,41 +160,40 @@ Subsystem::new("cache").optional().check(Check::every(interval), move || {
 ```
 
 A failed ping is shown at once and counts after [three in a row](crate::check::Check::failures),
-so that one lost packet does not close the gate. Whatever replicas have in
-common is [shared](crate::Subsystem::shared), however it is found out; see
+so that one lost packet does not close the gate. Declare a dependency of all
+replicas [shared](crate::Subsystem::shared), with a check as with a reporter; see
 [choosing what is required](super::choosing_what_is_required).
 "##
 )]
 //!
-//! # Damp what flaps, and nothing else
+//! # Damp links that flap, and nothing else
 //!
-//! A link that reconnects within a second need not close the gate:
-//! [`hold_down`](crate::Subsystem::hold_down) lets a report of being down count
-//! only when it has lasted, and shows it meanwhile. It costs as much time when
-//! the link is really gone, so keep it below what a load balancer takes to
-//! notice. Do not damp in your own code, for nobody could see it.
+//! A link that reconnects within a second need not close the gate. With
+//! [`hold_down`](crate::Subsystem::hold_down) a report of being down counts only
+//! when it has lasted, and shows meanwhile. A real failure then counts later by the
+//! same time, so keep it below the time in which a load balancer notices. Do not
+//! damp in your own code: probes and logs would not show it.
 //!
-//! # Watch what runs all of them
+//! # Watch the runtime
 //!
 //! Code that blocks the threads of the runtime silences every reporter at once.
-//! [`watch_runtime`](crate::Readiness::watch_runtime) notices from another
-//! thread, and liveness turns red, for which a restart is the cure. (A runtime
-//! that is only overloaded, so that tasks get their turns late, degrades: a
-//! restart would hand its load to the other replicas. Red takes a
-//! supervisor: a process whose runtime is blocked hears no SIGTERM either, and
-//! only SIGKILL ends it.)
+//! [`watch_runtime`](crate::Readiness::watch_runtime) notices from another thread
+//! and turns liveness red, because a restart is the cure. (An overloaded runtime,
+//! whose tasks run late, only degrades: a restart would move its load to the other
+//! replicas. A process whose runtime is blocked does not handle SIGTERM either: it
+//! needs a supervisor that sends SIGKILL.)
 //!
-//! # What the crate does not believe
+//! # Which reports the crate corrects
 //!
-//! | what happens | what is shown |
+//! | event | shown |
 //! |---|---|
 //! | the reporter is dropped: a panic, a cancelled task | `failing: reporter dropped`, dead where it is vital; with `was ready; keep the reporter, or call leave_ready()` if it had reported ready |
-//! | nobody has claimed the subsystem | starting, `unclaimed` |
-//! | no report or beat for the ttl | stale, `silent for 30s; last report: ready` |
-//! | the process was stopped and goes on | everybody has one more ttl to speak |
+//! | no reporter claimed the subsystem | starting, `unclaimed` |
+//! | no report or heartbeat for the ttl | stale, `silent for 30s; last report: ready` |
+//! | the process was stopped and continues | nothing: each subsystem gets one more ttl |
 //! | a check hangs, panics, or blocks its thread | failing, failing, stale |
 //! | the runtime of a check ends | `failing: its runtime has ended`, until another runtime runs the check |
-//! | the runtime is blocked | `runtime` stale, and with it everybody whose silence counts; probes of that runtime time out, those on a [thread](crate::server) answer |
+//! | the runtime is blocked | `runtime` stale, and with it each subsystem with a ttl; probes of that runtime time out, probes on a [thread](crate::server) are answered |
 //! | the runtime is overloaded | `runtime` degraded |
-//! | a check's answer is older than what its owner reported | nothing: it is discarded |
+//! | a check's answer is older than the last report of the reporter | nothing: the answer is discarded |
 //! | a dropped reporter or silence while the process drains | nothing: tasks end in any order then |
