@@ -72,7 +72,7 @@ impl Builder {
     pub fn build(self) -> Result<Readiness, BuildError> {
         let mut writer_state = WriterState::default();
         for subsystem in &self.subsystems {
-            checked(&subsystem.name)?;
+            check_name(&subsystem.name)?;
             subsystem.validate().map_err(|source| BuildError::Setting {
                 name: subsystem.name.clone(),
                 source,
@@ -91,7 +91,7 @@ impl Builder {
         let mut scopes: Vec<(Arc<str>, Arc<[Slot]>)> = Vec::with_capacity(self.scopes.len());
         let mut scopes_of: HashMap<Slot, Vec<usize>> = HashMap::new();
         for (scope, members) in self.scopes {
-            checked(&scope)?;
+            check_name(&scope)?;
             if writer_state.slots.contains_key(&*scope)
                 || scopes.iter().any(|(name, _)| **name == *scope)
             {
@@ -145,7 +145,7 @@ impl Subsystem {
     }
 }
 
-fn checked(name: &str) -> Result<(), BuildError> {
+fn check_name(name: &str) -> Result<(), BuildError> {
     name::check(name).map_err(|source| BuildError::Name {
         name: name::shown(name),
         source,

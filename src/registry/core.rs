@@ -20,53 +20,52 @@ use std::{
     time::SystemTime,
 };
 
-/// The cell, the one writer's writer_state in front of it, and the bell.
+/// The current snapshot, the writer lock, and the change notification.
 pub(crate) struct Registry {
     cell: SnapshotCell,
     writer_state: Mutex<WriterState>,
     changed: Wakers,
-    /// Nobody is left who could write.
-    ended: AtomicBool,
+    /// The last handle that could write has been dropped.
+    closed: AtomicBool,
     traffic: Traffic,
+    /// How often the start has made progress.
     progress: Counter,
-    /// Rings at each progress.
-    further: Notify,
+    progressed: Notify,
     pub(super) timer: TtlTimer,
     pub(super) timed: Timed,
-    jobs: Arc<BackgroundTasks>,
-    this: Weak<Registry>,
+    background: Arc<BackgroundTasks>,
+    weak: Weak<Registry>,
 }
 
-/// What only writers need to know. Whoever holds it is the writer.
+/// The state that only writers need. The writer holds its lock.
 #[derive(Default)]
 pub(crate) struct WriterState {
     pub(crate) slots: HashMap<Arc<str>, Slot>,
-    /// Slots whose subsystem retired, but for those behind the last that is
-    /// taken.
+    /// Free slots in front of the last taken slot.
     free: BTreeSet<Slot>,
     pub(crate) pauses: Vec<(u64, Arc<str>)>,
     pub(crate) pauses_so_far: u64,
     log: Memory,
 }
 
-/// What a writer has published, and its lines in the log.
+/// A published change, and its lines in the log.
 pub(super) struct Publication {
-    pub(super) sealed: Published,
+    pub(super) published: Published,
     logged: Logged,
 }
 
 impl Publication {
-    /// Ends the publication of what was [spread](Registry::spread).
+    /// Logs the change, after [`Registry::notify`].
     pub(super) fn finish(self, registry: &Registry) {
-        let Self { sealed, logged } = self;
-        logged.finish(&sealed, registry);
+        let Self { published, logged } = self;
+        logged.finish(&published, registry);
     }
 }
 
 impl WriterState {
     pub(crate) fn take_slot(&mut self, name: Arc<str>) -> Slot {
-        // The first that is free, so that the last ones become so for good.
-        let slot = self.free.pop_first().unwrap_or(Slot(self.end()));
+        // The first free slot, so that the last slots become free for good.
+        let slot = self.free.pop_first().unwrap_or(Slot(self.first_unused()));
         self.slots.insert(name, slot);
         slot
     }
@@ -77,14 +76,14 @@ impl WriterState {
         while self
             .free
             .last()
-            .is_some_and(|last| last.0 + 1 == self.end())
+            .is_some_and(|last| last.0 + 1 == self.first_unused())
         {
             self.free.pop_last();
         }
     }
 
-    /// Every slot before this one is either free or taken by a name.
-    fn end(&self) -> usize {
+    /// The first slot that is neither free nor taken.
+    fn first_unused(&self) -> usize {
         self.slots.len() + self.free.len()
     }
 }
@@ -92,81 +91,80 @@ impl WriterState {
 impl Registry {
     pub(crate) fn new(first: Arc<Data>, writer_state: WriterState) -> Arc<Self> {
         let traffic = Traffic::new(first.scopes.len());
-        Arc::new_cyclic(|this| Self {
+        Arc::new_cyclic(|weak| Self {
             cell: SnapshotCell::new(first),
             writer_state: Mutex::new(writer_state),
             changed: Wakers::default(),
-            ended: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             traffic,
             progress: Counter::default(),
-            further: Notify::default(),
+            progressed: Notify::default(),
             timer: TtlTimer::new(now().monotonic),
             timed: Timed::new(now().monotonic),
-            jobs: Arc::new(BackgroundTasks::new(this.clone())),
-            this: this.clone(),
+            background: Arc::new(BackgroundTasks::new(weak.clone())),
+            weak: weak.clone(),
         })
     }
 
     pub(super) fn weak(&self) -> &Weak<Self> {
-        &self.this
+        &self.weak
     }
 
-    /// Writes, and tells everybody. Never waits for the log: for tasks and
-    /// threads of the crate, and for those that serve.
+    /// Publishes a change and wakes the waiting tasks. Never waits for the log: for
+    /// tasks and threads of the crate, and for request handlers.
     pub(crate) fn update<R>(
         &self,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> R {
-        let (result, published) = self.publish(write);
-        if let Some(published) = published {
-            self.notify(&published.sealed);
-            published.finish(self);
+        let (result, publication) = self.publish(write);
+        if let Some(publication) = publication {
+            self.notify(&publication.published);
+            publication.finish(self);
         }
         result
     }
 
-    /// The same for the application, which waits until the lines of what it
-    /// reported are in the log, at most 10 ms.
+    /// As [`update`](Self::update), but waits until the lines of the change are in
+    /// the log, at most 10 ms: for reports of the application.
     pub(crate) fn report<R>(
         &self,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> R {
-        let (result, published) = self.publish(write);
-        if let Some(published) = published {
-            self.notify(&published.sealed);
-            published.logged.wait();
-            published.finish(self);
+        let (result, publication) = self.publish(write);
+        if let Some(publication) = publication {
+            self.notify(&publication.published);
+            publication.logged.wait();
+            publication.finish(self);
         }
         result
     }
 
-    /// The only way to write. Writers take turns; what `write` sets is
-    /// published, and its lines are queued for the log. It is to be
-    /// [spread](Self::spread) and [finished](Publication::finish).
+    /// Publishes the changes that `write` makes, under the writer lock, and queues
+    /// their lines for the log. The caller then calls [`notify`](Self::notify) and
+    /// [`Publication::finish`].
     pub(super) fn publish<R>(
         &self,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> (R, Option<Publication>) {
         let log = Log::of_this_thread();
-        // Nothing of a user's runs under this lock, so nothing panics while it
-        // is held.
+        // No code of the application runs under this lock, so no holder panics.
         let mut writer_state = self
             .writer_state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut draft = SnapshotBuilder::new(self.cell.load().0);
         let result = write(&mut writer_state, &mut draft);
-        let Some(sealed) = draft.seal() else {
+        let Some(published) = draft.seal() else {
             drop(writer_state);
             log.discard();
             return (result, None);
         };
-        self.cell.publish(&sealed.after);
-        let logged = log.queue(&sealed, &mut writer_state.log, &self.timed);
-        (result, Some(Publication { sealed, logged }))
+        self.cell.publish(&published.after);
+        let logged = log.queue(&published, &mut writer_state.log, &self.timed);
+        (result, Some(Publication { published, logged }))
     }
 
-    /// Lets whoever follows know of what was published.
+    /// Updates the timer after a change, and wakes the waiting tasks.
     pub(super) fn notify(&self, published: &Published) {
         if let Some(slot) = published.timed() {
             self.update_timer(slot);
@@ -174,52 +172,52 @@ impl Registry {
         if published.changes_disputes() {
             self.update_disputes();
         }
-        // The wakers are a user's, so they come last.
+        // The wakers are code of the application, so they come last.
         self.changed.wake();
     }
 
-    /// Lets gates admit without a look only while every check runs: the next
-    /// request has to start one that does not.
+    /// Clears the admit flags while a check waits for a runtime, so that the next
+    /// request takes the slow path and starts the check.
     pub(super) fn update_admit_flags(&self) {
         let _lock = self
             .writer_state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.cell.hold_flags(self.jobs.checks_wait());
+        self.cell.hold_flags(self.background.checks_wait());
     }
 
-    /// What runs beside the subsystems.
+    /// The background tasks of this registry.
     pub(crate) fn background(&self) -> &Arc<BackgroundTasks> {
-        &self.jobs
+        &self.background
     }
 
-    /// The counters that requests leave behind.
+    /// The counters of requests.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Whatever holds up the start has got further.
+    /// Counts a step of progress in a subsystem that the start waits for.
     pub(super) fn made_progress(&self) {
         self.progress.fetch_add(1, Ordering::AcqRel);
-        self.further.notify_waiters();
+        self.progressed.notify_waiters();
     }
 
-    /// How often that was.
+    /// How often the start has made progress.
     #[cfg(all(unix, feature = "systemd"))]
     pub(crate) fn progress(&self) -> u64 {
         self.progress.load(Ordering::Acquire)
     }
 
-    /// Waits until it was more often than this.
+    /// Waits until [`progress`](Self::progress) exceeds `seen`.
     #[cfg(all(unix, feature = "systemd"))]
     pub(crate) async fn progress_beyond(&self, seen: u64) {
         loop {
-            // Listening comes before looking.
-            let further = self.further.notified();
+            // Registers before it reads the counter, so no progress is missed.
+            let progressed = self.progressed.notified();
             if self.progress() > seen {
                 return;
             }
-            further.await;
+            progressed.await;
         }
     }
 
@@ -227,6 +225,7 @@ impl Registry {
         self.cell.load()
     }
 
+    /// Calls `read` with the newest snapshot's data.
     #[inline]
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Data) -> R) -> R {
         self.cell.read(read)
@@ -236,44 +235,45 @@ impl Registry {
         self.cell.admit_flag(scope)
     }
 
-    /// Waits until `find` finds something in the newest snapshot.
+    /// Waits until `find` returns a value for the newest snapshot.
     ///
-    /// Cancel safe: nothing is taken until it returns.
+    /// Cancel safe: a dropped future has consumed nothing.
     pub(crate) async fn wait_for<R>(
         &self,
         mut find: impl FnMut(&Data) -> Option<R>,
     ) -> Result<R, super::RegistryClosed> {
         loop {
-            // Listening comes before looking: what is published in between
-            // rings the bell that is already being listened to.
+            // Registers before it reads, so that a snapshot published in between
+            // completes `changed`.
             let mut changed = self.changed.changed();
-            // And it comes before looking too, or the last snapshot might be
-            // published right after the look.
-            let ended = self.ended.load(Ordering::Acquire);
+            // Reads this flag first, too: the last snapshot is published before the
+            // registry closes.
+            let closed = self.closed.load(Ordering::Acquire);
             if let Some(found) = self.read(&mut find) {
                 return Ok(found);
             }
-            if ended {
+            if closed {
                 return Err(super::RegistryClosed {});
             }
             poll_fn(|cx| {
-                // A runtime that polls is one that may run what no other does.
-                self.jobs.start();
+                // This runtime polls, so it can run the idle tasks.
+                self.background.start();
                 Pin::new(&mut changed).poll(cx)
             })
             .await;
         }
     }
 
-    /// Tells whoever waits that nothing will change any more.
+    /// Ends the background tasks and wakes the waiting tasks, which then find that
+    /// the registry is closed.
     pub(crate) fn close(&self) {
-        self.jobs.end();
-        self.ended.store(true, Ordering::Release);
+        self.background.end();
+        self.closed.store(true, Ordering::Release);
         self.changed.wake();
     }
 }
 
-/// The present moment, on tokio's clock where that one is paused.
+/// The current time. Its monotonic part is tokio's clock, which tests may pause.
 pub(crate) fn now() -> Moment {
     Moment {
         wall: SystemTime::now(),

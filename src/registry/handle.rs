@@ -5,17 +5,18 @@ use super::{
 use crate::state::{Declaration, Phase, Slot, SnapshotBuilder, State, SubsystemView, text};
 use std::sync::Arc;
 
-/// What speaks for one subsystem: a reporter, or a check. It does not keep the
-/// registry alive.
+/// Writes the reports of one subsystem, for a reporter or a check. It does not
+/// keep the registry open.
 #[derive(Clone)]
 pub(crate) struct SubsystemHandle {
     registry: Arc<Registry>,
     slot: Slot,
-    /// Tells the subsystem from another one that stands in its slot later.
+    /// Identifies the subsystem, since another may take its slot later.
     declaration: Arc<Declaration>,
-    /// Where somebody listens for it.
+    /// `None` without a ttl.
     heartbeat: Option<Arc<Heartbeat>>,
-    /// Whether a report waits for its lines in the log: an application's does.
+    /// Whether a report waits until its lines are in the log, as an application's
+    /// does.
     waits_for_log: bool,
 }
 
@@ -41,7 +42,7 @@ impl SubsystemHandle {
         self.slot
     }
 
-    /// Looks at the newest view, if the subsystem is still there.
+    /// Calls `read` with the newest view. `None` if the subsystem has retired.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&SubsystemView) -> R) -> Option<R> {
         self.registry.read(|data| {
             let view = data.views.get(self.slot)?;
@@ -49,13 +50,13 @@ impl SubsystemHandle {
         })
     }
 
-    /// Whether a beat is looked for.
+    /// Whether heartbeats are counted.
     #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
     pub(super) fn has_heartbeat(&self) -> bool {
         self.heartbeat.is_some()
     }
 
-    /// A sign of life, and nothing more.
+    /// Counts a heartbeat.
     #[inline]
     pub(crate) fn beat(&self) {
         if let Some(heartbeat) = &self.heartbeat {
@@ -63,14 +64,15 @@ impl SubsystemHandle {
         }
     }
 
-    /// From now on, silence is none as long as the witness shows progress.
+    /// Sets the witness: while its value changes, a missing heartbeat makes the
+    /// subsystem late and not stale.
     pub(crate) fn set_witness(&self, witness: Witness) {
-        let keeper = &self.registry.timer;
-        keeper.set_witness(self.slot, &self.declaration, witness);
+        let timer = &self.registry.timer;
+        timer.set_witness(self.slot, &self.declaration, witness);
     }
 
-    /// Tells how many requests are in flight, without keeping the registry
-    /// alive.
+    /// Returns a function that counts the requests in flight and does not keep the
+    /// registry alive.
     pub(crate) fn in_flight(&self) -> impl Fn() -> usize + Send + Sync + use<> {
         let registry = Arc::downgrade(&self.registry);
         move || {
@@ -80,8 +82,8 @@ impl SubsystemHandle {
         }
     }
 
-    /// A sign of life that may be more: `true` if it is not, for the view
-    /// `says` all of it.
+    /// Counts a heartbeat for a report, and returns whether the newest view `says`
+    /// the same already.
     pub(crate) fn repeats(&self, says: impl FnOnce(&SubsystemView) -> bool) -> bool {
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.beat_before_reading();
@@ -101,8 +103,8 @@ impl SubsystemHandle {
         });
     }
 
-    /// Lets `change` set the next view, unless it gives none. `None` if the
-    /// subsystem has retired.
+    /// Publishes the view that `change` returns, if any. `None` if the subsystem
+    /// has retired.
     pub(crate) fn change<R>(
         &self,
         change: impl FnOnce(&SubsystemView) -> (R, Option<SubsystemView>),
@@ -110,7 +112,7 @@ impl SubsystemHandle {
         self.change_in(|view, _| change(view))
     }
 
-    /// The same, by the phase of the process.
+    /// As [`change`](Self::change), with the phase of the process.
     pub(super) fn change_in<R>(
         &self,
         change: impl FnOnce(&SubsystemView, Phase) -> (R, Option<SubsystemView>),
@@ -134,7 +136,7 @@ impl SubsystemHandle {
     }
 }
 
-/// What is kept of a reason; an empty one is none.
+/// The reason, cut to 1 KiB; `None` if it is empty.
 pub(crate) fn shortened(reason: &str) -> Option<&str> {
     Some(text::cut(reason, text::MAX_BYTES)).filter(|reason| !reason.is_empty())
 }
@@ -145,7 +147,7 @@ mod tests {
     use crate::state::State;
 
     #[test]
-    fn a_voice_does_not_speak_for_whoever_takes_the_place_of_its_subsystem() {
+    fn a_handle_does_not_report_for_the_next_subsystem_in_its_slot() {
         let readiness = Readiness::builder().allow_empty().build().unwrap();
         let handle = readiness
             .add(Subsystem::new("spare"))
@@ -157,10 +159,10 @@ mod tests {
             super::super::Reporter::new(readiness.clone(), slot, declaration)
         };
         reporter(handle.clone()).retire();
-        // It finds the place that was left.
+        // The new subsystem takes the same slot.
         let new = readiness.add(Subsystem::new("spare")).unwrap();
         assert_eq!(readiness.snapshot().subsystems().count(), 1);
-        handle.report(State::Failing, "not my place");
+        handle.report(State::Failing, "not my slot");
         assert!(handle.read(|_| ()).is_none());
         assert!(handle.change(|_| ((), None)).is_none());
         let snapshot = readiness.snapshot();

@@ -1,5 +1,4 @@
-//! Models of the protocol between writers, readers and waiters, explored by
-//! loom. Run with
+//! Loom models of the protocol between writers, readers and waiting tasks. Run with
 //! `RUSTFLAGS="--cfg tower_readiness_loom" cargo test --release --lib loom`.
 
 use super::{
@@ -12,8 +11,7 @@ use std::time::{Duration, SystemTime};
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Two preemptions find nearly every bug there is to find (CHESS); more
-    // would take hours.
+    // Two preemptions find nearly every bug (CHESS); more would take hours.
     builder.preemption_bound = Some(2);
     builder.check(model);
 }
@@ -56,14 +54,14 @@ fn a_waiter_misses_no_last_state_and_versions_only_grow() {
         assert!(after.version() >= before.version());
 
         let reporters = writers.map(|writer| writer.join().unwrap());
-        // Hangs, which loom reports, if a wake-up was lost.
+        // A lost wake-up makes this hang, which loom reports.
         waiter.join().unwrap();
         drop(reporters);
     });
 }
 
 #[test]
-fn whoever_saw_red_finds_no_open_gate_that_is_older() {
+fn an_admit_flag_is_never_older_than_a_snapshot_read_before() {
     explore(|| {
         let readiness = two_subsystems();
         let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
@@ -122,14 +120,14 @@ fn a_subscription_ends_with_the_last_handle_and_not_before_the_last_snapshot() {
             last.unwrap().subsystem("a").unwrap().state()
         });
         drop(readiness);
-        // The last handle: its drop is the last report.
+        // The drop of the last handle is the last report.
         drop(a);
         assert_eq!(waiter.join().unwrap(), State::Failing);
     });
 }
 
 #[test]
-fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
+fn a_report_is_not_overwritten_by_the_silence_before_it() {
     explore(|| {
         let readiness = Readiness::builder()
             .subsystem(Subsystem::new("a").ttl(Duration::from_secs(4)))
@@ -137,7 +135,7 @@ fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
             .unwrap();
         let a = readiness.reporter("a").unwrap();
         a.ready();
-        let look = |readiness: &Readiness| {
+        let run_timer = |readiness: &Readiness| {
             let registry = readiness.registry();
             let due = registry.timer.due().unwrap();
             let moment = Moment {
@@ -151,14 +149,14 @@ fn a_report_that_was_made_is_not_overwritten_by_the_silence_before_it() {
             };
             registry.run_timer(Caller::TtlTimer, moment, reading);
         };
-        // The fourth look finds that it has been silent for too long.
-        (0..3).for_each(|_| look(&readiness));
-        let keeper = {
+        // The fourth run finds that the ttl has passed.
+        (0..3).for_each(|_| run_timer(&readiness));
+        let timer = {
             let readiness = readiness.clone();
-            thread::spawn(move || look(&readiness))
+            thread::spawn(move || run_timer(&readiness))
         };
         a.ready();
-        keeper.join().unwrap();
+        timer.join().unwrap();
         let snapshot = readiness.snapshot();
         assert_eq!(snapshot.subsystem("a").unwrap().state(), State::Ready);
         drop(a);

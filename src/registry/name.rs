@@ -1,15 +1,17 @@
 use super::error::{AttributeError, NameError};
 use crate::state::text;
 
-/// What the crate itself answers for, so that nothing else can be called so.
+/// Names that the crate uses itself, so no subsystem or scope can have them.
 const RESERVED: [&str; 5] = ["readiness", "liveness", "startup", "runtime", "traffic"];
 
 const MAX_BYTES: usize = 128;
 
-/// Names of subsystems and scopes stand in paths, queries and lines of text. They
-/// hold unreserved characters (RFC 3986, section 2.3), which need no escaping
-/// anywhere, and what an address with a port needs beside them: `10.0.0.1:8080`,
-/// `[::1]:8080`. A client may percent-encode the latter, so probes decode them.
+/// Checks the name of a subsystem or scope.
+///
+/// Names occur in paths, queries and lines of text. They hold unreserved characters
+/// (RFC 3986, section 2.3), which never need escaping, and the characters of an
+/// address with a port: `10.0.0.1:8080`, `[::1]:8080`. A client may percent-encode
+/// those, so probes decode them.
 pub(crate) fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
@@ -28,7 +30,7 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Keys of attributes are like names, but nobody else's.
+/// Checks the key of an attribute, which may be a reserved name.
 pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
     match check(key) {
         Ok(()) | Err(NameError::Reserved) => Ok(()),
@@ -39,8 +41,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
 /// How many names an error lists.
 const LISTED: usize = 8;
 
-/// The names that there are, as an error lists them: `"storage", "policy", 3
-/// more`.
+/// Lists names for an error: `"storage", "policy", 3 more`.
 pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let (mut list, mut unnamed) = (Vec::new(), 0_usize);
     for name in names {
@@ -59,7 +60,7 @@ pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     list.join(", ")
 }
 
-/// A bad name as an error shows it: it may be of any length.
+/// Cuts an invalid name, which may have any length, for an error.
 pub(crate) fn shown(name: &str) -> String {
     text::cut(name, MAX_BYTES).to_owned()
 }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_need_no_escaping_are_taken() {
+    fn names_that_need_no_escaping_are_valid() {
         for name in ["a", "Policy.v2_east-1", &"x".repeat(128)] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_would_not_fit_are_refused_with_the_cause() {
+    fn invalid_names_are_refused_with_the_cause() {
         assert_eq!(check(""), Err(NameError::Empty));
         assert_eq!(
             check(&"x".repeat(129)),

@@ -1,13 +1,13 @@
-//! What time alone changes is published like any other report, so that every
-//! surface sees it in the same version. One task does so when it is due; a reader
-//! that notices first does it instead, and so does the timer thread a little
-//! later, for the runtime of the task may hang, have ended, or have no thread.
+//! Publishes changes that are due at a time, like any report, so that every reader
+//! sees them in the same version. The timer task publishes a change when it is due,
+//! unless a reader comes first. The timer thread publishes it a little later, in
+//! case the runtime of the task hangs, has ended, or has no thread.
 
 use super::{
     background::TaskId,
     core::{Registry, now},
     log::DueLines,
-    timer::{Caller, Event, LookAt, Reading},
+    timer::{Caller, Event, Reading, WakeThreadAt},
     timer_thread,
 };
 use crate::{
@@ -17,23 +17,23 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 
 impl Registry {
-    /// Follows what was published of the subsystem in `slot`; to be called
-    /// after each publication that touched it.
+    /// Updates the timer of the subsystem in `slot`, after each publication that
+    /// changed the subsystem.
     pub(super) fn update_timer(&self, slot: Slot) {
-        let look_at = self.timer.follow(slot, Reading::take(), |follow| {
+        let wake_at = self.timer.follow(slot, Reading::take(), |follow| {
             self.read(|data| follow(data.views.get(slot).map(|view| &**view)));
         });
-        self.wake_timer_thread(look_at);
+        self.wake_timer_thread(wake_at);
     }
 
-    fn wake_timer_thread(&self, LookAt(at): LookAt) {
+    fn wake_timer_thread(&self, WakeThreadAt(at): WakeThreadAt) {
         if let Some(at) = at {
-            timer_thread::look_at(self.weak(), at);
+            timer_thread::wake_at(self.weak(), at);
         }
     }
 
-    /// Publishes what is overdue, if anything is, and starts what could not run
-    /// until now. For readers, so cheap as long as there is neither.
+    /// Publishes overdue changes and starts idle tasks. Every reader calls it
+    /// first, so it is cheap if there are none.
     #[inline]
     pub(crate) fn publish_overdue(&self) {
         self.background().start();
@@ -42,8 +42,8 @@ impl Registry {
         }
     }
 
-    /// What the timer thread does at the moment that was `planned`, and when it
-    /// is to come again.
+    /// Publishes overdue changes on the timer thread, which planned to come at
+    /// `planned`. Returns when the thread comes next.
     pub(super) fn run_on_timer_thread(&self, planned: Instant) -> Option<Instant> {
         let reading = Reading::take();
         if self.timer.is_overdue(reading.real) {
@@ -54,10 +54,10 @@ impl Registry {
         unpolled.into_iter().chain(due).min()
     }
 
-    /// Publishes what time alone has changed, if it is time to look.
+    /// Publishes the changes that are due, and logs the lines that are due.
     #[cold]
     pub(super) fn run_timer(&self, caller: Caller, at: Moment, reading: Reading) {
-        // No lock is taken for what is not due.
+        // Takes no lock if nothing is due.
         if !self.timer.is_due(reading.now) {
             return;
         }
@@ -69,7 +69,7 @@ impl Registry {
             sample.into_iter().chain(line).min()
         };
         let mut published = Vec::new();
-        let (events, look_at) = self.timer.look(reading, caller, sample);
+        let (events, wake_at) = self.timer.look(reading, caller, sample);
         for (slot, declaration, event) in &events {
             let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
                 let ((), new) = self.publish(|_, draft| {
@@ -82,33 +82,32 @@ impl Registry {
                 });
                 published.extend(new);
             };
-            change(&|view, phase| happened(view, event, phase, at));
+            change(&|view, phase| view_after(view, event, phase, at));
             if let Event::Silence {
                 heartbeat, seen, ..
             } = event
             {
                 if heartbeat.count_after_publishing() != *seen {
-                    // It spoke while we said that it did not, and may have
-                    // found that what it said is what is published.
+                    // The subsystem reported while this published that it is stale.
+                    // The report may have found its state published already.
                     change(&|view, _| view.end_staleness(at));
                 }
             }
         }
-        self.wake_timer_thread(look_at);
-        // Only now that all of it is published: a waker of the application may
-        // take long.
-        published.iter().for_each(|new| self.notify(&new.sealed));
+        self.wake_timer_thread(wake_at);
+        // After all is published, since a waker of the application may take long.
+        published.iter().for_each(|new| self.notify(&new.published));
         published.into_iter().for_each(|new| new.finish(self));
         lines.log(self);
         for (slot, _, event) in &events {
             if matches!(event, Event::Silence { .. }) {
-                // A check that is not heard of may be one that is not run.
+                // A check without a heartbeat may be on a runtime that is stuck.
                 self.background().suspect(TaskId::Check(*slot));
             }
         }
     }
 
-    /// Takes on a keeper, unless there is one.
+    /// Adds the timer task, unless it exists.
     pub(super) fn start_timer(self: &Arc<Self>) {
         self.background().add(TaskId::TtlTimer, || {
             let registry = Arc::downgrade(self);
@@ -116,19 +115,19 @@ impl Registry {
         });
     }
 
-    /// Looks at `due` for lines that are to be logged.
+    /// Lets the timer task log lines at `due`.
     #[cfg(feature = "tracing")]
     pub(super) fn log_at(&self, due: Instant) {
         let Some(registry) = self.weak().upgrade() else {
             return;
         };
         registry.start_timer();
-        let look_at = self.timer.wake_by(Some(due), Reading::take());
-        self.wake_timer_thread(look_at);
+        let wake_at = self.timer.wake_by(Some(due), Reading::take());
+        self.wake_timer_thread(wake_at);
         self.background().start();
     }
 
-    /// Observes what becomes of the requests of a layer: the counters for them.
+    /// Registers a layer whose requests are counted, and returns its counters.
     pub(crate) fn observe(
         self: &Arc<Self>,
         scope: ScopeId,
@@ -140,13 +139,13 @@ impl Registry {
         let shards = traffic.observe(scope, in_flight, classifier, now);
         self.update_disputes();
         let due = traffic.outcomes.sample(now).map(Into::into);
-        let look_at = self.timer.wake_by(due, Reading::take());
-        self.wake_timer_thread(look_at);
+        let wake_at = self.timer.wake_by(due, Reading::take());
+        self.wake_timer_thread(wake_at);
         self.start_timer();
         shards
     }
 
-    /// Follows which gates refuse what the checks see no reason to.
+    /// Updates in which scopes the outcomes of requests and the reports disagree.
     pub(super) fn update_disputes(&self) {
         let is_disputed = |scope| self.read(|data| data.is_disputed(scope));
         let now = now().monotonic.into();
@@ -154,8 +153,8 @@ impl Registry {
     }
 }
 
-/// What has become of a subsystem, or `None` if it is as it was.
-fn happened(
+/// The view of a subsystem after `event`, or `None` if it stays the same.
+fn view_after(
     view: &SubsystemView,
     event: &Event,
     phase: Phase,
@@ -168,7 +167,7 @@ fn happened(
             seen,
         } => {
             let silent = heartbeat.count() == *seen && view.active_ttl().is_some();
-            // While it drains, tasks end in any order.
+            // While the process drains, tasks end in any order.
             let counts = silent && phase < Phase::Draining;
             counts.then(|| view.become_stale(*lasted, at))
         }
@@ -207,8 +206,8 @@ mod tests {
         (readiness, policy, Reading::take())
     }
 
-    /// What the keeper finds so long after the report, by the clock of the
-    /// runtime and by the real one.
+    /// The state after the timer has run, `now` after the report by the clock of
+    /// the runtime and `real` after it by the real clock.
     fn found(readiness: &Readiness, begun: Reading, now: Duration, real: Duration) -> State {
         let reading = Reading {
             now: begun.now + now,
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_frozen_gives_one_more_ttl() {
+    fn a_process_that_was_stopped_gives_one_more_ttl() {
         let (readiness, policy, begun) = silent();
         let found = |time| found(&readiness, begun, time, time);
         let looks = [0, 1, 2, 3, 4].map(|quarter| found(TTL * 100 + TTL / 4 * quarter));
@@ -236,10 +235,10 @@ mod tests {
         drop(policy);
     }
 
-    /// A check speaks for it, so that it may not fall silent.
+    /// A subsystem with a check may still become stale.
     #[cfg(feature = "check")]
     #[test]
-    fn to_leave_ready_is_a_sign_of_life() {
+    fn leave_ready_counts_as_a_heartbeat() {
         let second = Duration::from_secs(1);
         let check: super::super::Check = Arc::new(|_| Box::pin(std::future::pending()));
         let policy = Subsystem::new("policy").ttl(TTL);
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_clock_that_is_moved_ahead_is_no_freeze() {
+    fn a_paused_clock_that_is_advanced_does_not_count_as_a_stop() {
         let (readiness, policy, begun) = silent();
         let real = Duration::from_millis(1);
         assert_eq!(found(&readiness, begun, TTL * 100, real), State::Stale);

@@ -1,13 +1,13 @@
 use std::{collections::HashMap, hash::Hash};
 
-/// Maps of less than this many entries are not worth the work.
+/// The capacity up to which a map is left as it is.
 const SMALL: usize = 64;
 
-/// Gives back the room of entries that have left. A map is walked over in the
-/// time that its room takes, however few entries are left.
+/// Shrinks a map that is less than a quarter full, since iterating over a map takes
+/// time in proportion to its capacity.
 ///
-/// It leaves room for twice as many, so that entries that come and go do not
-/// make the map move each time.
+/// The new capacity is twice the length, so that a few inserts and removals do not
+/// reallocate the map each time.
 pub(super) fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > SMALL && map.len() < map.capacity() / 4 {
         map.shrink_to(map.len() * 2);
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_given_back_and_some_is_kept() {
+    fn a_map_shrinks_and_keeps_some_capacity() {
         let mut map: HashMap<usize, usize> = (0..10_000).map(|key| (key, key)).collect();
         map.retain(|key, _| *key < 5_000);
         shrink(&mut map);

@@ -8,7 +8,7 @@ use crate::state::{Declaration, Phase, Slot};
 use std::sync::Arc;
 
 impl Registry {
-    /// Takes on what runs for a subsystem.
+    /// Adds the timer task and the check that a subsystem needs.
     pub(super) fn start_tasks(
         self: &Arc<Self>,
         slot: Slot,
@@ -46,10 +46,10 @@ impl Registry {
 }
 
 impl SubsystemHandle {
-    /// Reports why the check of the subsystem does not run any more.
+    /// Reports why the check of the subsystem no longer runs.
     fn lose_check(&self, why: &'static str) {
         self.change_in(|view, phase| {
-            // While it drains, tasks end in any order.
+            // While the process drains, tasks end in any order.
             let counts = phase < Phase::Draining;
             ((), counts.then(|| view.lose_check(why, now())).flatten())
         });
@@ -68,11 +68,11 @@ mod tests {
         time::Duration,
     };
 
-    /// Another thread may start what is idle at any moment, also while a
-    /// subsystem is being added. Its check would never be heard of if it began
-    /// before the subsystem is listened for.
+    /// Another thread may start idle tasks at any moment, also while a subsystem is
+    /// being added. A check that started before the timer has its subsystem would
+    /// never have a heartbeat.
     #[test]
-    fn a_check_that_is_added_is_listened_for_from_the_first() {
+    fn an_added_check_has_a_heartbeat_from_its_start() {
         const MINUTE: Duration = Duration::from_secs(60);
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).build().unwrap();

@@ -1,11 +1,11 @@
-//! The thread for what no runtime carries: times that are due while the runtime
-//! of a registry hangs or has ended, and wakers beyond those that a report wakes
+//! The timer thread. It publishes changes that are due while the runtime of a
+//! registry hangs or has ended, and wakes the tasks that a report does not wake
 //! itself.
 //!
-//! One for all registries of the process, started when it is first needed. It
-//! holds them weakly, goes by the real clock, and sleeps for as long as there is
-//! nothing to do. Where no thread can be started, readers publish what is due,
-//! and a report wakes everything itself.
+//! All registries of the process share one thread, started on first use. It holds
+//! them weakly, uses the real clock, and sleeps while it has no work. If no thread
+//! can be started, readers publish the changes, and a report wakes all tasks
+//! itself.
 
 use super::{core::Registry, wakers::Woken};
 use crate::threads::SharedThread;
@@ -19,54 +19,54 @@ static THREAD: SharedThread = SharedThread::new("readiness-timer", || WORK.run()
 
 static WORK: Work = Work {
     state: Mutex::new(State {
-        turns: Vec::new(),
+        planned: Vec::new(),
         woken: Vec::new(),
     }),
-    more: Condvar::new(),
+    added: Condvar::new(),
 };
 
-/// What the thread has to do.
+/// The work of the thread.
 struct Work {
     state: Mutex<State>,
-    /// There is more than when the thread went to sleep.
-    more: Condvar,
+    /// Wakes the thread when work was added.
+    added: Condvar,
 }
 
 struct State {
-    /// When to look at which registry, each of them once.
-    turns: Vec<(Weak<Registry>, Instant)>,
+    /// When to run which registry; at most one entry for each registry.
+    planned: Vec<(Weak<Registry>, Instant)>,
     woken: Vec<Woken>,
 }
 
-/// Lets the thread look at a registry at this moment of the real clock, or
-/// earlier if it was to.
-pub(super) fn look_at(registry: &Weak<Registry>, at: Instant) {
+/// Lets the thread run a registry at `at` by the real clock, or at an earlier time
+/// set before.
+pub(super) fn wake_at(registry: &Weak<Registry>, at: Instant) {
     if cfg!(all(test, tower_readiness_loom)) {
         return;
     }
-    WORK.state().look_at(registry, at);
-    WORK.more.notify_one();
-    // Where there is none, the next call tries again.
+    WORK.state().wake_at(registry, at);
+    WORK.added.notify_one();
+    // If the thread cannot be started, the next call tries again.
     start();
 }
 
-/// Lets the thread wake these; they come back where there is none.
+/// Lets the thread wake these wakers. Returns them if there is no thread.
 pub(super) fn wake(woken: Woken) -> Result<(), Woken> {
     if cfg!(all(test, tower_readiness_loom)) || !start() {
         return Err(woken);
     }
     WORK.state().woken.push(woken);
-    WORK.more.notify_one();
+    WORK.added.notify_one();
     Ok(())
 }
 
-/// Starts the thread, unless it runs; `false` where the system has none to give.
+/// Starts the thread, unless it runs; `false` if the system cannot start it.
 pub(crate) fn start() -> bool {
     THREAD.start()
 }
 
 impl Work {
-    /// Nothing of a user's runs under this lock.
+    /// No code of the application runs under this lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,28 +81,28 @@ impl Work {
                 continue;
             }
             drop(state);
-            // By now there may be a subscriber.
+            // A log subscriber may have been set since.
             #[cfg(feature = "tracing")]
             crate::threads::mute();
-            // Times come first: there may be many wakers.
-            let next: Vec<_> = due.into_iter().filter_map(turn).collect();
+            // Deadlines come first, since there may be many wakers.
+            let next: Vec<_> = due.into_iter().filter_map(run_registry).collect();
             woken.into_iter().for_each(Woken::wake_all);
             state = self.state();
             for (registry, at) in next {
-                state.look_at(&registry, at);
+                state.wake_at(&registry, at);
             }
         }
     }
 
     fn sleep<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        match state.turns.iter().map(|(_, at)| *at).min() {
+        match state.planned.iter().map(|(_, at)| *at).min() {
             Some(at) => {
                 let time = at.saturating_duration_since(Instant::now());
-                let slept = self.more.wait_timeout(state, time);
+                let slept = self.added.wait_timeout(state, time);
                 slept.unwrap_or_else(PoisonError::into_inner).0
             }
             None => {
-                let slept = self.more.wait(state);
+                let slept = self.added.wait(state);
                 slept.unwrap_or_else(PoisonError::into_inner)
             }
         }
@@ -110,26 +110,27 @@ impl Work {
 }
 
 impl State {
-    fn look_at(&mut self, registry: &Weak<Registry>, at: Instant) {
-        match self.turns.iter_mut().find(|(it, _)| it.ptr_eq(registry)) {
+    fn wake_at(&mut self, registry: &Weak<Registry>, at: Instant) {
+        match self.planned.iter_mut().find(|(it, _)| it.ptr_eq(registry)) {
             Some((_, earliest)) => *earliest = at.min(*earliest),
-            None => self.turns.push((Weak::clone(registry), at)),
+            None => self.planned.push((Weak::clone(registry), at)),
         }
     }
 
-    /// Takes what is due by now, and what is gone.
+    /// Takes the registries that are due, and those already dropped.
     fn due(&mut self, now: Instant) -> Vec<(Weak<Registry>, Instant)> {
-        let turns = std::mem::take(&mut self.turns).into_iter();
+        let planned = std::mem::take(&mut self.planned).into_iter();
         let (due, later) =
-            turns.partition(|(registry, at)| *at <= now || registry.strong_count() == 0);
-        self.turns = later;
+            planned.partition(|(registry, at)| *at <= now || registry.strong_count() == 0);
+        self.planned = later;
         due
     }
 }
 
-/// Looks at one registry, and tells when to do so again.
-fn turn((weak, planned): (Weak<Registry>, Instant)) -> Option<(Weak<Registry>, Instant)> {
-    // The last share of a registry may go here, and with it what is a user's.
+/// Runs one registry, and returns when to run it again.
+fn run_registry((weak, planned): (Weak<Registry>, Instant)) -> Option<(Weak<Registry>, Instant)> {
+    // This may drop the last reference to a registry, and with it values of the
+    // application, whose drop may panic.
     let next = catch_unwind(AssertUnwindSafe(|| {
         let registry = weak.upgrade()?;
         registry.run_on_timer_thread(planned)

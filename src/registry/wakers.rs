@@ -10,18 +10,18 @@ use std::{
     vec,
 };
 
-/// How many wakers a report wakes itself. More would make it wait for them;
-/// fewer, and a test with a paused clock would see the others woken only after
-/// the clock has moved on.
-const AT_ONCE: usize = 256;
+/// How many wakers a report wakes itself. With more, the report would take long;
+/// with fewer, a test with a paused clock would see the other tasks woken only
+/// after the clock has advanced.
+const WOKEN_BY_A_REPORT: usize = 256;
 
-/// The wakers of the futures that wait for the next snapshot.
+/// Holds the wakers of the futures that wait for the next snapshot.
 ///
-/// Unlike tokio's `Notify`, it wakes in bounded time, and a waker that panics
-/// keeps no other from being woken.
+/// Unlike tokio's `Notify`, it takes a bounded time, and it wakes the other tasks
+/// when a waker panics.
 #[derive(Default)]
 pub(super) struct Wakers {
-    /// How often it has woken.
+    /// How often `wake` was called.
     rounds: AtomicU64,
     waiting: Mutex<Waiting>,
 }
@@ -42,11 +42,11 @@ impl Wakers {
         Changed {
             wakers: self,
             round: self.rounds.load(Ordering::Acquire),
-            place: None,
+            index: None,
         }
     }
 
-    /// Wakes all that wait: some here, the rest from the timer thread.
+    /// Wakes all waiting tasks: the first here, the rest on the timer thread.
     pub(super) fn wake(&self) {
         let wakers = {
             let mut waiting = self.waiting();
@@ -54,7 +54,7 @@ impl Wakers {
             std::mem::take(&mut *waiting).wakers
         };
         let mut woken = Woken(wakers.into_iter().flatten());
-        woken.wake(AT_ONCE);
+        woken.wake(WOKEN_BY_A_REPORT);
         if woken.0.size_hint().1 != Some(0) {
             if let Err(woken) = timer_thread::wake(woken) {
                 woken.wake_all();
@@ -63,13 +63,13 @@ impl Wakers {
     }
 }
 
-/// Wakers that are to be woken.
+/// Taken wakers, not woken yet.
 pub(super) struct Woken(Flatten<vec::IntoIter<Option<Waker>>>);
 
 impl Woken {
     fn wake(&mut self, most: usize) {
         for waker in self.0.by_ref().take(most) {
-            // The panic hook has reported it, and it is the waker's own.
+            // The panic hook has reported the waker's panic.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
@@ -83,30 +83,31 @@ impl Woken {
 pub(super) struct Changed<'a> {
     wakers: &'a Wakers,
     round: u64,
-    /// Where its waker stands, as long as it is this round.
-    place: Option<usize>,
+    /// The index of its waker, valid in this round only.
+    index: Option<usize>,
 }
 
 impl Future for Changed<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Wakers are a user's: they are cloned and dropped outside of the lock.
+        // Wakers are code of the application: this clones and drops them outside of
+        // the lock.
         let waker = cx.waker().clone();
         let _before = {
             let mut waiting = self.wakers.waiting();
             if self.wakers.rounds.load(Ordering::Relaxed) != self.round {
                 return Poll::Ready(());
             }
-            let place = match self.place {
-                Some(place) => place,
+            let index = match self.index {
+                Some(index) => index,
                 None => waiting.free.pop().unwrap_or(waiting.wakers.len()),
             };
-            self.place = Some(place);
-            if place == waiting.wakers.len() {
+            self.index = Some(index);
+            if index == waiting.wakers.len() {
                 waiting.wakers.push(None);
             }
-            waiting.wakers[place].replace(waker)
+            waiting.wakers[index].replace(waker)
         };
         Poll::Pending
     }
@@ -114,16 +115,16 @@ impl Future for Changed<'_> {
 
 impl Drop for Changed<'_> {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
+        let Some(index) = self.index else { return };
         let _before = {
             let mut waiting = self.wakers.waiting();
             if self.wakers.rounds.load(Ordering::Relaxed) != self.round {
                 return;
             }
-            waiting.free.push(place);
-            let waker = waiting.wakers[place].take();
+            waiting.free.push(index);
+            let waker = waiting.wakers[index].take();
             if waiting.free.len() == waiting.wakers.len() {
-                // Or the room of a crowd would stay.
+                // Otherwise the memory of many waiting tasks would stay allocated.
                 *waiting = Waiting::default();
             }
             waker

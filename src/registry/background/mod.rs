@@ -353,7 +353,7 @@ impl BackgroundTasks {
         };
         if !registry.timer.is_paused() {
             self.unpolled.store(true, Ordering::Release);
-            timer_thread::look_at(&self.registry, Instant::now() + FIRST_POLL_WITHIN);
+            timer_thread::wake_at(&self.registry, Instant::now() + FIRST_POLL_WITHIN);
         }
     }
 }

@@ -78,7 +78,7 @@ pub(super) type Happened = (Slot, Arc<Declaration>, Event);
 
 /// When the timer thread is to look, if that is earlier than it would.
 #[must_use = "the timer thread has to be told"]
-pub(super) struct LookAt(pub(super) Option<Instant>);
+pub(super) struct WakeThreadAt(pub(super) Option<Instant>);
 
 impl TtlTimer {
     pub(crate) fn new(base: Instant) -> Self {
@@ -131,12 +131,17 @@ impl TtlTimer {
         }
     }
 
-    fn set_due_by(&self, table: &mut Table, next: Option<Instant>, reading: Reading) -> LookAt {
+    fn set_due_by(
+        &self,
+        table: &mut Table,
+        next: Option<Instant>,
+        reading: Reading,
+    ) -> WakeThreadAt {
         let due = self.due();
         if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
             self.set_due(table, next, reading);
         }
-        table.look_at(reading)
+        table.wake_at(reading)
     }
 
     fn set_due(&self, table: &mut Table, due: Option<Instant>, reading: Reading) {
@@ -175,7 +180,7 @@ impl TtlTimer {
     }
 
     /// Something is due that is not a subsystem's.
-    pub(super) fn wake_by(&self, due: Option<Instant>, reading: Reading) -> LookAt {
+    pub(super) fn wake_by(&self, due: Option<Instant>, reading: Reading) -> WakeThreadAt {
         self.set_due_by(&mut self.table(), due, reading)
     }
 
@@ -187,7 +192,7 @@ impl TtlTimer {
         slot: Slot,
         reading: Reading,
         look: impl FnOnce(&mut dyn FnMut(Option<&SubsystemView>)),
-    ) -> LookAt {
+    ) -> WakeThreadAt {
         let mut table = self.table();
         let mut next = None;
         look(&mut |view| match view {
@@ -220,11 +225,11 @@ impl TtlTimer {
         reading: Reading,
         caller: Caller,
         sample: impl FnOnce() -> Option<Instant>,
-    ) -> (Vec<Happened>, LookAt) {
+    ) -> (Vec<Happened>, WakeThreadAt) {
         let now = reading.now;
         let mut table = self.table();
         if !self.is_due(now) {
-            return (Vec::new(), LookAt(None));
+            return (Vec::new(), WakeThreadAt(None));
         }
         let planned = match caller {
             Caller::Thread { planned } => Some(planned),
@@ -253,7 +258,7 @@ impl TtlTimer {
         let next = table.watches.values().filter_map(|watch| watch.next(now));
         let next = next.chain(sample()).min();
         self.set_due(&mut table, next, reading);
-        (events, table.look_at(reading))
+        (events, table.wake_at(reading))
     }
 
     // === the timer thread ===
@@ -279,7 +284,7 @@ impl TtlTimer {
 }
 
 impl Table {
-    fn look_at(&mut self, reading: Reading) -> LookAt {
+    fn wake_at(&mut self, reading: Reading) -> WakeThreadAt {
         self.is_paused |= reading.is_paused;
         let due = self.due.filter(|_| !self.is_paused);
         // A thread that did not come in time may not have been started.
@@ -289,7 +294,7 @@ impl Table {
                 .is_none_or(|thread_at| *at < thread_at || is_missed(thread_at))
         });
         self.thread_at = earlier.or(self.thread_at);
-        LookAt(earlier)
+        WakeThreadAt(earlier)
     }
 }
 
@@ -310,7 +315,7 @@ mod tests {
                 is_paused: false,
             };
             keeper.table().due = Some(base + at + SECOND);
-            let LookAt(told) = keeper.table().look_at(reading);
+            let WakeThreadAt(told) = keeper.table().wake_at(reading);
             told.map(|told| told - base)
         };
         assert_eq!(told(Duration::ZERO), Some(SECOND + GRACE));
