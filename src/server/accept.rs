@@ -21,11 +21,11 @@ use tokio::{
     time::{Duration, sleep},
 };
 
-/// How long to wait when the system has nothing left for a connection. Less
-/// than the second that a kubelet waits for an answer.
+/// How long to wait when the system has no descriptor or memory for a connection.
+/// Less than the second that a kubelet waits for an answer.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts connections until told to stop, and then until the last has ended.
+/// Accepts connections until the stop signal, then waits for the last to end.
 pub(super) async fn serve(
     listener: Listener,
     served: ServedProbes,
@@ -53,29 +53,30 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
-    // Each has heard it too, and has little time left.
+    // Each connection gets the stop signal too, and ends soon.
     while connections.tasks.join_next().await.is_some() {}
 }
 
+/// The open connections of one listener.
 struct Connections {
     served: ServedProbes,
     #[cfg(unix)]
     commands: Option<Arc<Commands>>,
     limits: Limits,
     stop_signal: StopSignal,
-    /// Of connections that have not been evicted.
+    /// The slots of connections that have not been evicted.
     slots: Vec<Weak<ConnectionSlot>>,
-    /// Each ends with its stream.
+    /// Each task returns its stream.
     tasks: JoinSet<Option<Stream>>,
-    /// Connections accepted in this turn while there was no place left.
+    /// Connections accepted since the last yield while all slots were taken.
     since_yield: usize,
     spares: Spares,
-    /// The system had nothing left for the last connection.
+    /// Whether a failure was logged since the last successful accept.
     is_exhausted: bool,
 }
 
 impl Connections {
-    /// Takes one connection in, or sees one end.
+    /// Accepts one connection, or handles the end of one.
     async fn next(&mut self, listener: &Listener) {
         let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
         let accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx));
@@ -90,8 +91,9 @@ impl Connections {
         }
     }
 
-    /// There are too many open files, or no memory, be there a connection to
-    /// accept or not.
+    /// Accepts a connection with a spare descriptor, after an accept has failed for
+    /// lack of descriptors or memory. The system reports that even when no
+    /// connection is in the backlog.
     async fn accept_with_a_spare(&mut self, listener: &Listener, error: io::Error) {
         let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
         match race(ended, listener.connection_waiting()).await {
@@ -101,14 +103,14 @@ impl Connections {
         if !self.spares.release() {
             return self.wait_for_a_descriptor(&error).await;
         }
-        // At once: another thread of the process may want the descriptor too.
+        // Without waiting: another thread may take the released descriptor.
         let accepted =
             poll_fn(|cx| Poll::Ready(poll_accept(|cx| listener.poll_accept(cx), cx))).await;
         self.spares.refill();
         match accepted {
             Poll::Ready(Ok(stream)) => self.add(stream).await,
-            // It was not for the lack of a descriptor, and goes on: there is no
-            // memory, or the system forbids it.
+            // All spares could be opened, so descriptors were not lacking: the
+            // system lacks memory, or forbids accepting.
             Poll::Ready(Err(error)) if self.spares.is_full() => self.back_off(&error).await,
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
@@ -132,10 +134,9 @@ impl Connections {
         }
     }
 
-    /// Lets newcomers be read from, and evicted connections end, before more
-    /// are accepted than a quarter of the places: connections from the queue of
-    /// the system could otherwise evict others whose request has arrived and was
-    /// not read yet.
+    /// Yields each time a quarter of the slots has been replaced, so that new
+    /// connections are read and evicted ones end. Otherwise connections from the
+    /// backlog could evict others whose request has arrived but was not read yet.
     async fn let_connections_run(&mut self) {
         self.since_yield += 1;
         if self.since_yield < self.limits.connections.div_ceil(4) {
@@ -143,15 +144,16 @@ impl Connections {
         }
         self.since_yield = 0;
         yield_now().await;
-        // On several threads the evicted ones may take longer, though none
-        // waits for its peer.
+        // On several threads, evicted connections may take longer to end, although
+        // they do not wait for their peers.
         while self.tasks.len() > self.limits.connections.saturating_mul(2) {
             let ended = self.tasks.join_next().await;
             self.keep_spare(ended.and_then(Result::ok).flatten());
         }
     }
 
-    /// Lets the connection go that can be spared first, without waiting for it.
+    /// Evicts the connection with the lowest rank, without waiting for its end.
+    /// Returns `false` if there is none.
     fn evict(&mut self) -> bool {
         let slots = self.slots.iter().enumerate();
         let slots = slots.filter_map(|(index, slot)| Some((index, slot.upgrade()?)));
@@ -188,10 +190,10 @@ impl Connections {
         ));
     }
 
-    /// There is no spare left. The connection stays in the queue of the system.
+    /// Backs off while no spare is left. The connection stays in the backlog.
     async fn wait_for_a_descriptor(&mut self, error: &io::Error) {
-        // The descriptor of one that has been served is given to it; one that
-        // is new may be a probe too.
+        // An evicted connection frees its descriptor for the waiting one. A new
+        // connection is not evicted, because it may be a probe too.
         let activity = |slot: Arc<ConnectionSlot>| slot.rank().0;
         let slots = self.slots.iter().filter_map(Weak::upgrade);
         if slots.map(activity).any(|activity| activity < Activity::New) {
@@ -200,7 +202,7 @@ impl Connections {
         self.back_off(error).await;
     }
 
-    /// Waits until a connection ends, or for a moment.
+    /// Waits until a connection ends, for [`BACK_OFF`] at most.
     async fn back_off(&mut self, error: &io::Error) {
         if !self.is_exhausted {
             self.is_exhausted = true;
@@ -214,8 +216,8 @@ impl Connections {
     }
 }
 
-/// The stream of the next connection that ends. While there is none it does
-/// not complete.
+/// Returns the stream of the next connection that ends. Pending while there are
+/// no connections.
 fn poll_ended(tasks: &mut JoinSet<Option<Stream>>, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
     match tasks.poll_join_next(cx) {
         Poll::Ready(Some(ended)) => Poll::Ready(ended.ok().flatten()),
@@ -223,14 +225,14 @@ fn poll_ended(tasks: &mut JoinSet<Option<Stream>>, cx: &mut Context<'_>) -> Poll
     }
 }
 
-/// The next connection, however many fail before it.
+/// Returns the next connection, and skips connections that fail.
 fn poll_accept<S>(
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<S>> {
     loop {
         match ready!(accept(cx)) {
-            // The peer's doing: the next one is not affected.
+            // The peer caused it; the next connection is not affected.
             Err(error) if affects_one_connection(&error) => {}
             accepted => return Poll::Ready(accepted),
         }
@@ -265,7 +267,7 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready, task};
 
     #[test]
-    fn a_peer_that_goes_away_holds_up_nobody() {
+    fn a_peer_that_disconnects_does_not_delay_others() {
         let mut answers = vec![
             Err(Error::other("too many open files")),
             Ok(1),
@@ -283,7 +285,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test(start_paused = true)]
-    async fn a_listener_that_fails_though_there_are_descriptors_is_asked_now_and_then() {
+    async fn a_listener_that_fails_though_there_are_descriptors_is_retried_after_a_delay() {
         use crate::{
             address::Address,
             probe::Probes,

@@ -15,20 +15,20 @@ use std::{
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// How many connections may queue in the system until they are accepted. It
-/// lowers the number to its own limit (`net.registry.somaxconn` on Linux).
+/// How many connections the kernel queues until they are accepted. The kernel may
+/// lower the number (to `net.core.somaxconn` on Linux).
 const BACKLOG: u32 = 1024;
 
-/// How many bytes of answers the system keeps for a TCP connection whose peer does
-/// not read (Linux doubles it, for its own bookkeeping). Left to itself it
-/// keeps some megabytes, and a peer that sends requests and reads nothing has
-/// that many answers rendered.
+/// How many bytes of answers the kernel buffers for a TCP connection whose peer
+/// does not read. Linux doubles the number for its own bookkeeping. By default the kernel
+/// buffers some megabytes, so a peer that sends requests and reads no answers
+/// would have that many bytes rendered.
 const SEND_BUFFER: usize = 64 << 10;
 
-/// A socket that listens.
+/// A listening TCP or unix socket.
 pub(super) struct Listener {
     socket: Socket,
-    /// The same socket again, for [`Self::has_one_waiting`].
+    /// A duplicate of the socket, for [`Self::connection_waiting`].
     #[cfg(unix)]
     watched: OwnedFd,
 }
@@ -40,8 +40,9 @@ enum Socket {
 }
 
 impl Listener {
-    /// Listens, and says where.
-    /// `mode` is that of the file of a unix socket.
+    /// Binds and listens. Returns the listener and its address.
+    ///
+    /// A unix socket's file gets `mode`.
     pub(super) async fn bind(address: Address, mode: u32) -> Result<(Self, Address), ServeError> {
         #[cfg(not(unix))]
         let _ = mode;
@@ -70,7 +71,7 @@ impl Listener {
         })
     }
 
-    /// The file of the unix socket, if it is one.
+    /// The identity of the socket file, if the listener is a unix socket.
     #[cfg(unix)]
     pub(super) fn identity(&self) -> Option<FileIdentity> {
         match &self.socket {
@@ -83,8 +84,8 @@ impl Listener {
         Poll::Ready(Ok(match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, _) = ready!(listener.poll_accept(cx))?;
-                // An answer is not to wait for the one before it. Where that
-                // cannot be had, it does.
+                // Without Nagle's algorithm, an answer does not wait for the
+                // acknowledgement of the one before. An error only delays it.
                 let _ = stream.set_nodelay(true);
                 Stream::Tcp(stream)
             }
@@ -93,17 +94,18 @@ impl Listener {
         }))
     }
 
-    /// Completes when a connection waits to be accepted. To have no descriptor
-    /// left is an error of accepting whether one does or not, and what the
-    /// runtime knows of the socket may be of the past, so the system is asked
-    /// anew.
+    /// Completes when a connection is in the backlog.
+    ///
+    /// `accept` cannot show that: without a free descriptor it fails whether or not
+    /// a connection is there. The readiness that the runtime has stored may be
+    /// outdated, so this registers with the kernel anew.
     #[cfg(unix)]
     #[allow(
         deprecated,
         reason = "for descriptors that are not borrowed; its successor came with tokio 1.54"
     )]
     pub(super) async fn connection_waiting(&self) {
-        // Where it cannot be asked, accepting tells.
+        // If the socket cannot be registered, the caller tries to accept.
         if let Ok(watched) = AsyncFd::with_interest(self.watched.as_fd(), Interest::READABLE) {
             let _ = watched.readable().await;
         }
@@ -127,15 +129,15 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(Socket, Address)> {
         TcpSocket::new_v6()?
     };
     if address.ip() == Ipv6Addr::UNSPECIFIED {
-        // IPv4 as well, whatever the default of the system is
-        // (`net.ipv6.bindv6only` on Linux). A system that cannot answers IPv6.
+        // Accept IPv4 as well, independently of the default of the system
+        // (`net.ipv6.bindv6only` on Linux). On an error, IPv6 alone is answered.
         let _ = SockRef::from(&socket).set_only_v6(false);
     }
-    // A restarted process listens again although connections of its
-    // predecessor are not over. (On Windows this would let two listen.)
+    // A restarted process can listen although connections of its predecessor are
+    // not closed yet. (On Windows this would let two processes listen.)
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
-    // Connections inherit it. A system that refuses keeps more.
+    // Connections inherit the size. On an error, the kernel buffers more.
     let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER);
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
@@ -181,13 +183,13 @@ mod unix {
     use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
     pub(in super::super) struct Listener {
-        // The first to go: as long as the file is there somebody listens, so
-        // that nobody takes it for a stale one.
+        // Dropped first: while the file exists, the socket must listen, or
+        // another process would take the file for a stale one.
         file: SocketFile,
         listener: UnixListener,
     }
 
-    /// A socket that has its file, and does not listen yet.
+    /// A unix socket that is bound to its file and does not listen yet.
     struct Bound {
         file: SocketFile,
         socket: UnixSocket,
@@ -211,8 +213,9 @@ mod unix {
             .map_err(failed)?;
             let file = SocketFile::at(path).map_err(failed)?;
             if file.identity().mode().map_err(failed)? != mode {
-                // By its path, which in a folder that others may write to could
-                // lead to another file by now, even through a symbolic link.
+                // The mode is set by path, and in a folder that other users may
+                // write to, the path may lead to another file by now, even
+                // through a symbolic link.
                 if file.identity().folder_is_shared().map_err(failed)? {
                     return Err(ServeError::SharedFolder {
                         address: path.into(),
@@ -227,11 +230,11 @@ mod unix {
         fn listen(self) -> io::Result<Listener> {
             let Self { file, socket } = self;
             let listener = socket.listen(BACKLOG)?;
-            // Until here connections were refused as by a stale socket, so that
-            // a process that began to listen at the same time may have removed
-            // the file, and be the one that is found there. (If it was refused
-            // before this and removes it after, nobody knows; between the two
-            // are a few system calls of either.)
+            // Until here the kernel refused connections, as for a stale socket. A
+            // process that starts at the same time may therefore have removed the
+            // file and created its own. (This check misses a process that was
+            // refused before `listen` and removes the file after the check; the
+            // window is a few system calls long.)
             match file.identity().mode() {
                 Ok(_) => Ok(Listener { file, listener }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -245,8 +248,9 @@ mod unix {
     impl Listener {
         pub(super) async fn bind(path: &Path, mode: u32) -> Result<Self, ServeError> {
             let bound = Bound::bind(path, mode).await?;
-            // Until here nobody could connect, whatever the umask had allowed.
-            // (That is one of the whole process, and not ours to change.)
+            // Clients cannot connect before `listen`, so the mode that the umask
+            // allowed until now did not matter. (The umask belongs to the whole
+            // process, so this code does not change it.)
             bound.listen().map_err(|source| ServeError::Bind {
                 address: path.into(),
                 source,
@@ -267,30 +271,30 @@ mod unix {
         }
     }
 
-    /// Gives the file that the socket will make its mode, less what the umask
-    /// takes away: Linux takes it from the descriptor. Elsewhere this does
-    /// nothing, and the mode of the file tells.
+    /// Sets the mode that the socket file will be created with, before the umask
+    /// applies. Linux takes it from the descriptor; on other systems this has no
+    /// effect, and the caller checks the mode of the file.
     fn preset_mode(socket: &UnixSocket, mode: u32) {
         if let Ok(descriptor) = socket.as_fd().try_clone_to_owned() {
             let _ = File::from(descriptor).set_permissions(Permissions::from_mode(mode));
         }
     }
 
-    /// Removes what a process left behind that could not do so itself.
+    /// Removes the socket file of a process that ended without removing it.
     async fn remove_stale(path: &Path, in_use: io::Error) -> Result<(), ServeError> {
         let failed = |source| ServeError::Bind {
             address: path.into(),
             source,
         };
         let seen = match symlink_metadata(path) {
-            // Before it is connected to: a file refuses just as a stale socket.
+            // Checked before `connect`: a plain file refuses like a stale socket.
             Ok(there) if !there.file_type().is_socket() => {
                 return Err(ServeError::NotASocket {
                     address: path.into(),
                 });
             }
             Ok(there) => there,
-            // What is gone meanwhile is not in the way.
+            // Another process has removed the file meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(_) => return Err(failed(in_use)),
         };
@@ -298,7 +302,7 @@ mod unix {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 remove_seen(path, &seen).map_err(failed)
             }
-            // It is answered, or it is not ours to ask.
+            // A process listens, or this process may not connect.
             _ => Err(failed(in_use)),
         }
     }
@@ -309,7 +313,7 @@ mod unix {
         use std::{fs, os::unix::net};
 
         #[tokio::test]
-        async fn one_whose_file_is_no_longer_its_own_when_it_listens_is_in_use() {
+        async fn a_socket_whose_file_was_replaced_before_it_listens_is_in_use() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("admin.sock");
             let in_use = |bound: Bound| {
@@ -320,7 +324,7 @@ mod unix {
             fs::remove_file(&path).unwrap();
             let _winner = net::UnixListener::bind(&path).unwrap();
             in_use(bound);
-            // Whose it is now keeps it.
+            // The file of the other socket is kept.
             net::UnixStream::connect(&path).unwrap();
 
             fs::remove_file(&path).unwrap();

@@ -21,8 +21,8 @@ use tokio::{
 };
 
 impl Readiness {
-    /// Answers the probes at `address`, in tasks of the runtime that polls
-    /// this: [`AdminListener::serve`] with everything at its default.
+    /// Answers the probes at `address`, in tasks of the current runtime:
+    /// [`AdminListener::serve`] with all defaults.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Readiness {
     }
 
     /// Answers the probes at `address`, on a thread of their own:
-    /// [`AdminListener::serve_on_thread`] with everything at its default.
+    /// [`AdminListener::serve_on_thread`] with all defaults.
     ///
     /// # Errors
     ///
@@ -52,8 +52,7 @@ impl Readiness {
     }
 }
 
-/// Prepares an admin listener, for those who want to choose; see the
-/// [module documentation](super).
+/// Configures an admin listener; see the [module documentation](super).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -88,8 +87,8 @@ pub struct AdminListener {
 }
 
 impl AdminListener {
-    /// Serves these probes, or those of a registry at their default paths. It
-    /// keeps the registry alive.
+    /// Creates a listener for `probes`, or for the probes of a registry at their
+    /// default paths. It keeps the registry alive.
     pub fn new(probes: impl Into<Probes>) -> Self {
         Self {
             probes: probes.into(),
@@ -105,9 +104,9 @@ impl AdminListener {
         }
     }
 
-    /// How much the probes tell. By default [`Detail::Full`] on a loopback
-    /// address or a unix socket and [`Detail::Names`] elsewhere, unless the
-    /// [`Probes`] were [told](Probes::detail) already.
+    /// Sets how much detail the answers contain. By default [`Detail::Full`] on a
+    /// loopback address or a unix socket and [`Detail::Names`] elsewhere, unless
+    /// [`Probes::detail`] has set it.
     ///
     /// On a loopback address it is [`Detail::None`] for a request that names
     /// [another host](super#requests-for-other-hosts).
@@ -116,94 +115,98 @@ impl AdminListener {
         self
     }
 
-    /// How long a connection may take from its beginning to the end of the
-    /// head of its first request. By default 5 seconds. Then it is closed,
-    /// whether the peer has sent nothing, a part or garbage.
+    /// Sets how long a connection may take from its beginning to the end of the
+    /// head of its first request. By default 5 seconds. Then the listener closes
+    /// it, whether the peer has sent nothing, a part or garbage.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.limits.header_timeout = timeout;
         self
     }
 
-    /// How long a connection may go on after an answer without the head of
-    /// another request. By default 75 seconds, longer than anybody's interval
-    /// between probes: a client that reuses a connection at the moment it is
-    /// closed loses a probe. It also ends those who do not read their answer.
+    /// Sets how long a connection may stay open after an answer without the head of
+    /// another request. By default 75 seconds, longer than the interval of common
+    /// probers: a client that reuses a connection at the moment it is closed loses
+    /// a probe. The timeout also closes connections whose peer does not read.
     ///
-    /// A request that `?wait`s keeps its connection.
+    /// It does not run while a request `?wait`s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = timeout;
         self
     }
 
-    /// How many connections there may be at a time. By default 64.
+    /// Sets the maximum number of connections at a time. By default 64.
     ///
-    /// One more takes the place of another at once: of one that only reads the
-    /// end of a request that was answered, else of the one that has not asked
-    /// for the longest time, else of one that `?wait`s; of one that came less
-    /// than a second ago and has not asked yet only when all others did too.
-    /// Were a connection to be turned away or to queue, a client that opens
-    /// connections and leaves them could make liveness fail, and the process be
-    /// killed.
+    /// A further connection evicts another at once. Evicted are, in this order:
     ///
-    /// Half of the places at most are for requests that `?wait`; with a single
-    /// place there is no waiting.
+    /// 1. connections that are answered and closing,
+    /// 2. the connection that has been idle for the longest time,
+    /// 3. connections whose request `?wait`s,
+    /// 4. connections that are less than a second old and have not sent a request.
+    ///
+    /// If the listener refused or queued connections instead, a client that opens
+    /// connections and leaves them idle could make liveness fail, and so have the
+    /// process killed.
+    ///
+    /// Requests that `?wait` may take half of the connections; with a maximum of
+    /// one, they are answered at once.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.limits.connections = connections;
         self
     }
 
-    /// Speaks HTTP/2 too (without TLS or upgrade), for clients that know no
-    /// other. By default only HTTP/1.1 and 1.0 are spoken: kubelets, load
-    /// balancers and the command `readiness` use those, and each stream of
-    /// HTTP/2 is a request that one connection can leave unread.
+    /// Enables HTTP/2 (without TLS or upgrade), for clients that support nothing
+    /// else. By default the listener speaks only HTTP/1.1 and 1.0: kubelets, load
+    /// balancers and the command `readiness` use those, and each HTTP/2 stream is
+    /// one more answer that a connection can leave unread.
     pub fn with_http2(mut self) -> Self {
         self.limits.http2 = true;
         self
     }
 
-    /// Answers requests that `?wait` at once, as all others.
+    /// Answers requests with `?wait` at once.
     pub fn without_wait(mut self) -> Self {
         self.wait = false;
         self
     }
 
-    /// The permissions of the file of a unix socket, which the umask does not
-    /// change. By default `0o600`: only the owner of the process can open it
-    /// (and root). One that others can open too takes no
+    /// Sets the mode of a unix socket's file, regardless of the umask. By default
+    /// `0o600`: only the user of the process, and root, can open the socket. If
+    /// other users can open it, the listener accepts no
     /// [commands](super#commands).
     ///
-    /// On Linux the file has them from its beginning. Permissions that the umask
-    /// takes away are given back before the socket listens, if no other user can
-    /// replace the file; otherwise to serve is
-    /// [an error](ServeError::SharedFolder).
+    /// On Linux the file is created with this mode, less the umask. Permissions
+    /// that the umask removed are added before the socket listens, if no other
+    /// user can replace the file; otherwise serving fails with
+    /// [`ServeError::SharedFolder`].
     #[cfg(unix)]
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket_mode = mode;
         self
     }
 
-    /// Takes no [commands](super#commands), from nobody.
+    /// Accepts no [commands](super#commands).
     pub fn without_commands(mut self) -> Self {
         self.commands = false;
         self
     }
 
-    /// Answers the probes at `address`, in tasks of the runtime that polls
-    /// this. While all of its threads are blocked it does not answer; the
-    /// [other one](Self::serve_on_thread) does.
+    /// Answers the probes at `address`, in tasks of the current runtime. While all
+    /// threads of the runtime are blocked, probes are not answered; with
+    /// [`serve_on_thread`](Self::serve_on_thread) they are.
     ///
-    /// It ends when it is [stopped](AdminServer::stop), or with the runtime.
+    /// The listener ends when it is [stopped](AdminServer::stop), or with the
+    /// runtime.
     ///
     /// # Errors
     ///
-    /// When the address cannot be read or listened on; when there is no tokio
+    /// When the address cannot be parsed or listened on; when there is no tokio
     /// runtime; when a timeout is zero or longer than a day, no connection is
-    /// allowed, or the mode of a socket is more than permissions.
+    /// allowed, or the socket mode exceeds `0o777`.
     ///
     /// # Panics
     ///
-    /// On a tokio runtime whose I/O or timers are not enabled. (That cannot be
-    /// asked.)
+    /// On a tokio runtime whose I/O or timers are not enabled. (tokio offers no way
+    /// to check that.)
     pub async fn serve<A>(self, address: A) -> Result<AdminServer, ServeError>
     where
         A: TryInto<Address, Error: Into<ServeError>>,
@@ -217,18 +220,19 @@ impl AdminListener {
         Ok(server)
     }
 
-    /// Answers the probes at `address`, on a thread of their own, named
-    /// `readiness`, with a small runtime of its own: while the runtime of the
-    /// process is blocked or busy, they still answer. Needs no runtime.
+    /// Answers the probes at `address`, on a thread named `readiness` with a small
+    /// runtime of its own. The probes are answered even while the runtime of the
+    /// process is blocked or busy. Needs no runtime.
     ///
-    /// It ends when it is [stopped](AdminServer::stop), or with the process. A
-    /// `fork` leaves the child [without it](super#in-the-runtime-or-on-a-thread).
+    /// The listener ends when it is [stopped](AdminServer::stop), or with the
+    /// process. A `fork` leaves the child
+    /// [without it](super#in-the-runtime-or-on-a-thread).
     ///
     /// # Errors
     ///
-    /// When the address cannot be read or listened on; when the thread cannot
+    /// When the address cannot be parsed or listened on; when the thread cannot
     /// be started; when a timeout is zero or longer than a day, no connection is
-    /// allowed, or the mode of a socket is more than permissions.
+    /// allowed, or the socket mode exceeds `0o777`.
     pub fn serve_on_thread<A>(self, address: A) -> Result<AdminServer, ServeError>
     where
         A: TryInto<Address, Error: Into<ServeError>>,
@@ -238,7 +242,7 @@ impl AdminListener {
         Ok(server)
     }
 
-    /// Listens, and gives the future that answers.
+    /// Listens, and returns the handle and the future that serves.
     pub(super) async fn bind(
         self,
         address: Address,
@@ -264,7 +268,7 @@ impl AdminListener {
         } else {
             Detail::Names
         });
-        // On other addresses a stranger may ask anyway.
+        // On other addresses, remote clients get the details anyway.
         let is_loopback = local.socket_addr().is_some() && local.is_local();
         let served = ServedProbes {
             for_foreign_hosts: is_loopback.then(|| probes.clone().detail(Detail::None)),

@@ -11,9 +11,10 @@ use hyper::body::Incoming;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::time::{Duration, timeout};
 
-/// How much may be sent for a reason, of which the registry keeps a part.
+/// The maximum size of the reason in a request; the registry keeps 1 KiB of it.
 const MAX_REASON: usize = 4096;
 
+/// A command that a client can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Pause,
@@ -21,28 +22,28 @@ pub(super) enum Command {
     Drain,
 }
 
-/// The commands of one listener.
+/// Executes the commands of one listener.
 pub(super) struct Commands {
     readiness: Readiness,
     identity: FileIdentity,
     body_timeout: Duration,
-    /// What was commanded, until it is taken back or the listener ends.
+    /// The pause by command, until it is resumed or the listener ends.
     pause: Mutex<Option<PauseGuard>>,
 }
 
-/// Whoever is at the other end of a connection.
+/// The client of one connection, as a sender of commands.
 #[derive(Clone)]
 pub(super) struct Commander {
     commands: Arc<Commands>,
-    /// Their user id.
+    /// The user id of the client.
     peer: Option<u32>,
-    /// Counts the connection once it waits for the end of the process. The
-    /// connection owns one of these for as long as it is open.
+    /// Counts the connection once its client waits for the end of the process. The
+    /// connection owns a clone for as long as it is open.
     watches_end: Arc<OnceLock<EndWatcher>>,
 }
 
 impl Commands {
-    /// `patience` is how long the body of a request may take.
+    /// Creates the commands; the body of a request may take `body_timeout`.
     pub(super) fn new(
         readiness: Readiness,
         identity: FileIdentity,
@@ -66,7 +67,7 @@ impl Commands {
 
     fn pause(&self, reason: &str) -> &'static str {
         let newer = self.readiness.pause_at_once(reason);
-        // The older one goes when the newer one is there.
+        // The older pause ends after the newer one has begun, without a gap.
         let _older = self.lock_pause().replace(newer);
         "paused"
     }
@@ -97,7 +98,7 @@ impl Command {
         }
     }
 
-    /// The methods of requests at its path.
+    /// The methods that are allowed at the path of the command.
     fn methods(self) -> &'static str {
         match self {
             Self::Pause | Self::Resume => "POST",
@@ -112,8 +113,8 @@ impl Commander {
         command: Command,
         request: &mut Request<Incoming>,
     ) -> ProbeResponse {
-        // Waiting commands nothing, so that one who asks again after the process
-        // has ended does not drain its successor.
+        // A GET waits and begins no drain, so that a client that repeats it after
+        // the process has ended does not drain the next process.
         let waits = command == Command::Drain && *request.method() == Method::GET;
         if !waits && *request.method() != Method::POST {
             let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
@@ -128,7 +129,7 @@ impl Commander {
         } = self;
         if let Err(denied) = commands.identity.authorize(peer) {
             let status = match denied {
-                // The file goes before the connections.
+                // The file is removed before the connections end.
                 Denied::Gone => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::FORBIDDEN,
             };
@@ -159,8 +160,8 @@ impl Commander {
             }
             Command::Drain => {
                 log("drain", peer);
-                // Before the drain begins, which may be over at once. A client that
-                // does not wait for it hangs up.
+                // Counted before the drain begins, because it may end at once. A
+                // client that does not wait for the end closes its connection.
                 watch_end(readiness, &watches_end);
                 readiness.advance_at_once(Phase::Draining);
                 line(StatusCode::OK, readiness.verdict().phase().as_str())
@@ -169,12 +170,12 @@ impl Commander {
     }
 }
 
-/// Counts a connection as one whose client waits for the end.
+/// Counts the connection, because its client waits for the end of the process.
 fn watch_end(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) {
     watches_end.get_or_init(|| readiness.registry().traffic().end_watchers.add());
 }
 
-/// Answers when the process is closed, or at once if it does not drain.
+/// Answers when the process is closed, or at once with 409 if it does not drain.
 async fn answer_when_closed(
     readiness: &Readiness,
     watches_end: &OnceLock<EndWatcher>,
@@ -185,15 +186,15 @@ async fn answer_when_closed(
     let closed = |phase| phase == Phase::Closed;
     let registry = readiness.registry();
     watch_end(readiness, watches_end);
-    // Not by what waits for the registry, which would start its jobs in the
-    // runtime of the listener. It cannot end before this handle does.
+    // `Readiness`' own methods that wait would start the background tasks in the
+    // runtime of the listener. The registry cannot end while `readiness` exists.
     let _ = registry
         .wait_for(|data| closed(data.phase).then_some(()))
         .await;
     line(StatusCode::OK, readiness.verdict().phase().as_str())
 }
 
-/// Why a body is none.
+/// Why the body of a request could not be read.
 enum BodyError {
     TooLong,
     Broken,
@@ -210,7 +211,7 @@ async fn read_reason(request: &mut Request<Incoming>) -> Result<String, BodyErro
 #[cfg(feature = "tracing")]
 fn log(command: &'static str, peer: Option<u32>) {
     crate::logging::line(tracing::Level::INFO, || {
-        move |span| crate::logging::event!(info, span, command, uid = peer, "commanded")
+        move |span| crate::logging::event!(info, span, command, uid = peer, "command accepted")
     });
 }
 
@@ -228,9 +229,9 @@ mod tests {
     };
 
     #[track_caller]
-    fn wait_until(what: impl Fn() -> bool) {
+    fn wait_until(condition: impl Fn() -> bool) {
         let begun = time::Instant::now();
-        while !what() {
+        while !condition() {
             assert!(begun.elapsed() < time::Duration::from_secs(30));
             thread::sleep(time::Duration::from_millis(1));
         }
@@ -264,11 +265,11 @@ mod tests {
         };
 
         answer(&mut ask("GET"), "does not drain\n");
-        assert!(watchers.is_empty(), "there is no end to wait for");
+        assert!(watchers.is_empty(), "the process does not end");
 
         let mut client = ask("POST");
         answer(&mut client, "draining\n");
-        assert!(!watchers.is_empty(), "it may begin to wait");
+        assert!(!watchers.is_empty(), "the client may begin to wait");
         drop(client);
         wait_until(|| watchers.is_empty());
 
@@ -276,7 +277,7 @@ mod tests {
         wait_until(|| !watchers.is_empty());
         readiness.advance(Phase::Closed);
         answer(&mut client, "closed\n");
-        // Answered, and still there.
+        // The client has its answer, and is still connected.
         assert!(!watchers.is_empty());
         drop(client);
         wait_until(|| watchers.is_empty());
@@ -285,7 +286,7 @@ mod tests {
         let mut client = send("GET /commands/drain HTTP/1.1\r\nconnection: close");
         answer(&mut client, "closed\n");
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
-        // What it does in the turn in which it ended the connection is done.
+        // After another answer, the turn in which the connection ended is over.
         answer(&mut send("GET /livez HTTP/1.1"), "live\n");
         assert!(!watchers.is_empty());
         drop(client);

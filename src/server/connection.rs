@@ -31,31 +31,31 @@ use tokio::{
     time::{Duration, sleep, timeout},
 };
 
-/// How large the head of a request may be. Those of probes have some hundred
+/// The maximum size of the head of a request. A probe's head has some hundred
 /// bytes; hyper's own limit is 400 KiB (16 KiB for HTTP/2).
 const MAX_HEAD: u32 = 16 << 10;
 
-/// Requests of one HTTP/2 connection at a time. hyper's own limit is 200. A
-/// prober asks one at a time.
+/// The maximum number of open requests of one HTTP/2 connection. hyper's own limit
+/// is 200. A prober sends one at a time.
 const MAX_STREAMS: u32 = 8;
 
-/// How often an HTTP/2 peer is asked whether it is still there while it waits
-/// for an answer, and how long it has to say so (hyper's default).
+/// How often an HTTP/2 peer that waits for an answer gets a PING, and how long it
+/// has to acknowledge it (hyper's default).
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection that is to end has to get rid of an answer.
+/// How long a connection that must close may take to send its answer.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a connection that has ended is read on from, so that the kernel
-/// does not answer what its peer still sends with RST, which would destroy an
-/// answer that the peer has not read yet (RFC 9112, section 9.6): without a
-/// byte, and in all. The values are those of nginx's `lingering_timeout` and
+/// How long a connection is read after its last answer: without a byte, and in
+/// all. Otherwise the kernel would answer further bytes of the peer with RST, which
+/// would destroy an answer that the peer has not read yet (RFC 9112, section 9.6).
+/// The values are the defaults of nginx's `lingering_timeout` and
 /// `lingering_time`.
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(30);
 
-/// Nobody commands where there are no unix sockets.
+/// Without unix sockets there are no commands.
 #[cfg(not(unix))]
 pub(super) type Commander = Infallible;
 
@@ -63,12 +63,12 @@ pub(super) type Commander = Infallible;
 #[derive(Clone)]
 pub(super) struct ServedProbes {
     pub(super) probes: Probes,
-    /// What a request for a foreign host is answered from, on loopback.
+    /// On loopback, the probes that answer requests for foreign hosts.
     pub(super) for_foreign_hosts: Option<Probes>,
 }
 
-/// Answers the probes on one connection until either side ends it, and gives
-/// its stream back.
+/// Answers the probes on one connection until either side ends it, and returns
+/// its stream.
 pub(super) async fn serve(
     stream: Stream,
     slot: Arc<ConnectionSlot>,
@@ -80,8 +80,8 @@ pub(super) async fn serve(
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
     let service = ConnectionService {
         served,
-        // Not the only one: hyper drops this one before the peer has ended, which
-        // the end of the process may wait for.
+        // Cloned, because hyper drops the service before the peer has ended, and the
+        // process may wait for that end.
         commander: commander.clone(),
         slot: Arc::clone(&slot),
     };
@@ -93,8 +93,8 @@ pub(super) async fn serve(
     Some(stream)
 }
 
-/// Serves HTTP until the connection is over. Returns whether its peer may
-/// still send, and may have an answer to read.
+/// Serves HTTP until the connection closes. Returns whether the connection should
+/// linger, because its peer may still send, and may have an answer to read.
 async fn serve_http(
     returned: ReturnedStream,
     service: ConnectionService,
@@ -110,21 +110,21 @@ async fn serve_http(
         CloseMode::Gracefully
     };
     let must_close = race(slot.evicted(), race(stopped, slot.timed_out(&limits)));
-    let leave = match race(connection.as_mut(), must_close).await {
-        // Peers that hang up or send garbage are errors here.
+    let mode = match race(connection.as_mut(), must_close).await {
+        // Also an error: the peer disconnected, or sent garbage.
         First::Left(_) => return true,
-        First::Right(
-            First::Left(leave) | First::Right(First::Left(leave) | First::Right(leave)),
-        ) => leave,
+        First::Right(First::Left(mode) | First::Right(First::Left(mode) | First::Right(mode))) => {
+            mode
+        }
     };
-    match leave {
+    match mode {
         CloseMode::Gracefully => {
             connection.as_mut().graceful_shutdown();
             let ended = race(timeout(CLOSE_GRACE, connection), slot.evicted());
             matches!(ended.await, First::Left(Ok(_)))
         }
         CloseMode::AtOnce => false,
-        // An answer that is ready is written now, if its peer reads.
+        // One poll writes an answer that is ready, if the peer reads.
         CloseMode::Evicted => {
             connection.as_mut().graceful_shutdown();
             let _ = race(connection, ready(())).await;
@@ -133,11 +133,11 @@ async fn serve_http(
     }
 }
 
-/// Sends FIN, then reads until the peer has ended too.
+/// Sends FIN, then reads and discards until the peer has ended too.
 async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut StopSignal) {
     slot.linger();
     let read_on = async {
-        // hyper has sent FIN already, unless the request was no HTTP.
+        // hyper has sent FIN already, unless the request was not HTTP.
         let _ = stream.shutdown().await;
         let mut dropped = [0; 1024];
         while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut dropped)).await {}
@@ -150,7 +150,7 @@ async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut St
     let _ = race(given_up, timeout(LINGER, read_on)).await;
 }
 
-/// The requests of one connection.
+/// Answers the requests of one connection.
 struct ConnectionService {
     served: ServedProbes,
     #[cfg_attr(not(unix), expect(dead_code))]
@@ -181,12 +181,12 @@ impl Service<Request<Incoming>> for ConnectionService {
             Some(probes) if host::is_foreign(&request) => probes,
             _ => &self.served.probes,
         };
-        // Not by the service of the probes, which is for the runtime of the
-        // process.
+        // `Probes` as a `Service` would start the background tasks in the runtime
+        // of the listener.
         match probes.answer_or_not_found(&request) {
-            // Answered, although hyper does not take it before the answer to
-            // the request before has been sent: a peer that sends requests and
-            // reads no answers waits for nothing.
+            // The request counts as answered now, although hyper sends the answer
+            // after the one before. So a peer that sends requests and reads no
+            // answers counts as idle.
             Answer::Now(response) => {
                 drop(open);
                 Box::pin(ready(Ok(closing_if_unread(response, &request))))
@@ -200,9 +200,9 @@ impl Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// Says that the connection ends, where the body of the request is not read to
-/// its end: hyper then closes it, and the peer must not send another request
-/// on it.
+/// Adds `connection: close` if the body of the request was not read to its end.
+/// hyper then closes the connection, so the peer must not send another request on
+/// it.
 fn closing_if_unread(mut response: ProbeResponse, request: &Request<Incoming>) -> ProbeResponse {
     if request.version() < Version::HTTP_2 && !request.body().is_end_stream() {
         let close = HeaderValue::from_static("close");
@@ -213,8 +213,8 @@ fn closing_if_unread(mut response: ProbeResponse, request: &Request<Incoming>) -
 
 fn protocols(http2: bool) -> auto::Builder<TokioExecutor> {
     let mut protocols = auto::Builder::new(TokioExecutor::new());
-    // hyper's own timeout would not see those who send nothing, and would see
-    // those who keep a connection for the next probe.
+    // hyper's own timeout does not apply to a peer that sends nothing, and applies
+    // to a peer that keeps its connection for the next probe.
     protocols
         .http1()
         .header_read_timeout(None)
@@ -253,7 +253,7 @@ mod tests {
         (Stream::Unix(stream), peer)
     }
 
-    /// How long a connection lingers whose peer does this.
+    /// Measures how long a connection lingers with this behaviour of its peer.
     async fn lingered<F>(peer_does: impl FnOnce(UnixStream) -> F) -> Duration
     where
         F: Future<Output = UnixStream> + Send + 'static,
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_lingers_until_its_peer_ends_or_for_so_long() {
+    async fn a_connection_lingers_until_its_peer_ends_or_a_timeout() {
         let ends = lingered(async |peer: UnixStream| {
             sleep(Duration::from_secs(1)).await;
             drop(peer);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_lingers_no_longer_when_its_place_is_wanted_or_all_is_to_end() {
+    async fn a_connection_stops_lingering_when_it_is_evicted_or_the_listener_stops() {
         let (mut stream, _peer) = connection();
         let (server, parts) = AdminServer::new(Address::default());
         let mut stop_signal = parts.stop_signal.clone();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_has_time_for_an_answer_gives_its_place_away_at_once() {
+    async fn a_connection_that_closes_gracefully_is_evicted_at_once() {
         let storage = Subsystem::new("storage");
         let readiness = Readiness::builder().subsystem(storage).build().unwrap();
         let served = ServedProbes {
@@ -339,7 +339,7 @@ mod tests {
         for _ in 0..16 {
             yield_now().await;
         }
-        assert!(!serving.is_finished(), "the answer has time");
+        assert!(!serving.is_finished(), "the answer still has time");
         let begin = Instant::now();
         slot.evict();
         assert!(serving.await.unwrap().is_some());

@@ -6,7 +6,7 @@ use tokio::{
     time::{Duration, Instant, sleep_until},
 };
 
-/// The place that a connection takes, and what it does there.
+/// The slot of one connection: its activity, timeouts and eviction.
 pub(super) struct ConnectionSlot {
     state: Mutex<SlotState>,
     answered: Notify,
@@ -14,42 +14,42 @@ pub(super) struct ConnectionSlot {
 }
 
 struct SlotState {
-    /// When it came, or when a request last came or was answered.
+    /// When the connection was accepted, or a request last arrived or was answered.
     since: Instant,
-    has_asked: bool,
-    /// Requests that are not answered yet.
-    open: usize,
-    /// It has ended but for what its peer still sends.
+    has_sent_request: bool,
+    /// The number of requests that are not answered yet.
+    open_requests: usize,
+    /// Whether the connection only discards further bytes of its peer.
     lingers: bool,
 }
 
-/// How a connection leaves.
+/// How a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CloseMode {
-    /// An answer may be on its way.
+    /// After sending an answer that is in progress.
     Gracefully,
+    /// Without an answer, because no request arrived in time.
     AtOnce,
-    /// Another connection takes its place.
+    /// At once, because another connection needs the slot.
     Evicted,
 }
 
-/// How long a new connection may take to send its request before other
-/// connections are preferred to it: the time a kubelet gives a probe.
+/// How long a connection counts as new: the time that a kubelet gives a probe.
 const NEW_FOR: Duration = Duration::from_secs(1);
 
-/// What a connection is doing, in the order in which connections are evicted.
+/// The activity of a connection, in the order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Activity {
-    /// Everything is answered, and the rest is read only to be dropped.
+    /// All requests are answered, and further bytes are discarded.
     Lingering,
-    /// It has no request open.
+    /// No request is open.
     Idle,
-    /// It has a request open, which waits.
+    /// A request is open, because it `?wait`s.
     Waiting,
-    /// It came less than a second ago and has not asked yet. Every probe that
-    /// opens a connection of its own begins so; were it evicted before
-    /// connections that have been served already, those that come back as soon
-    /// as they are closed could keep every probe out.
+    /// The connection was accepted less than a second ago, and no request has
+    /// arrived. Every probe that opens a connection of its own begins like this. If
+    /// it were evicted before connections that have been served already, clients
+    /// that reconnect at once could evict every probe.
     New,
 }
 
@@ -58,8 +58,8 @@ impl ConnectionSlot {
         Arc::new(Self {
             state: Mutex::new(SlotState {
                 since: Instant::now(),
-                has_asked: false,
-                open: 0,
+                has_sent_request: false,
+                open_requests: 0,
                 lingers: false,
             }),
             answered: Notify::new(),
@@ -67,48 +67,50 @@ impl ConnectionSlot {
         })
     }
 
-    /// A request has come; it is answered when this is dropped.
+    /// Counts a request as open until the returned guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> OpenRequest {
         let mut state = self.state();
         state.since = Instant::now();
-        state.has_asked = true;
-        state.open += 1;
+        state.has_sent_request = true;
+        state.open_requests += 1;
         OpenRequest(Arc::clone(self))
     }
 
-    /// The slot with the smallest rank is the first to be given to another.
+    /// The connection with the smallest rank is evicted first.
     pub(super) fn rank(&self) -> (Activity, Instant) {
         let state = self.state();
-        let is_new = !state.has_asked && state.since.elapsed() < NEW_FOR;
+        let is_new = !state.has_sent_request && state.since.elapsed() < NEW_FOR;
         let activity = match *state {
             SlotState { lingers: true, .. } => Activity::Lingering,
             _ if is_new => Activity::New,
-            SlotState { open: 0, .. } => Activity::Idle,
+            SlotState {
+                open_requests: 0, ..
+            } => Activity::Idle,
             _ => Activity::Waiting,
         };
         (activity, state.since)
     }
 
-    /// The connection has ended but for what its peer still sends.
+    /// Marks the connection as [`Activity::Lingering`].
     pub(super) fn linger(&self) {
         self.state().lingers = true;
     }
 
-    /// Tells the connection that another needs the place.
+    /// Makes [`evicted`](Self::evicted) complete.
     pub(super) fn evict(&self) {
         self.eviction.notify_one();
     }
 
-    /// Completes when another needs the place.
+    /// Completes when another connection needs the slot.
     pub(super) async fn evicted(&self) -> CloseMode {
         self.eviction.notified().await;
         CloseMode::Evicted
     }
 
-    /// Completes when nothing was asked for too long.
+    /// Completes when no request was open for longer than the limits allow.
     pub(super) async fn timed_out(&self, limits: &Limits) -> CloseMode {
         loop {
-            let Some((until, leave)) = self.deadline(limits) else {
+            let Some((until, mode)) = self.deadline(limits) else {
                 self.answered.notified().await;
                 continue;
             };
@@ -116,23 +118,23 @@ impl ConnectionSlot {
             if let First::Left(()) = race(answered, sleep_until(until)).await {
                 continue;
             }
-            // It may have asked at the last moment.
-            if self.deadline(limits) == Some((until, leave)) {
-                return leave;
+            // A request may have arrived at the last moment.
+            if self.deadline(limits) == Some((until, mode)) {
+                return mode;
             }
         }
     }
 
-    /// Until when, and how it leaves then. While it has yet to be answered, it
-    /// may stay.
+    /// Returns when the connection times out, and how it closes then. `None` while
+    /// a request is open.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, CloseMode)> {
         let state = self.state();
-        let (limit, leave) = if state.has_asked {
+        let (limit, mode) = if state.has_sent_request {
             (limits.idle_timeout, CloseMode::Gracefully)
         } else {
             (limits.header_timeout, CloseMode::AtOnce)
         };
-        (state.open == 0).then_some((state.since + limit, leave))
+        (state.open_requests == 0).then_some((state.since + limit, mode))
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
@@ -140,14 +142,14 @@ impl ConnectionSlot {
     }
 }
 
-/// A request that is not answered yet.
+/// Counts a request as open until it is dropped.
 pub(super) struct OpenRequest(Arc<ConnectionSlot>);
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.since = Instant::now();
-        state.open -= 1;
+        state.open_requests -= 1;
         drop(state);
         self.0.answered.notify_one();
     }
@@ -168,7 +170,7 @@ mod tests {
     const A_MOMENT: Duration = Duration::from_millis(10);
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_ask_may_stay_for_the_header_timeout() {
+    async fn a_connection_without_a_request_closes_after_the_header_timeout() {
         let slot = ConnectionSlot::new();
         let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
         advance(LIMITS.header_timeout - A_MOMENT).await;
@@ -178,13 +180,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_asked_may_stay_for_the_idle_timeout_after_each_answer() {
+    async fn a_connection_closes_after_the_idle_timeout_since_its_last_answer() {
         let slot = ConnectionSlot::new();
         let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
         for _ in 0..3 {
             assert_pending!(timed_out.poll());
             let open = slot.begin_request();
-            // However long the answer takes.
+            // No timeout runs while a request is open.
             advance(10 * LIMITS.idle_timeout).await;
             assert_pending!(timed_out.poll());
             drop(open);
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_at_the_last_moment_may_stay() {
+    async fn a_request_at_the_last_moment_keeps_the_connection() {
         let slot = ConnectionSlot::new();
         let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
         assert_pending!(timed_out.poll());
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_to_go_lingers_then_is_quiet_then_waits_and_the_last_is_new() {
+    async fn the_order_of_eviction_is_lingering_idle_waiting_new() {
         let (quiet, quiet_last) = (ConnectionSlot::new(), ConnectionSlot::new());
         let (waits, waits_last) = (ConnectionSlot::new(), ConnectionSlot::new());
         let silent = ConnectionSlot::new();
@@ -243,6 +245,6 @@ mod tests {
         assert_eq!(new.rank().0, Activity::Idle, "it is no longer new");
         assert_eq!(newest.rank().0, Activity::New);
         drop(newest.begin_request());
-        assert_eq!(newest.rank().0, Activity::Idle, "it has asked");
+        assert_eq!(newest.rank().0, Activity::Idle, "its request was answered");
     }
 }

@@ -2,76 +2,76 @@ use crate::address::{Address, AddressError};
 use std::{convert::Infallible, io, time::Duration};
 use thiserror::Error;
 
-/// Why the admin listener does not listen.
+/// Why an admin listener could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address is none.
+    /// The address cannot be parsed.
     #[error("bad address")]
     Address(#[from] AddressError),
-    /// The system does not let it listen there: something else does, the port
-    /// is a privileged one, the address is not one of this machine's, the
-    /// folder of a unix socket is not there.
+    /// The system does not allow listening there: the address is in use, the port
+    /// is privileged, the address does not belong to this machine, or the folder
+    /// of a unix socket does not exist.
     #[error("cannot listen on {address}")]
     Bind {
-        /// Where.
+        /// The address.
         address: Address,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// There is something at the path of the unix socket that is no socket. It
-    /// is left alone.
-    #[error("cannot listen on {address}: there is something else than a socket")]
+    /// The path of the unix socket is a file that is not a socket. The file is not
+    /// changed.
+    #[error("cannot listen on {address}: the path is a file that is not a socket")]
     NotASocket {
-        /// Where.
+        /// The address.
         address: Address,
     },
     /// A timeout is zero, or longer than a day.
-    #[error("the {what} is more than nothing and at most a day, not {duration:?}")]
+    #[error("the {what} must be longer than zero and at most a day, not {duration:?}")]
     Timeout {
-        /// Which one.
+        /// The name of the timeout.
         what: &'static str,
         /// The duration given.
         duration: Duration,
     },
-    /// Not one connection would be allowed.
-    #[error("at least one connection has to be allowed")]
+    /// The maximum number of connections is zero.
+    #[error("`max_connections` must allow at least one connection, not 0")]
     NoConnections,
-    /// The permissions of a unix socket hold more than those of owner, group
-    /// and others.
-    #[error("the mode of a socket is at most 777, not {mode:o}")]
+    /// The mode of a unix socket has more than the permissions of owner, group and
+    /// others.
+    #[error("the socket mode must be at most 777, not {mode:o}")]
     SocketMode {
         /// The mode given.
         mode: u32,
     },
-    /// The umask takes permissions away that the unix socket is to have, and
-    /// they cannot be given back safely: others may write to its folder, so
-    /// that its path could lead to another file. Change the umask, or use a
-    /// folder that only this user may write to.
+    /// The umask removes permissions from the mode of the unix socket, and they
+    /// cannot be added safely: other users may write to the folder, so the path
+    /// could lead to another file. Change the umask, or use a folder that only this
+    /// user may write to.
     #[error(
-        "cannot listen on {address} with mode {mode:o}: the umask takes a part of it away, \
-         and others may write to the folder"
+        "cannot listen on {address} with mode {mode:o}: the umask removes a part of it, and other \
+         users may write to the folder; change the umask, or use another folder"
     )]
     SharedFolder {
-        /// Where.
+        /// The address.
         address: Address,
         /// The mode given.
         mode: u32,
     },
-    /// It was to run in a tokio runtime, outside of one.
-    #[error("there is no tokio runtime here; serve within one, or on a thread")]
+    /// `serve` was called outside a tokio runtime.
+    #[error("there is no tokio runtime here; call `serve` in one, or `serve_on_thread`")]
     NoRuntime,
-    /// Its thread, or the runtime on it, could not be started.
+    /// The thread of the listener, or its runtime, could not be started.
     #[error("cannot start a thread to listen on {address}")]
     Thread {
-        /// Where it would have listened.
+        /// The address.
         address: Address,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// For what always is an [`Address`].
+/// For conversions to [`Address`] that cannot fail.
 impl From<Infallible> for ServeError {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -2,21 +2,20 @@ use crate::address::Address;
 use std::{fmt, future::pending};
 use tokio::sync::watch;
 
-/// A running admin listener; see the [module documentation](super).
+/// A handle to a running admin listener; see the [module documentation](super).
 ///
-/// **Dropping it does not stop it**: probes are to answer until the process is
-/// gone, longer than whoever began to serve them has reason to live.
-/// [`stop`](Self::stop) does.
+/// **Dropping the handle does not stop the listener**, so that probes are answered
+/// until the process ends. [`stop`](Self::stop) stops it.
 pub struct AdminServer {
     local: Address,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<()>,
 }
 
-/// The other side of an [`AdminServer`].
+/// The listener's side of an [`AdminServer`].
 pub(super) struct ServerParts {
     pub(super) stop_signal: StopSignal,
-    /// Dropped when it has ended.
+    /// Dropped when the listener has ended.
     pub(super) running: watch::Sender<()>,
 }
 
@@ -35,25 +34,28 @@ impl AdminServer {
         )
     }
 
-    /// Where it listens, with the port that the system chose if it was to.
+    /// Returns the address that it listens on; for port 0, with the port that the
+    /// system chose.
     pub fn local_addr(&self) -> &Address {
         &self.local
     }
 
-    /// Tells it to stop, and returns at once: it closes the port or removes
-    /// the file of its unix socket, lets connections finish the answer they
-    /// are at, for half a second at most, and ends its thread if it has one.
+    /// Stops the listener, without waiting for its end.
+    ///
+    /// The listener closes its port, or removes the file of its unix socket. Its
+    /// connections have half a second at most to send their answers. Then its
+    /// thread ends, if it has one.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Completes when it has ended: after [`stop`](Self::stop), or with the
-    /// runtime it ran in.
+    /// Completes when the listener has ended: after [`stop`](Self::stop), or with its
+    /// runtime.
     ///
     /// Needs no tokio runtime. Cancel safe.
     pub async fn stopped(&self) {
         let mut ended = self.ended.clone();
-        // Nothing is ever sent.
+        // No value is ever sent: the channel closes when the listener ends.
         while ended.changed().await.is_ok() {}
     }
 }
@@ -66,12 +68,13 @@ impl fmt::Debug for AdminServer {
     }
 }
 
+/// Signals that [`AdminServer::stop`] was called.
 #[derive(Clone)]
 pub(super) struct StopSignal(watch::Receiver<bool>);
 
 impl StopSignal {
-    /// Completes when it is to stop; never, if the handle was dropped without
-    /// that.
+    /// Completes when [`AdminServer::stop`] is called. Stays pending if the handle
+    /// is dropped before.
     pub(super) async fn requested(&mut self) {
         let requested = self.0.wait_for(|stop| *stop).await.is_ok();
         if !requested {

@@ -3,13 +3,14 @@ use std::net::IpAddr;
 
 /// Whether a request names a host that is not this machine's loopback.
 ///
-/// A web page can let the name of its own site resolve to 127.0.0.1 (DNS
-/// rebinding), and so have a browser on this machine read what a loopback
-/// listener answers. The browser still sends the name of that site, as `Host`
-/// or `:authority`. A request without either is no browser's.
+/// A web page can make the name of its own site resolve to 127.0.0.1 (DNS
+/// rebinding), and so read the answers of a loopback listener through a browser on
+/// this machine. The browser still sends the name of that site, as `Host` or
+/// `:authority`. Browsers always send one of them, so a request without either is
+/// not foreign.
 pub(super) fn is_foreign<B>(request: &Request<B>) -> bool {
     let in_uri = request.uri().authority().map(Authority::as_str);
-    // What is no text is no name of this machine.
+    // A header value that is not text counts as foreign.
     let in_headers = request.headers().get_all(HOST).into_iter();
     in_uri
         .into_iter()
@@ -17,8 +18,8 @@ pub(super) fn is_foreign<B>(request: &Request<B>) -> bool {
         .any(|host| !is_loopback(host))
 }
 
-/// Whether `host`, with or without a port, is a loopback address or a name
-/// that resolves to one and nothing else (RFC 6761, section 6.3).
+/// Whether `host`, with or without a port, is a loopback address or a name that
+/// resolves only to loopback addresses (RFC 6761, section 6.3).
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

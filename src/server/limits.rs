@@ -1,13 +1,13 @@
 use super::error::ServeError;
 use tokio::time::Duration;
 
-/// What a peer can take of the process.
+/// The limits of one listener on its connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) connections: usize,
-    /// Whether HTTP/2 is spoken, with its streams and windows.
+    /// Whether HTTP/2 is enabled.
     pub(super) http2: bool,
 }
 

@@ -8,17 +8,19 @@ use thiserror::Error;
 
 const ROOT: u32 = 0;
 
-/// Everybody but the owner may do something.
+/// Any permission of group or others.
 const OTHERS: u32 = 0o077;
-/// Everybody but the owner may write.
+/// Write permission of group or others.
 const OTHERS_WRITE: u32 = 0o022;
-/// In such a folder one's files are one's own even if everybody may write.
+/// The sticky bit: in such a folder, only the owner of a file, the owner of the
+/// folder and root can remove or rename the file.
 const STICKY: u32 = 0o1000;
 
-/// Removes the file at `path` if it is the one that was `seen` there, and has
-/// not been changed since: another may have put theirs in its place.
+/// Removes the file at `path` if it still is the file that was `seen` there.
+/// Another process may have replaced it since.
 pub(super) fn remove_seen(path: &Path, seen: &Metadata) -> io::Result<()> {
-    // An inode that is free has its number given to the next file.
+    // The file system reuses the number of a freed inode, so the time of the last
+    // change is compared too.
     let identity = |file: &Metadata| (file.dev(), file.ino(), file.ctime(), file.ctime_nsec());
     let removed = match symlink_metadata(path) {
         Ok(there) if identity(&there) == identity(seen) => remove_file(path),
@@ -31,27 +33,27 @@ pub(super) fn remove_seen(path: &Path, seen: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Where the file of a unix socket is, and whose it was when it was made.
+/// The path, inode and owner of a socket file when it was created.
 #[derive(Clone, Debug)]
 pub(super) struct FileIdentity {
-    /// Absolute, for the process may change its folder.
+    /// Absolute, because the process may change its working directory.
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// The user this process was, or the files of.
+    /// The user that created the file.
     owner: u32,
 }
 
-/// Why a peer is not surely the owner.
+/// Why a command is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum Denied {
-    #[error("only the owner of the process may command it")]
+    #[error("only the owner of the socket file, or root, may send commands")]
     NotOwner,
     #[error("others may open the socket (mode {mode:o}, not 600)")]
     Open { mode: u32 },
-    #[error("others may replace the socket, for they may write to its folder")]
+    #[error("others may replace the socket, because they may write to its folder")]
     Folder,
-    #[error("the file of the socket is no longer there")]
+    #[error("the socket file is no longer there")]
     Gone,
 }
 
@@ -66,7 +68,7 @@ impl FileIdentity {
         })
     }
 
-    /// The permissions of the file, as they are now.
+    /// Reads the current mode of the file. `NotFound` if the path has another file.
     pub(super) fn mode(&self) -> io::Result<u32> {
         let file = symlink_metadata(&self.path)?;
         if (file.dev(), file.ino()) == (self.device, self.inode) {
@@ -76,14 +78,14 @@ impl FileIdentity {
         }
     }
 
-    /// Whether nobody but the owner (and root, which may do everything) can
-    /// have opened the socket, and the peer of a connection is one of them.
+    /// Checks that only the owner and root can open or replace the socket file, and
+    /// that `peer` is one of them.
     ///
-    /// The system vouches for the user id of a peer, so that alone would do,
-    /// but for ids that are shared: those that have no name in the namespace of
-    /// this process look alike. The permissions are looked at anew, for they may
-    /// have been changed since. Whoever can replace the file could answer in
-    /// the place of this process, and take its commands.
+    /// The kernel guarantees the user id of a peer. It does not suffice, because all
+    /// users that are not mapped into the user namespace of this process appear
+    /// with the same id. The mode is read for each command, because it may have
+    /// changed. A user that can replace the file could answer instead of this
+    /// process, and receive its commands.
     pub(super) fn authorize(&self, peer: Option<u32>) -> Result<(), Denied> {
         if !peer.is_some_and(|peer| peer == self.owner || peer == ROOT) {
             return Err(Denied::NotOwner);
@@ -99,7 +101,7 @@ impl FileIdentity {
         }
     }
 
-    /// Whether others than the owner and root can replace the file.
+    /// Whether a user other than the owner and root can replace the file.
     pub(super) fn folder_is_shared(&self) -> io::Result<bool> {
         let folder = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
         let folder = metadata(folder)?;
@@ -108,8 +110,7 @@ impl FileIdentity {
     }
 }
 
-/// The file of a socket, removed when dropped unless it is somebody else's by
-/// then.
+/// Removes a socket file on drop, unless another file has replaced it.
 pub(super) struct SocketFile(FileIdentity);
 
 impl SocketFile {
@@ -125,7 +126,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.0.mode().is_ok() {
-            // What cannot be removed is stale for whoever comes next.
+            // If this fails, the next process finds a stale file and removes it.
             let _ = remove_file(&self.0.path);
         }
     }
@@ -137,7 +138,7 @@ mod tests {
     use std::{fs, os::unix::net::UnixListener};
 
     #[test]
-    fn who_is_neither_the_owner_nor_root_is_a_stranger() {
+    fn only_the_owner_and_root_are_authorized() {
         let folder = std::env::temp_dir().join(format!("readiness-place-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("admin.sock");
@@ -159,19 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_there_since_it_was_looked_at_is_left_alone() {
+    fn a_file_that_replaced_the_seen_one_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         drop(UnixListener::bind(&path).unwrap());
         let seen = symlink_metadata(&path).unwrap();
-        // Made while the other is there, so that it has a number of its own.
+        // Created while the other exists, so that its inode number differs.
         let newer = folder.path().join("newer");
         let _listener = UnixListener::bind(&newer).unwrap();
         fs::rename(&newer, &path).unwrap();
         remove_seen(&path, &seen).unwrap();
         assert!(path.exists());
 
-        // One that got the number of the other differs by its time.
+        // A file with the same inode number differs by its time of change.
         let seen = symlink_metadata(&path).unwrap();
         let time = |file: &Metadata| (file.ctime(), file.ctime_nsec());
         while time(&symlink_metadata(&path).unwrap()) == time(&seen) {
@@ -183,7 +184,7 @@ mod tests {
         let seen = symlink_metadata(&path).unwrap();
         remove_seen(&path, &seen).unwrap();
         assert!(!path.exists());
-        // Nor does it matter who did so.
+        // A file that is already removed is not an error.
         remove_seen(&path, &seen).unwrap();
     }
 }

@@ -2,26 +2,27 @@ use super::stream::Stream;
 #[cfg(unix)]
 use std::os::{fd::OwnedFd, unix::net::UnixDatagram};
 
-/// How many descriptors one listener holds in reserve: enough for the startup,
-/// liveness and readiness probe of one moment, and one more.
+/// How many spare descriptors one listener holds: enough for a startup, a liveness
+/// and a readiness probe at the same time, and one more.
 const HELD: usize = 4;
 
 #[cfg(unix)]
 type Descriptor = OwnedFd;
-/// Other systems have no limit on sockets that an application runs into.
+/// On other systems, applications do not reach the limit of sockets.
 #[cfg(not(unix))]
 type Descriptor = std::convert::Infallible;
 
-/// Descriptors that do nothing until the process has none left (`EMFILE`).
-/// The listener then closes one and accepts a connection with it, so that an
-/// application that runs out of descriptors does not silence its probes.
+/// Spare descriptors, for when the process has no other left (`EMFILE`).
+///
+/// The listener then closes one and accepts a connection with its number, so that
+/// probes are answered although the application has run out of descriptors.
 #[derive(Debug, Default)]
 pub(super) struct Spares {
     held: Vec<Descriptor>,
 }
 
 impl Spares {
-    /// Opens what is missing, as far as the process may.
+    /// Opens the missing descriptors, as far as the limit of the process allows.
     pub(super) fn refill(&mut self) {
         while !self.is_full() {
             let Some(descriptor) = open() else { return };
@@ -29,20 +30,19 @@ impl Spares {
         }
     }
 
-    /// Closes one, so that its number is free for a connection. Returns
-    /// `false` if none is left.
+    /// Closes one descriptor, so that its number is free for a connection. Returns
+    /// `false` if no spare is left.
     pub(super) fn release(&mut self) -> bool {
         self.held.pop().is_some()
     }
 
-    /// Whether none is missing.
+    /// Whether all spares are open.
     pub(super) fn is_full(&self) -> bool {
         self.held.len() >= HELD
     }
 
-    /// Takes the descriptor of a connection that has ended, if the process
-    /// lets no other be opened: were it closed, the application would be the
-    /// next to take it.
+    /// Keeps the descriptor of an ended connection as a spare, if the process cannot
+    /// open another. If it were closed, the application would take it.
     pub(super) fn keep(&mut self, ended: Stream) {
         self.refill();
         if !self.is_full() {
@@ -53,7 +53,7 @@ impl Spares {
 
 #[cfg(unix)]
 fn open() -> Option<Descriptor> {
-    // Needs no file system, unlike /dev/null.
+    // An unbound socket needs no file system, unlike /dev/null.
     Some(UnixDatagram::unbound().ok()?.into())
 }
 
@@ -66,8 +66,8 @@ fn open() -> Option<Descriptor> {
 fn descriptor_of(ended: Stream) -> Option<Descriptor> {
     use socket2::SockRef;
     use std::net::Shutdown;
-    // The peer learns of the end although the descriptor stays open. An error
-    // says that the connection is gone already.
+    // The shutdown ends the connection although its descriptor stays open. It
+    // fails if the connection has already ended.
     match ended {
         Stream::Tcp(stream) => {
             let _ = SockRef::from(&stream).shutdown(Shutdown::Both);
@@ -91,7 +91,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     #[tokio::test]
-    async fn the_reserve_is_refilled_and_is_bounded() {
+    async fn the_spares_are_refilled_and_bounded() {
         let mut spares = Spares::default();
         assert!(!spares.release());
         spares.refill();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_peer_of_a_kept_connection_learns_of_its_end() {
+    async fn the_peer_of_a_kept_descriptor_sees_the_end() {
         use tokio::io::AsyncReadExt;
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let kept = descriptor_of(Stream::Unix(stream)).unwrap();

@@ -11,14 +11,14 @@ use tokio::{
     sync::oneshot,
 };
 
-/// A connection of either kind.
+/// A TCP or unix connection.
 pub(super) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
-/// Calls a method of the stream that is there.
+/// Calls a method of the inner stream.
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {
@@ -69,10 +69,10 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A stream that hyper uses, and that is given back when hyper drops it: the
-/// listener reads on from it, and may keep its descriptor.
+/// A stream for hyper, which sends the inner stream to a receiver on drop: the
+/// listener then lingers on it, and may keep its descriptor.
 pub(super) struct ReturnedStream {
-    /// There until the drop.
+    /// `Some` until the drop.
     stream: Option<Stream>,
     sender: Option<oneshot::Sender<Stream>>,
 }
@@ -98,7 +98,7 @@ impl ReturnedStream {
 impl Drop for ReturnedStream {
     fn drop(&mut self) {
         if let (Some(stream), Some(sender)) = (self.stream.take(), self.sender.take()) {
-            // Without a receiver the stream is closed, as hyper meant it.
+            // Without a receiver the stream closes, as with hyper alone.
             let _ = sender.send(stream);
         }
     }

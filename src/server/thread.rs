@@ -3,10 +3,13 @@ use crate::{address::Address, threads};
 use std::{future::poll_fn, io, pin::pin, sync::mpsc, thread::JoinHandle};
 use tokio::runtime;
 
-/// What a debugger or `top -H` shows.
+/// The name of the thread, in debuggers and `top -H`.
 const NAME: &str = "readiness";
 
-/// Lets `bind` listen on a thread, and answer there; the thread ends with it.
+/// Starts a thread with a runtime, calls `bind` there, and serves until it ends.
+///
+/// Returns when `bind` has returned. Fails if `bind` does, or if the thread or its
+/// runtime cannot start.
 pub(super) fn serve<B, F, S>(
     address: Address,
     bind: B,
@@ -25,8 +28,8 @@ where
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            // New connections are looked for after each step of an old one: an
-            // answer that takes long to render holds up one probe, not all.
+            // The runtime polls for new connections after each task, so an answer
+            // that takes long to render delays one probe, not all.
             .event_interval(1)
             .build();
         let runtime = match runtime {
@@ -39,14 +42,14 @@ where
         runtime.block_on(async move {
             match bind(address).await {
                 Ok((server, serving)) => {
-                    // Nobody has to be there to receive it.
+                    // The receiver may be dropped.
                     let _ = sender.send(Ok(server));
-                    // As a task it takes turns with those of the connections.
+                    // A spawned task is scheduled fairly with those of connections.
                     let serving = async move {
                         let mut serving = pin!(serving);
                         poll_fn(|cx| {
-                            // Polled for each connection: by then there may be a
-                            // subscriber.
+                            // Repeated at each poll, because a subscriber may be
+                            // installed after the start of the thread.
                             #[cfg(feature = "tracing")]
                             crate::threads::mute();
                             serving.as_mut().poll(cx)
@@ -90,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn its_thread_has_a_name_and_ends_when_it_is_stopped() {
+    fn the_thread_has_a_name_and_ends_when_the_listener_stops() {
         let (server, thread) = start();
         assert_eq!(thread.thread().name(), Some("readiness"));
         server.stop();
