@@ -4,14 +4,14 @@ use std::{
     task::Poll,
 };
 
-/// Which of two futures was first.
+/// The output of the first of two futures.
 pub(crate) enum First<A, B> {
     Left(A),
     Right(B),
 }
 
-/// Waits for the first of two futures, and drops the other. Where both are
-/// ready it is the left one.
+/// Waits for the first of two futures, and drops the other. If both are ready,
+/// the left one is first.
 pub(crate) async fn race<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
     let mut left = pin!(left);
     let mut right = pin!(right);

@@ -1,10 +1,10 @@
-//! The primitives below the state cell, behind one switch.
+//! The primitives below the snapshot cell, which a cfg swaps for loom's.
 //!
-//! arc-swap and tokio's `Notify` are not aware of loom. Under
-//! `--cfg tower_readiness_loom` the unit tests swap them for doubles with the
-//! same contract, so that the protocol built on top of them (publish, then
-//! wake; listen, then look) is model-checked. The cfg has a name of its own
-//! because hyper-util does not build under the customary `--cfg loom`.
+//! arc-swap and tokio's `Notify` do not support loom. Under `--cfg
+//! tower_readiness_loom` the unit tests use doubles with the same contract, so
+//! that loom checks the protocol built on them (publish, then wake; subscribe,
+//! then read). The cfg has a name of its own because hyper-util does not build
+//! under the customary `--cfg loom`.
 
 #[cfg(not(all(test, tower_readiness_loom)))]
 mod imp {
@@ -28,7 +28,7 @@ mod imp {
         task::{Poll, Waker},
     };
 
-    /// Stands for `arc_swap::ArcSwap`.
+    /// A double of `arc_swap::ArcSwap`.
     pub(crate) struct Swap<T>(loom::sync::RwLock<Arc<T>>);
 
     impl<T> Swap<T> {
@@ -49,8 +49,9 @@ mod imp {
         }
     }
 
-    /// Stands for `tokio::sync::Notify`, as far as it is used here: a
-    /// `notified` future hears every `notify_waiters` since its creation.
+    /// A double of `tokio::sync::Notify`, as far as the crate uses it: a
+    /// `notified` future completes after any `notify_waiters` since its
+    /// creation.
     #[derive(Default)]
     pub(crate) struct Notify(Mutex<Waiters>);
 

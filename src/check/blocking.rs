@@ -11,20 +11,19 @@ use std::{
 use tokio::sync::{Semaphore, oneshot};
 
 impl Check {
-    /// Makes a check of a call that may block its thread: of a disk, of a name
-    /// that is looked up, of a library without `async`.
+    /// Makes a check of a call that may block its thread: a disk access, the
+    /// lookup of a name, a library without `async`.
     ///
-    /// Each run calls `ask` on a thread of its own, `readiness-check`, and at most
-    /// one such call goes on at any time. A call cannot be ended: one that takes
-    /// longer than the [timeout](Self::timeout) has failed, and the runs after it
-    /// wait for its end, and fail as well, before one of them calls again. So a
-    /// call that hangs takes one thread and no more, where
-    /// [`spawn_blocking`](tokio::task::spawn_blocking) would take another one at
-    /// each run, and would keep the runtime from ending.
+    /// Each run calls `ask` on a thread of its own, `readiness-check`, and at
+    /// most one such call goes on at any time. A call cannot be cancelled:
+    /// after the [timeout](Self::timeout), the run has failed, and later runs
+    /// wait for the end of the call, and fail as well, before one of them calls
+    /// `ask` again. So a call that hangs takes one thread, where
+    /// [`spawn_blocking`](tokio::task::spawn_blocking) would take another one
+    /// at each run, and would keep the runtime from ending.
     ///
-    /// A panic of `ask` is a failure, and so is it when the system has no thread
-    /// to give. A clock of tokio's that a test has paused does not wait for the
-    /// thread.
+    /// A panic of `ask` is a failure, and so is a thread that the system cannot
+    /// start. A paused clock of tokio (in tests) does not wait for the thread.
     ///
     /// ```
     /// use std::time::Duration;
@@ -47,7 +46,7 @@ impl Check {
     }
 }
 
-/// Calls once the last call has ended.
+/// Waits until the last call has ended, then calls `ask` on a new thread.
 async fn call<A>(calls: Arc<Semaphore>, ask: Arc<A>) -> Outcome
 where
     A: Fn() -> Outcome + Send + Sync + 'static,
@@ -55,20 +54,21 @@ where
     let Ok(permit) = calls.acquire_owned().await else {
         return Outcome::failing("the check has ended");
     };
-    let (tell, told) = oneshot::channel();
-    // The application's code runs on it, so what that traces reaches its subscriber.
+    let (sender, receiver) = oneshot::channel();
+    // Without `threads::spawn`, which would hide the application's events from
+    // its subscriber.
     let thread = thread::Builder::new().name("readiness-check".to_owned());
     let thread = thread.spawn(move || {
         let called = catch_unwind(AssertUnwindSafe(|| ask()));
         let outcome = called.unwrap_or_else(|panic| panicked(&*panic));
-        // What `ask` owns may block in its drop as well.
+        // The drop of `ask` may block as well.
         drop(ask);
         drop(permit);
-        // A run that has timed out does not listen any more.
-        let _ = tell.send(outcome);
+        // This fails if the run has timed out.
+        let _ = sender.send(outcome);
     });
     match thread {
-        Ok(_) => told
+        Ok(_) => receiver
             .await
             .unwrap_or_else(|_| Outcome::failing("the thread of the check has ended")),
         Err(error) => Outcome::failing(format!("cannot start a thread: {error}")),

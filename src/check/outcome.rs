@@ -4,7 +4,7 @@ use crate::{
 };
 use std::fmt::Display;
 
-/// What a check found.
+/// The result of one run of a check.
 ///
 /// ```
 /// use tower_readiness::check::Outcome;
@@ -38,28 +38,28 @@ impl Outcome {
         }
     }
 
-    /// All is well.
+    /// The subsystem is up.
     pub fn ready() -> Self {
         Self::new(State::Ready, "")
     }
 
-    /// It is there, but worse than it should be.
+    /// The subsystem is up, but worse than it should be.
     pub fn degraded(reason: impl Into<String>) -> Self {
         Self::new(State::Degraded, reason)
     }
 
-    /// It is not there.
+    /// The subsystem is down.
     pub fn failing(reason: impl Into<String>) -> Self {
         Self::new(State::Failing, reason)
     }
 
-    /// Shows `value` beside the state until it is set anew, as
-    /// [`Reporter::attribute`](crate::Reporter::attribute) does. One too many
-    /// is left out.
+    /// Shows `value` beside the state until the key is set again, as
+    /// [`Reporter::attribute`](crate::Reporter::attribute) does. An attribute
+    /// beyond the limit of 32 is left out.
     ///
     /// # Errors
     ///
-    /// When `key` is not 1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`.
+    /// If `key` is not 1 to 128 characters of `A-Z a-z 0-9 . _ - : [ ]`.
     pub fn attribute(
         mut self,
         key: impl Into<String>,

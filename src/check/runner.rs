@@ -14,17 +14,17 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-pub(super) type Ask = Arc<dyn Fn() -> Answer + Send + Sync>;
-type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Ask = Arc<dyn Fn() -> Run + Send + Sync>;
+type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Asks until the subsystem retires.
-pub(super) async fn run(voice: SubsystemHandle, schedule: Schedule, ask: Ask) {
+/// Runs the check until the subsystem retires.
+pub(super) async fn run(handle: SubsystemHandle, schedule: Schedule, ask: Ask) {
     let mut failures = 0_u32;
     let mut is_first = true;
-    let mut told = Told::default();
+    let mut last_published = LastPublished::default();
     loop {
         let begun = Instant::now();
-        let Some(pushes) = voice.read(SubsystemView::pushes) else {
+        let Some(pushes) = handle.read(SubsystemView::pushes) else {
             return;
         };
         let outcome = outcome(&ask, schedule).await;
@@ -33,7 +33,7 @@ pub(super) async fn run(voice: SubsystemHandle, schedule: Schedule, ask: Ask) {
         } else {
             failures.saturating_add(1)
         };
-        told.report(&voice, schedule, &outcome, pushes);
+        last_published.report(&handle, schedule, &outcome, pushes);
         let wait = if std::mem::take(&mut is_first) {
             schedule.until_second(failures)
         } else {
@@ -44,13 +44,13 @@ pub(super) async fn run(voice: SubsystemHandle, schedule: Schedule, ask: Ask) {
 }
 
 async fn outcome(ask: &Ask, schedule: Schedule) -> Outcome {
-    let mut answer = match catch_unwind(AssertUnwindSafe(|| ask())) {
-        Ok(answer) => answer,
+    let mut run = match catch_unwind(AssertUnwindSafe(|| ask())) {
+        Ok(run) => run,
         Err(panic) => return panicked(&*panic),
     };
     let caught = poll_fn(|cx| {
-        // Whatever it has broken is its own, and dropped below.
-        match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+        // Unwind safe: the future is dropped below.
+        match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
             Ok(poll) => poll,
             Err(panic) => Poll::Ready(panicked(&*panic)),
         }
@@ -59,7 +59,7 @@ async fn outcome(ask: &Ask, schedule: Schedule) -> Outcome {
         Ok(outcome) => outcome,
         Err(_) => Outcome::failing(format!("no answer within {:?}", schedule.timeout)),
     };
-    match catch_unwind(AssertUnwindSafe(|| drop(answer))) {
+    match catch_unwind(AssertUnwindSafe(|| drop(run))) {
         Ok(()) => outcome,
         Err(panic) => panicked(&*panic),
     }
@@ -74,39 +74,39 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Outcome {
     Outcome::failing(format!("check panicked: {message}"))
 }
 
-/// How soon a result of which only the words are new is published after another
-/// one. An error that carries a port or a request id is new each time.
+/// The least time between two results that differ only in their words. An error
+/// that carries a port or a request id is new each time.
 const WORDS_EVERY: Duration = Duration::from_secs(1);
 
-/// When this check has published a result last.
+/// When this check last published a result.
 #[derive(Default)]
-struct Told(Option<Instant>);
+struct LastPublished(Option<Instant>);
 
-impl Told {
-    /// Reports what was found, unless a reporter has spoken since the run began
-    /// (and `pushes` were counted).
+impl LastPublished {
+    /// Reports an outcome, unless a reporter has reported since the run began
+    /// (when the view had counted `pushes`).
     fn report(
         &mut self,
-        voice: &SubsystemHandle,
+        handle: &SubsystemHandle,
         schedule: Schedule,
         outcome: &Outcome,
         pushes: u64,
     ) {
         let (state, reason) = (outcome.state, shortened(&outcome.reason));
         let attributes = &outcome.attributes;
-        let lately = self.0.is_some_and(|told| told.elapsed() < WORDS_EVERY);
-        let repeats = voice.repeats(|view| {
-            // It has it, or no room for it.
+        let published_lately = self.0.is_some_and(|at| at.elapsed() < WORDS_EVERY);
+        let repeats = handle.repeats(|view| {
+            // The view has it already, or no room for it.
             let shown = |(key, value): &(String, String)| {
                 matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
             };
-            (lately && view.repeats_state_of_check(state))
+            (published_lately && view.repeats_state_of_check(state))
                 || (view.is_repeat_of_check(state, reason) && attributes.iter().all(shown))
         });
         if repeats {
             return;
         }
-        let changed = voice.change(|view| {
+        let changed = handle.change(|view| {
             if view.pushes() != pushes {
                 return (false, None);
             }
@@ -114,7 +114,7 @@ impl Told {
             let with_attributes = attributes.iter().fold(checked, |view, (key, value)| {
                 match view.with_attribute(key, value) {
                     Ok(Some(view)) => view,
-                    // It has it, or no room for it.
+                    // The view has it already, or no room for it.
                     Ok(None) | Err(TooMany) => view,
                 }
             });

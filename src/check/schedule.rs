@@ -4,10 +4,10 @@ use crate::{
 };
 use std::{num::NonZeroU32, time::Duration};
 
-/// When a check is asked, and what its results take to count; for
+/// When a check runs, and how many of its results count; for
 /// [`Subsystem::check`](crate::Subsystem::check).
 ///
-/// What cannot be is an error where the registry is built.
+/// A value out of its bounds is an error where the registry is built.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,14 +30,14 @@ pub struct Check {
 }
 
 impl Check {
-    /// Asked every `interval`, from the start of one run to the start of the
+    /// Runs every `interval`, from the start of one run to the start of the
     /// next: 1 millisecond to a day.
     pub fn every(interval: Duration) -> Self {
         Self {
             interval,
             jitter: 0.05,
             timeout: None,
-            // What the kubelet does unless told otherwise.
+            // The default of the kubelet.
             failures: 3,
             successes: 1,
             back_off_to: None,
@@ -45,17 +45,18 @@ impl Check {
     }
 
     /// Lets each run begin up to this part of the interval early, at random, so
-    /// that checks and replicas do not ask in step: 0 to 1, by default 0.05.
+    /// that checks and replicas do not run in step: 0 to 1, by default 0.05.
     ///
-    /// Unless it is 0, the second run begins after a random part of the interval,
-    /// so that checks which begin together spread over all of it at once.
+    /// Unless it is 0, the second run begins after a random part of the
+    /// interval, so that checks which begin together spread over all of it at
+    /// once.
     pub fn jitter(self, jitter: f64) -> Self {
         Self { jitter, ..self }
     }
 
-    /// After which a run is given up on, its future dropped, and the check has
-    /// failed: 1 millisecond to the interval. By default it is a second less
-    /// than the interval and at least half of it, but at most 10 seconds.
+    /// The time after which a run has failed and its future is dropped: 1
+    /// millisecond to the interval. By default it is a second less than the
+    /// interval and at least half of it, but at most 10 seconds.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self {
             timeout: Some(timeout),
@@ -63,22 +64,21 @@ impl Check {
         }
     }
 
-    /// How many failures in a row it takes to be down: by default 3. Until then
-    /// they are [shown](crate::SubsystemView::damped) (`failing 2/3`) and
-    /// nothing more.
+    /// How many failures in a row bring the subsystem down: by default 3. Fewer
+    /// are only [shown](crate::SubsystemView::damped) (`failing 2/3`).
     pub fn failures(self, failures: u32) -> Self {
         Self { failures, ..self }
     }
 
-    /// How many successes in a row it takes to be up again: by default 1. It
-    /// never takes more than one to be up for the first time.
+    /// How many successes in a row bring the subsystem up again: by default 1.
+    /// For the first time up, one is always enough.
     pub fn successes(self, successes: u32) -> Self {
         Self { successes, ..self }
     }
 
-    /// Asks less often while it is down: twice the interval after the first
-    /// failure beyond what it takes to be down, then four times, up to
-    /// `longest`. By default it does not.
+    /// Runs less often while the subsystem is down: twice the interval after
+    /// the first failure beyond [`failures`](Self::failures), then four times,
+    /// up to `longest`. By default the interval stays the same.
     pub fn back_off_to(self, longest: Duration) -> Self {
         Self {
             back_off_to: Some(longest),
@@ -99,15 +99,15 @@ impl Check {
         self.back_off_to.unwrap_or(self.interval)
     }
 
-    /// What it takes at most from one result to the next.
-    pub(super) fn speaks_within(&self) -> Duration {
+    /// The longest time from one result to the next.
+    pub(super) fn result_within(&self) -> Duration {
         self.longest_interval()
             .saturating_add(self.timeout_or_default())
     }
 
-    /// The silence that shows that it hangs.
+    /// The time without a result after which the check counts as hanging.
     pub(super) fn hangs_after(&self) -> Duration {
-        self.speaks_within().saturating_add(self.longest_interval())
+        self.result_within().saturating_add(self.longest_interval())
     }
 
     pub(super) fn schedule(self) -> Result<Schedule, SettingError> {
@@ -138,7 +138,7 @@ impl Check {
     }
 }
 
-/// A [`Check`] that can be.
+/// A [`Check`] with valid values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     interval: Duration,
@@ -149,20 +149,20 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// From the start of one run to the start of the next, after this many
-    /// failures in a row.
+    /// The time from the start of one run to the start of the next, after this
+    /// many failures in a row.
     pub(super) fn until_next(&self, failures: u32) -> Duration {
         let beyond = failures.saturating_sub(self.thresholds.failures.get());
         let backed_off = self
             .interval
             .saturating_mul(2_u32.saturating_pow(beyond))
             .min(self.longest);
-        // Early and never late, so that no interval is missed.
+        // Only ever earlier, so that each interval has a run.
         backed_off.mul_f64(1.0 - self.jitter * fastrand::f64())
     }
 
     /// The same from the first run to the second, which sets the phase of all
-    /// that follow.
+    /// later runs.
     pub(super) fn until_second(&self, failures: u32) -> Duration {
         let next = self.until_next(failures);
         if self.jitter > 0.0 {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_makes_it_early_and_never_late() {
+    fn jitter_makes_runs_early_and_never_late() {
         let check = Check::every(SECOND).jitter(0.2).schedule().unwrap();
         let intervals: Vec<_> = (0..1_000).map(|_| check.until_next(0)).collect();
         assert!(
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_cause() {
+    fn values_out_of_bounds_are_refused_with_the_cause() {
         let check = || Check::every(SECOND);
         let refused = |check: Check| check.schedule().unwrap_err();
         assert!(matches!(

@@ -1,11 +1,11 @@
 use std::{collections::VecDeque, iter::successors, time::Duration};
 
-/// How long one who asks for a turn every so often waited for it, over the last
-/// time.
+/// The delays of a task that asks for a turn at a fixed interval, over a window
+/// of time.
 ///
-/// One who gets no turn cannot ask for the next. Were only what was measured
-/// counted, the longest delay would be one of many, however much of the time it
-/// took; so everybody counts who would have asked meanwhile.
+/// While the task gets no turn, it cannot ask for the next. If only measured
+/// delays counted, the longest delay would be one of many, however much of the
+/// time it took; so the turns that were due meanwhile count as well.
 #[derive(Debug)]
 pub(super) struct Delays {
     every: Duration,
@@ -14,7 +14,8 @@ pub(super) struct Delays {
 }
 
 impl Delays {
-    /// Keeps those of the last `window` times that one asks, `every` so often.
+    /// Keeps the delays of the last `window` turns, which are due `every` so
+    /// often.
     pub(super) fn new(window: usize, every: Duration) -> Self {
         Self {
             every,
@@ -23,8 +24,8 @@ impl Delays {
         }
     }
 
-    /// A turn came this late, and so did all that were due meanwhile. Of a delay
-    /// that is longer than the window, the beginning counts.
+    /// Adds a turn that came this late, and all turns that were due meanwhile.
+    /// Of a delay longer than the window, the beginning counts.
     pub(super) fn push(&mut self, late: Duration) {
         let all = successors(Some(late), |late| late.checked_sub(self.every));
         for delay in all.take(self.window) {
@@ -63,7 +64,7 @@ mod tests {
         Delays::new(100, millis(200))
     }
 
-    fn of(range: std::ops::RangeInclusive<u64>) -> Delays {
+    fn delays_of(range: std::ops::RangeInclusive<u64>) -> Delays {
         let mut delays = delays();
         range.for_each(|late| delays.push(millis(late)));
         delays
@@ -71,23 +72,23 @@ mod tests {
 
     #[test]
     fn percentiles_are_by_the_nearest_rank() {
-        let delays = of(1..=100);
+        let delays = delays_of(1..=100);
         assert_eq!(delays.percentile(50), millis(50));
         assert_eq!(delays.percentile(99), millis(99));
-        assert_eq!(of(7..=7).percentile(50), millis(7));
+        assert_eq!(delays_of(7..=7).percentile(50), millis(7));
         assert_eq!(self::delays().percentile(99), Duration::ZERO);
     }
 
     #[test]
-    fn the_oldest_make_room() {
-        let delays = of(1..=150);
+    fn the_oldest_delays_are_dropped() {
+        let delays = delays_of(1..=150);
         assert!(delays.is_full());
         assert_eq!(delays.percentile(1), millis(51));
-        assert!(!of(1..=99).is_full());
+        assert!(!delays_of(1..=99).is_full());
     }
 
     #[test]
-    fn whoever_would_have_asked_meanwhile_counts_too() {
+    fn turns_due_meanwhile_count_too() {
         let mut delays = delays();
         for late in [199, 650, 200] {
             delays.push(millis(late));

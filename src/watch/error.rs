@@ -1,23 +1,23 @@
 use crate::registry::SettingError;
 use thiserror::Error;
 
-/// Why something is not watched.
+/// Why a watch cannot start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WatchError {
-    /// It was told something that cannot be.
+    /// A setting is out of its bounds.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// There is no tokio runtime here to watch.
-    #[error("there is no tokio runtime here; call it within the one to be watched")]
+    /// The call is not on a tokio runtime.
+    #[error("there is no tokio runtime here; call `watch_runtime` on the runtime to watch")]
     NoRuntime,
-    /// It is watched already.
+    /// The runtime or the traffic is watched already.
     #[error("the {what} is watched already")]
     AlreadyRunning {
-        /// What is.
+        /// `runtime` or `traffic`.
         what: &'static str,
     },
-    /// The thread that watches could not be started.
-    #[error("cannot start the thread that watches")]
+    /// The timer thread cannot start.
+    #[error("cannot start the timer thread")]
     Thread(#[source] std::io::Error),
 }

@@ -1,9 +1,9 @@
-//! What the crate reports of the process by itself.
+//! Subsystems that the crate itself reports: the tokio runtime and the traffic.
 //!
-//! Every task of a process can be well while none of them gets to run: somebody
-//! blocks the threads of the runtime. [`watch_runtime`] measures how long tasks
-//! wait for their turn, which degrades, and tells when none of them gets one at
-//! all, which makes liveness red.
+//! Every task of a process can be healthy while none of them runs, because a
+//! call blocks the threads of the runtime. [`watch_runtime`] measures how long
+//! tasks wait for their turn: long waits degrade the process, and a wait
+//! without end makes liveness red.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,13 +20,13 @@
 //! # }
 //! ```
 //!
-//! A probe that is served by the runtime that hangs is not answered, which a
-//! supervisor takes for a failure after its timeout. Served on a thread of its
-//! own, it says what is the matter.
+//! A runtime that hangs answers none of its probes, which a supervisor takes
+//! for a failure after its timeout. A probe on a [thread of its
+//! own](crate::Readiness::serve_on_thread) answers and names the cause.
 //!
-//! And every subsystem can be ready while requests fail. [`watch_traffic`]
-//! compares what is declared with what becomes of requests
-//! ([readiness drift](crate::gate#readiness-drift)).
+//! Every subsystem can also be ready while requests fail. [`watch_traffic`]
+//! compares the reported states with the outcomes of requests ([readiness
+//! drift](crate::gate#readiness-drift)).
 //!
 //! [`watch_runtime`]: crate::Readiness::watch_runtime
 //! [`watch_traffic`]: crate::Readiness::watch_traffic

@@ -19,21 +19,22 @@ use tokio::{
 
 const NAME: &str = "runtime";
 
-/// What is measured lies in this time.
+/// The time that the delays cover.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// How often the runtime is asked for a turn, unless it is to be found stalled
-/// sooner.
+/// The interval of the heartbeats, unless a shorter `stalled_after` needs more
+/// of them.
 const BEAT_EVERY: Duration = Duration::from_millis(100);
 
-/// How many beats there are until silence means something.
+/// How many heartbeats fit in `stalled_after`, at least.
 const BEATS: u32 = 8;
 
-/// A beat may be late by the millisecond that tokio's timers do not tell apart,
-/// and by the turns of some others, without a stall.
+/// The shortest `stalled_after`. Without a stall, a heartbeat may be late by
+/// the millisecond that tokio's timers do not resolve, and by the turns of some
+/// other tasks.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
 
-/// When a runtime is slow, and when it is stalled; for
+/// When a runtime counts as slow, and when as stalled; for
 /// [`Readiness::watch_runtime`].
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +57,8 @@ impl RuntimeWatch {
     /// 1 millisecond to a day, by default 100 milliseconds. It is ready again
     /// at half of it.
     ///
-    /// It goes by the last 10 seconds, so a single pause is enough that is a few
-    /// tenths of a second longer than this.
+    /// The delays cover the last 10 seconds, so a single pause is enough if it
+    /// is a few tenths of a second longer than this.
     pub fn degraded_above(self, degraded_above: Duration) -> Self {
         Self {
             degraded_above,
@@ -69,7 +70,7 @@ impl RuntimeWatch {
     /// day, by default 10 seconds. Liveness is red then, half a second and a
     /// quarter of this later at the latest.
     ///
-    /// Choose more than the longest pause that is to be survived.
+    /// Choose more than the longest pause that the process should survive.
     pub fn stalled_after(self, stalled_after: Duration) -> Self {
         Self {
             stalled_after,
@@ -83,35 +84,37 @@ impl RuntimeWatch {
 }
 
 impl Readiness {
-    /// Watches the tokio runtime that it is called on: adds a
+    /// Watches the tokio runtime of the caller: adds a
     /// [vital](Subsystem::vital) subsystem `runtime`.
     ///
-    /// A task asks for a turn ten times a second and measures how late it gets
-    /// it (`delay_p50` and `delay_p99` of the last 10 seconds, as attributes).
-    /// While it gets none, the turns count that it would have asked for: these
-    /// are the delays that tasks meet which come at any moment.
-    /// A thread of the crate's own notices when it gets none: then `runtime` is
-    /// [stale](State::Stale), unless the counters of the runtime (the busy time
-    /// and the parks of its workers, which a worker updates at the latest every
-    /// [event interval](tokio::runtime::Builder::event_interval)) and of this
-    /// registry (requests in flight) show that other tasks get their turns. Then
-    /// `runtime` is degraded: a restart would not help a process that is
-    /// overloaded, and would leave its load to the others. While the process
-    /// drains, a stall says nothing.
+    /// A task asks for a turn ten times a second and measures how late each
+    /// turn is (`delay_p50` and `delay_p99` of the last 10 seconds, as
+    /// attributes). While it gets no turn, the turns that are due count as
+    /// well: the delays are those of tasks that become ready at any moment.
     ///
-    /// A runtime that is blocked for good hears no signal, so the process no
-    /// longer drains on SIGTERM, nor ends at ctrl-c where that was
-    /// [taken over](Self::drain_on_signal): what ends it is the SIGKILL of the
-    /// supervisor that finds liveness red.
+    /// A thread of the crate notices when the task gets no turn: then `runtime`
+    /// is [stale](State::Stale), unless the counters of the runtime (the busy
+    /// time and the parks of its workers, which a worker updates at the latest
+    /// every [event interval](tokio::runtime::Builder::event_interval)) and of
+    /// this registry (requests in flight) show that other tasks get their
+    /// turns. Then `runtime` is degraded: a restart would not help an
+    /// overloaded process, and would move its load to the other replicas. While
+    /// the process drains, a stall changes no state.
+    ///
+    /// A runtime that is blocked for good handles no signal, so the process
+    /// does not drain on SIGTERM, nor end at ctrl-c where that was [taken
+    /// over](Self::drain_on_signal). The supervisor that finds liveness red
+    /// ends it by SIGKILL.
     ///
     /// # Errors
     ///
-    /// Outside of a tokio runtime, when a duration is out of its bounds, when
-    /// the runtime is watched already, or when no thread can be started.
+    /// Outside of a tokio runtime, if a duration is out of its bounds, if the
+    /// runtime is watched already, or if no thread can be started.
     ///
     /// # Panics
     ///
-    /// On a tokio runtime whose timers are not enabled. (That cannot be asked.)
+    /// On a tokio runtime whose timers are not enabled. (Tokio has no call to
+    /// ask for that.)
     pub fn watch_runtime(&self, watch: RuntimeWatch) -> Result<(), WatchError> {
         Handle::try_current().map_err(|_| WatchError::NoRuntime)?;
         // Panics here rather than in the task, which would be found stalled.
@@ -119,7 +122,7 @@ impl Readiness {
         bounded("degraded delay of a runtime", watch.degraded_above)?;
         bounded_from(SHORTEST_STALL, "stall of a runtime", watch.stalled_after)?;
         if !start_timer_thread() {
-            let error = io::Error::other("the system has no thread to give");
+            let error = io::Error::other("the system could not start a thread");
             return Err(WatchError::Thread(error));
         }
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
@@ -128,20 +131,20 @@ impl Readiness {
             _ => WatchError::AlreadyRunning { what: NAME },
         })?;
 
-        // Whoever calls this has had a turn just now.
+        // The caller has had a turn just now.
         reporter.ready();
         let handle = reporter.into_handle();
         handle.set_witness(witness(&handle));
         let start: Start = Arc::new(move || Some(Box::pin(beat(handle.clone(), watch.clone()))));
-        let jobs = self.registry().background();
-        jobs.add(TaskId::Watch(NAME), || start);
-        jobs.start();
+        let tasks = self.registry().background();
+        tasks.add(TaskId::Watch(NAME), || start);
+        tasks.start();
         Ok(())
     }
 }
 
-/// Changes whenever a task of the runtime here has had a turn, or a request of
-/// the registry has begun or ended.
+/// Returns a value that changes when a task of this runtime has had a turn, or
+/// a request of the registry has begun or ended.
 fn witness(handle: &SubsystemHandle) -> Witness {
     let metrics = Handle::current().metrics();
     let in_flight = handle.in_flight();
@@ -156,7 +159,7 @@ fn witness(handle: &SubsystemHandle) -> Witness {
     })
 }
 
-/// Beats, and reports how late.
+/// Sends heartbeats, and reports how late they are.
 async fn beat(handle: SubsystemHandle, watch: RuntimeWatch) {
     handle.set_witness(witness(&handle));
     let every = watch.beat_every();
@@ -165,7 +168,7 @@ async fn beat(handle: SubsystemHandle, watch: RuntimeWatch) {
     let mut delays = Delays::new(per_window, every);
     let mut degraded = false;
     let mut shown_at = Instant::now();
-    // Those that were missed are counted, and not made up for.
+    // `Delays` counts the missed ticks, so they are skipped.
     let mut beats = interval_at(shown_at + every, every);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -173,7 +176,7 @@ async fn beat(handle: SubsystemHandle, watch: RuntimeWatch) {
         let now = Instant::now();
         delays.push(now - planned);
         handle.beat();
-        // Whoever looks at it is a person, and a change publishes a snapshot.
+        // People read the delays, and each change publishes a snapshot.
         if now - shown_at < Duration::from_secs(1) {
             continue;
         }
@@ -184,7 +187,7 @@ async fn beat(handle: SubsystemHandle, watch: RuntimeWatch) {
         } else {
             delays.is_full() && slow > watch.degraded_above
         };
-        // First, so that whoever hears that it is degraded sees by how much.
+        // First, so that a reader of the degraded state sees the delays too.
         show(&handle, delays.percentile(50), slow);
         if degraded {
             let limit = watch.degraded_above;
@@ -202,7 +205,7 @@ fn show(handle: &SubsystemHandle, half: Duration, slow: Duration) {
         .map(|(key, delay)| (key, format!("{}ms", delay.as_millis())));
     handle.change(|view| {
         let next = shown.iter().fold(None, |next, (key, delay)| {
-            // Nobody else sets any, so there is room.
+            // No other code sets attributes here, so there is room.
             let newest = next.as_ref().unwrap_or(view).with_attribute(key, delay);
             newest.unwrap_or_default().or(next)
         });

@@ -12,21 +12,21 @@ const NAME: &str = "traffic";
 impl Readiness {
     /// Adds an [optional](Subsystem::optional) subsystem `traffic`, which is
     /// degraded while too many requests fail that were admitted while the
-    /// process was ready. It is never failing: nothing caps how many replicas
-    /// would leave at once.
+    /// process was ready. Degraded is its worst state, so that a common failure
+    /// cannot make all replicas leave at once.
     ///
-    /// It goes by the requests of layers of the process as a whole that
-    /// [observe outcomes](crate::ReadinessLayer::observe_outcomes); as long as
-    /// there are none, it is ready. It looks every 5 seconds, from the first
-    /// tokio runtime on that is met.
+    /// It counts the requests of layers of the process as a whole that [observe
+    /// outcomes](crate::ReadinessLayer::observe_outcomes); without such
+    /// requests, it is ready. It is updated every 5 seconds, on the first tokio
+    /// runtime on which the crate is called.
     ///
     /// # Errors
     ///
-    /// When traffic is watched already.
+    /// If traffic is watched already.
     ///
     /// # Panics
     ///
-    /// Its task does, on a runtime whose timers are not enabled.
+    /// The task of the watch panics on a runtime whose timers are not enabled.
     pub fn watch_traffic(&self, watch: TrafficWatch) -> Result<(), WatchError> {
         let subsystem = Subsystem::new(NAME).optional();
         let reporter = self
@@ -52,7 +52,7 @@ impl Readiness {
 }
 
 async fn judge_on(registry: Arc<Registry>, handle: SubsystemHandle, mut judge: Judge) {
-    // One who begins anew, on another runtime, begins as ready.
+    // A task that starts again, on another runtime, starts as ready.
     handle.report(State::Ready, "");
     loop {
         sleep(TrafficWatch::EVERY).await;
