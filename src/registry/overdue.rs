@@ -20,8 +20,8 @@ impl Registry {
     /// Updates the timer of the subsystem in `slot`, after each publication that
     /// changed the subsystem.
     pub(super) fn update_timer(&self, slot: Slot) {
-        let wake_at = self.timer.follow(slot, Reading::take(), |follow| {
-            self.read(|data| follow(data.views.get(slot).map(|view| &**view)));
+        let wake_at = self.timer.update(slot, Reading::take(), |set| {
+            self.read(|data| set(data.views.get(slot).map(|view| &**view)));
         });
         self.wake_timer_thread(wake_at);
     }
@@ -69,7 +69,7 @@ impl Registry {
             sample.into_iter().chain(line).min()
         };
         let mut published = Vec::new();
-        let (events, wake_at) = self.timer.look(reading, caller, sample);
+        let (events, wake_at) = self.timer.check(reading, caller, sample);
         for (slot, declaration, event) in &events {
             let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
                 let ((), new) = self.publish(|_, draft| {
@@ -178,7 +178,7 @@ fn view_after(
             let view = spoken.as_ref().unwrap_or(view);
             Some(view.report(State::Degraded, Some(&reason), at))
         }
-        Event::Life => view.end_staleness(at),
+        Event::Recovered => view.end_staleness(at),
         Event::Time => view.pass_time(at),
     }
 }
@@ -229,9 +229,9 @@ mod tests {
     fn a_process_that_was_stopped_gives_one_more_ttl() {
         let (readiness, policy, begun) = silent();
         let found = |time| found(&readiness, begun, time, time);
-        let looks = [0, 1, 2, 3, 4].map(|quarter| found(TTL * 100 + TTL / 4 * quarter));
-        assert_eq!(looks[..4], [State::Ready; 4]);
-        assert_eq!(looks[4], State::Stale);
+        let states = [0, 1, 2, 3, 4].map(|quarter| found(TTL * 100 + TTL / 4 * quarter));
+        assert_eq!(states[..4], [State::Ready; 4]);
+        assert_eq!(states[4], State::Stale);
         drop(policy);
     }
 

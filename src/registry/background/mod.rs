@@ -1,11 +1,11 @@
-//! What runs beside the subsystems: the keeper of the time, checks, watches.
+//! The background tasks of a registry: the timer task, checks, watches.
 //!
-//! A registry can be built where there is no runtime, so each job starts as
-//! soon as a runtime is met, by any call that reports or reads there. What is
-//! added later by a thread without one starts where the others did. Should that
-//! runtime end, all start again on the next one. A check that its runtime does
-//! not poll, because no thread drives it or the last one is blocked, starts
-//! again on the next runtime, too, unless that is the admin listener's own.
+//! A registry can be built without a runtime, so each job starts with the first
+//! report or read on a runtime. A job that a thread without a runtime adds later
+//! starts on the same runtime as the others. If that runtime ends, all jobs start
+//! again on the next one. So does a check that its runtime does not poll, because
+//! no thread drives the runtime or all of them are blocked. The admin listener's own
+//! runtime takes over no such check.
 
 mod run;
 
@@ -25,13 +25,14 @@ use std::{
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
+/// The future of a job.
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Begins a job, unless there is nothing left to do it for. What it returns
-/// does not keep the registry alive, and is dropped when that ends.
+/// Returns the future of a job, or `None` if the job has nothing left to do. The
+/// future does not keep the registry alive, and is dropped when the registry closes.
 pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
 
-/// Publishes why a job does not run, until it does again.
+/// Publishes why a job has stopped running.
 pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// How long a runtime may take to poll a check for the first time.
@@ -42,9 +43,9 @@ pub(crate) enum TaskId {
     TtlTimer,
     /// The check of the subsystem in this slot.
     Check(crate::state::Slot),
-    /// What the crate reports of the process by itself.
+    /// A watch, which reports on the process itself: its runtime or its traffic.
     Watch(&'static str),
-    /// Whom the crate tells of it.
+    /// A service manager that is notified of changes.
     #[cfg(all(unix, feature = "systemd"))]
     Mirror(&'static str),
 }
@@ -57,11 +58,11 @@ impl TaskId {
 
 pub(crate) struct BackgroundTasks {
     registry: Weak<Registry>,
-    /// Some job does not run, or there has been no runtime yet.
+    /// Whether a job does not run, or no runtime has been used yet.
     idle: AtomicBool,
-    /// How many of the jobs are checks.
+    /// The number of jobs that are checks.
     checks: AtomicUsize,
-    /// Some check has not been polled yet.
+    /// Whether a check may not have been polled yet.
     unpolled: AtomicBool,
     table: Mutex<Table>,
 }
@@ -70,13 +71,14 @@ pub(crate) struct BackgroundTasks {
 struct Table {
     ended: bool,
     jobs: HashMap<TaskId, Job>,
-    /// Where the jobs were started last, for those who add one where there is
-    /// none.
+    /// The runtime on which jobs were started last, for jobs that are added
+    /// without a runtime.
     runtime: Option<Arc<Handle>>,
 }
 
 impl Table {
-    /// Or it would be tried again by each who reports where there is none.
+    /// Forgets a runtime that has ended, so that reports without a runtime do not
+    /// try it again.
     fn forget(&mut self, ended: &Arc<Handle>) {
         self.runtime.take_if(|last| Arc::ptr_eq(last, ended));
     }
@@ -85,7 +87,7 @@ impl Table {
 pub(crate) struct Job {
     start: Start,
     lost: Option<Lost>,
-    /// The last one.
+    /// The last run.
     run: Option<Arc<Run>>,
     handle: Option<AbortHandle>,
 }
@@ -97,7 +99,7 @@ impl Job {
         }
     }
 
-    /// Begins another run, if there is none that goes on.
+    /// Begins a run, unless the last one goes on.
     fn begin(&mut self, can_move: bool) -> Option<Begun> {
         let stays = |run: &Arc<Run>| {
             if run.has_ended() {
@@ -124,7 +126,7 @@ impl Job {
     }
 }
 
-/// A run that is yet to be spawned, and the task in whose place it is.
+/// A run that is not spawned yet, and the task that it replaces.
 struct Begun {
     start: Start,
     run: Arc<Run>,
@@ -146,12 +148,12 @@ impl BackgroundTasks {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes on a job, unless there is one of this id: then it is `false`.
+    /// Adds a job. Returns `false` if a job has this id already.
     pub(crate) fn add(&self, id: TaskId, start: impl FnOnce() -> Start) -> bool {
         self.add_with(id, None, start)
     }
 
-    /// Takes on a job that is told when it is lost.
+    /// Adds a job, and calls `lost` when it stops running.
     pub(super) fn add_with(
         &self,
         id: TaskId,
@@ -175,13 +177,13 @@ impl BackgroundTasks {
             self.checks
                 .fetch_add(usize::from(id.is_check()), Ordering::Relaxed);
         }
-        self.wait();
+        self.set_idle();
         true
     }
 
-    /// Takes a job away, to be ended where no lock is held: what it drops may
-    /// be a user's.
-    #[must_use = "it goes on until it is ended"]
+    /// Removes a job. The caller ends it without holding a lock, since this may drop
+    /// values of the application.
+    #[must_use = "the job runs until it is ended"]
     pub(crate) fn take(&self, id: TaskId) -> Option<Job> {
         let mut table = self.table();
         let job = table.jobs.remove(&id)?;
@@ -201,10 +203,10 @@ impl BackgroundTasks {
         jobs.into_values().for_each(Job::end);
     }
 
-    // === what does not run ===
+    // === idle jobs ===
 
-    /// Some job waits for a runtime: the next call that has one starts it.
-    fn wait(&self) {
+    /// Marks a job as idle: the next call on a runtime starts it.
+    fn set_idle(&self) {
         self.idle.store(true, Ordering::Release);
         self.update_admit_flags();
     }
@@ -220,12 +222,12 @@ impl BackgroundTasks {
         }
     }
 
-    /// A run was dropped before its end.
+    /// Reports that a run was dropped before its end.
     fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
         let lost = {
             let table = self.table();
             let job = table.jobs.get(&id);
-            // Or another run has taken its place.
+            // Not if another run has replaced it.
             let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
             job.and_then(|job| job.lost.clone())
         };
@@ -234,17 +236,17 @@ impl BackgroundTasks {
         }
     }
 
-    /// The job may live on a runtime that no thread drives: another runtime that
-    /// calls may take it over.
+    /// Marks a job whose runtime may not poll it: the next call on another runtime
+    /// starts it there.
     pub(super) fn suspect(&self, id: TaskId) {
         let run = self.table().jobs.get(&id).and_then(|job| job.run.clone());
         if run.is_some_and(|run| run.suspect()) {
-            self.wait();
+            self.set_idle();
         }
     }
 
-    /// Suspects the checks that have not been polled in time, and tells when to
-    /// look again.
+    /// Marks the checks that have not been polled in time, and returns when to call
+    /// this again.
     pub(super) fn suspect_unpolled(&self, now: Instant) -> Option<Instant> {
         if !self.unpolled.swap(false, Ordering::AcqRel) {
             return None;
@@ -267,15 +269,14 @@ impl BackgroundTasks {
             self.unpolled.store(true, Ordering::Release);
         }
         if found {
-            self.wait();
+            self.set_idle();
         }
         next
     }
 
     // === starting ===
 
-    /// Starts what does not run: on the runtime here, or where the rest was
-    /// started.
+    /// Starts the idle jobs: on the current runtime, or else on the last one used.
     #[inline]
     pub(crate) fn start(self: &Arc<Self>) {
         if self.idle.load(Ordering::Relaxed) {
@@ -286,7 +287,7 @@ impl BackgroundTasks {
     #[cold]
     fn start_idle(self: &Arc<Self>) {
         let here = Handle::try_current().ok().map(Arc::new);
-        // Dropped outside of the lock: with a runtime goes what it was made with.
+        // Dropped outside of the lock, since it may drop values of the application.
         let before;
         let (runtime, begun) = {
             let mut table = self.table();
@@ -298,9 +299,9 @@ impl BackgroundTasks {
                 table.runtime = Some(Arc::clone(&runtime));
             }
             self.idle.store(false, Ordering::Release);
-            // A probe on the admin listener's own thread takes nothing away from a
-            // runtime that is blocked: the check would succeed there, and what it
-            // is the check of is served by the other.
+            // The admin listener's own thread takes no check from a blocked runtime:
+            // the check would succeed there, although the blocked runtime has to
+            // serve the requests.
             let can_move = here.is_some() && !threads::is_own();
             let mut begun = Vec::new();
             for (id, job) in &mut table.jobs {
@@ -322,18 +323,18 @@ impl BackgroundTasks {
                 continue;
             };
             checks |= id.is_check();
-            // Outside of the lock, for a runtime that shuts down drops it at
+            // Outside of the lock, since a runtime that shuts down drops the task at
             // once.
             let task = runtime.spawn(Task::new(running, guard));
             let handle = task.abort_handle();
             let mut table = self.table();
             match table.jobs.get_mut(&id) {
-                // Its runtime has ended. It may run elsewhere by now.
+                // The runtime has ended. The job may run on another one by now.
                 _ if handle.is_finished() => table.forget(&runtime),
                 Some(job) if job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, &run)) => {
                     job.handle = Some(handle);
                 }
-                // Removed meanwhile.
+                // The job was removed meanwhile.
                 _ => {
                     drop(table);
                     handle.abort();
@@ -346,7 +347,7 @@ impl BackgroundTasks {
         }
     }
 
-    /// Lets the timer thread look whether what was spawned is polled.
+    /// Lets the timer thread check that the spawned checks are polled.
     fn expect_polls(&self) {
         let Some(registry) = self.registry.upgrade() else {
             return;

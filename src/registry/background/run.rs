@@ -14,24 +14,24 @@ use std::{
 
 /// Between two polls.
 const IDLE: u8 = 0;
-/// In a poll, perhaps in one that blocks its thread.
+/// In a poll, which may block its thread.
 const POLLING: u8 = 1;
-/// Not polled for so long that its runtime may have no thread to spare.
+/// Not polled for so long that its runtime may be stuck.
 const SUSPECT: u8 = 2;
-/// Another run has taken its place; it is not polled again.
+/// Replaced by another run, and not polled again.
 const REPLACED: u8 = 3;
 
-/// How long after its begin a run that panicked is followed by another one. On a
-/// runtime without timers, each of them panics.
+/// The least time between the starts of two runs of a job that panics. On a runtime
+/// without timers, every run panics.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 
-/// What a task and its job share.
+/// The state of a run, shared by its task and its job.
 #[derive(Debug)]
 pub(super) struct Run {
     state: AtomicU8,
     ended: AtomicBool,
     polled: AtomicBool,
-    /// By the real clock.
+    /// When the run began, by the real clock.
     pub(super) began: Instant,
 }
 
@@ -45,18 +45,18 @@ impl Run {
         })
     }
 
-    fn turn(&self, from: u8, to: u8) -> bool {
-        let turned = self
+    fn exchange(&self, from: u8, to: u8) -> bool {
+        let exchanged = self
             .state
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-        turned.is_ok()
+        exchanged.is_ok()
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// It ended by a panic a moment ago.
+    /// Whether the run panicked a moment ago.
     pub(super) fn cools_down(&self) -> bool {
         let panicked = self.state.load(Ordering::Acquire) == POLLING;
         panicked && self.has_ended() && self.began.elapsed() < COOL_DOWN
@@ -70,19 +70,19 @@ impl Run {
         self.state.load(Ordering::Acquire) == SUSPECT
     }
 
-    /// Suspects it, unless it is in a poll: to begin anew what blocks its thread
-    /// would block another one.
+    /// Marks the run as suspect, unless it is in a poll: another run of a job that
+    /// blocks its thread would block another thread.
     pub(super) fn suspect(&self) -> bool {
-        self.turn(IDLE, SUSPECT)
+        self.exchange(IDLE, SUSPECT)
     }
 
-    /// Takes its place from a suspect, unless that is polled by now.
+    /// Replaces a suspect run, unless it has been polled since.
     pub(super) fn replace(&self) -> bool {
-        self.turn(SUSPECT, REPLACED)
+        self.exchange(SUSPECT, REPLACED)
     }
 }
 
-/// The future of the task.
+/// The future of the task of a run.
 pub(super) struct Task {
     running: Running,
     guard: Guard,
@@ -99,23 +99,23 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let run = Arc::clone(&self.guard.run);
-        if !run.turn(IDLE, POLLING) && !run.turn(SUSPECT, POLLING) {
+        if !run.exchange(IDLE, POLLING) && !run.exchange(SUSPECT, POLLING) {
             return Poll::Ready(());
         }
         run.polled.store(true, Ordering::Relaxed);
         let poll = self.running.as_mut().poll(cx);
         self.guard.done = poll.is_ready();
-        run.turn(POLLING, IDLE);
+        run.exchange(POLLING, IDLE);
         poll
     }
 }
 
-/// Dropped with the task, as when its runtime ends.
+/// Ends the run when its task is dropped, also when its runtime ends.
 pub(super) struct Guard {
     jobs: Arc<BackgroundTasks>,
     id: TaskId,
     run: Arc<Run>,
-    /// There is nothing left to do.
+    /// The job has nothing left to do.
     done: bool,
 }
 
@@ -129,7 +129,7 @@ impl Guard {
         }
     }
 
-    /// There was nothing to do.
+    /// Ends the run of a job that has nothing to do.
     pub(super) fn done(mut self) {
         self.done = true;
     }
@@ -142,10 +142,11 @@ impl Drop for Guard {
                 POLLING => "its task panicked",
                 _ => "its runtime has ended",
             };
-            // First, or the next run could find something that this overwrites.
+            // Before the run is marked as ended, so that this report cannot
+            // overwrite one of the next run.
             self.jobs.lose(self.id, &self.run, why);
         }
         self.run.ended.store(true, Ordering::Release);
-        self.jobs.wait();
+        self.jobs.set_idle();
     }
 }

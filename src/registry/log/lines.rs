@@ -6,7 +6,7 @@ use crate::{
 use std::time::Duration;
 use tracing::{Level, Span};
 
-/// One line about what was published.
+/// One line about a published change.
 pub(super) enum Line<'a> {
     Added(&'a SubsystemView),
     Retired(&'a SubsystemView),
@@ -24,35 +24,42 @@ pub(super) enum Line<'a> {
     LivenessRegained,
 }
 
-/// Emits all lines about a publication. A subscriber that panics at one of them
-/// gets the next.
-pub(super) fn emit(sealed: &Published, notes: &Notes, span: &Span) {
-    for line in of(sealed, notes) {
-        contained(|| line.emit(sealed, span));
+/// Emits all lines about a publication. If the subscriber panics at one line, this
+/// goes on with the next.
+pub(super) fn emit(published: &Published, notes: &Notes, span: &Span) {
+    for line in lines(published, notes) {
+        contained(|| line.emit(published, span));
     }
 }
 
-/// Most detailed first: the subsystem, the phase, the process, the scopes.
-pub(super) fn of<'a>(sealed: &'a Published, notes: &'a Notes) -> impl Iterator<Item = Line<'a>> {
-    of_subsystem(sealed)
+/// Returns the lines about a publication, in the order of detail: the subsystem,
+/// the phase, the process, the scopes.
+pub(super) fn lines<'a>(
+    published: &'a Published,
+    notes: &'a Notes,
+) -> impl Iterator<Item = Line<'a>> {
+    subsystem_lines(published)
         .into_iter()
         .flatten()
-        .chain(of_process(sealed).into_iter().flatten())
+        .chain(process_lines(published).into_iter().flatten())
         .chain(
-            sealed
+            published
                 .after
                 .scope_ids()
-                .filter_map(|scope| of_scope(sealed, notes, scope)),
+                .filter_map(|scope| scope_lines(published, notes, scope)),
         )
-        .chain(of_liveness(sealed))
+        .chain(liveness_lines(published))
         .filter(|line| !notes.left_out || !line.is_bounded())
 }
 
-fn of_subsystem(sealed: &Published) -> [Option<Line<'_>>; 2] {
-    let Some(slot) = sealed.touched else {
+fn subsystem_lines(published: &Published) -> [Option<Line<'_>>; 2] {
+    let Some(slot) = published.touched else {
         return [None, None];
     };
-    let (old, new) = (sealed.before.views.get(slot), sealed.after.views.get(slot));
+    let (old, new) = (
+        published.before.views.get(slot),
+        published.after.views.get(slot),
+    );
     let (old, new) = match (old, new) {
         (Some(old), Some(new)) => (&**old, &**new),
         (None, Some(new)) => return [Some(Line::Added(new)), None],
@@ -67,7 +74,7 @@ fn of_subsystem(sealed: &Published) -> [Option<Line<'_>>; 2] {
     ]
 }
 
-fn of_process(Published { before, after, .. }: &Published) -> [Option<Line<'_>>; 3] {
+fn process_lines(Published { before, after, .. }: &Published) -> [Option<Line<'_>>; 3] {
     let pause = match (&before.pause, &after.pause) {
         (old, Some(reason)) if old.as_ref() != Some(reason) => Some(Line::Paused(reason)),
         (Some(_), None) => Some(Line::Resumed),
@@ -82,8 +89,8 @@ fn of_process(Published { before, after, .. }: &Published) -> [Option<Line<'_>>;
     [phase, pause, reload]
 }
 
-fn of_scope<'a>(sealed: &Published, notes: &Notes, scope: ScopeId) -> Option<Line<'a>> {
-    match Change::of(sealed, scope) {
+fn scope_lines<'a>(published: &Published, notes: &Notes, scope: ScopeId) -> Option<Line<'a>> {
+    match Change::in_scope(published, scope) {
         Change::Lost => return Some(Line::Lost(scope)),
         Change::Regained => {
             if let Some(lasted) = notes.lasted(scope) {
@@ -95,12 +102,15 @@ fn of_scope<'a>(sealed: &Published, notes: &Notes, scope: ScopeId) -> Option<Lin
     if scope != ScopeId::Process {
         return None;
     }
-    let (was, is) = (sealed.before.verdict(scope), sealed.after.verdict(scope));
+    let (was, is) = (
+        published.before.verdict(scope),
+        published.after.verdict(scope),
+    );
     let is_same = was.is_ready() == is.is_ready() && was.condition() == is.condition();
     (!is_same).then_some(Line::Readiness)
 }
 
-fn of_liveness<'a>(Published { before, after, .. }: &Published) -> Option<Line<'a>> {
+fn liveness_lines<'a>(Published { before, after, .. }: &Published) -> Option<Line<'a>> {
     let (was, is) = (before.process.verdict, after.process.verdict);
     match (was.is_live(), is.is_live()) {
         (true, false) => Some(Line::LivenessLost),
@@ -134,7 +144,8 @@ impl Line<'_> {
         }
     }
 
-    /// Whether it is one of those of which a subsystem that flaps causes many.
+    /// Whether the number of such lines is limited, since a subsystem that flaps
+    /// causes many.
     pub(super) fn is_bounded(&self) -> bool {
         let flaps = matches!(
             self,
@@ -218,8 +229,7 @@ impl Line<'_> {
     }
 }
 
-/// Whether only the reason has changed: what an operator has to know was logged
-/// when the state did.
+/// Whether only the reason has changed. The change of the state was logged before.
 fn is_detail(old: &SubsystemView, new: &SubsystemView) -> bool {
     old.state() == new.state() && new.state() != State::Starting
 }

@@ -1,4 +1,4 @@
-//! Logs what is published.
+//! The log lines of a registry.
 
 #[cfg(feature = "tracing")]
 mod lines;
@@ -22,30 +22,30 @@ use crate::{
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Logs one publication. It is made before the registry is locked, for it asks
-/// the subscriber.
+/// Logs one publication. It is made before the registry is locked, since it calls
+/// the log subscriber.
 pub(super) struct Log(#[cfg(feature = "tracing")] crate::logging::Logger);
 
-/// What only the log needs to remember of what was published.
+/// The part of the writer state that only the log needs.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(#[cfg(feature = "tracing")] notes::Memory);
 
-/// A publication whose lines are on their way.
+/// A publication whose lines are queued.
 pub(super) struct Logged {
     #[cfg(feature = "tracing")]
     queued: crate::logging::Queued,
     #[cfg(feature = "tracing")]
     notes: notes::Notes,
-    /// When it is to be told that lines were left out.
+    /// When to log that lines were left out.
     #[cfg(feature = "tracing")]
     due: Option<Instant>,
 }
 
-/// What a registry logs as time passes.
+/// The lines that a registry logs at a time.
 #[derive(Debug)]
 pub(super) struct Timed(#[cfg(feature = "tracing")] timed::Timed);
 
-/// Lines that have become due.
+/// The lines that are due.
 #[derive(Default)]
 pub(super) struct DueLines(#[cfg(feature = "tracing")] Vec<timed::Due>);
 
@@ -55,16 +55,16 @@ impl Log {
         Self(crate::logging::Logger::of_this_thread())
     }
 
-    /// Queues the lines. Called under the lock of the registry, so that they are
-    /// queued in the order of publication.
-    pub(super) fn queue(self, sealed: &Published, memory: &mut Memory, timed: &Timed) -> Logged {
-        let mut notes = memory.0.note(sealed);
+    /// Queues the lines. The caller holds the writer lock, so the lines are queued in
+    /// the order of publication.
+    pub(super) fn queue(self, published: &Published, memory: &mut Memory, timed: &Timed) -> Logged {
+        let mut notes = memory.0.note(published);
         let mut due = None;
-        if let Some(slot) = sealed.touched {
-            if sealed.after.views.get(slot).is_none() {
+        if let Some(slot) = published.touched {
+            if published.after.views.get(slot).is_none() {
                 timed.0.forget(slot);
             } else if !self.0.is_off() {
-                let bounded = lines::of(sealed, &notes).filter(lines::Line::is_bounded);
+                let bounded = lines::lines(published, &notes).filter(lines::Line::is_bounded);
                 let bounded = bounded.count();
                 if bounded > 0 {
                     let admitted;
@@ -74,16 +74,16 @@ impl Log {
             }
         }
         let queued = self.0.queue(
-            |wanted| lines::of(sealed, &notes).any(|line| wanted.contains(line.level())),
+            |wanted| lines::lines(published, &notes).any(|line| wanted.contains(line.level())),
             || {
-                let (sealed, notes) = (sealed.clone(), notes.clone());
-                Box::new(move |span| lines::emit(&sealed, &notes, span))
+                let (published, notes) = (published.clone(), notes.clone());
+                Box::new(move |span| lines::emit(&published, &notes, span))
             },
         );
         Logged { queued, notes, due }
     }
 
-    /// Nothing was published.
+    /// Drops the logger of a call that published nothing.
     pub(super) fn discard(self) {
         self.0.discard();
     }
@@ -91,16 +91,16 @@ impl Log {
 
 #[cfg(feature = "tracing")]
 impl Logged {
-    /// Waits until the lines are out, for a bounded time, so that the log of a
-    /// program that reports is in order.
+    /// Waits, for a bounded time, until the lines are logged, so that they precede
+    /// the later lines of the reporting thread.
     pub(super) fn wait(&self) {
         self.queued.wait();
     }
 
-    /// Never waits.
-    pub(super) fn finish(self, sealed: &Published, registry: &Registry) {
+    /// Logs lines that are still queued. Never waits.
+    pub(super) fn finish(self, published: &Published, registry: &Registry) {
         let Self { queued, notes, due } = self;
-        queued.finish(|span| lines::emit(sealed, &notes, span));
+        queued.finish(|span| lines::emit(published, &notes, span));
         if let Some(due) = due {
             registry.log_at(due);
         }
@@ -117,17 +117,20 @@ impl Timed {
 
 #[cfg(feature = "tracing")]
 impl DueLines {
-    /// Finds what has become due, and when something else will be. Logs nothing
-    /// yet, for it is called under a lock.
+    /// Collects the lines that are due, and returns when the next is due. Logs
+    /// nothing yet, since the caller holds a lock.
     pub(super) fn find(&mut self, registry: &Registry, now: Instant) -> Option<Instant> {
-        let next = registry.timed.0.look(now, || registry.load(), &mut self.0);
-        let mut told = Vec::new();
-        let episodes = registry.traffic().episodes.look(now, &mut told);
-        self.0.extend(told.into_iter().map(timed::Due::Refused));
+        let next = registry
+            .timed
+            .0
+            .collect_due(now, || registry.load(), &mut self.0);
+        let mut refusals = Vec::new();
+        let episodes = registry.traffic().episodes.look(now, &mut refusals);
+        self.0.extend(refusals.into_iter().map(timed::Due::Refused));
         next.into_iter().chain(episodes).min()
     }
 
-    /// Never waits.
+    /// Logs the lines. Never waits.
     pub(super) fn log(self, registry: &Registry) {
         for due in self.0 {
             due.log(registry);
@@ -137,24 +140,24 @@ impl DueLines {
 
 #[cfg(feature = "tracing")]
 impl Registry {
-    /// Tells now and then what the start waits for, if it has to wait.
+    /// Logs at intervals which subsystems the start waits for.
     pub(super) fn log_start(&self) {
-        if let Some(due) = self
-            .timed
-            .0
-            .look(now().monotonic, || self.load(), &mut Vec::new())
+        if let Some(due) =
+            self.timed
+                .0
+                .collect_due(now().monotonic, || self.load(), &mut Vec::new())
         {
             self.log_at(due);
         }
     }
 
-    /// The episode in which the gates of a scope count what they refuse.
+    /// The episode in which the gates of a scope count refused requests.
     pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<Episode> {
         let episodes = &self.traffic().episodes;
         episodes.of(scope, dry_run, now().monotonic)
     }
 
-    /// Counts a refused request, and logs the first of an episode.
+    /// Counts a refused request, and logs it if it is the first of an episode.
     pub(crate) fn log_refused(&self, episode: &Episode, reason: Reason) {
         let at = now().monotonic;
         if episode.count(reason, at) {

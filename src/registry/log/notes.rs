@@ -2,29 +2,29 @@ use super::super::core::now;
 use crate::state::{Phase, Published, ScopeId, Verdict};
 use std::time::{Duration, Instant};
 
-/// Since when the process and each named scope are unable to serve.
+/// Since when the process and each named scope have been unable to serve.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     process: Option<Instant>,
     scopes: Vec<Option<Instant>>,
 }
 
-/// What the lines of one publication tell beside the snapshots.
+/// Values for the lines of one publication that its snapshots do not contain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
-    /// Lines about the subsystem are left out, for there were too many.
+    /// Lines about the subsystem are left out, since there were too many.
     pub(super) left_out: bool,
-    /// How long the process could not serve, if it can again.
+    /// How long the process could not serve, if it can serve again.
     process: Option<Duration>,
     /// Which named scopes can serve again, and how long they could not.
     scopes: Vec<(ScopeId, Duration)>,
 }
 
 impl Memory {
-    pub(super) fn note(&mut self, sealed: &Published) -> Notes {
+    pub(super) fn note(&mut self, published: &Published) -> Notes {
         let mut notes = Notes::default();
-        for scope in sealed.after.scope_ids() {
-            match Change::of(sealed, scope) {
+        for scope in published.after.scope_ids() {
+            match Change::in_scope(published, scope) {
                 Change::None => {}
                 Change::Lost => *self.unable_since(scope) = Some(now().monotonic),
                 Change::Regained => {
@@ -66,18 +66,19 @@ impl Notes {
     }
 }
 
-/// What a publication means for a scope that had started, outside of a drain.
+/// Whether a publication changes if a scope can serve. `None` while the scope has
+/// not started, and while the process drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
-    /// It cannot serve any more.
+    /// The scope can no longer serve.
     Lost,
-    /// It can again.
+    /// The scope can serve again.
     Regained,
 }
 
 impl Change {
-    pub(super) fn of(Published { before, after, .. }: &Published, scope: ScopeId) -> Self {
+    pub(super) fn in_scope(Published { before, after, .. }: &Published, scope: ScopeId) -> Self {
         let (was, is) = (before.verdict(scope), after.verdict(scope));
         if !was.has_started() || after.phase >= Phase::Draining {
             return Self::None;
@@ -90,8 +91,8 @@ impl Change {
     }
 }
 
-/// Whether the subsystems let a scope be ready, whatever else is against it. A
-/// vital subsystem is one of the process, and is told of there.
+/// Whether the subsystems of a scope allow it to be ready. Liveness counts for the
+/// process only, whose line names the vital subsystem.
 fn is_able(verdict: Verdict, scope: ScopeId) -> bool {
     verdict.condition().is_able() && (verdict.is_live() || scope != ScopeId::Process)
 }

@@ -1,4 +1,4 @@
-//! Lines about requests that gates refuse.
+//! The log lines about refused requests.
 
 use crate::{
     logging::{contained, event},
@@ -8,13 +8,14 @@ use crate::{
 use std::fmt;
 use tracing::{Level, Span};
 
-/// Logs what there is to tell of an episode. Never waits.
+/// Logs a line about an episode of refused requests. Never waits.
 pub(super) fn log(told: Told) {
     let level = level(&told);
     crate::logging::line(level, || move |span| contained(|| emit(&told, level, span)));
 }
 
-/// Each rollout refuses while it starts, and each end of a process.
+/// Refusals while a process starts or drains are expected in each rollout, so they
+/// are no warning.
 fn level(told: &Told) -> Level {
     let is_expected = told.reason == Reason::Starting || told.snapshot.phase() >= Phase::Draining;
     if told.stage == Stage::Begun && !is_expected {
@@ -25,7 +26,7 @@ fn level(told: &Told) -> Level {
 }
 
 impl Told {
-    /// With the causes that there are now, if there still are some.
+    /// Takes the newest snapshot, unless it no longer contains a cause.
     pub(super) fn with_causes_of(self, newest: Snapshot) -> Self {
         let has_causes = causes(&newest, &self).iter().next().is_some();
         let snapshot = if has_causes { newest } else { self.snapshot };
@@ -73,8 +74,8 @@ fn emit(told: &Told, level: Level, span: &Span) {
     }
 }
 
-/// Shows why requests are refused: the subsystems that are the cause, where it is
-/// they.
+/// Shows why requests are refused: the subsystems that are the cause, or else the
+/// reason.
 struct Because<'a>(&'a Told);
 
 impl fmt::Display for Because<'_> {
@@ -90,7 +91,7 @@ impl fmt::Display for Because<'_> {
     }
 }
 
-/// Shows a number in groups of three digits.
+/// Shows a number with its digits in groups of three.
 struct Count(u64);
 
 impl fmt::Display for Count {

@@ -1,4 +1,4 @@
-//! Lines that are due at a moment, and the bound of lines in a time.
+//! Log lines that are due at a time, and the limit of lines about one subsystem.
 
 use super::super::{core::Registry, shrink::shrink};
 use crate::{
@@ -13,24 +13,24 @@ use std::{
 };
 use tracing::{Level, Span};
 
-/// How many lines about one subsystem are logged in [`WINDOW`], but for those at
-/// `debug`.
+/// How many lines about one subsystem are logged in [`WINDOW`], lines at `debug` not
+/// counted.
 const MOST_LINES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What a registry has yet to log, or no longer.
+/// The deadlines of log lines, and the lines logged about each subsystem.
 #[derive(Debug)]
 pub(super) struct Timed(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     begun: Instant,
-    /// How many lines have told what the start waits for; `None` when it is over.
-    waits: Option<u32>,
+    /// How many lines about the start were logged; `None` once it is over.
+    start_lines: Option<u32>,
     budgets: HashMap<Slot, Budget>,
 }
 
-/// The lines about one subsystem in a window.
+/// How many lines about one subsystem were logged and left out in a window.
 #[derive(Debug)]
 struct Budget {
     since: Instant,
@@ -38,13 +38,13 @@ struct Budget {
     left_out: usize,
 }
 
-/// A line that has become due.
+/// A line that is due.
 pub(super) enum Due {
     /// The process waits for subsystems.
     Waiting(Snapshot),
     /// Lines about a subsystem were left out.
     LeftOut(Snapshot, Slot, usize),
-    /// Requests are or were refused.
+    /// Gates refuse or have refused requests.
     Refused(Told),
 }
 
@@ -52,7 +52,7 @@ impl Timed {
     pub(super) fn new(begun: Instant) -> Self {
         Self(Mutex::new(State {
             begun,
-            waits: Some(0),
+            start_lines: Some(0),
             budgets: HashMap::new(),
         }))
     }
@@ -61,8 +61,9 @@ impl Timed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so many lines about the subsystem in `slot` are logged. If they are
-    /// the first that are not, it also returns when that is told.
+    /// Returns whether so many lines about the subsystem in `slot` are logged. For the
+    /// first lines of a window that are not, it also returns when to log that lines
+    /// were left out.
     pub(super) fn admit(&self, slot: Slot, lines: usize, now: Instant) -> (bool, Option<Instant>) {
         let mut state = self.state();
         let budget = state.budgets.entry(slot).or_insert(Budget {
@@ -82,22 +83,22 @@ impl Timed {
         (false, is_first.then_some(budget.since + WINDOW))
     }
 
-    /// The subsystem in `slot` has retired.
+    /// Forgets the subsystem in `slot`, which has retired.
     pub(super) fn forget(&self, slot: Slot) {
         let budgets = &mut self.state().budgets;
         budgets.remove(&slot);
         shrink(budgets);
     }
 
-    /// What has become due, and when something else will be.
-    pub(super) fn look(
+    /// Collects the lines that are due, and returns when the next is due.
+    pub(super) fn collect_due(
         &self,
         now: Instant,
         snapshot: impl Fn() -> Snapshot,
         due: &mut Vec<Due>,
     ) -> Option<Instant> {
         let mut state = self.state();
-        let waiting = state.look_at_start(now, &snapshot, due);
+        let waiting = state.collect_start_line(now, &snapshot, due);
         let mut next = None;
         state.budgets.retain(|slot, budget| {
             let ends = budget.since + WINDOW;
@@ -117,36 +118,36 @@ impl Timed {
 }
 
 impl State {
-    fn look_at_start(
+    fn collect_start_line(
         &mut self,
         now: Instant,
         snapshot: impl Fn() -> Snapshot,
         due: &mut Vec<Due>,
     ) -> Option<Instant> {
-        let mut told = self.waits?;
+        let mut lines = self.start_lines?;
         let snapshot = snapshot();
         let waits = snapshot.verdict().condition() == Condition::Starting;
         if !waits || snapshot.phase() >= Phase::Draining {
-            self.waits = None;
+            self.start_lines = None;
             return None;
         }
         let lasts = now.saturating_duration_since(self.begun);
-        if tells_after(told) <= lasts {
-            // Lines that were missed are not made up for.
-            while tells_after(told) <= lasts {
-                told += 1;
+        if start_line_after(lines) <= lasts {
+            // One line stands for all that were missed.
+            while start_line_after(lines) <= lasts {
+                lines += 1;
             }
             due.push(Due::Waiting(snapshot));
         }
-        self.waits = Some(told);
-        Some(self.begun + tells_after(told))
+        self.start_lines = Some(lines);
+        Some(self.begun + start_line_after(lines))
     }
 }
 
-/// When, after the registry was built, it is told what the start waits for: after
-/// 10 seconds, after 30, and then each minute.
-fn tells_after(told: u32) -> Duration {
-    Duration::from_secs(match told {
+/// How long after the registry was built the next line about the start is logged:
+/// after 10 seconds, after 30, and then each minute.
+fn start_line_after(lines: u32) -> Duration {
+    Duration::from_secs(match lines {
         0 => 10,
         1 => 30,
         more => 60 * u64::from(more - 1),
@@ -196,14 +197,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_lines_in_a_minute_are_logged_and_one_that_counts_the_rest() {
+    fn ten_lines_a_minute_are_logged_and_one_line_counts_the_rest() {
         let begun = Instant::now();
         let timed = Timed::new(begun);
         let readiness = crate::Readiness::builder().allow_empty().build().unwrap();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let look = |seconds| {
+        let collect = |seconds| {
             let mut due = Vec::new();
-            let next = timed.look(at(seconds), || readiness.snapshot(), &mut due);
+            let next = timed.collect_due(at(seconds), || readiness.snapshot(), &mut due);
             let left_out = due.iter().filter_map(|due| match due {
                 Due::LeftOut(_, _, lines) => Some(*lines),
                 _ => None,
@@ -215,14 +216,18 @@ mod tests {
         }
         assert_eq!(timed.admit(Slot(3), 2, at(5)), (false, Some(at(60))));
         assert_eq!(timed.admit(Slot(3), 1, at(6)), (false, None));
-        assert_eq!(timed.admit(Slot(4), 2, at(7)), (true, None), "of another");
-        assert_eq!(look(59), (vec![], Some(at(60))));
+        assert_eq!(
+            timed.admit(Slot(4), 2, at(7)),
+            (true, None),
+            "another subsystem"
+        );
+        assert_eq!(collect(59), (vec![], Some(at(60))));
         assert_eq!(
             timed.admit(Slot(3), 1, at(61)),
             (false, None),
-            "not told yet"
+            "not logged yet"
         );
-        assert_eq!(look(61), (vec![4], None));
+        assert_eq!(collect(61), (vec![4], None));
         assert_eq!(timed.admit(Slot(3), 10, at(62)), (true, None));
         assert_eq!(
             timed.admit(Slot(3), 10, at(122)),

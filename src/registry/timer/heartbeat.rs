@@ -1,10 +1,10 @@
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// Counts the signs of life of one subsystem.
+/// Counts the heartbeats of one subsystem.
 ///
-/// No clock is read here: the keeper looks at the count now and then, and
-/// knows when it has changed. Two cache lines, for processors fetch them in
-/// pairs and reporters beat at the same time.
+/// A heartbeat reads no clock: the timer reads the count at intervals and knows when
+/// it changed. The counter occupies two cache lines, since processors fetch lines in
+/// pairs and several reporters send heartbeats at the same time.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Heartbeat(AtomicU64);
@@ -19,9 +19,9 @@ impl Heartbeat {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Beats, and then looks whether there is anything to report: either the
-    /// keeper sees the beat before it lets silence count, or the look after
-    /// this sees that it did.
+    /// Counts a heartbeat before the caller reads the snapshot: either the timer
+    /// sees the heartbeat before it publishes `stale`, or the caller then reads
+    /// `stale`.
     pub(crate) fn beat_before_reading(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -31,7 +31,7 @@ impl Heartbeat {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The count, after having published something: the other half of
+    /// Reads the count after the timer has published: the other half of
     /// [`beat_before_reading`](Self::beat_before_reading).
     pub(crate) fn count_after_publishing(&self) -> u64 {
         fence(Ordering::SeqCst);
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pulses_do_not_share_a_cache_line() {
+    fn heartbeats_do_not_share_a_cache_line() {
         assert_eq!(align_of::<Heartbeat>(), 128);
     }
 }

@@ -1,11 +1,11 @@
-//! Knows when time alone will change something: silence, reports that are held
-//! down, subsystems that stay pending.
+//! The deadlines of subsystems: missing heartbeats, held-down reports, and the end
+//! of being pending.
 
 mod heartbeat;
 mod reading;
 mod ttl_watch;
 
-use self::ttl_watch::{Heard, TtlWatch};
+use self::ttl_watch::{Finding, TtlWatch};
 pub(crate) use self::{heartbeat::Heartbeat, reading::Reading};
 use super::shrink::shrink;
 use crate::{
@@ -18,66 +18,70 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long after something is due the timer thread looks whether the keeper's
-/// task has. A runtime that is driven and not overloaded is far faster.
+/// How long after a deadline the timer thread acts in place of the timer task. A
+/// runtime that is driven and not overloaded is far faster.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Shows by a change that something goes on where a subsystem lives.
+/// Returns a value whose change shows that the runtime of a subsystem makes
+/// progress.
 pub(crate) type Witness = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// The deadlines of all subsystems of a registry.
 pub(crate) struct TtlTimer {
     table: Mutex<Table>,
-    /// When there is something to do, in nanoseconds after `base`.
+    /// The next deadline, in nanoseconds after `base`.
     due: AtomicU64,
     base: Instant,
-    /// Rings when that is earlier than it was.
+    /// Notifies the timer task that the next deadline is earlier than before.
     earlier: Notify,
 }
 
 struct Table {
     watches: HashMap<Slot, TtlWatch>,
-    /// When something is due by the real clock.
+    /// The next deadline by the real clock.
     due: Option<Instant>,
-    /// When the timer thread will look, by the real clock.
+    /// When the timer thread comes, by the real clock.
     thread_at: Option<Instant>,
-    /// A paused clock of tokio's was seen, as in tests. The timer thread has the
-    /// real one, by which all of its times would be wrong.
+    /// tokio's clock was seen paused, as in tests. The timer thread uses the real
+    /// clock, by which all deadlines would be wrong.
     is_paused: bool,
 }
 
 const NEVER: u64 = u64::MAX;
 
-/// Who looks whether time has changed something.
+/// The caller of [`TtlTimer::check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// The keeper's task, which sleeps until something is due: late, it has
-    /// been held up.
+    /// The timer task, which sleeps until the next deadline. If it comes late, its
+    /// runtime was stuck.
     TtlTimer,
-    /// The timer thread, which was to look at this moment of the real clock.
+    /// The timer thread, which planned to come at this time of the real clock.
     Thread { planned: Instant },
-    /// A reader that comes by.
+    /// A reader, which may come at any time.
     Reader,
 }
 
-/// What has become of a subsystem, unless it has spoken since.
+/// Why the view of a subsystem changes, unless it has reported since.
 pub(super) enum Event {
+    /// Its ttl has passed.
     Silence {
         lasted: Duration,
         heartbeat: Arc<Heartbeat>,
         seen: u64,
     },
-    Late {
-        lasted: Duration,
-    },
-    Life,
+    /// Its ttl has passed, while its witness shows progress.
+    Late { lasted: Duration },
+    /// A heartbeat after its ttl had passed.
+    Recovered,
+    /// A deadline of its view.
     Time,
 }
 
-/// Of which subsystem something has become what.
-pub(super) type Happened = (Slot, Arc<Declaration>, Event);
+/// An expired timer: the slot, its subsystem, and the event.
+pub(super) type Expired = (Slot, Arc<Declaration>, Event);
 
-/// When the timer thread is to look, if that is earlier than it would.
-#[must_use = "the timer thread has to be told"]
+/// When the timer thread has to come, if that is earlier than planned.
+#[must_use = "the timer thread has to be woken"]
 pub(super) struct WakeThreadAt(pub(super) Option<Instant>);
 
 impl TtlTimer {
@@ -100,7 +104,7 @@ impl TtlTimer {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The heartbeat of the subsystem in this slot, if its silence counts.
+    /// The heartbeat of the subsystem in this slot, if it has a ttl.
     pub(crate) fn heartbeat_of(
         &self,
         slot: Slot,
@@ -112,8 +116,8 @@ impl TtlTimer {
         Arc::ptr_eq(&watch.declaration, declaration).then(|| Arc::clone(&watch.heartbeat))
     }
 
-    /// From now on, the silence of the subsystem in this slot is none as long as
-    /// the witness shows progress.
+    /// Sets the witness of the subsystem in this slot: while its value changes, a
+    /// missing heartbeat makes the subsystem late and not stale.
     pub(crate) fn set_witness(&self, slot: Slot, declaration: &Arc<Declaration>, witness: Witness) {
         let before = {
             let mut table = self.table();
@@ -124,6 +128,7 @@ impl TtlTimer {
         drop(before);
     }
 
+    /// The next deadline.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.due.load(Ordering::Acquire) {
             NEVER => None,
@@ -141,7 +146,7 @@ impl TtlTimer {
         if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
             self.set_due(table, next, reading);
         }
-        table.wake_at(reading)
+        table.wake_thread_at(reading)
     }
 
     fn set_due(&self, table: &mut Table, due: Option<Instant>, reading: Reading) {
@@ -156,7 +161,7 @@ impl TtlTimer {
         }
     }
 
-    /// Whether anything will ever be due, as things are.
+    /// Whether there is a deadline.
     #[inline]
     pub(super) fn is_waiting(&self) -> bool {
         self.due.load(Ordering::Relaxed) != NEVER
@@ -166,10 +171,10 @@ impl TtlTimer {
         self.due().is_some_and(|due| due <= now)
     }
 
-    /// Completes when something is due, or may be.
+    /// Completes at the next deadline, or when that becomes earlier.
     pub(super) async fn wait(&self) {
-        // Listening comes before looking: what becomes due in between rings
-        // the bell that is already being listened to.
+        // Registers before it reads the deadline, so that a change in between
+        // completes `earlier`.
         let earlier = self.earlier.notified();
         match self.due() {
             Some(due) => {
@@ -179,23 +184,23 @@ impl TtlTimer {
         }
     }
 
-    /// Something is due that is not a subsystem's.
+    /// Adds a deadline that does not belong to a subsystem.
     pub(super) fn wake_by(&self, due: Option<Instant>, reading: Reading) -> WakeThreadAt {
         self.set_due_by(&mut self.table(), due, reading)
     }
 
-    /// Follows what was published of the subsystem in `slot`. It is looked at
-    /// under the lock, so that the last of several writers finds what all of
-    /// them published.
-    pub(super) fn follow(
+    /// Sets the deadlines of the subsystem in `slot` by its published view. `read`
+    /// is called under the lock, so that the last of several writers reads the
+    /// newest view.
+    pub(super) fn update(
         &self,
         slot: Slot,
         reading: Reading,
-        look: impl FnOnce(&mut dyn FnMut(Option<&SubsystemView>)),
+        read: impl FnOnce(&mut dyn FnMut(Option<&SubsystemView>)),
     ) -> WakeThreadAt {
         let mut table = self.table();
         let mut next = None;
-        look(&mut |view| match view {
+        read(&mut |view| match view {
             Some(view) if view.declaration().is_timed() => {
                 let declaration = view.declaration();
                 let watch = table
@@ -207,7 +212,7 @@ impl TtlTimer {
                 }
                 watch.due = view.due();
                 let is_stale = view.state() == State::Stale;
-                watch.listen(view.active_ttl(), is_stale, reading.now);
+                watch.set_ttl(view.active_ttl(), is_stale, reading.now);
                 next = watch.next(reading.now);
             }
             _ => {
@@ -218,14 +223,14 @@ impl TtlTimer {
         self.set_due_by(&mut table, next, reading)
     }
 
-    /// Looks at all subsystems, if it is time to. `sample` says when something
-    /// else is due next.
-    pub(super) fn look(
+    /// Checks the deadlines of all subsystems, if one is due. `sample` returns the
+    /// next deadline that does not belong to a subsystem.
+    pub(super) fn check(
         &self,
         reading: Reading,
         caller: Caller,
         sample: impl FnOnce() -> Option<Instant>,
-    ) -> (Vec<Happened>, WakeThreadAt) {
+    ) -> (Vec<Expired>, WakeThreadAt) {
         let now = reading.now;
         let mut table = self.table();
         if !self.is_due(now) {
@@ -240,37 +245,37 @@ impl TtlTimer {
         });
         let mut events = Vec::new();
         for (slot, watch) in &mut table.watches {
-            let heard = match watch.look(now, late, caller) {
-                Heard::Nothing => None,
-                Heard::Silence { lasted, seen } => Some(Event::Silence {
+            let expired = match watch.check(now, late, caller) {
+                Finding::Nothing => None,
+                Finding::Silence { lasted, seen } => Some(Event::Silence {
                     lasted,
                     seen,
                     heartbeat: Arc::clone(&watch.heartbeat),
                 }),
-                Heard::Late { lasted } => Some(Event::Late { lasted }),
-                Heard::Life => Some(Event::Life),
+                Finding::Late { lasted } => Some(Event::Late { lasted }),
+                Finding::Recovered => Some(Event::Recovered),
             };
-            // What is published of it says when it is due again.
+            // The view that is published next sets the next deadline.
             let time = watch.due.take_if(|due| *due <= now).map(|_| Event::Time);
-            let happened = time.into_iter().chain(heard);
+            let happened = time.into_iter().chain(expired);
             events.extend(happened.map(|event| (*slot, Arc::clone(&watch.declaration), event)));
         }
         let next = table.watches.values().filter_map(|watch| watch.next(now));
         let next = next.chain(sample()).min();
         self.set_due(&mut table, next, reading);
-        (events, table.wake_at(reading))
+        (events, table.wake_thread_at(reading))
     }
 
     // === the timer thread ===
 
-    /// Whether something has been due for so long that the timer thread is to
-    /// look instead of the keeper's task.
+    /// Whether a deadline passed so long ago that the timer thread acts in place of
+    /// the timer task.
     pub(super) fn is_overdue(&self, real: Instant) -> bool {
         let table = self.table();
         !table.is_paused && table.due.is_some_and(|due| due + GRACE <= real)
     }
 
-    /// When the timer thread is to look again.
+    /// Plans when the timer thread comes next.
     pub(super) fn plan_thread(&self) -> Option<Instant> {
         let mut table = self.table();
         let due = table.due.filter(|_| !table.is_paused);
@@ -284,10 +289,10 @@ impl TtlTimer {
 }
 
 impl Table {
-    fn wake_at(&mut self, reading: Reading) -> WakeThreadAt {
+    fn wake_thread_at(&mut self, reading: Reading) -> WakeThreadAt {
         self.is_paused |= reading.is_paused;
         let due = self.due.filter(|_| !self.is_paused);
-        // A thread that did not come in time may not have been started.
+        // A thread that missed its time may not have been started.
         let is_missed = |thread_at: Instant| thread_at + GRACE < reading.real;
         let earlier = due.map(|due| due + GRACE).filter(|at| {
             self.thread_at
@@ -303,26 +308,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_timer_thread_is_told_again_where_it_did_not_come() {
+    fn the_timer_thread_is_woken_again_after_it_missed_its_time() {
         const SECOND: Duration = Duration::from_secs(1);
         let base = Instant::now();
-        let keeper = TtlTimer::new(base);
-        // What is due a second after each of these moments.
-        let told = |at: Duration| {
+        let timer = TtlTimer::new(base);
+        // The deadline is a second after each of these times.
+        let planned_after = |at: Duration| {
             let reading = Reading {
                 now: base + at,
                 real: base + at,
                 is_paused: false,
             };
-            keeper.table().due = Some(base + at + SECOND);
-            let WakeThreadAt(told) = keeper.table().wake_at(reading);
-            told.map(|told| told - base)
+            timer.table().due = Some(base + at + SECOND);
+            let WakeThreadAt(planned) = timer.table().wake_thread_at(reading);
+            planned.map(|planned| planned - base)
         };
-        assert_eq!(told(Duration::ZERO), Some(SECOND + GRACE));
-        assert_eq!(told(SECOND), None, "it is to come earlier");
+        assert_eq!(planned_after(Duration::ZERO), Some(SECOND + GRACE));
+        assert_eq!(planned_after(SECOND), None, "it comes earlier anyway");
         let later = SECOND + GRACE * 2;
-        assert_eq!(told(later), None, "it may be on its way");
+        assert_eq!(planned_after(later), None, "it may be on its way");
         let missed = SECOND * 2;
-        assert_eq!(told(missed), Some(missed + SECOND + GRACE));
+        assert_eq!(planned_after(missed), Some(missed + SECOND + GRACE));
     }
 }

@@ -1,13 +1,13 @@
 use std::time::Instant;
 
-/// What two clocks show at one moment.
+/// The times of two clocks, read together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
-    /// The clock of the runtime here, by which everything is due.
+    /// The clock of the current runtime, by which the deadlines are set.
     pub(crate) now: Instant,
-    /// The real one, by which a process that was frozen is told.
+    /// The real clock, which shows that the process was stopped.
     pub(crate) real: Instant,
-    /// They differ: tests have paused the first.
+    /// Whether they differ, because a test has paused the clock of the runtime.
     pub(crate) is_paused: bool,
 }
 
@@ -19,8 +19,8 @@ impl Reading {
         Self {
             now,
             real,
-            // A clock that runs is read in between. One that is paused stands
-            // at an earlier moment, unless it was moved to a later one.
+            // A running clock shows a time between the two. A paused clock shows an
+            // earlier time, or a later one if the test has advanced it.
             is_paused: !(before..=real).contains(&now),
         }
     }
@@ -32,12 +32,12 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_clock_is_real_where_there_is_no_runtime() {
+    fn the_clock_is_real_without_a_runtime() {
         assert!((0..1_000).all(|_| !Reading::take().is_paused));
     }
 
     #[tokio::test]
-    async fn a_clock_is_real_until_it_is_paused_and_wherever_it_is_moved_to() {
+    async fn the_clock_is_real_until_a_test_pauses_it() {
         assert!((0..1_000).all(|_| !Reading::take().is_paused));
         tokio::time::pause();
         std::thread::sleep(Duration::from_millis(1));

@@ -5,56 +5,55 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a silence is looked at within the time that it may take.
-const LOOKS: u32 = 4;
+/// How often the timer reads the heartbeat counter in a ttl.
+const CHECKS_IN_A_TTL: u32 = 4;
 
-/// What a timer may be late by without anything being wrong: tokio's have
-/// milliseconds.
+/// How late the timer may be and still count as on time: tokio's timers have a
+/// resolution of 1 ms.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 
-/// What is known of the time of one subsystem: whether it lives, and when time
-/// alone will change it.
+/// The deadlines of one subsystem: of its heartbeat, and of its view.
 pub(super) struct TtlWatch {
-    /// Tells it from another one that stands in the same slot later.
+    /// Identifies the subsystem, since another may take its slot later.
     pub(super) declaration: Arc<Declaration>,
     pub(super) heartbeat: Arc<Heartbeat>,
-    /// When its view will change by itself.
+    /// When its view changes without a report.
     pub(super) due: Option<Instant>,
-    /// Shows whether anything goes on where the subsystem lives.
+    /// Shows whether the runtime of the subsystem makes progress.
     pub(super) witness: Option<Witness>,
     silence: Option<Silence>,
 }
 
-/// A silence that is being listened to.
+/// The time since the last heartbeat.
 #[derive(Debug)]
 struct Silence {
     ttl: Duration,
-    /// The last count that was seen, and since when it has been that.
+    /// The last count of heartbeats, and since when it has not changed.
     seen: u64,
     since: Instant,
-    /// When it has lasted for too long.
+    /// When the ttl has passed.
     until: Instant,
-    /// What the witness showed last.
+    /// The last value of the witness.
     progress: Option<u64>,
-    /// The witness alone has kept it from being over.
+    /// The ttl has passed, but the witness shows progress.
     late: bool,
-    /// It was given its time anew once, and has not been heard since.
+    /// The subsystem got a new ttl once, and has sent no heartbeat since.
     spared: bool,
-    /// It has lasted for too long.
+    /// The ttl has passed, and the subsystem is stale.
     over: bool,
 }
 
-/// What a look came to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// Nothing new.
+pub(super) enum Finding {
+    /// No change.
     Nothing,
-    /// Nothing since this count, for too long.
+    /// The ttl has passed without a heartbeat since this count.
     Silence { lasted: Duration, seen: u64 },
-    /// Nothing for too long, while its witness shows that something goes on.
+    /// The ttl has passed without a heartbeat, while the witness shows progress.
     Late { lasted: Duration },
-    /// A sign of life, after a silence that was too long.
-    Life,
+    /// A heartbeat after the ttl had passed.
+    Recovered,
 }
 
 impl TtlWatch {
@@ -72,13 +71,13 @@ impl TtlWatch {
         self.witness.as_ref().map(|witness| witness())
     }
 
-    /// Listens from `now` on, for signs of life that are `ttl` apart at most,
-    /// unless it does already; or no longer.
+    /// Expects a heartbeat in every `ttl` from `now` on, unless it does already.
+    /// Without a `ttl`, it expects none.
     ///
-    /// `is_stale` is what is published. A silence that is over must not outlive
-    /// a state that was set since, by whatever means: it would never be found
-    /// again.
-    pub(super) fn listen(&mut self, ttl: Option<Duration>, is_stale: bool, now: Instant) {
+    /// `is_stale` is the published state. If the state was set to another since,
+    /// this starts a new ttl; otherwise the next missing heartbeat would never be
+    /// found.
+    pub(super) fn set_ttl(&mut self, ttl: Option<Duration>, is_stale: bool, now: Instant) {
         let Some(ttl) = ttl else {
             self.silence = None;
             return;
@@ -100,11 +99,11 @@ impl TtlWatch {
         silence.over |= is_stale;
     }
 
-    /// Looks whether it lives, `late` after the moment that was meant for it.
-    pub(super) fn look(&mut self, now: Instant, late: Duration, caller: Caller) -> Heard {
+    /// Checks for a heartbeat, `late` after the planned time.
+    pub(super) fn check(&mut self, now: Instant, late: Duration, caller: Caller) -> Finding {
         let (count, progress) = (self.heartbeat.count(), self.progress());
         let Some(silence) = &mut self.silence else {
-            return Heard::Nothing;
+            return Finding::Nothing;
         };
         if count != silence.seen {
             let was_over = silence.over;
@@ -119,9 +118,9 @@ impl TtlWatch {
                 ..*silence
             };
             return if was_over {
-                Heard::Life
+                Finding::Recovered
             } else {
-                Heard::Nothing
+                Finding::Nothing
             };
         }
         if silence.progress != progress {
@@ -135,23 +134,23 @@ impl TtlWatch {
                 ..*silence
             };
             return if news {
-                Heard::Late { lasted }
+                Finding::Late { lasted }
             } else {
-                Heard::Nothing
+                Finding::Nothing
             };
         }
         if silence.over {
-            return Heard::Nothing;
+            return Finding::Nothing;
         }
-        // It may have begun since.
+        // The silence may have begun after the planned time.
         let late = late.min(now.saturating_duration_since(silence.since));
-        if late > silence.ttl / LOOKS + TIMER_SLACK {
-            // Whoever looks has been held up, by a stopped process or a
-            // starved runtime, and so may have been who was to be heard. It is
-            // given all of its time anew; once, or a runtime that is always late
-            // would hide every silence. After that only the time does not count
-            // for which a keeper was held up. (A reader that comes late may just
-            // not have come sooner.)
+        if late > silence.ttl / CHECKS_IN_A_TTL + TIMER_SLACK {
+            // The caller is late because the process was stopped or the runtime
+            // is starved, and the reporter may be late for the same reason. The
+            // subsystem gets a new ttl, but only once, since otherwise a runtime
+            // that is always late would hide every missing heartbeat. Afterwards
+            // only the time by which the timer was late does not count. (A reader
+            // is not late: it comes at any time.)
             if !silence.spared {
                 silence.spared = true;
                 silence.until = now + silence.ttl;
@@ -160,26 +159,26 @@ impl TtlWatch {
             }
         }
         if now < silence.until {
-            return Heard::Nothing;
+            return Finding::Nothing;
         }
         silence.over = true;
-        Heard::Silence {
+        Finding::Silence {
             lasted: now.saturating_duration_since(silence.since),
             seen: silence.seen,
         }
     }
 
-    /// When to look next, after a look at `now`.
+    /// When to check next, after a check at `now`.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let look = self.silence.as_ref().map(|silence| {
-            let look = now + silence.ttl / LOOKS;
+        let check = self.silence.as_ref().map(|silence| {
+            let check = now + silence.ttl / CHECKS_IN_A_TTL;
             if silence.over {
-                look
+                check
             } else {
-                look.min(silence.until)
+                check.min(silence.until)
             }
         });
-        look.into_iter().chain(self.due).min()
+        check.into_iter().chain(self.due).min()
     }
 }
 
@@ -190,7 +189,7 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(4);
     const ON_TIME: Duration = Duration::ZERO;
-    const KEEPER: Caller = Caller::TtlTimer;
+    const TIMER: Caller = Caller::TtlTimer;
 
     fn watch() -> (TtlWatch, Instant) {
         let declaration = Declaration {
@@ -206,7 +205,7 @@ mod tests {
         };
         let mut watch = TtlWatch::new(Arc::new(declaration));
         let now = Instant::now();
-        watch.listen(Some(TTL), false, now);
+        watch.set_ttl(Some(TTL), false, now);
         (watch, now)
     }
 
@@ -215,157 +214,164 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_over_the_limit_at_the_limit() {
+    fn the_ttl_passes_exactly_at_its_end() {
         let (mut watch, start) = watch();
         assert_eq!(watch.next(start), Some(start + TTL / 4));
         let before = start + seconds(3.9);
-        assert_eq!(watch.look(before, ON_TIME, KEEPER), Heard::Nothing);
+        assert_eq!(watch.check(before, ON_TIME, TIMER), Finding::Nothing);
         assert_eq!(watch.next(before), Some(start + TTL));
-        let silence = Heard::Silence {
+        let silence = Finding::Silence {
             lasted: TTL,
             seen: 0,
         };
-        assert_eq!(watch.look(start + TTL, ON_TIME, KEEPER), silence);
+        assert_eq!(watch.check(start + TTL, ON_TIME, TIMER), silence);
         assert_eq!(
-            watch.look(start + 2 * TTL, ON_TIME, KEEPER),
-            Heard::Nothing,
+            watch.check(start + 2 * TTL, ON_TIME, TIMER),
+            Finding::Nothing,
             "once"
         );
     }
 
     #[test]
-    fn a_beat_counts_from_when_it_was_seen() {
+    fn a_heartbeat_counts_from_when_the_timer_reads_it() {
         let (mut watch, start) = watch();
         watch.heartbeat.beat();
         assert_eq!(
-            watch.look(start + seconds(1.0), ON_TIME, KEEPER),
-            Heard::Nothing
+            watch.check(start + seconds(1.0), ON_TIME, TIMER),
+            Finding::Nothing
         );
         assert_eq!(
-            watch.look(start + seconds(4.9), ON_TIME, KEEPER),
-            Heard::Nothing
+            watch.check(start + seconds(4.9), ON_TIME, TIMER),
+            Finding::Nothing
         );
-        let look = watch.look(start + seconds(5.0), ON_TIME, KEEPER);
-        assert!(matches!(look, Heard::Silence { lasted: TTL, .. }));
+        let found = watch.check(start + seconds(5.0), ON_TIME, TIMER);
+        assert!(matches!(found, Finding::Silence { lasted: TTL, .. }));
         watch.heartbeat.beat();
         assert_eq!(
-            watch.look(start + seconds(6.0), ON_TIME, KEEPER),
-            Heard::Life
+            watch.check(start + seconds(6.0), ON_TIME, TIMER),
+            Finding::Recovered
         );
         assert_eq!(
-            watch.look(start + seconds(9.9), ON_TIME, KEEPER),
-            Heard::Nothing
+            watch.check(start + seconds(9.9), ON_TIME, TIMER),
+            Finding::Nothing
         );
     }
 
     #[test]
-    fn whoever_looks_too_late_gives_one_more_ttl_and_no_more() {
+    fn a_late_check_gives_one_more_ttl_and_no_more() {
         let (mut watch, start) = watch();
         let late = seconds(60.0);
         let woken = start + TTL / 4 + late;
-        assert_eq!(watch.look(woken, late, KEEPER), Heard::Nothing);
+        assert_eq!(watch.check(woken, late, TIMER), Finding::Nothing);
         assert_eq!(
-            watch.look(woken + seconds(3.9), ON_TIME, KEEPER),
-            Heard::Nothing
+            watch.check(woken + seconds(3.9), ON_TIME, TIMER),
+            Finding::Nothing
         );
-        let look = watch.look(woken + TTL, ON_TIME, KEEPER);
-        assert!(matches!(look, Heard::Silence { .. }));
+        let found = watch.check(woken + TTL, ON_TIME, TIMER);
+        assert!(matches!(found, Finding::Silence { .. }));
         watch.heartbeat.beat();
-        assert_eq!(watch.look(woken + 2 * TTL, ON_TIME, KEEPER), Heard::Life);
         assert_eq!(
-            watch.look(woken + 5 * TTL, late, KEEPER),
-            Heard::Nothing,
+            watch.check(woken + 2 * TTL, ON_TIME, TIMER),
+            Finding::Recovered
+        );
+        assert_eq!(
+            watch.check(woken + 5 * TTL, late, TIMER),
+            Finding::Nothing,
             "anew"
         );
     }
 
     #[test]
-    fn being_held_up_again_does_not_count_either() {
+    fn the_time_of_a_second_late_check_does_not_count() {
         let (mut watch, start) = watch();
         let late = seconds(60.0);
         let first = start + TTL / 4 + late;
-        assert_eq!(watch.look(first, late, KEEPER), Heard::Nothing);
-        // A second later it is held up for the second time.
+        assert_eq!(watch.check(first, late, TIMER), Finding::Nothing);
+        // A second later the check is late for the second time.
         let second = first + TTL / 4 + late;
-        assert_eq!(watch.look(second, late, KEEPER), Heard::Nothing);
+        assert_eq!(watch.check(second, late, TIMER), Finding::Nothing);
         let rest = TTL * 3 / 4;
         let before = second + rest - seconds(0.1);
-        assert_eq!(watch.look(before, ON_TIME, KEEPER), Heard::Nothing);
-        let look = watch.look(second + rest, ON_TIME, KEEPER);
-        assert!(matches!(look, Heard::Silence { .. }));
+        assert_eq!(watch.check(before, ON_TIME, TIMER), Finding::Nothing);
+        let found = watch.check(second + rest, ON_TIME, TIMER);
+        assert!(matches!(found, Finding::Silence { .. }));
     }
 
     #[test]
-    fn always_being_held_up_hides_no_silence() {
+    fn checks_that_are_always_late_still_find_a_missing_heartbeat() {
         let (mut watch, start) = watch();
-        let (mut now, mut looks) = (start, 0);
+        let (mut now, mut checks) = (start, 0);
         loop {
             let due = watch.next(now).unwrap();
             now = due + TTL;
-            looks += 1;
-            if watch.look(now, TTL, KEEPER) != Heard::Nothing {
+            checks += 1;
+            if watch.check(now, TTL, TIMER) != Finding::Nothing {
                 break;
             }
         }
-        assert_eq!(looks, 1 + LOOKS, "one more ttl, of time that counts");
+        assert_eq!(
+            checks,
+            1 + CHECKS_IN_A_TTL,
+            "one more ttl, of the time that counts"
+        );
     }
 
     #[test]
-    fn only_the_first_reader_that_comes_late_gives_more_time() {
+    fn only_the_first_late_reader_gives_more_time() {
         let (mut watch, start) = watch();
         let (every, reader) = (seconds(10.0), Caller::Reader);
-        let first = watch.look(start + every, every - TTL / 4, reader);
-        assert_eq!(first, Heard::Nothing);
-        let second = watch.look(start + 2 * every, every - TTL / 4, reader);
-        assert!(matches!(second, Heard::Silence { .. }));
+        let first = watch.check(start + every, every - TTL / 4, reader);
+        assert_eq!(first, Finding::Nothing);
+        let second = watch.check(start + 2 * every, every - TTL / 4, reader);
+        assert!(matches!(second, Finding::Silence { .. }));
     }
 
     #[test]
-    fn what_was_late_before_a_silence_gives_it_no_more_time() {
+    fn lateness_before_a_silence_gives_it_no_more_time() {
         let (mut watch, start) = watch();
         let late = seconds(60.0);
         for look in [1, 2] {
-            // Both look at something else that has been due for long.
-            let look = watch.look(start + look * TIMER_SLACK, late, KEEPER);
-            assert_eq!(look, Heard::Nothing);
+            // Both checks are for another deadline, which passed long ago.
+            let found = watch.check(start + look * TIMER_SLACK, late, TIMER);
+            assert_eq!(found, Finding::Nothing);
         }
-        let look = watch.look(start + TTL, ON_TIME, KEEPER);
-        assert!(matches!(look, Heard::Silence { .. }));
+        let found = watch.check(start + TTL, ON_TIME, TIMER);
+        assert!(matches!(found, Finding::Silence { .. }));
     }
 
     #[test]
-    fn a_timer_that_is_a_little_late_gives_nothing() {
+    fn a_slightly_late_timer_gives_no_more_time() {
         let (mut watch, start) = watch();
-        let late = TTL / LOOKS + TIMER_SLACK;
-        let look = watch.look(start + TTL + late, late, KEEPER);
-        assert!(matches!(look, Heard::Silence { .. }));
+        let late = TTL / CHECKS_IN_A_TTL + TIMER_SLACK;
+        let found = watch.check(start + TTL + late, late, TIMER);
+        assert!(matches!(found, Finding::Silence { .. }));
     }
 
     #[test]
-    fn listening_again_is_not_listening_anew() {
+    fn setting_the_ttl_again_does_not_restart_it() {
         let (mut watch, start) = watch();
-        watch.listen(Some(TTL), false, start + seconds(3.0));
-        let look = watch.look(start + TTL, ON_TIME, KEEPER);
-        assert!(matches!(look, Heard::Silence { .. }));
-        watch.listen(None, true, start + TTL);
+        watch.set_ttl(Some(TTL), false, start + seconds(3.0));
+        let found = watch.check(start + TTL, ON_TIME, TIMER);
+        assert!(matches!(found, Finding::Silence { .. }));
+        watch.set_ttl(None, true, start + TTL);
         assert_eq!(watch.next(start + TTL), None);
     }
 
     #[test]
-    fn a_state_that_was_set_without_a_beat_does_not_hide_the_next_silence() {
+    fn a_state_set_without_a_heartbeat_does_not_hide_the_next_silence() {
         let (mut watch, start) = watch();
         let over = start + TTL;
-        let silence = watch.look(over, ON_TIME, KEEPER);
-        assert!(matches!(silence, Heard::Silence { .. }));
-        // What is published of it follows, and then what was set since.
-        watch.listen(Some(TTL), true, over);
-        assert_eq!(watch.look(over + TTL, ON_TIME, KEEPER), Heard::Nothing);
+        let silence = watch.check(over, ON_TIME, TIMER);
+        assert!(matches!(silence, Finding::Silence { .. }));
+        // First `stale` is published, then the state that was set since.
+        watch.set_ttl(Some(TTL), true, over);
+        assert_eq!(watch.check(over + TTL, ON_TIME, TIMER), Finding::Nothing);
         let set = over + 2 * TTL;
-        watch.listen(Some(TTL), false, set);
+        watch.set_ttl(Some(TTL), false, set);
         let before = set + TTL - seconds(0.1);
-        assert_eq!(watch.look(before, ON_TIME, KEEPER), Heard::Nothing);
-        let again = watch.look(set + TTL, ON_TIME, KEEPER);
-        assert!(matches!(again, Heard::Silence { lasted: TTL, .. }));
+        assert_eq!(watch.check(before, ON_TIME, TIMER), Finding::Nothing);
+        let again = watch.check(set + TTL, ON_TIME, TIMER);
+        assert!(matches!(again, Finding::Silence { lasted: TTL, .. }));
     }
 
     #[test]
@@ -376,25 +382,25 @@ mod tests {
         let done = Arc::new(AtomicU64::new(0));
         let shown = Arc::clone(&done);
         watch.witness = Some(Arc::new(move || shown.load(Ordering::Relaxed)));
-        watch.listen(None, false, start);
-        watch.listen(Some(TTL), false, start);
-        let mut heard = Vec::new();
+        watch.set_ttl(None, false, start);
+        watch.set_ttl(Some(TTL), false, start);
+        let mut findings = Vec::new();
         for quarter in 1..=12 {
             done.fetch_add(1, Ordering::Relaxed);
-            let look = watch.look(start + TTL / 4 * quarter, ON_TIME, KEEPER);
-            heard.extend((look != Heard::Nothing).then_some((quarter, look)));
+            let found = watch.check(start + TTL / 4 * quarter, ON_TIME, TIMER);
+            findings.extend((found != Finding::Nothing).then_some((quarter, found)));
         }
-        assert_eq!(heard, [(4, Heard::Late { lasted: TTL })], "once");
+        assert_eq!(findings, [(4, Finding::Late { lasted: TTL })], "once");
         let stalled = start + 4 * TTL;
         assert!(matches!(
-            watch.look(stalled, ON_TIME, KEEPER),
-            Heard::Silence { .. }
+            watch.check(stalled, ON_TIME, TIMER),
+            Finding::Silence { .. }
         ));
         done.fetch_add(1, Ordering::Relaxed);
         let later = stalled + TTL / 4;
-        let look = watch.look(later, ON_TIME, KEEPER);
-        assert!(matches!(look, Heard::Late { .. }), "it goes on");
+        let found = watch.check(later, ON_TIME, TIMER);
+        assert!(matches!(found, Finding::Late { .. }), "it goes on");
         watch.heartbeat.beat();
-        assert_eq!(watch.look(later, ON_TIME, KEEPER), Heard::Nothing);
+        assert_eq!(watch.check(later, ON_TIME, TIMER), Finding::Nothing);
     }
 }
