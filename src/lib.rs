@@ -177,12 +177,6 @@ pub use self::{
 };
 
 /// Compiles and runs the code in the README as doc tests.
-#[cfg(all(
-    doctest,
-    feature = "check",
-    feature = "client",
-    feature = "server",
-    feature = "signal"
-))]
+#[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

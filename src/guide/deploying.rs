@@ -256,6 +256,20 @@
 //!
 //! </details>
 //!
+//! # Commands for operators
+//!
+//! `readiness check --ready --verbose` (feature `cli`) names the failing
+//! subsystems and the reasons. An admin listener on a unix socket that only its
+//! owner can open (`readiness.serve_on_thread("/run/app/admin.sock")?`) also
+//! accepts [commands](https://docs.rs/tower-readiness/latest/tower_readiness/server/index.html#commands); a TCP listener never does:
+//!
+//! ```sh
+//! export READINESS_ADDR=unix:/run/app/admin.sock
+//! readiness pause 'moving the disk'   # readiness red, traffic served
+//! readiness resume
+//! readiness drain --wait              # as SIGTERM; returns when the process is closed
+//! ```
+//!
 //! # Leader election
 //!
 //! Never make leadership required. All replicas but the leader would never be

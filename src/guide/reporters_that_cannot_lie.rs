@@ -183,6 +183,50 @@ replicas [shared](crate::Subsystem::shared), with a check as with a reporter; se
 //! replicas. A process whose runtime is blocked does not handle SIGTERM either: it
 //! needs a supervisor that sends SIGKILL.)
 //!
+//! # All of it together
+//!
+//! (With the features `check` and `server`.)
+#![cfg_attr(
+    all(feature = "check", feature = "server"),
+    doc = r##"
+```rust
+use std::time::Duration;
+use tower_readiness::{
+    Readiness, ReadinessLayer, Subsystem,
+    check::Check,
+    watch::{RuntimeWatch, TrafficWatch},
+};
+
+async fn ping() -> Result<(), std::io::Error> {
+    Ok(()) // … query the database …
+}
+
+fn declare() -> Result<(Readiness, ReadinessLayer), Box<dyn std::error::Error>> {
+    let readiness = Readiness::builder()
+        // Silent for 30 s is stale, which counts as failing. A heartbeat costs 2 ns.
+        .subsystem(Subsystem::new("policy").ttl(Duration::from_secs(30)))
+        // A failure shorter than 2 s shows, and does not count.
+        .subsystem(Subsystem::new("leader").hold_down(Duration::from_secs(2)))
+        // Checked every 5 s, off the request path; down after three failures in a row.
+        .subsystem(
+            Subsystem::new("database")
+                .shared()
+                .check(Check::every(Duration::from_secs(5)), ping),
+        )
+        .build()?;
+    // Blocked threads of the runtime turn liveness red, and slow threads show.
+    readiness.watch_runtime(RuntimeWatch::default())?;
+    // Answers probes on a separate thread while the runtime is blocked.
+    readiness.serve_on_thread("127.0.0.1:28080")?;
+    // Degraded when many requests fail that were admitted while ready.
+    readiness.watch_traffic(TrafficWatch::default())?;
+    let layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    Ok((readiness, layer))
+}
+```
+"##
+)]
+//!
 //! # Which reports the crate corrects
 //!
 //! | event | shown |
