@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The length in bytes from which an answer is shared. Rendering a shorter one
-/// costs less than a connection does, so its ages and counts are rendered anew.
+/// The length in bytes from which an answer is shared. A shorter answer costs less
+/// than a connection does, so it is rendered for each request.
 const LONG_ANSWER: usize = 16 << 10;
 
 /// The maximum age of a shared answer.

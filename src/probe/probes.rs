@@ -229,7 +229,7 @@ impl Probes {
         self.0.routes.may_find(path)
     }
 
-    /// Starts the background tasks, if the registry was built outside a runtime.
+    /// Starts the background tasks that could not start outside a runtime.
     pub(super) fn start_background_tasks(&self) {
         self.0.readiness.registry().background().start();
     }

@@ -20,9 +20,9 @@ use tokio::net::{TcpListener, TcpSocket};
 const BACKLOG: u32 = 1024;
 
 /// How many bytes of answers the kernel buffers for a TCP connection whose peer
-/// does not read. Linux doubles the number for its own bookkeeping. By default the kernel
-/// buffers some megabytes, so a peer that sends requests and reads no answers
-/// would have that many bytes rendered.
+/// does not read. Linux doubles the number for its own bookkeeping. By default the
+/// kernel buffers some megabytes, so a peer that sends requests and reads no
+/// answers would have that many bytes rendered.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// A listening TCP or unix socket.
@@ -85,7 +85,7 @@ impl Listener {
             Socket::Tcp(listener) => {
                 let (stream, _) = ready!(listener.poll_accept(cx))?;
                 // Without Nagle's algorithm, an answer does not wait for the
-                // acknowledgement of the one before. An error only delays it.
+                // acknowledgement of the one before. On an error it may wait.
                 let _ = stream.set_nodelay(true);
                 Stream::Tcp(stream)
             }

@@ -138,9 +138,9 @@ impl AdminListener {
     ///
     /// A further connection evicts another at once. Evicted are, in this order:
     ///
-    /// 1. connections that are answered and closing,
-    /// 2. the connection that has been idle for the longest time,
-    /// 3. connections whose request `?wait`s,
+    /// 1. connections that are closing after their answer,
+    /// 2. idle connections, the longest idle first,
+    /// 3. connections whose request `?wait`s or is a command,
     /// 4. connections that are less than a second old and have not sent a request.
     ///
     /// If the listener refused or queued connections instead, a client that opens

@@ -44,7 +44,7 @@ pub(super) enum Activity {
     Lingering,
     /// No request is open.
     Idle,
-    /// A request is open, because it `?wait`s.
+    /// A request is open: it `?wait`s, or is a command.
     Waiting,
     /// The connection was accepted less than a second ago, and no request has
     /// arrived. Every probe that opens a connection of its own begins like this. If
@@ -76,7 +76,7 @@ impl ConnectionSlot {
         OpenRequest(Arc::clone(self))
     }
 
-    /// The connection with the smallest rank is evicted first.
+    /// The order of eviction: the connection with the smallest rank is first.
     pub(super) fn rank(&self) -> (Activity, Instant) {
         let state = self.state();
         let is_new = !state.has_sent_request && state.since.elapsed() < NEW_FOR;

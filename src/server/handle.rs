@@ -34,7 +34,7 @@ impl AdminServer {
         )
     }
 
-    /// Returns the address that it listens on; for port 0, with the port that the
+    /// Returns the address of the listener. For port 0 it has the port that the
     /// system chose.
     pub fn local_addr(&self) -> &Address {
         &self.local

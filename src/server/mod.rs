@@ -90,13 +90,13 @@
 //!
 //! # Many clients
 //!
-//! The number of clients must not make liveness fail. Accepting waits for no peer.
-//! A connection that is less than a second old and has not sent its request is
-//! evicted last. So a probe that opens a connection of its own is answered among
+//! However many clients connect, liveness must not fail. Accepting waits for no
+//! peer. A connection that is less than a second old and has not sent its request
+//! is evicted last. So a probe that opens a connection of its own is answered among
 //! peers that reconnect as soon as they are closed, that wait, or that do not
-//! read. The exception: [`max_connections`](AdminListener::max_connections) new
-//! connections that send nothing arrive between its connecting and its request.
-//! Answers that are costly to render are rendered once a second.
+//! read. It fails only if [`max_connections`](AdminListener::max_connections) new
+//! connections that send nothing arrive after it has connected and before its
+//! request is read. Answers that are costly to render are rendered once a second.
 //!
 //! Probes are answered even if the application runs out of file descriptors. On
 //! Unix, each listener holds four spare descriptors, accepts with one of them, and
@@ -111,8 +111,8 @@
 //! accepted hosts are therefore `localhost`, names that end in `.localhost`, and
 //! loopback addresses. A request for another host is answered as with
 //! [`Detail::None`](crate::probe::Detail::None), with the verdict alone. Browsers
-//! always send `Host`, so a request without it gets all details. A proxy in front
-//! of the listener must send one of the accepted hosts. On other addresses and
+//! always send `Host`, so a request without it counts as local. A proxy in front of
+//! the listener must send one of the accepted hosts. On other addresses and
 //! unix sockets the host does not matter.
 //!
 //! # In Kubernetes

@@ -69,8 +69,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A stream for hyper, which sends the inner stream to a receiver on drop: the
-/// listener then lingers on it, and may keep its descriptor.
+/// A stream that hyper owns, and that returns to the listener when hyper drops it.
+///
+/// The listener then lingers on the stream, and may keep its descriptor.
 pub(super) struct ReturnedStream {
     /// `Some` until the drop.
     stream: Option<Stream>,
