@@ -7,20 +7,21 @@ use tracing::{
     subscriber::NoSubscriber,
 };
 
-thread_local!(static WRITES: Cell<bool> = const { Cell::new(false) });
+thread_local!(static IS_LOG_THREAD: Cell<bool> = const { Cell::new(false) });
 
-/// Declares that the present thread is the one that hands lines to subscribers.
-pub(super) fn claim_this_thread() {
-    WRITES.set(true);
+/// Marks the present thread as the log thread, which hands lines to
+/// subscribers.
+pub(super) fn mark_log_thread() {
+    IS_LOG_THREAD.set(true);
 }
 
-fn writes() -> bool {
+fn is_log_thread() -> bool {
     // The flag of a thread that ends may be gone.
-    WRITES.try_with(Cell::get).unwrap_or(false)
+    IS_LOG_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Where a line was caused: it goes to the subscriber that was the default
-/// there, within the span that was entered there.
+/// The origin of a line: the default subscriber and the entered span at that
+/// place, which receive the line.
 pub(crate) struct Cause {
     /// `None` stands for the subscriber of the process as a whole.
     subscriber: Option<Dispatch>,
@@ -28,10 +29,10 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// `None` if no event that is emitted here would reach a subscriber: there
-    /// is none, or it is being called by the present thread.
+    /// The cause of lines of the present thread. `None` if events emitted here
+    /// reach no subscriber: none is set, or the present thread is calling it.
     pub(super) fn of_this_thread() -> Option<Self> {
-        if writes() {
+        if is_log_thread() {
             return None;
         }
         if threads::is_own() {
@@ -50,17 +51,17 @@ impl Cause {
         })
     }
 
-    /// Calls `emit` with the subscriber as the default. Only for the thread that
-    /// writes, whose own default is the subscriber of the process as a whole.
+    /// Calls `emit` with the subscriber as the default. Only for the log
+    /// thread, whose own default is the subscriber of the process as a whole.
     pub(super) fn emit(self, emit: impl FnOnce(&Span)) {
         let Self { subscriber, span } = self;
-        let subscriber = subscriber.unwrap_or_else(of_process);
+        let subscriber = subscriber.unwrap_or_else(process_subscriber);
         let emit = || emit(&span);
         if subscriber.is::<NoSubscriber>() {
             contained(emit);
         } else {
-            // Set as the default even if it is that already: then tracing keeps
-            // it from being called again by what it calls.
+            // Set as the default even if it is that already: then tracing
+            // prevents that code called by the subscriber calls it again.
             contained(|| dispatcher::with_default(&subscriber, emit));
         }
         Self {
@@ -74,17 +75,17 @@ impl Cause {
         self.subscriber.as_ref().map(Dispatch::downgrade)
     }
 
-    /// As if it were caused in this subscriber, or in that of the process as a
-    /// whole if it is gone.
-    pub(super) fn of(subscriber: Option<WeakDispatch>) -> Self {
+    /// A cause outside of spans: the line goes to this subscriber, or to that
+    /// of the process as a whole if it is gone.
+    pub(super) fn for_subscriber(subscriber: Option<WeakDispatch>) -> Self {
         Self {
             subscriber: subscriber.and_then(|weak| weak.upgrade()),
             span: Span::none(),
         }
     }
 
-    /// Drops it. The last reference to a span or a subscriber runs code of
-    /// theirs, which may panic.
+    /// Drops the cause. The last reference to a span or a subscriber runs code
+    /// of theirs, which may panic.
     pub(super) fn discard(self) {
         let Self { subscriber, span } = self;
         contained(|| drop(span));
@@ -92,6 +93,6 @@ impl Cause {
     }
 }
 
-fn of_process() -> Dispatch {
+fn process_subscriber() -> Dispatch {
     dispatcher::get_default(Dispatch::clone)
 }

@@ -1,20 +1,21 @@
 //! The crate's own lines in the log of the process.
 //!
-//! A subscriber may write to a pipe that nobody reads, and then blocks the
-//! thread that emits an event for good. So no thread that serves, reports,
-//! keeps time or answers probes emits one: it puts the line in a [queue], and
+//! A subscriber may write to a pipe that no process reads, and then blocks the
+//! thread that emits an event for good. So the threads that serve, report, run
+//! timers or answer probes emit no events: they put the lines in a [queue], and
 //! [one thread](thread) of the process hands the lines to their subscribers, in
 //! the order in which they were queued.
 //!
 //! - A line carries the subscriber and the span of the code that caused it, so
-//!   that subscribers of one thread and spans see it as if it were emitted there.
-//! - A report waits at most [`REPORT_WAITS`] until its line is out, so that
-//!   ordinary logs are complete and in order; nothing else waits.
-//! - Lines that find the queue full are counted, and one line tells how many
-//!   they were once there is room.
+//!   subscribers of one thread and spans receive it as if it were emitted
+//!   there.
+//! - A report waits at most [`REPORT_WAITS`] until its line is written, so that
+//!   ordinary logs are complete and in order. No other code waits.
+//! - Lines that find the queue full are counted. One line reports the count
+//!   once there is room.
 //!
-//! Where no subscriber is set, tracing may hand events to the `log` crate. Such
-//! a line is emitted by the thread that causes it.
+//! Without a subscriber, tracing may hand events to the `log` crate. The thread
+//! that causes such a line emits it.
 
 mod cause;
 mod queue;
@@ -33,7 +34,7 @@ use tracing::{Level, Span};
 /// The target of all lines.
 pub(crate) const TARGET: &str = "tower_readiness";
 
-/// How long a report waits until its line is out.
+/// How long a report waits until its line is written.
 const REPORT_WAITS: Duration = Duration::from_millis(10);
 
 /// Emits an event of the crate, within a span.
@@ -47,8 +48,8 @@ pub(crate) use event;
 /// Emits the events of one entry.
 pub(crate) type Emit = Box<dyn FnOnce(&Span) + Send>;
 
-/// How the lines of the present thread reach the log. It is found out before a
-/// lock of the crate is taken, for it asks the subscriber.
+/// How the lines of the present thread reach the log. Make it before a lock of
+/// the crate is taken, because making it asks the subscriber.
 pub(crate) enum Logger {
     /// No subscriber wants a line.
     Off,
@@ -63,13 +64,13 @@ impl Logger {
         Self::of_this_thread_if(|wanted| !wanted.is_empty())
     }
 
-    /// For lines of one level. It is cheap where no subscriber wants that.
+    /// For lines of one level. This is cheap if no subscriber wants the level.
     pub(crate) fn for_level(level: Level) -> Self {
         Self::of_this_thread_if(|wanted| wanted.contains(level))
     }
 
     fn of_this_thread_if(is_wanted: impl FnOnce(Wanted) -> bool) -> Self {
-        // The subscriber may panic where it is asked for the span.
+        // The subscriber may panic when it is asked for the span.
         let found = catch_unwind(AssertUnwindSafe(|| match Wanted::now() {
             None => Self::Here,
             Some(wanted) if !is_wanted(wanted) => Self::Off,
@@ -87,8 +88,8 @@ impl Logger {
 
     /// Queues the events of `emit`, if a subscriber may want one. Never waits.
     ///
-    /// It may be called under a lock, but what it returns is finished when the
-    /// lock is free.
+    /// It may be called under a lock, but the returned value is finished after
+    /// the lock is released.
     pub(crate) fn queue(
         self,
         is_wanted: impl FnOnce(Wanted) -> bool,
@@ -107,7 +108,7 @@ impl Logger {
         }
     }
 
-    /// There is nothing to log.
+    /// Drops the logger without a line.
     pub(crate) fn discard(self) {
         if let Self::Queued(_, cause) = self {
             cause.discard();
@@ -115,13 +116,13 @@ impl Logger {
     }
 }
 
-/// What has become of events that were to be queued.
-#[must_use = "the events may be yet to be emitted"]
+/// The result of queueing events.
+#[must_use = "finish it to emit or drop the events"]
 pub(crate) enum Queued {
     Off,
     Here,
     At(Ticket),
-    /// Kept until it can be dropped where no lock is held, for it refers to the
+    /// Kept until it can be dropped outside of locks, because it refers to the
     /// subscriber.
     Lost(Entry),
     Unwanted(Cause),
@@ -138,7 +139,7 @@ impl Queued {
         }
     }
 
-    /// Waits until the events are out, at most [`REPORT_WAITS`].
+    /// Waits until the events are written, at most [`REPORT_WAITS`].
     pub(crate) fn wait(&self) {
         if let Self::At(ticket) = self {
             thread::QUEUE.wait(*ticket, REPORT_WAITS);
@@ -146,7 +147,8 @@ impl Queued {
     }
 }
 
-/// Logs a line that no report waits for. `prepare` takes what the line needs.
+/// Logs a line without waiting for it. `prepare` captures the data that the
+/// line needs.
 pub(crate) fn line<E>(level: Level, prepare: impl FnOnce() -> E)
 where
     E: FnOnce(&Span) + Send + 'static,
@@ -159,15 +161,16 @@ where
     }
 }
 
-/// Waits until all lines that are queued now are out, at most this long.
+/// Waits until all lines that are queued now are written, at most this long.
 pub(crate) fn flush(at_most: Duration) {
     thread::QUEUE.flush(at_most);
 }
 
-/// Emits an event, and survives a subscriber that panics: one that writes to a
-/// closed pipe may. The event may be emitted by a destructor while a panic
-/// unwinds, and then a second panic would end the process.
+/// Emits an event, and catches a panic of the subscriber, such as a write to a
+/// closed pipe. The event may be emitted by a destructor while a panic unwinds,
+/// and then a second panic would end the process.
 pub(crate) fn contained(emit: impl FnOnce()) {
-    // The hook has reported the panic, and to log leaves nothing half done.
+    // The hook has reported the panic, and logging leaves no state half
+    // changed.
     let _ = catch_unwind(AssertUnwindSafe(emit));
 }

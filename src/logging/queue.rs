@@ -7,37 +7,39 @@ use std::{
 };
 use tracing::dispatcher::WeakDispatch;
 
-/// Lines that wait for the thread that writes them.
+/// The queue of lines for the log thread.
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Notified when there is something to write.
+    /// Notified when an entry is pushed.
     pushed: Condvar,
-    /// Notified when something is out.
+    /// Notified when an entry is written.
     written: Condvar,
-    /// Starts the thread that writes, unless it runs; `false` if there is none.
+    /// Starts the log thread unless it runs; `false` if it cannot start.
     start: fn() -> bool,
 }
 
 struct State {
     entries: VecDeque<Entry>,
-    /// How many entries were pushed, and how many of them are out.
+    /// How many entries were pushed, and how many of them are written.
     pushed: u64,
-    out: u64,
-    /// Threads that wait for one to be out.
+    written: u64,
+    /// How many threads wait until an entry is written.
     waiting: usize,
-    /// A thread has waited in vain, and the queue has not been empty since.
+    /// The wait of a thread has timed out, and the queue has not been empty
+    /// since.
     stuck: bool,
     lost: Option<Lost>,
 }
 
-/// Entries that found no room, or no thread.
+/// Entries that were dropped because the queue was full or the log thread could
+/// not start.
 struct Lost {
     count: u64,
     /// The subscriber of the first of them.
     subscriber: Option<WeakDispatch>,
 }
 
-/// The place of an entry in the queue.
+/// The number of an entry, in the order of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -52,15 +54,15 @@ impl Entry {
         Self { cause, emit }
     }
 
-    /// Drops it unwritten.
+    /// Drops the entry, unwritten.
     pub(super) fn discard(self) {
         self.cause.discard();
     }
 }
 
 impl Queue {
-    /// How many entries wait at most. Each holds two snapshots at most, so that
-    /// they are small beside the log that is not read.
+    /// The most entries in the queue. Each holds two snapshots at most, so the
+    /// queue stays small beside the log that it waits for.
     const ROOM: usize = 1_024;
 
     pub(super) const fn new(start: fn() -> bool) -> Self {
@@ -68,7 +70,7 @@ impl Queue {
             state: Mutex::new(State {
                 entries: VecDeque::new(),
                 pushed: 0,
-                out: 0,
+                written: 0,
                 waiting: 0,
                 stuck: false,
                 lost: None,
@@ -80,11 +82,11 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing of a user's runs under this lock.
+        // No code of the user runs under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an entry in, or counts it as lost and gives it back.
+    /// Queues an entry, or counts it as lost and returns it.
     pub(super) fn push(&self, entry: Entry) -> Result<Ticket, Entry> {
         let has_thread = (self.start)();
         let mut state = self.state();
@@ -108,58 +110,64 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Waits until the entry is out, at most this long; not at all while the
-    /// queue is stuck, nor on a thread of the crate's own.
+    /// Waits until the entry is written, at most this long. Returns at once
+    /// while the queue is stuck, and on the crate's own threads.
     pub(super) fn wait(&self, ticket: Ticket, at_most: Duration) {
         if threads::is_own() {
             return;
         }
         let state = self.state();
         if !state.stuck {
-            let is_out = self.wait_until_out(state, ticket.0, at_most);
-            if !is_out {
+            let is_written = self.wait_until_written(state, ticket.0, at_most);
+            if !is_written {
                 let mut state = self.state();
-                state.stuck = state.out < ticket.0;
+                state.stuck = state.written < ticket.0;
             }
         }
     }
 
-    /// Waits until all entries that are queued now are out, at most this long,
-    /// whether the queue is stuck or not.
+    /// Waits until all entries that are queued now are written, at most this
+    /// long, whether the queue is stuck or not.
     pub(super) fn flush(&self, at_most: Duration) {
         let state = self.state();
         let last = state.pushed;
-        self.wait_until_out(state, last, at_most);
+        self.wait_until_written(state, last, at_most);
     }
 
-    fn wait_until_out(&self, mut state: MutexGuard<'_, State>, last: u64, most: Duration) -> bool {
-        if state.out >= last {
+    fn wait_until_written(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        last: u64,
+        most: Duration,
+    ) -> bool {
+        if state.written >= last {
             return true;
         }
         let deadline = Instant::now() + most;
         state.waiting += 1;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let is_out = state.out >= last;
-            if is_out || left.is_zero() {
+            let is_written = state.written >= last;
+            if is_written || left.is_zero() {
                 state.waiting -= 1;
-                return is_out;
+                return is_written;
             }
             let waited = self.written.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Writes what is pushed, for ever.
+    /// Writes the entries as they are pushed; never returns.
     pub(super) fn write(&self) {
         loop {
             let entry = self.next();
             entry.cause.emit(entry.emit);
-            self.is_out();
+            self.count_written();
         }
     }
 
-    /// The next entry, or one that tells what was lost since the last.
+    /// The next entry. When the queue is empty, an entry that reports how many
+    /// were lost, if any.
     fn next(&self) -> Entry {
         let mut state = self.state();
         loop {
@@ -168,11 +176,11 @@ impl Queue {
             }
             state.stuck = false;
             if let Some(Lost { count, subscriber }) = state.lost.take() {
-                // Of its own, so that a flush waits for it.
+                // Counted as pushed, so that a flush waits for it.
                 state.pushed += 1;
                 drop(state);
                 return Entry::new(
-                    Cause::of(subscriber),
+                    Cause::for_subscriber(subscriber),
                     Box::new(move |span| {
                         super::event!(
                             warn,
@@ -188,9 +196,9 @@ impl Queue {
         }
     }
 
-    fn is_out(&self) {
+    fn count_written(&self) {
         let mut state = self.state();
-        state.out += 1;
+        state.written += 1;
         if state.waiting > 0 {
             self.written.notify_all();
         }
@@ -240,7 +248,7 @@ mod tests {
     }
 
     fn entry(emit: impl FnOnce() + Send + 'static) -> Entry {
-        Entry::new(Cause::of(None), Box::new(|_| emit()))
+        Entry::new(Cause::for_subscriber(None), Box::new(|_| emit()))
     }
 
     fn lost(queue: &Queue) -> u64 {
@@ -248,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_beyond_its_room_are_counted_and_one_line_tells_how_many() {
+    fn lines_beyond_the_room_are_counted_and_one_line_reports_the_count() {
         let queue = Queue::new(|| true);
         let losses = Losses::default();
         let subscriber = Dispatch::new(losses.clone());
@@ -256,7 +264,7 @@ mod tests {
         for number in 0..Queue::ROOM + 7 {
             let written = Arc::clone(&written);
             let emit = Box::new(move |_: &tracing::Span| written.lock().unwrap().push(number));
-            let cause = Cause::of(Some(subscriber.downgrade()));
+            let cause = Cause::for_subscriber(Some(subscriber.downgrade()));
             let pushed = queue.push(Entry::new(cause, emit));
             assert_eq!(pushed.is_ok(), number < Queue::ROOM);
         }
@@ -264,7 +272,7 @@ mod tests {
         for _ in 0..=Queue::ROOM {
             let entry = queue.next();
             entry.cause.emit(entry.emit);
-            queue.is_out();
+            queue.count_written();
         }
         assert!(written.lock().unwrap().iter().copied().eq(0..Queue::ROOM));
         assert_eq!(*losses.0.lock().unwrap(), [7]);
@@ -282,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_again_until_a_stuck_queue_has_been_empty() {
+    fn no_thread_waits_again_until_a_stuck_queue_has_been_empty() {
         let queue = Queue::new(|| true);
         let first = queue.push(entry(|| ())).ok().unwrap();
         assert!(!queue.state().stuck);
@@ -293,10 +301,10 @@ mod tests {
         queue.wait(second, Duration::from_secs(86_400));
 
         drop(queue.next());
-        queue.is_out();
+        queue.count_written();
         assert!(queue.state().stuck, "there is more");
         drop(queue.next());
-        queue.is_out();
+        queue.count_written();
         queue.wait(first, NOT_AT_ALL);
         let queue = Arc::new(queue);
         let writes = {
@@ -311,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_waits_until_its_line_is_out() {
+    fn a_report_waits_until_its_line_is_written() {
         let queue = Arc::new(Queue::new(|| true));
         let (allow, allowed) = mpsc::channel::<()>();
         let ticket = queue
@@ -323,12 +331,12 @@ mod tests {
             thread::spawn(move || {
                 let entry = queue.next();
                 entry.cause.emit(entry.emit);
-                queue.is_out();
+                queue.count_written();
             })
         };
         allow.send(()).unwrap();
         queue.wait(ticket, Duration::from_secs(86_400));
-        assert_eq!(queue.state().out, 1);
+        assert_eq!(queue.state().written, 1);
         queue.flush(Duration::from_secs(86_400));
         writes.join().unwrap();
     }

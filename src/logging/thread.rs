@@ -1,4 +1,4 @@
-use super::{cause::claim_this_thread, queue::Queue};
+use super::{cause::mark_log_thread, queue::Queue};
 use crate::threads::{SharedThread, unmute};
 
 pub(super) static QUEUE: Queue = Queue::new(|| THREAD.start());
@@ -6,7 +6,7 @@ pub(super) static QUEUE: Queue = Queue::new(|| THREAD.start());
 static THREAD: SharedThread = SharedThread::new("readiness-log", run);
 
 fn run() {
-    claim_this_thread();
+    mark_log_thread();
     unmute();
     QUEUE.write();
 }

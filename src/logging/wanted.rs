@@ -3,16 +3,16 @@ use tracing::{
     Level, Metadata, callsite::DefaultCallsite, level_filters::LevelFilter, metadata::Kind,
 };
 
-/// The levels of which a subscriber may want lines of the crate.
+/// The levels of which a subscriber may want the crate's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted(u8);
 
-/// A place that stands for all lines of a level. No event is ever emitted here:
-/// tracing keeps what the subscribers think of it.
+/// A callsite that stands for all lines of a level. It never emits an event:
+/// tracing caches the interest of the subscribers in it.
 ///
-/// Asking a subscriber whether an event is *enabled* and not emitting it would
-/// make filters of single layers (of tracing-subscriber) lose the next event of
-/// the thread.
+/// Asking a subscriber whether an event is *enabled*, without then emitting it,
+/// would make filters of single layers (of tracing-subscriber) lose the next
+/// event of the thread.
 macro_rules! callsite {
     ($level:expr) => {{
         static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
@@ -29,7 +29,8 @@ macro_rules! callsite {
 }
 
 impl Wanted {
-    /// `None` if no subscriber is set, or only one that wants no event at all.
+    /// The wanted levels. `None` if no subscriber is set, or if the subscriber
+    /// wants no events at all.
     pub(super) fn now() -> Option<Self> {
         let most_verbose = LevelFilter::current();
         if most_verbose == LevelFilter::OFF {

@@ -1,4 +1,4 @@
-//! Threads of the crate's own.
+//! The crate's own threads.
 
 #[cfg(feature = "tracing")]
 mod mute;
@@ -27,7 +27,7 @@ thread_local!(static OWN: Cell<bool> = const { Cell::new(false) });
 ///
 /// # Errors
 ///
-/// When the system has no room for another thread.
+/// If the system cannot start another thread.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).spawn(move || {
         OWN.set(true);
@@ -43,36 +43,37 @@ pub(crate) fn is_own() -> bool {
     OWN.try_with(Cell::get).unwrap_or(false)
 }
 
-/// A thread that all registries of the process share. It is started when it is
-/// first needed, and again if it has ended.
+/// A thread that all registries of the process share. It is started at its
+/// first use, and again if it has ended.
 #[derive(Debug)]
 pub(crate) struct SharedThread {
     name: &'static str,
     run: fn(),
-    runs: AtomicBool,
-    /// When the system had no thread to give.
-    refused: Mutex<Option<Instant>>,
+    is_running: AtomicBool,
+    /// When the system last could not start the thread.
+    failed_at: Mutex<Option<Instant>>,
 }
 
 impl SharedThread {
-    /// How soon the system is asked again for a thread that it did not have.
+    /// The time from a failed start to the next attempt.
     const RETRY_AFTER: Duration = Duration::from_secs(1);
 
     pub(crate) const fn new(name: &'static str, run: fn()) -> Self {
         Self {
             name,
             run,
-            runs: AtomicBool::new(false),
-            refused: Mutex::new(None),
+            is_running: AtomicBool::new(false),
+            failed_at: Mutex::new(None),
         }
     }
 
-    /// Starts the thread unless it runs. Returns `false` if it does not run,
-    /// because the system has no thread to give.
+    /// Starts the thread unless it runs. Returns `false` if the system cannot
+    /// start it.
     ///
     /// The thread may end at any later moment, if `run` returns or panics.
     pub(crate) fn start(&'static self) -> bool {
-        self.runs.load(Ordering::Acquire) || self.start_by(|run| spawn(self.name, run).map(drop))
+        self.is_running.load(Ordering::Acquire)
+            || self.start_by(|run| spawn(self.name, run).map(drop))
     }
 
     #[cold]
@@ -80,31 +81,34 @@ impl SharedThread {
         &'static self,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
     ) -> bool {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.runs.load(Ordering::Acquire) {
+        let mut failed_at = self
+            .failed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.is_running.load(Ordering::Acquire) {
             return true;
         }
-        if refused.is_some_and(|at| at.elapsed() < Self::RETRY_AFTER) {
+        if failed_at.is_some_and(|at| at.elapsed() < Self::RETRY_AFTER) {
             return false;
         }
-        self.runs.store(true, Ordering::Release);
+        self.is_running.store(true, Ordering::Release);
         let run = Box::new(|| {
-            let _ended = Ended(&self.runs);
+            let _clear = ClearOnEnd(&self.is_running);
             (self.run)();
         });
         let started = spawn(run).is_ok();
         if !started {
-            self.runs.store(false, Ordering::Release);
+            self.is_running.store(false, Ordering::Release);
         }
-        *refused = (!started).then(Instant::now);
+        *failed_at = (!started).then(Instant::now);
         started
     }
 }
 
-/// Dropped when the thread ends.
-struct Ended<'a>(&'a AtomicBool);
+/// Clears the flag when the thread ends.
+struct ClearOnEnd<'a>(&'a AtomicBool);
 
-impl Drop for Ended<'_> {
+impl Drop for ClearOnEnd<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -116,15 +120,18 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     #[test]
-    fn a_thread_of_the_crate_knows_that_it_is_one() {
+    fn a_thread_of_the_crate_is_marked_as_its_own() {
         assert!(!is_own());
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = spawn("readiness-test", move || {
             let name = thread::current().name().map(str::to_owned);
-            tell.send((is_own(), name)).unwrap();
+            sender.send((is_own(), name)).unwrap();
         });
         thread.unwrap().join().unwrap();
-        assert_eq!(told.recv().unwrap(), (true, Some("readiness-test".into())));
+        assert_eq!(
+            receiver.recv().unwrap(),
+            (true, Some("readiness-test".into()))
+        );
     }
 
     #[test]
@@ -140,17 +147,17 @@ mod tests {
         assert!(start() && start());
         assert_eq!(bodies.len(), 1);
         bodies.pop().unwrap()();
-        assert!(!THREAD.runs.load(Ordering::Acquire));
+        assert!(!THREAD.is_running.load(Ordering::Acquire));
         assert!(THREAD.start());
     }
 
     #[test]
-    fn a_thread_that_the_system_does_not_have_is_not_asked_for_at_once_again() {
+    fn a_failed_start_is_repeated_only_after_a_while() {
         static THREAD: SharedThread = SharedThread::new("readiness-test", || ());
         assert!(!THREAD.start_by(|_| Err(io::Error::other("no room"))));
         assert!(!THREAD.start_by(|_| Ok(())), "too soon");
         let long_ago = Instant::now().checked_sub(SharedThread::RETRY_AFTER);
-        *THREAD.refused.lock().unwrap() = long_ago;
+        *THREAD.failed_at.lock().unwrap() = long_ago;
         assert!(THREAD.start());
     }
 }

@@ -10,12 +10,12 @@ thread_local!(static MUTED: RefCell<Option<DefaultGuard>> = const { RefCell::new
 
 static MUTE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Mute));
 
-/// A subscriber that wants nothing.
+/// A subscriber that wants no events.
 ///
-/// While tracing knows of one subscriber only, it asks the default of the thread
-/// that comes to an event first, and keeps that answer for all threads: under
-/// [`Dispatch::none`] the event would be disabled in the whole process. Tracing
-/// knows of this one too, so that it asks all of them, on every thread.
+/// While only one subscriber exists, tracing asks the default of the thread
+/// that first reaches an event, and keeps that answer for all threads: under
+/// [`Dispatch::none`] the event would be disabled in the whole process. With
+/// this subscriber as a second one, tracing asks both, on every thread.
 struct Mute;
 
 impl Subscriber for Mute {
@@ -50,18 +50,18 @@ impl Subscriber for Mute {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// Lets tracing ask all subscribers about an event, whichever thread comes to it
-/// first. To be called once there is a subscriber.
+/// Makes tracing ask all subscribers about an event, on whichever thread it
+/// comes first. Call it only once a subscriber is set.
 pub(crate) fn ask_all() {
     LazyLock::force(&MUTE);
 }
 
-/// Keeps the events of the present thread, which is one of the crate's own,
-/// from every subscriber.
+/// Hides the events of the present thread, one of the crate's own, from every
+/// subscriber.
 ///
-/// Without a subscriber it does nothing yet, so call it now and then: it would
-/// tell tracing that there is one, and tracing would from then on hand no event
-/// of the process to the `log` crate.
+/// It has no effect until a subscriber is set, so call it now and then.
+/// Otherwise this subscriber alone would make tracing hand no event of the
+/// process to the `log` crate.
 pub(crate) fn mute() {
     if LevelFilter::current() == LevelFilter::OFF {
         return;
@@ -74,7 +74,7 @@ pub(crate) fn mute() {
     });
 }
 
-/// Takes [`mute`] back.
+/// Reverts [`mute`].
 pub(crate) fn unmute() {
     let guard = MUTED.try_with(|muted| muted.borrow_mut().take());
     drop(guard);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_traced_on_a_muted_thread_reaches_no_subscriber() {
+    fn events_on_a_muted_thread_reach_no_subscriber() {
         let count = Count::default();
         let _default = tracing::subscriber::set_default(Registry::default().with(count.clone()));
         let counted = || count.0.load(Ordering::Relaxed);
