@@ -708,7 +708,7 @@ async fn a_socket_that_is_gone_is_logged_once() {
         pass(SECOND).await;
     }
     let logged = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let told = || logged().matches("systemd cannot be told").count();
+    let told = || logged().matches("cannot notify systemd").count();
     // Another thread writes it.
     while told() == 0 {
         std::thread::yield_now();

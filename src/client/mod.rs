@@ -81,7 +81,7 @@
 //! | `readiness drain [--wait]` | drains, as SIGTERM does; `--wait` waits until the process is closed or gone |
 //!
 //! `ADDR` or `--addr` defaults to `READINESS_ADDR`, else to `127.0.0.1:28080`.
-//! The command exits with 0 for yes, 1 for no or no answer, and 64 for wrong
+//! The command exits with 0 for yes, 1 for no or an error, and 64 for wrong
 //! usage, and prints at most 4,096 bytes. The repository's
 //! `examples/deploy/command/build` makes a static binary of 1 MiB for empty images.
 

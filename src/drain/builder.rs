@@ -144,7 +144,7 @@ impl ShutdownBuilder {
     /// A server ends when its last connection does. A client that has sent half
     /// a request, that has vanished, or that never sent anything can keep a
     /// connection open for ever, and waits for no response. A slow client that
-    /// still reads the end of its response cannot be told apart from these: hyper
+    /// still reads the end of its response looks the same to the server: hyper
     /// takes up to 400 KiB of a body before the client does. (A last piece of 64
     /// KiB and more is [in flight](Readiness::in_flight) until it is sent, unless
     /// an outer layer has copied it.) Where clients are slow and connect without

@@ -1,8 +1,8 @@
-//! Mirrors: what the snapshot means, told to whoever asks in another protocol.
+//! Mirrors: the state of the process in other protocols.
 //!
-//! Each answers from the same snapshot as traffic and probes do, so no two of
-//! them can disagree, and none of them can hold up a reporter: a mirror is woken
-//! and reads the newest snapshot, however slow it is.
+//! Each mirror reads the same snapshots as the layer and the probes, so they
+//! cannot disagree. A slow mirror never delays a reporter: it skips to the newest
+//! snapshot when it is woken.
 
 #[cfg(feature = "grpc")]
 #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]

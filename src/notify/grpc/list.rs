@@ -1,4 +1,4 @@
-//! `Health/List` (grpc-proto A90), which tonic-health does not know yet.
+//! `Health/List` (grpc-proto A90), which tonic-health lacks.
 
 use super::status;
 use crate::registry::Registry;
@@ -13,8 +13,8 @@ use tonic_health::pb::HealthCheckResponse;
 
 pub(super) const PATH: &str = "/grpc.health.v1.Health/List";
 
-/// More services than this are `RESOURCE_EXHAUSTED`, as A90 allows: at 128
-/// bytes a name, the response stays below 150 KB.
+/// With more services than this, `List` fails with `RESOURCE_EXHAUSTED`, as A90
+/// allows: at 128 bytes a name, the response stays below 150 KB.
 const MAX_SERVICES: usize = 1_000;
 
 /// `HealthListRequest` of `grpc/health/v1/health.proto`.
@@ -42,7 +42,7 @@ impl UnaryService<ListRequest> for List {
             let count = status::count(data);
             if count > MAX_SERVICES {
                 return Err(Status::resource_exhausted(format!(
-                    "there are {count} services, and a list names at most {MAX_SERVICES}; check or watch them by name"
+                    "there are {count} services, and List returns at most {MAX_SERVICES}; use Check or Watch by name"
                 )));
             }
             let all = status::all(data);

@@ -19,32 +19,31 @@
 //! # }
 //! ```
 //!
-//! | service asked for | serving while |
+//! | requested service | serving while |
 //! |---|---|
 //! | `""` (the whole server), `readiness` | the process is [ready](crate::Verdict::is_ready) |
-//! | `liveness` | it is [live](crate::Verdict::is_live) |
-//! | `startup` | it [has started](crate::Verdict::has_started) |
-//! | the name of a scope or a subsystem | that is ready |
+//! | `liveness` | the process is [live](crate::Verdict::is_live) |
+//! | `startup` | the process [has started](crate::Verdict::has_started) |
+//! | the name of a scope or a subsystem | the scope or subsystem is ready |
 //!
-//! `""` and `readiness` are not serving until the process has started. From the
-//! moment it drains nothing is, but for `liveness` and `startup`.
+//! `""` and `readiness` are not serving until the process has started. Once the
+//! process drains, only `liveness` and `startup` are serving.
 //!
-//! `List` names all of these with their statuses; more than 1,000 are
-//! `RESOURCE_EXHAUSTED`. `Check` of any other name is `NOT_FOUND`. `Watch` of any
-//! other name says `SERVICE_UNKNOWN` and goes on, for a subsystem may be added
-//! later; a name that none can have is not kept. Of more than 16,384 watches at a
-//! time, the rest is `RESOURCE_EXHAUSTED`. Watches end when the process
-//! [closes](crate::Phase::Closing), so that they do not hold up the server.
+//! `List` returns all of these with their statuses, or `RESOURCE_EXHAUSTED` if
+//! there are more than 1,000. For any other name, `Check` returns `NOT_FOUND`;
+//! `Watch` sends `SERVICE_UNKNOWN` and stays open, because a subsystem of that
+//! name may be added later. An invalid name is not stored. Beyond 16,384
+//! concurrent watches, `Watch` fails with `RESOURCE_EXHAUSTED`. Watches end when
+//! the process [closes](crate::Phase::Closing), so they do not hold up the server.
 //!
-//! A watch tells the newest status, and skips those that were over before
-//! HTTP/2 could take them. A client that does not read holds up nothing. It finds
-//! the statuses that HTTP/2 took until its window was full, and then the newest:
-//! what is within the window (65,535 bytes unless the client says otherwise) is on
-//! its way and cannot be taken back, and a status has 7 bytes.
+//! A watch sends the newest status, and skips statuses that changed before HTTP/2
+//! could send them. A client that does not read blocks only its own stream. It
+//! later reads the statuses that filled the HTTP/2 window (65,535 bytes by
+//! default, at 7 bytes a status), and then the newest.
 //!
 //! A [`ReadinessLayer`](crate::ReadinessLayer) never refuses this service, nor
-//! counts it as in flight. It tells the names of subsystems to whoever knows
-//! them; serve it where that does not matter, as
+//! counts it as in flight. The service gives the names of subsystems to every
+//! client; serve it only where that is acceptable, as for
 //! [`Detail::Names`](crate::probe::Detail::Names).
 
 mod list;

@@ -1,7 +1,7 @@
 use super::{
     list::{self, List},
     status,
-    watch::Statuses,
+    watch::WatchStream,
 };
 use crate::registry::{Readiness, Registry};
 use std::{
@@ -22,16 +22,16 @@ use tonic_health::pb::{
 };
 use tonic_prost::ProstCodec;
 
-/// How many watches there may be at a time. A client has one for each of its
-/// connections, and of a client that is refused none is a healthy server, so
-/// this is far beyond the connections of most servers.
+/// The limit of concurrent watches. A client opens one for each connection, and
+/// takes the server for unhealthy if it is refused, so the limit is far beyond
+/// the connections of most servers.
 const MAX_WATCHES: usize = 1 << 14;
 
 impl Readiness {
-    /// gRPC's health service, for a tonic server; see
+    /// Returns gRPC's health service for a tonic server; see
     /// [`notify::grpc`](crate::notify::grpc).
     ///
-    /// It does not keep the registry alive.
+    /// The service does not keep the registry alive.
     #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_health(&self) -> GrpcHealth {
         let registry = Arc::clone(self.registry());
@@ -84,7 +84,7 @@ impl fmt::Debug for GrpcHealth {
     }
 }
 
-/// The methods that tonic-health generates a server for.
+/// The methods `Check` and `Watch`, whose server tonic-health generates.
 struct CheckAndWatch {
     registry: Arc<Registry>,
     watches: Arc<Semaphore>,
@@ -92,7 +92,7 @@ struct CheckAndWatch {
 
 #[tonic::async_trait]
 impl Health for CheckAndWatch {
-    type WatchStream = Statuses;
+    type WatchStream = WatchStream;
 
     async fn check(
         &self,
@@ -101,7 +101,7 @@ impl Health for CheckAndWatch {
         self.registry.background().start();
         self.registry.publish_overdue();
         let service = &request.get_ref().service;
-        let status = self.registry.read(|data| status::of(data, service));
+        let status = self.registry.read(|data| status::by_name(data, service));
         let status = status.ok_or_else(|| Status::not_found("there is no such service"))?;
         Ok(Response::new(HealthCheckResponse {
             status: status.into(),
@@ -111,13 +111,13 @@ impl Health for CheckAndWatch {
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Statuses>, Status> {
+    ) -> Result<Response<WatchStream>, Status> {
         self.registry.background().start();
         self.registry.publish_overdue();
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;
         let service = &request.get_ref().service;
-        let statuses = Statuses::new(Arc::clone(&self.registry), service, permit);
+        let statuses = WatchStream::new(Arc::clone(&self.registry), service, permit);
         Ok(Response::new(statuses))
     }
 }
@@ -129,7 +129,7 @@ mod tests {
     use tonic::Code;
 
     #[tokio::test]
-    async fn there_are_so_many_watches_at_a_time_and_no_more() {
+    async fn concurrent_watches_have_a_limit() {
         let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
         let readiness = builder.build().unwrap();
         let service = CheckAndWatch {

@@ -1,34 +1,35 @@
 use crate::state::{Data, ScopeId, SubsystemView};
 use tonic_health::pb::health_check_response::ServingStatus;
 
-/// The services that stand for the process as a whole.
+/// The names of the services for the process as a whole.
 const PROCESS: [&str; 4] = ["", "readiness", "liveness", "startup"];
 
-/// The status of a service by its name, or `None` if there is none.
-pub(super) fn of(data: &Data, service: &str) -> Option<ServingStatus> {
-    of_process(data, service)
-        .or_else(|| Some(of_scope(data, data.scope_id(service)?)))
-        .or_else(|| Some(of_subsystem(data, data.subsystem(service)?)))
+/// Returns the status of a service by its name, or `None` if it does not exist.
+pub(super) fn by_name(data: &Data, service: &str) -> Option<ServingStatus> {
+    process_status(data, service)
+        .or_else(|| Some(scope_status(data, data.scope_id(service)?)))
+        .or_else(|| Some(subsystem_status(data, data.subsystem(service)?)))
 }
 
-/// How many services there are.
+/// Returns the number of services.
 pub(super) fn count(data: &Data) -> usize {
     PROCESS.len() + data.scopes.len() + data.members(ScopeId::Process).count()
 }
 
-/// Every service with its status.
+/// Returns every service with its status.
 pub(super) fn all(data: &Data) -> impl Iterator<Item = (&str, ServingStatus)> {
     let process = PROCESS
         .into_iter()
-        .filter_map(|service| Some((service, of_process(data, service)?)));
+        .filter_map(|service| Some((service, process_status(data, service)?)));
     let scopes = data.scopes.iter().enumerate();
-    let scopes = scopes.map(|(index, scope)| (&*scope.name, of_scope(data, ScopeId::Named(index))));
+    let scopes =
+        scopes.map(|(index, scope)| (&*scope.name, scope_status(data, ScopeId::Named(index))));
     let subsystems = data.members(ScopeId::Process);
-    let subsystems = subsystems.map(|view| (view.name(), of_subsystem(data, view)));
+    let subsystems = subsystems.map(|view| (view.name(), subsystem_status(data, view)));
     process.chain(scopes).chain(subsystems)
 }
 
-fn of_process(data: &Data, service: &str) -> Option<ServingStatus> {
+fn process_status(data: &Data, service: &str) -> Option<ServingStatus> {
     let verdict = data.verdict(ScopeId::Process);
     Some(serving(match service {
         "" | "readiness" => verdict.is_ready(),
@@ -38,11 +39,11 @@ fn of_process(data: &Data, service: &str) -> Option<ServingStatus> {
     }))
 }
 
-fn of_scope(data: &Data, scope: ScopeId) -> ServingStatus {
+fn scope_status(data: &Data, scope: ScopeId) -> ServingStatus {
     serving(data.verdict(scope).is_ready())
 }
 
-fn of_subsystem(data: &Data, view: &SubsystemView) -> ServingStatus {
+fn subsystem_status(data: &Data, view: &SubsystemView) -> ServingStatus {
     serving(data.verdict_of_subsystem(view).is_ready())
 }
 

@@ -14,12 +14,12 @@ use tokio::{sync::OwnedSemaphorePermit, task::consume_budget};
 use tonic::{Status, codegen::tokio_stream::Stream};
 use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus};
 
-/// The statuses of one service, as they change: the answer to a `Watch`.
+/// The stream of statuses of one service: the response to a `Watch`.
 ///
-/// It ends when the process closes, or nobody is left who could report.
-pub(super) struct Statuses {
+/// It ends when the process closes, or when the registry is closed.
+pub(super) struct WatchStream {
     registry: Arc<Registry>,
-    /// `None` for a name that no subsystem can ever have.
+    /// `None` for an invalid name, which no subsystem can have.
     service: Option<Arc<str>>,
     last: Option<ServingStatus>,
     next: Option<Next>,
@@ -28,8 +28,8 @@ pub(super) struct Statuses {
 
 type Next = Pin<Box<dyn Future<Output = Option<ServingStatus>> + Send>>;
 
-impl Statuses {
-    /// `permit` is given back with the stream.
+impl WatchStream {
+    /// The stream holds `permit` until it is dropped.
     pub(super) fn new(
         registry: Arc<Registry>,
         service: &str,
@@ -46,13 +46,16 @@ impl Statuses {
         statuses
     }
 
-    /// The next status that is not the last, or `None` at the end.
+    /// Returns a future of the next status that differs from the last, or of
+    /// `None` at the end.
     fn next(&self) -> Next {
         let (registry, service) = (Arc::clone(&self.registry), self.service.clone());
         let last = self.last;
         Box::pin(async move {
             let changed = registry.wait_for(|data| {
-                let status = service.as_ref().and_then(|name| status::of(data, name));
+                let status = service
+                    .as_ref()
+                    .and_then(|name| status::by_name(data, name));
                 let status = status.unwrap_or(ServingStatus::ServiceUnknown);
                 if Some(status) != last {
                     Some(Some(status))
@@ -61,21 +64,22 @@ impl Statuses {
                 }
             });
             let changed = changed.await;
-            // As with every stream of tokio's: what flaps shall not keep the
-            // thread.
+            // As tokio's streams do: a subsystem that flaps must not make this
+            // task occupy its thread.
             consume_budget().await;
             changed.ok().flatten()
         })
     }
 }
 
-/// Whether there is a service of this name, or a subsystem of this name may be
-/// added. Any other name, of up to the 4 MiB of a message, is not kept.
+/// Returns whether a service of this name exists, or a subsystem of this name
+/// may be added. Other names are not stored: they can have up to 4 MiB, the limit
+/// of a message.
 fn can_exist(service: &str) -> bool {
     service.is_empty() || matches!(check_name(service), Ok(()) | Err(NameError::Reserved))
 }
 
-impl Stream for Statuses {
+impl Stream for WatchStream {
     type Item = Result<HealthCheckResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -94,9 +98,9 @@ impl Stream for Statuses {
     }
 }
 
-impl fmt::Debug for Statuses {
+impl fmt::Debug for WatchStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statuses")
+        f.debug_struct("WatchStream")
             .field("service", &self.service)
             .field("last", &self.last)
             .finish_non_exhaustive()
@@ -111,13 +115,13 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready_ok, task};
     use tonic::codegen::tokio_stream::StreamExt;
 
-    fn watch(readiness: &Readiness, service: &str) -> Statuses {
+    fn watch(readiness: &Readiness, service: &str) -> WatchStream {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        Statuses::new(Arc::clone(readiness.registry()), service, permit)
+        WatchStream::new(Arc::clone(readiness.registry()), service, permit)
     }
 
     #[test]
-    fn a_name_that_cannot_exist_is_answered_and_not_kept() {
+    fn an_invalid_name_is_answered_and_not_stored() {
         let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
         let readiness = builder.build().unwrap();
         for name in [
@@ -133,7 +137,10 @@ mod tests {
             let status = assert_ready_ok!(next.poll()).unwrap().status();
             assert_eq!(status, ServingStatus::ServiceUnknown);
             drop(next);
-            assert_pending!(task::spawn(statuses.try_next()).poll(), "it goes on");
+            assert_pending!(
+                task::spawn(statuses.try_next()).poll(),
+                "the stream stays open"
+            );
         }
         for name in ["", "readiness", "runtime", "storage", "not-yet-there"] {
             assert_eq!(watch(&readiness, name).service.as_deref(), Some(name));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// What systemd left in the environment.
+/// The environment variables that systemd sets for a service.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     pub(super) socket: Option<OsString>,
@@ -15,7 +15,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn of_process() -> Self {
+    pub(super) fn read() -> Self {
         Self {
             socket: env::var_os("NOTIFY_SOCKET"),
             watchdog_usec: env::var_os("WATCHDOG_USEC"),
@@ -23,12 +23,15 @@ impl Environment {
         }
     }
 
-    /// The way to systemd, if there is one.
+    /// Returns the sender to `NOTIFY_SOCKET`, or `None` if it is unset or empty.
     pub(super) fn sender(&self) -> Result<Option<Sender>, SystemdError> {
-        said(self.socket.as_deref()).map(Sender::to).transpose()
+        non_empty(self.socket.as_deref())
+            .map(Sender::new)
+            .transpose()
     }
 
-    /// After how long without a ping it takes this process for dead.
+    /// Returns the time without a ping after which systemd takes this process for
+    /// dead, or `None` if the watchdog is off or for another process.
     pub(super) fn watchdog(&self) -> Result<Option<Duration>, SystemdError> {
         let Some(usec) = number("WATCHDOG_USEC", self.watchdog_usec.as_deref())? else {
             return Ok(None);
@@ -39,13 +42,14 @@ impl Environment {
     }
 }
 
-/// To set a variable to nothing is how a shell leaves it out.
-fn said(value: Option<&OsStr>) -> Option<&OsStr> {
+/// Treats an empty variable as unset: a shell cannot unset one for a single
+/// command.
+fn non_empty(value: Option<&OsStr>) -> Option<&OsStr> {
     value.filter(|value| !value.is_empty())
 }
 
 fn number(variable: &'static str, value: Option<&OsStr>) -> Result<Option<u64>, SystemdError> {
-    let Some(value) = said(value) else {
+    let Some(value) = non_empty(value) else {
         return Ok(None);
     };
     let number = value.to_str().and_then(|value| value.parse().ok());
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watchdog_that_makes_no_sense_is_an_error() {
+    fn an_invalid_watchdog_is_an_error() {
         for usec in ["0", "-1", "1s", " 1000", "1e6", "18446744073709551616"] {
             let error = SystemdError::Watchdog {
                 variable: "WATCHDOG_USEC",
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_socket_there_is_nobody_to_tell() {
+    fn without_a_socket_there_is_no_sender() {
         for socket in [None, Some(OsString::new())] {
             let environment = Environment {
                 socket,

@@ -1,45 +1,44 @@
 use crate::registry::SettingError;
 use thiserror::Error;
 
-/// Why systemd is not told.
+/// Why notifying systemd could not start.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SystemdError {
-    /// `NOTIFY_SOCKET` is no address of a unix socket: a relative path, say, or
-    /// an abstract name where there is no such thing.
+    /// `NOTIFY_SOCKET` is not an address of a unix socket: a relative path, say,
+    /// or an abstract name on a system without abstract names.
     #[error("NOTIFY_SOCKET is {socket:?}, neither an absolute path nor an abstract name (`@name`)")]
     Socket {
-        /// What it is.
+        /// The value of the variable.
         socket: String,
     },
-    /// `NOTIFY_SOCKET` is longer than the address of a unix socket can be.
+    /// `NOTIFY_SOCKET` is longer than an address of a unix socket.
     #[error("NOTIFY_SOCKET has {bytes} bytes, and a unix socket's address at most {most}")]
     LongSocket {
-        /// Its length.
+        /// The length of the value.
         bytes: usize,
-        /// The longest that there is.
+        /// The longest possible address.
         most: usize,
     },
-    /// `NOTIFY_SOCKET` leads out of a virtual machine, which is for its own
-    /// systemd to use and not for a service.
+    /// `NOTIFY_SOCKET` is a vsock address, which the systemd inside a virtual
+    /// machine uses to notify the host, and services do not.
     #[error("NOTIFY_SOCKET is {socket:?}: sockets of virtual machines are not supported")]
     Vsock {
-        /// What it is.
+        /// The value of the variable.
         socket: String,
     },
-    /// `WATCHDOG_USEC` is no number greater than zero, or `WATCHDOG_PID` none at
-    /// all.
-    #[error("{variable} is {value:?}, which is not what systemd says")]
+    /// `WATCHDOG_USEC` or `WATCHDOG_PID` is not a number greater than zero.
+    #[error("{variable} is {value:?}, which is not a number greater than zero")]
     Watchdog {
-        /// Which of them.
+        /// The name of the variable.
         variable: &'static str,
-        /// What it is.
+        /// The value of the variable.
         value: String,
     },
-    /// A duration among the options is out of its bounds.
+    /// A duration in the options is out of its bounds.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// It is told already.
-    #[error("systemd is told already")]
+    /// This registry notifies systemd already.
+    #[error("this registry notifies systemd already; call `notify_systemd` once")]
     Twice,
 }

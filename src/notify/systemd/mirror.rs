@@ -1,7 +1,7 @@
 use super::{
     error::SystemdError,
     options::SystemdOptions,
-    protocol::{Input, Next, Rules, SentState},
+    protocol::{Input, NextMessage, Rules, SentState},
     sender::Sender,
 };
 use crate::{
@@ -21,11 +21,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How soon a message that was not taken is tried again, at first and at last.
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
-const AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+/// The pause before a failed message is retried: the first, doubled after each
+/// failure, and the longest.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
-/// However short the watchdog: a shorter interval is none to a timer.
+/// The shortest interval of pings: tokio's timer has a resolution of 1 ms.
 const PING_AT_MOST_EVERY: Duration = Duration::from_millis(1);
 
 pub(super) fn start(
@@ -41,8 +42,8 @@ pub(super) fn start(
         extend_stop: options.extend_stop,
     };
     let new = registry.background().add(TaskId::Mirror("systemd"), || {
-        // Shared by the tasks of one runtime after the other, for what has been
-        // said stays said.
+        // The task restarts on another runtime when its runtime ends; each task
+        // has to know what the earlier ones have sent.
         let mirror = Arc::new(Mutex::new(Mirror::new(sender, rules)));
         let registry = Arc::downgrade(registry);
         let start: Start = Arc::new(move || {
@@ -60,14 +61,15 @@ pub(super) fn start(
 
 async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
     loop {
-        // The runtime of who keeps the time may be what hangs.
+        // The runtime with the registry's timer may hang while this one runs.
         registry.publish_overdue();
         let (seen, due) = {
-            // No one else is there, unless a runtime is about to end.
+            // Contended only with an earlier task, while its runtime shuts down.
             let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
-            mirror.look(&registry)
+            mirror.update(&registry)
         };
-        // What flaps faster than it is looked at would be looked at for ever.
+        // Without this, a subsystem that flaps faster than this loop runs would
+        // keep the task from ever yielding its thread.
         yield_now().await;
         let due = async {
             match due {
@@ -87,9 +89,9 @@ async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
 struct Mirror {
     rules: Rules,
     sender: Sender,
-    said: SentState,
-    /// A message was not taken.
-    trouble: Option<Trouble>,
+    sent: SentState,
+    /// The pending retry, after a message could not be sent.
+    retry: Option<Retry>,
     warned: bool,
 }
 
@@ -99,9 +101,9 @@ struct Seen {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Trouble {
-    lasts: Duration,
-    until: Instant,
+struct Retry {
+    delay: Duration,
+    at: Instant,
 }
 
 impl Mirror {
@@ -109,15 +111,15 @@ impl Mirror {
         Self {
             rules,
             sender,
-            said: SentState::nothing(Instant::now()),
-            trouble: None,
+            sent: SentState::nothing(Instant::now()),
+            retry: None,
             warned: false,
         }
     }
 
-    /// Says what there is to say. Gives what it has seen, and when to look
-    /// again.
-    fn look(&mut self, registry: &Registry) -> (Seen, Option<Instant>) {
+    /// Sends all messages that are due. Returns the version and progress that it
+    /// has read, and the time of the next update.
+    fn update(&mut self, registry: &Registry) -> (Seen, Option<Instant>) {
         let progress = registry.progress();
         let snapshot = registry.load();
         let traffic = registry.traffic();
@@ -135,40 +137,40 @@ impl Mirror {
             version: data.version,
             progress,
         };
-        (seen, self.say(&input))
+        (seen, self.send_due(&input))
     }
 
-    fn say(&mut self, input: &Input<'_>) -> Option<Instant> {
-        if let Some(trouble) = self.trouble.filter(|trouble| trouble.until > input.now) {
-            return Some(trouble.until);
+    fn send_due(&mut self, input: &Input<'_>) -> Option<Instant> {
+        if let Some(retry) = self.retry.filter(|retry| retry.at > input.now) {
+            return Some(retry.at);
         }
-        while let Some(Next { message, then }) = self.said.next(&self.rules, input) {
+        while let Some(NextMessage { message, after }) = self.sent.next(&self.rules, input) {
             if let Err(error) = self.sender.send(&message) {
                 self.warn(&error);
-                return Some(self.try_again(input.now));
+                return Some(self.schedule_retry(input.now));
             }
-            self.said = then;
-            self.trouble = None;
+            self.sent = after;
+            self.retry = None;
         }
-        self.said.due(&self.rules, input)
+        self.sent.due(&self.rules, input)
     }
 
-    fn try_again(&mut self, now: Instant) -> Instant {
-        // Late is better than never, but not for a ping.
+    fn schedule_retry(&mut self, now: Instant) -> Instant {
+        // A ping must not be late, so half its interval is a limit too.
         let most = self
             .rules
             .ping_every
-            .map_or(AGAIN_AT_MOST, |every| every / 2);
-        let lasts = self
-            .trouble
-            .map_or(AGAIN_AFTER, |trouble| trouble.lasts * 2)
-            .min(most.min(AGAIN_AT_MOST));
-        let until = now + lasts;
-        self.trouble = Some(Trouble { lasts, until });
-        until
+            .map_or(LONGEST_RETRY, |every| every / 2);
+        let delay = self
+            .retry
+            .map_or(FIRST_RETRY, |retry| retry.delay * 2)
+            .min(most.min(LONGEST_RETRY));
+        let at = now + delay;
+        self.retry = Some(Retry { delay, at });
+        at
     }
 
-    /// The first time only: whoever repairs it needs to know once.
+    /// Logs the first failure only: one line is enough to find the cause.
     fn warn(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.warned, true) {
             log(error);
@@ -185,7 +187,7 @@ fn log(error: &io::Error) {
                 warn,
                 span,
                 %error,
-                "systemd cannot be told; it is tried again, and not logged again"
+                "cannot notify systemd; retrying, without logging further failures"
             );
         }
     });

@@ -1,6 +1,6 @@
 use std::{ffi::OsString, time::Duration};
 
-/// What systemd is told beyond what is always told; for
+/// Options of
 /// [`Readiness::notify_systemd_with`](crate::Readiness::notify_systemd_with).
 #[must_use]
 #[derive(Clone, Debug, Default)]
@@ -19,8 +19,8 @@ pub(super) struct ExtendStart {
 }
 
 impl SystemdOptions {
-    /// The socket to tell, instead of the one that `NOTIFY_SOCKET` names: an
-    /// absolute path, or `@` and an abstract name.
+    /// Sets the socket of the messages, in place of `NOTIFY_SOCKET`: an absolute
+    /// path, or `@` and an abstract name.
     pub fn socket(self, socket: impl Into<OsString>) -> Self {
         Self {
             socket: Some(socket.into()),
@@ -28,9 +28,9 @@ impl SystemdOptions {
         }
     }
 
-    /// The time after which systemd takes the process for dead if there was no
-    /// ping, instead of what `WATCHDOG_USEC` and `WATCHDOG_PID` say: 1
-    /// millisecond to a day. The pings are twice as frequent.
+    /// Sets the time without a ping after which systemd takes the process for
+    /// dead, in place of `WATCHDOG_USEC` and `WATCHDOG_PID`: 1 millisecond to a
+    /// day. The task sends a ping twice in this time.
     pub fn watchdog(self, watchdog: Duration) -> Self {
         Self {
             watchdog: Some(watchdog),
@@ -38,9 +38,9 @@ impl SystemdOptions {
         }
     }
 
-    /// Asks for a restart as soon as liveness turns red, instead of waiting
-    /// until the pings are missed. (systemd then acts as it does on a missed
-    /// ping, whether or not the unit has a `WatchdogSec=`.)
+    /// Sends `WATCHDOG=trigger` as soon as liveness turns red. (systemd then acts
+    /// at once as it does on a missed ping, whether or not the unit has a
+    /// `WatchdogSec=`.)
     pub fn trigger_watchdog(self) -> Self {
         Self {
             trigger: true,
@@ -49,12 +49,12 @@ impl SystemdOptions {
     }
 
     /// Extends `TimeoutStartSec=` while the start makes
-    /// [progress](crate::Reporter::progress): each report of it gives the
-    /// process `each` from then on, until it has taken `total` in all. Both 1
-    /// millisecond to a day.
+    /// [progress](crate::Reporter::progress): each progress report gives the
+    /// process `each` from then on, until the start has taken `total` in all.
+    /// Both are 1 millisecond to a day.
     ///
-    /// Only explicit progress counts, of a subsystem that the start waits for,
-    /// so that one that is stuck is still found.
+    /// Only explicit progress counts, and only of subsystems that the start waits
+    /// for, so that systemd still ends a start that is stuck.
     pub fn extend_start(self, each: Duration, total: Duration) -> Self {
         Self {
             extend_start: Some(ExtendStart { each, total }),
@@ -62,15 +62,16 @@ impl SystemdOptions {
         }
     }
 
-    /// Extends `TimeoutStopSec=` to what the drain takes at most: its
-    /// [delay](crate::drain::ShutdownBuilder::delay), as far as that is
-    /// [extended](crate::drain::ShutdownBuilder::extend_up_to), and its
+    /// Extends `TimeoutStopSec=` to the longest possible drain: the
+    /// [delay](crate::drain::ShutdownBuilder::delay) with its
+    /// [extension](crate::drain::ShutdownBuilder::extend_up_to), and the
     /// [cap](crate::drain::ShutdownBuilder::closing_cap).
     ///
-    /// Asked for bit by bit, so that a process that hangs while it drains is
-    /// killed within 15 seconds, or when `TimeoutStopSec=` is over if that is
-    /// later. Without a [`Shutdown`](crate::drain::Shutdown) there is no telling
-    /// how long it takes, and nothing is extended.
+    /// Each message extends by at most 15 seconds, so that systemd kills a
+    /// process that hangs while it drains within 15 seconds, or at the end of
+    /// `TimeoutStopSec=` if that is later. Without a
+    /// [`Shutdown`](crate::drain::Shutdown) the length of the drain is unknown,
+    /// and the timeout is not extended.
     pub fn extend_stop(self) -> Self {
         Self {
             extend_stop: true,

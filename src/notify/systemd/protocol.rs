@@ -4,21 +4,22 @@ use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between two messages that can wait. What flaps is not to keep systemd busy.
+/// The shortest time between two deferrable messages, so that a subsystem that
+/// flaps does not keep systemd busy.
 const GAP: Duration = Duration::from_millis(100);
 
-/// How often a status is written anew that shows an age or a count.
-const AGE_EVERY: Duration = Duration::from_secs(1);
+/// The interval at which a status with an age or a count is rendered again.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
-/// How often, and by how much, the stop is extended. One lost message in
+/// The interval and the length of the stop extensions. One lost message in
 /// between does no harm.
 const EXTEND_STOP_EVERY: Duration = Duration::from_secs(5);
 const EXTEND_STOP_BY: Duration = Duration::from_secs(15);
 
-/// What a process that has been cut off takes to end.
-const END: Duration = Duration::from_secs(2);
+/// The time that a process takes to exit after its cap.
+const EXIT: Duration = Duration::from_secs(2);
 
-/// What is to be said beyond what is always said.
+/// Which optional messages to send.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) ping_every: Option<Duration>,
@@ -27,16 +28,16 @@ pub(super) struct Rules {
     pub(super) extend_stop: bool,
 }
 
-/// Everything that a message depends on, as it is now.
+/// The current state that the messages depend on.
 pub(super) struct Input<'a> {
     pub(super) data: &'a Data,
     pub(super) in_flight: Option<usize>,
-    /// How often the start has got further.
+    /// The number of progress reports of the start.
     pub(super) progress: u64,
-    /// When the drain is over at the latest, if that is known.
+    /// The latest end of the drain, if a `Shutdown` sets a cap.
     pub(super) drained_by: Option<Instant>,
     pub(super) now: Instant,
-    /// `CLOCK_MONOTONIC`, which a reload is told with.
+    /// The `CLOCK_MONOTONIC` timestamp that `RELOADING=1` requires.
     pub(super) clock: Option<NotifyState<'static>>,
 }
 
@@ -54,12 +55,12 @@ impl Input<'_> {
     }
 
     fn status(&self) -> Status {
-        Status::of(self.data, self.in_flight, self.now.into_std())
+        Status::render(self.data, self.in_flight, self.now.into_std())
     }
 }
 
-/// What systemd has been told, which is what it goes by. It changes only when a
-/// message has arrived there.
+/// The content of the messages sent so far, which is the state that systemd has
+/// of this process. It changes only when a message was sent successfully.
 #[derive(Clone, Debug)]
 pub(super) struct SentState {
     since: Instant,
@@ -67,25 +68,26 @@ pub(super) struct SentState {
     stopping: bool,
     triggered: bool,
     reloading: bool,
-    /// How many reloads had begun.
+    /// The number of reloads begun, at the last message.
     reloads: u64,
-    /// How far the start was when it was extended.
+    /// The number of progress reports at the last extension of the start.
     progress: u64,
     pinged: Option<Instant>,
     stop_extended: Option<Instant>,
     status: String,
-    /// When something was said that could have waited.
-    chatted: Option<Instant>,
+    /// The time of the last deferrable message (a status, or an extension of the
+    /// start).
+    deferrable_at: Option<Instant>,
 }
 
-/// A message, and what has been said once it has arrived.
-pub(super) struct Next {
+/// A message, and the state after it was sent successfully.
+pub(super) struct NextMessage {
     pub(super) message: String,
-    pub(super) then: SentState,
+    pub(super) after: SentState,
 }
 
 impl SentState {
-    /// Nothing so far.
+    /// Returns the state before the first message.
     pub(super) fn nothing(now: Instant) -> Self {
         Self {
             since: now,
@@ -98,54 +100,55 @@ impl SentState {
             pinged: None,
             stop_extended: None,
             status: String::new(),
-            chatted: None,
+            deferrable_at: None,
         }
     }
 
-    /// The next message, if there is anything to say. There may be another one
-    /// after it: of `READY`, `RELOADING` and `STOPPING` in one message, systemd
-    /// sees but the last.
-    pub(super) fn next(&self, rules: &Rules, input: &Input<'_>) -> Option<Next> {
-        let mut then = self.clone();
-        let mut says = Vec::new();
-        if let Some(turn) = then.turn(input) {
-            let reloads = matches!(turn, NotifyState::Reloading);
-            says.push(turn);
-            says.extend(input.clock.clone().filter(|_| reloads));
+    /// Returns the next message that is due, if any. Another may follow at once:
+    /// of `READY`, `RELOADING` and `STOPPING` in one message, systemd sees only
+    /// the last.
+    pub(super) fn next(&self, rules: &Rules, input: &Input<'_>) -> Option<NextMessage> {
+        let mut after = self.clone();
+        let mut assignments = Vec::new();
+        if let Some(transition) = after.transition(input) {
+            let reloads = matches!(transition, NotifyState::Reloading);
+            assignments.push(transition);
+            assignments.extend(input.clock.clone().filter(|_| reloads));
         }
-        says.extend(then.trigger(rules, input));
-        says.extend(then.ping(rules, input));
-        let extended = then
+        assignments.extend(after.trigger(rules, input));
+        assignments.extend(after.ping(rules, input));
+        let extended = after
             .extend_start(rules, input)
-            .or_else(|| then.extend_stop(rules, input))
+            .or_else(|| after.extend_stop(rules, input))
             .map(extension);
-        says.extend(extended.as_deref().map(NotifyState::Custom));
+        assignments.extend(extended.as_deref().map(NotifyState::Custom));
         let status = input.status().text;
-        if status != self.status && (!says.is_empty() || self.may_chat(input.now)) {
-            says.push(NotifyState::Status(&status));
-            then.chatted = Some(input.now);
-            then.status.clone_from(&status);
+        if status != self.status && (!assignments.is_empty() || self.gap_is_over(input.now)) {
+            assignments.push(NotifyState::Status(&status));
+            after.deferrable_at = Some(input.now);
+            after.status.clone_from(&status);
         }
-        if says.is_empty() {
+        if assignments.is_empty() {
             return None;
         }
-        let lines: Vec<_> = says.iter().map(ToString::to_string).collect();
+        let lines: Vec<_> = assignments.iter().map(ToString::to_string).collect();
         let message = lines.join("\n");
-        Some(Next { message, then })
+        Some(NextMessage { message, after })
     }
 
-    /// What the process turns to: ready, reloading, ready again, stopping.
-    fn turn(&mut self, input: &Input<'_>) -> Option<NotifyState<'static>> {
+    /// Returns the transition to send next: ready, reloading, ready again,
+    /// stopping.
+    fn transition(&mut self, input: &Input<'_>) -> Option<NotifyState<'static>> {
         let reloads = input.data.reloads;
         if input.has_started() && !self.ready {
             self.ready = true;
-            // Those that are over have never been of interest.
+            // Reloads that ended before the start are not sent.
             self.reloads = reloads.begun - u64::from(reloads.under_way > 0);
             return Some(NotifyState::Ready);
         }
         if input.drains() {
-            let told = std::mem::replace(&mut self.stopping, true);
-            return (!told).then_some(NotifyState::Stopping);
+            let was_sent = std::mem::replace(&mut self.stopping, true);
+            return (!was_sent).then_some(NotifyState::Stopping);
         }
         if self.ready && reloads.begun > self.reloads {
             self.reloads = reloads.begun;
@@ -161,8 +164,8 @@ impl SentState {
 
     fn trigger(&mut self, rules: &Rules, input: &Input<'_>) -> Option<NotifyState<'static>> {
         let red = !input.is_live();
-        let told = std::mem::replace(&mut self.triggered, red);
-        (rules.trigger && red && !told).then_some(NotifyState::WatchdogTrigger)
+        let was_sent = std::mem::replace(&mut self.triggered, red);
+        (rules.trigger && red && !was_sent).then_some(NotifyState::WatchdogTrigger)
     }
 
     fn ping(&mut self, rules: &Rules, input: &Input<'_>) -> Option<NotifyState<'static>> {
@@ -179,17 +182,18 @@ impl SentState {
     }
 
     fn extend_start(&mut self, rules: &Rules, input: &Input<'_>) -> Option<Duration> {
-        let by = self.start_can_be_extended(rules, input)?;
-        let may = self.may_chat(input.now);
+        let by = self.start_extension(rules, input)?;
+        let may = self.gap_is_over(input.now);
         may.then(|| {
             self.progress = input.progress;
-            self.chatted = Some(input.now);
+            self.deferrable_at = Some(input.now);
             by
         })
     }
 
-    /// By how much, if it has got further.
-    fn start_can_be_extended(&self, rules: &Rules, input: &Input<'_>) -> Option<Duration> {
+    /// Returns the length of the extension, if the start has made progress since
+    /// the last.
+    fn start_extension(&self, rules: &Rules, input: &Input<'_>) -> Option<Duration> {
         let ExtendStart { each, total } = rules.extend_start?;
         let left = (self.since + total).saturating_duration_since(input.now);
         let waits = !input.has_started() && !input.drains() && !left.is_zero();
@@ -201,7 +205,7 @@ impl SentState {
         let due = self.stop_extension_due(input) <= input.now;
         due.then(|| {
             self.stop_extended = Some(input.now);
-            (left + END).min(EXTEND_STOP_BY)
+            (left + EXIT).min(EXTEND_STOP_BY)
         })
     }
 
@@ -218,30 +222,30 @@ impl SentState {
             .map_or(input.now, |extended| extended + EXTEND_STOP_EVERY)
     }
 
-    fn may_chat(&self, now: Instant) -> bool {
-        self.chatted.is_none_or(|chatted| now >= chatted + GAP)
+    fn gap_is_over(&self, now: Instant) -> bool {
+        self.deferrable_at.is_none_or(|at| now >= at + GAP)
     }
 
-    /// When there will be something to say, unless something is published
-    /// before. Everything that is due has been said.
+    /// Returns the time of the next message, if no snapshot is published before.
+    /// Call it after all messages that are due were sent.
     pub(super) fn due(&self, rules: &Rules, input: &Input<'_>) -> Option<Instant> {
         let now = input.now;
         let status = input.status();
-        let can_wait =
-            status.text != self.status || self.start_can_be_extended(rules, input).is_some();
-        let chat = self.chatted.map(|chatted| chatted + GAP);
-        let chat = chat.filter(|_| can_wait);
-        let age = status.ages.then(|| now + AGE_EVERY);
+        let has_deferred =
+            status.text != self.status || self.start_extension(rules, input).is_some();
+        let deferred = self.deferrable_at.map(|at| at + GAP);
+        let deferred = deferred.filter(|_| has_deferred);
+        let refresh = status.changes_with_time.then(|| now + REFRESH_EVERY);
         let stop = Self::stop_can_be_extended(rules, input).map(|_| self.stop_extension_due(input));
-        [chat, age, stop, self.ping_due(rules, input)]
+        [deferred, refresh, stop, self.ping_due(rules, input)]
             .into_iter()
             .flatten()
             .min()
     }
 }
 
-/// In full: `NotifyState` has 32 bits for it, little more than an hour, where
-/// systemd reads 64.
+/// Renders `EXTEND_TIMEOUT_USEC`. `NotifyState` has 32 bits for it, little more
+/// than an hour; systemd reads 64.
 fn extension(by: Duration) -> String {
     format!("EXTEND_TIMEOUT_USEC={}", by.as_micros())
 }

@@ -10,12 +10,12 @@ use std::{
     },
 };
 
-/// Linux's `sun_path`, less the byte that ends a path and begins an abstract
-/// name. (It is shorter elsewhere, where systemd is not.)
+/// The length of Linux's `sun_path` without the NUL byte that ends a path or
+/// begins an abstract name. (Other systems have a shorter one, but no systemd.)
 const LONGEST: usize = 107;
 
-/// Sends datagrams to systemd. sd-notify's own way there is a blocking one, and
-/// knows no abstract names.
+/// Sends datagrams to systemd. (The sender of the crate `sd-notify` blocks, and
+/// does not support abstract names.)
 #[derive(Debug)]
 pub(super) struct Sender {
     address: SocketAddr,
@@ -23,22 +23,22 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// The socket need not be there yet.
-    pub(super) fn to(socket: &OsStr) -> Result<Self, SystemdError> {
+    /// Parses the address. The socket may be created later.
+    pub(super) fn new(socket: &OsStr) -> Result<Self, SystemdError> {
         Ok(Self {
             address: address(socket)?,
             socket: None,
         })
     }
 
-    /// Does not block: where there is no room for the message, that is an error.
+    /// Sends without blocking: a full socket buffer is an error.
     pub(super) fn send(&mut self, message: &str) -> io::Result<()> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => open()?,
         };
-        // By address and not connected, for a socket that is gone may be there
-        // again. A datagram is sent as a whole or not at all.
+        // Sent by address on an unconnected socket, because systemd may have
+        // replaced its socket. A datagram is sent as a whole or not at all.
         let socket = self.socket.insert(socket);
         let sent = socket.send_to_addr(message.as_bytes(), &self.address);
         sent.map(drop)
@@ -89,11 +89,11 @@ mod tests {
     use super::*;
 
     fn refused(socket: &str) -> SystemdError {
-        Sender::to(OsStr::new(socket)).unwrap_err()
+        Sender::new(OsStr::new(socket)).unwrap_err()
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn malformed_addresses_are_refused() {
         for socket in ["run/notify", "notify", "@", "./x", "unix:/run/x", "/a\0b"] {
             let socket = socket.to_owned();
             assert_eq!(refused(&socket), SystemdError::Socket { socket });
@@ -105,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_an_end() {
+    fn the_length_of_an_address_has_a_limit() {
         for first in ["/", "@"] {
             let longest = first.to_owned() + &"x".repeat(LONGEST - 1);
-            assert!(Sender::to(OsStr::new(&longest)).is_ok(), "{longest}");
+            assert!(Sender::new(OsStr::new(&longest)).is_ok(), "{longest}");
         }
         let most = LONGEST;
         let bytes = LONGEST + 2;

@@ -7,29 +7,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many bytes it has at most. systemd ignores a message of more than 4,096,
-/// and `systemctl status` shows it on one line.
+/// The longest status, in bytes. systemd ignores messages of more than 4,096
+/// bytes, and `systemctl status` shows the status on one line.
 pub(super) const LONGEST: usize = 480;
 
-/// What `systemctl status` shows.
+/// The status line that `systemctl status` shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) text: String,
-    /// It is another one later, although nothing is reported.
-    pub(super) ages: bool,
+    /// Whether the text shows an age or a count, and so changes without a report.
+    pub(super) changes_with_time: bool,
 }
 
 impl Status {
-    pub(super) fn of(data: &Data, in_flight: Option<usize>, now: Instant) -> Self {
+    pub(super) fn render(data: &Data, in_flight: Option<usize>, now: Instant) -> Self {
         let mut line = Line::default();
         // Writing to a string cannot fail.
         let _ = line.write(data, in_flight, now);
-        let Line { text, ages } = line;
-        // One line, whoever wrote it: the next would be another assignment.
+        let Line {
+            text,
+            changes_with_time,
+        } = line;
+        // A line break in a reason would begin another assignment.
         let text = OneLine(&text).to_string();
         Self {
             text: text::cut(&text, LONGEST).to_owned(),
-            ages,
+            changes_with_time,
         }
     }
 }
@@ -37,14 +40,14 @@ impl Status {
 #[derive(Default)]
 struct Line {
     text: String,
-    ages: bool,
+    changes_with_time: bool,
 }
 
 impl Line {
     fn write(&mut self, data: &Data, in_flight: Option<usize>, now: Instant) -> fmt::Result {
         let verdict = data.process.verdict;
         if data.phase >= Phase::Draining {
-            self.write_end(data.phase, in_flight)?;
+            self.write_drain(data.phase, in_flight)?;
             if !verdict.is_live() {
                 self.text.write_str("; ")?;
                 self.write_blamed("not live", data, Question::NotLive, now)?;
@@ -60,7 +63,7 @@ impl Line {
                 Condition::Starting | Condition::Failing => {
                     self.write_blamed("not ready", data, Question::NotReady, now)?;
                 }
-                // The pause is why it is not.
+                // Only the pause makes it not ready, and it is written below.
                 _ if data.pause.is_some() => {}
                 Condition::Degraded => self.write_degraded(data)?,
                 Condition::Ready => self.text.write_str("ready")?,
@@ -81,11 +84,11 @@ impl Line {
     }
 
     /// `draining, 17 in flight`
-    fn write_end(&mut self, phase: Phase, in_flight: Option<usize>) -> fmt::Result {
+    fn write_drain(&mut self, phase: Phase, in_flight: Option<usize>) -> fmt::Result {
         write!(self.text, "{phase}")?;
         if let Some(in_flight) = in_flight {
             write!(self.text, ", {in_flight} in flight")?;
-            self.ages = true;
+            self.changes_with_time = true;
         }
         Ok(())
     }
@@ -117,7 +120,7 @@ impl Line {
         let blamed = causes(data, question);
         write!(self.text, "{words}: {blamed}")?;
         if let Some(age) = blamed.iter().map(|view| view.age(now)).max() {
-            self.ages = true;
+            self.changes_with_time = true;
             if age >= Duration::from_secs(1) {
                 write!(self.text, ", {}", Age(age))?;
             }

@@ -17,7 +17,7 @@ fn claim(readiness: &Readiness, name: &str) -> Reporter {
     readiness.reporter(name).unwrap()
 }
 
-/// One whose storage is up.
+/// A process whose storage is up.
 fn serving() -> (Readiness, Reporter) {
     let readiness = process([required("storage")]);
     let storage = claim(&readiness, "storage");
@@ -27,7 +27,7 @@ fn serving() -> (Readiness, Reporter) {
 
 fn after(readiness: &Readiness, seconds: u64, in_flight: Option<usize>) -> String {
     let now = Instant::now() + Duration::from_secs(seconds);
-    Status::of(&readiness.snapshot().0, in_flight, now).text
+    Status::render(&readiness.snapshot().0, in_flight, now).text
 }
 
 fn now(readiness: &Readiness) -> String {
@@ -35,7 +35,7 @@ fn now(readiness: &Readiness) -> String {
 }
 
 #[test]
-fn starting_says_how_far_it_is_and_who_is_awaited() {
+fn starting_shows_progress_and_the_missing_subsystems() {
     let readiness = process([
         required("authenticate"),
         required("storage"),
@@ -59,12 +59,12 @@ fn starting_says_how_far_it_is_and_who_is_awaited() {
     );
     reporters[1].ready();
     reporters[3].ready();
-    // The latch has closed, and yet it waits for what all replicas share.
+    // The process has started, but readiness waits for the shared database.
     assert_eq!(now(&readiness), "not ready: database (never reported)");
 }
 
 #[test]
-fn whoever_failed_is_forgotten_when_it_recovers() {
+fn a_recovered_subsystem_is_not_shown() {
     let (readiness, storage) = serving();
     assert_eq!(now(&readiness), "ready");
     storage.failing("connection refused");
@@ -79,14 +79,14 @@ fn whoever_failed_is_forgotten_when_it_recovers() {
 }
 
 #[test]
-fn one_without_a_reason_shows_its_state() {
+fn a_subsystem_without_a_reason_shows_its_state() {
     let (readiness, storage) = serving();
     storage.failing("");
     assert_eq!(now(&readiness), "not ready: storage (failing)");
 }
 
 #[test]
-fn an_address_stands_in_the_status_as_it_is() {
+fn an_address_as_a_name_is_shown_unchanged() {
     let readiness = process([required("10.0.0.1:8080"), required("[::1]:8080")]);
     claim(&readiness, "10.0.0.1:8080").leave_ready();
     let v6 = claim(&readiness, "[::1]:8080");
@@ -95,7 +95,7 @@ fn an_address_stands_in_the_status_as_it_is() {
 }
 
 #[test]
-fn degraded_says_by_whom() {
+fn degraded_names_the_subsystem() {
     let readiness = process([required("cache").optional()]);
     let cache = claim(&readiness, "cache");
     cache.failing("connection refused");
@@ -105,7 +105,7 @@ fn degraded_says_by_whom() {
 }
 
 #[test]
-fn the_death_of_a_vital_one_comes_first() {
+fn a_dead_vital_subsystem_comes_first() {
     let readiness = process([required("storage"), required("worker").vital()]);
     let worker = claim(&readiness, "worker");
     worker.dead("gave up");
@@ -121,7 +121,7 @@ fn the_death_of_a_vital_one_comes_first() {
 }
 
 #[test]
-fn the_end_says_what_is_still_in_flight() {
+fn a_drain_shows_the_number_in_flight() {
     let (readiness, _storage) = serving();
     readiness.drain();
     assert_eq!(now(&readiness), "draining");
@@ -148,7 +148,7 @@ fn pauses_and_reloads_are_shown() {
 }
 
 #[test]
-fn a_reason_cannot_smuggle_an_assignment() {
+fn a_reason_cannot_inject_an_assignment() {
     let (readiness, storage) = serving();
     for nasty in ["x\nREADY=1", "x\rREADY=1", "x\0READY=1", "x\u{2028}READY=1"] {
         storage.failing(nasty);
@@ -159,13 +159,13 @@ fn a_reason_cannot_smuggle_an_assignment() {
 }
 
 #[test]
-fn however_much_there_is_to_say_it_is_short_and_whole_characters() {
+fn a_long_status_is_cut_between_characters() {
     let names: Vec<_> = (0..40).map(|index| format!("subsystem-{index}")).collect();
     let readiness = process(names.iter().map(|name| required(name)));
     let reporters: Vec<_> = names.iter().map(|name| claim(&readiness, name)).collect();
     reporters.iter().for_each(Reporter::ready);
     for (index, reporter) in reporters.iter().enumerate() {
-        // Of two bytes and of three, at every offset.
+        // Characters of two and three bytes, at every offset.
         reporter.failing(".".repeat(index % 3) + &"é✓".repeat(300));
     }
     for reporter in &reporters {
@@ -182,13 +182,15 @@ fn however_much_there_is_to_say_it_is_short_and_whole_characters() {
 }
 
 #[test]
-fn only_what_shows_an_age_or_a_count_ages() {
+fn only_ages_and_counts_change_with_time() {
     let (readiness, storage) = serving();
-    let ages = |in_flight| Status::of(&readiness.snapshot().0, in_flight, Instant::now()).ages;
-    assert!(!ages(None));
+    let changes = |in_flight| {
+        Status::render(&readiness.snapshot().0, in_flight, Instant::now()).changes_with_time
+    };
+    assert!(!changes(None));
     storage.failing("gone");
-    assert!(ages(None));
+    assert!(changes(None));
     readiness.drain();
-    assert!(!ages(None));
-    assert!(ages(Some(0)));
+    assert!(!changes(None));
+    assert!(changes(Some(0)));
 }

@@ -6,37 +6,37 @@ use super::{
 };
 use crate::registry::{Readiness, bounded};
 
-/// Whether there is a systemd to tell; see [`Readiness::notify_systemd`].
+/// Whether systemd started this process; see [`Readiness::notify_systemd`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Systemd {
-    /// It is told from now on.
+    /// `NOTIFY_SOCKET` is set: a task notifies systemd from now on.
     Present,
-    /// `NOTIFY_SOCKET` is unset or empty: nobody waits to be told.
+    /// `NOTIFY_SOCKET` is unset or empty: systemd expects no messages.
     Absent,
 }
 
 impl Readiness {
-    /// Tells systemd how the process is, from now on: see the
+    /// Starts a task that notifies systemd of the state of the process; see the
     /// [module documentation](crate::notify::systemd).
     ///
-    /// Call it once, within the runtime whose hanging is to be noticed by the
-    /// watchdog: the task that tells starts there. Called outside of one, it
-    /// starts where the registry was built, or on the first runtime that reports
-    /// or asks. It needs a runtime whose timers are enabled.
+    /// Call it once, within the runtime that the watchdog shall supervise: the
+    /// task starts there. Called outside of a runtime, the task starts on the one
+    /// that built the registry, or on the first that reports or probes. The runtime
+    /// must have its timers enabled.
     ///
-    /// It does not keep the registry alive, and ends with it. Then the watchdog
-    /// is not pinged any more and has the process killed, so keep a handle for as
-    /// long as the process shall live.
+    /// The task does not keep the registry alive, and ends with it. Then the pings
+    /// end too, and systemd's watchdog kills the process: keep a handle until the
+    /// process exits.
     ///
     /// # Errors
     ///
-    /// When the environment makes no sense, or systemd is told already.
+    /// When the environment is invalid, or this registry notifies systemd already.
     pub fn notify_systemd(&self) -> Result<Systemd, SystemdError> {
         self.notify_systemd_with(SystemdOptions::default())
     }
 
-    /// As [`notify_systemd`](Self::notify_systemd), and more.
+    /// As [`notify_systemd`](Self::notify_systemd), with options.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -60,8 +60,8 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// When the environment or an option makes no sense, or systemd is told
-    /// already.
+    /// When the environment or an option is invalid, or this registry notifies
+    /// systemd already.
     pub fn notify_systemd_with(&self, options: SystemdOptions) -> Result<Systemd, SystemdError> {
         if let Some(ExtendStart { each, total }) = options.extend_start {
             bounded("extension of the start", each)?;
@@ -70,7 +70,7 @@ impl Readiness {
         if let Some(watchdog) = options.watchdog {
             bounded("watchdog", watchdog)?;
         }
-        let mut environment = Environment::of_process();
+        let mut environment = Environment::read();
         if let Some(socket) = &options.socket {
             environment.socket = Some(socket.clone());
         }
