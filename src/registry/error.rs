@@ -22,7 +22,7 @@ pub enum NameError {
     },
     /// The name is reserved by the crate: `readiness`, `liveness`, `startup`,
     /// `runtime` or `traffic`.
-    #[error("this name is reserved")]
+    #[error("this name is reserved by the crate; choose another")]
     Reserved,
 }
 
@@ -118,7 +118,7 @@ pub enum BuildError {
         member: String,
     },
     /// A scope has no members.
-    #[error("scope {scope:?} has no members")]
+    #[error("scope {scope:?} has no members; name at least one subsystem")]
     EmptyScope {
         /// The scope.
         scope: String,
@@ -148,7 +148,7 @@ pub enum ClaimError {
     },
     /// A reporter has [left the subsystem ready](crate::Reporter::leave_ready) for
     /// good.
-    #[error("subsystem {name:?} was left ready for good")]
+    #[error("subsystem {name:?} was left ready for good and cannot be claimed again")]
     LeftReady {
         /// The name asked for.
         name: String,

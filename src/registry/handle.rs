@@ -82,13 +82,13 @@ impl SubsystemHandle {
         }
     }
 
-    /// Counts a heartbeat for a report, and returns whether the newest view `says`
-    /// the same already.
-    pub(crate) fn repeats(&self, says: impl FnOnce(&SubsystemView) -> bool) -> bool {
+    /// Counts a heartbeat for a report, and returns whether the report repeats the
+    /// newest view, by `is_repeat`.
+    pub(crate) fn repeats(&self, is_repeat: impl FnOnce(&SubsystemView) -> bool) -> bool {
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.beat_before_reading();
         }
-        self.read(says).unwrap_or(false)
+        self.read(is_repeat).unwrap_or(false)
     }
 
     pub(crate) fn report(&self, state: State, reason: &str) {

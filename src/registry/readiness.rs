@@ -60,8 +60,8 @@ impl Readiness {
 
     // === lifecycle ===
 
-    /// Begins to drain: readiness is red at once and for good, whatever a reporter
-    /// reports later, while traffic is still served. Call it as soon as the
+    /// Begins to drain: readiness is red at once and for good, despite later reports,
+    /// while traffic is still served. Call it as soon as the
     /// process knows that it will stop, since load balancers notice late.
     ///
     /// Has no effect if the process drains already.

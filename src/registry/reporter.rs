@@ -45,9 +45,9 @@ impl Readiness {
 
     /// Adds a subsystem while the process runs, and claims it.
     ///
-    /// The subsystem is [pending](SubsystemView::is_pending) until it is first
-    /// ready, or until [its time for that](Subsystem::ready_within) is over. A
-    /// pending subsystem only degrades the process; afterwards it counts like any
+    /// The subsystem is [pending](SubsystemView::is_pending) until it is first up
+    /// (ready or degraded), or until [its time for
+    /// that](Subsystem::ready_within) is over. A pending subsystem only degrades the process; afterwards it counts like any
     /// other. The startup latch does not wait for it, and no named scope contains
     /// it. [`Reporter::retire`] removes it.
     ///
@@ -109,9 +109,9 @@ impl Readiness {
 /// - While the process drains, dropping a reporter reports nothing, since tasks
 ///   then end in any order.
 ///
-/// Call [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready) to end on
-/// purpose. A reporter is not `Clone`, since the drop of one clone would be
-/// ambiguous; share it in an [`Arc`](std::sync::Arc).
+/// Call [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready) to end a
+/// reporter on purpose. A reporter is not `Clone`, since the drop of one clone would
+/// be ambiguous; share it in an [`Arc`](std::sync::Arc).
 #[must_use = "dropping a reporter reports that its subsystem fails"]
 pub struct Reporter {
     readiness: Readiness,
@@ -137,7 +137,7 @@ impl Reporter {
         }
     }
 
-    /// Turns the reporter into a handle that does not keep the registry alive.
+    /// Turns the reporter into a handle that does not keep the registry open.
     pub(crate) fn into_handle(mut self) -> SubsystemHandle {
         self.on_drop = OnDrop::Nothing;
         self.handle.clone().waiting_for_log(false)
@@ -146,7 +146,7 @@ impl Reporter {
     /// Reports that the subsystem starts or recovers; `detail` describes how far
     /// it has got.
     ///
-    /// Counts as failing if the subsystem has been ready before.
+    /// Counts as failing if the subsystem has been up before.
     pub fn starting(&self, detail: impl AsRef<str>) {
         self.handle.report(State::Starting, detail.as_ref());
     }
@@ -156,7 +156,7 @@ impl Reporter {
     ///
     /// A service manager can be configured to give a process that makes progress
     /// more time to start. The call counts as progress only if the start waits for
-    /// this subsystem: it is required and has not been ready yet.
+    /// this subsystem: it is required and has not been up yet.
     pub fn progress(&self, detail: impl AsRef<str>) {
         let awaited = self.handle.read(|view| view.effect_on_process().absent > 0);
         if awaited == Some(true) {

@@ -153,12 +153,12 @@ impl Subsystem {
         Self { ttl, ..this }
     }
 
-    /// Damps reports: a subsystem that was ready counts as down only after it has
-    /// been down for this long without a break. Until then the report is only
+    /// Damps reports: a subsystem that was up counts as down only after it has been
+    /// down for this long without a break. Until then the report is only
     /// [shown](crate::SubsystemView::damped).
     ///
     /// From 1 millisecond to a day. Use it for a part that flaps, such as a link
-    /// that reconnects by itself, or a leader election. The first ready report,
+    /// that reconnects by itself, or a leader election. The first time up,
     /// [`dead`](crate::Reporter::dead), a dropped reporter, a passed
     /// [ttl](Self::ttl) and the draining of the process take effect at once. (A
     /// number of reports instead of a time could stay ready for ever, since a
@@ -172,7 +172,7 @@ impl Subsystem {
     /// Limits how long a subsystem that is [added while the process
     /// runs](crate::Readiness::add) is
     /// [pending](crate::SubsystemView::is_pending). Afterwards it counts like any
-    /// other, ready or not. There is no limit by default.
+    /// other, up or not. There is no limit by default.
     ///
     /// From 1 millisecond to a day. A subsystem of the
     /// [builder](crate::Builder::subsystem) is never pending, since the start waits

@@ -58,7 +58,7 @@ impl TaskId {
 
 pub(crate) struct BackgroundTasks {
     registry: Weak<Registry>,
-    /// Whether a job does not run, or no runtime has been used yet.
+    /// Whether a job is idle, or no runtime has been used yet.
     idle: AtomicBool,
     /// The number of jobs that are checks.
     checks: AtomicUsize,

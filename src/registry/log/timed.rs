@@ -133,7 +133,7 @@ impl State {
         }
         let lasts = now.saturating_duration_since(self.begun);
         if start_line_after(lines) <= lasts {
-            // One line stands for all that were missed.
+            // Logs one line, however many were missed.
             while start_line_after(lines) <= lasts {
                 lines += 1;
             }

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(
             watch.check(woken + 5 * TTL, late, TIMER),
             Finding::Nothing,
-            "anew"
+            "a new ttl"
         );
     }
 
@@ -330,9 +330,9 @@ mod tests {
     fn lateness_before_a_silence_gives_it_no_more_time() {
         let (mut watch, start) = watch();
         let late = seconds(60.0);
-        for look in [1, 2] {
+        for number in [1, 2] {
             // Both checks are for another deadline, which passed long ago.
-            let found = watch.check(start + look * TIMER_SLACK, late, TIMER);
+            let found = watch.check(start + number * TIMER_SLACK, late, TIMER);
             assert_eq!(found, Finding::Nothing);
         }
         let found = watch.check(start + TTL, ON_TIME, TIMER);
