@@ -73,8 +73,7 @@ pub enum ActionError {
     },
 }
 
-/// Lets requests wait for a reason to pass, for a bounded time and in a bounded
-/// number.
+/// Lets a bounded number of requests wait a bounded time for a reason to pass.
 ///
 /// A request is refused if all wait slots are taken, or when its time is up. When
 /// the reason has passed, the hold releases a few waiting requests at a time, and

@@ -244,7 +244,7 @@ impl Gate {
         self.registry.background().start();
     }
 
-    /// The current state of the registry, for a decision.
+    /// The current state of the registry.
     pub(super) fn basis(&self) -> Basis {
         self.registry.publish_overdue();
         self.registry.read(|data| Basis {

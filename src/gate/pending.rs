@@ -112,8 +112,8 @@ impl PendingRequest {
         &self.gate
     }
 
-    /// The permit with which this request was released, for the caller to keep
-    /// until the response is there.
+    /// The permit with which this request was released. The caller keeps it until
+    /// the response is there.
     pub(super) fn take_release(&mut self) -> Option<OwnedSemaphorePermit> {
         self.release.take()
     }
@@ -123,9 +123,9 @@ impl PendingRequest {
         self.in_flight.take()
     }
 
-    /// Completes when `inner` is ready to be called with `request`, or with the
-    /// reason why the request is not passed on. The latter gives back its permit
-    /// and its guard.
+    /// Completes when `inner` is ready to be called with `request`, or with an error
+    /// if the request is not passed on. An error gives back the permit and the guard
+    /// of the request.
     pub(super) fn poll<S, B>(
         &mut self,
         inner: &mut S,

@@ -189,7 +189,7 @@ fn names<'a>(
                 let id = ScopeId::Named(index);
                 let traffic = live.traffic;
                 let counted = |refused: &Refused| {
-                    let counts = || counts(|reason| refused.of(id, reason));
+                    let counts = || counts(|reason| refused.by_scope(id, reason));
                     question.shows_counts().then(counts)
                 };
                 Scope {

@@ -101,9 +101,9 @@ fn write_scope(
         .extend(Blamed::from_views(blamed_members(data, index), detail).map(|it| it.to_string()));
     if question.shows_counts() {
         let traffic = live.traffic;
-        let refused = Counts::nonzero(|reason| traffic.refused.of(id, reason));
+        let refused = Counts::nonzero(|reason| traffic.refused.by_scope(id, reason));
         remarks.extend(refused.map(|refused| format!("refused {refused}")));
-        let refused = Counts::nonzero(|reason| traffic.dry_run_refused.of(id, reason));
+        let refused = Counts::nonzero(|reason| traffic.dry_run_refused.by_scope(id, reason));
         remarks.extend(refused.map(|refused| format!("a dry run would have refused {refused}")));
     }
     let drift = question.drift(id, live);

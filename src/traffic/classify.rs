@@ -1,14 +1,14 @@
 use http::{HeaderMap, Response};
 use std::fmt;
 
-/// Tells which responses are failures, for a layer that
-/// [observes](crate::ReadinessLayer::observe_outcomes_with) what becomes of
-/// the requests that it admits.
+/// Decides which responses are failures, in a layer that
+/// [observes](crate::ReadinessLayer::observe_outcomes_with) the outcomes of the
+/// requests that it admits.
 ///
-/// Whatever it says, a request has failed if the inner service did not answer
-/// (an error, a panic), or if the body of its response ends with an error.
+/// A request always fails if the inner service returns an error or panics, or if
+/// the body of the response ends with an error.
 ///
-/// A function will do:
+/// Functions implement it:
 ///
 /// ```
 /// # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
@@ -17,7 +17,7 @@ use std::fmt;
 /// use http::Response;
 /// use tower_readiness::gate::Classified;
 ///
-/// // This proxy says 502 for what is not its own fault.
+/// // This proxy answers 502 for failures of its upstreams.
 /// let layer = ReadinessLayer::new(&readiness).observe_outcomes_with(
 ///     |response: &Response<()>| match response.status().as_u16() {
 ///         502 => Classified::Success,
@@ -29,11 +29,11 @@ use std::fmt;
 /// # }
 /// ```
 ///
-/// With the feature `tower-http`, a classifier of that crate does as well; see
-/// `gate::TowerHttpClassifier`.
+/// With the feature `tower-http`, `gate::TowerHttpClassifier` adapts a classifier of
+/// that crate.
 pub trait ClassifyOutcome: Send + Sync + 'static {
-    /// What the head of a response says. It is asked on the request path, and
-    /// not about what a gate further inside has refused.
+    /// Classifies a response by its head. The layer calls it on the request path,
+    /// but not for refusals of a gate further inside.
     fn classify_response(&self, response: &Response<()>) -> Classified;
 }
 
@@ -46,25 +46,25 @@ where
     }
 }
 
-/// What became of a request, as far as the head of its response tells.
+/// The outcome of a request, as far as the head of its response shows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Classified {
-    /// It was answered, unless its body ends with an error.
+    /// The request is answered, unless its body ends with an error.
     Success,
-    /// It failed.
+    /// The request failed.
     Failure,
-    /// Its end will tell.
+    /// The classifier decides at the end of the response.
     AtEnd(Box<dyn ClassifyEnd>),
 }
 
-/// Tells from the end of a response whether it was a failure.
+/// Decides at the end of a response whether it is a failure.
 pub trait ClassifyEnd: Send + Sync {
     /// Whether a response that ended with these trailers has failed.
     ///
-    /// It is not asked if the body is dropped before its end, or without
-    /// having been read at all, as servers do with one that is empty: the
-    /// request was answered then.
+    /// It is not called if the server drops the body before its end, or without
+    /// polling it, as servers do with an empty body. Such a request counts as
+    /// answered.
     fn has_failed(self: Box<Self>, trailers: Option<&HeaderMap>) -> bool;
 }
 

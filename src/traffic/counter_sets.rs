@@ -4,23 +4,24 @@ use super::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// The counters of one scope: a set for each kind of requests, for as long as
-/// somebody counts in it.
+/// The counters of one scope: a set for each kind of requests, for as long as a
+/// layer or a request uses it.
 #[derive(Default)]
 pub(super) struct CounterSets {
     present: HashMap<Kind, Arc<ShardedCounters>>,
-    /// What was counted in those that are gone.
+    /// The totals of the sets that were retired.
     past: Totals,
-    /// So many are worth a look whether some can go.
+    /// Scan for unused sets once this many exist.
     retire_at: usize,
     drain_clock: Option<Arc<DrainClock>>,
 }
 
-/// Requests of one kind count in the same way.
+/// The kind of requests that share a set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Kind {
     in_flight: bool,
-    /// Where it is. No other is there as long as the shards hold it.
+    /// The address of the classifier. It is unique, because the shards hold the
+    /// classifier.
     classifier: Option<usize>,
 }
 
@@ -34,12 +35,13 @@ impl CounterSets {
         }
     }
 
-    /// The set for requests of this kind. What has gone is `gone`.
-    pub(super) fn of(
+    /// Returns the set for requests of this kind, and makes it if needed. Moves
+    /// unused sets to `retired`; the caller drops them.
+    pub(super) fn get_or_insert(
         &mut self,
         in_flight: bool,
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
-        gone: &mut Vec<Arc<ShardedCounters>>,
+        retired: &mut Vec<Arc<ShardedCounters>>,
     ) -> Arc<ShardedCounters> {
         let kind = Kind {
             in_flight,
@@ -49,7 +51,7 @@ impl CounterSets {
             return Arc::clone(shards);
         }
         if self.present.len() >= self.retire_at {
-            self.retire(gone);
+            self.retire(retired);
         }
         let shards = Arc::new(ShardedCounters::observing(
             classifier,
@@ -59,32 +61,32 @@ impl CounterSets {
         shards
     }
 
-    /// Lets the sets go in which nobody counts any more, and keeps their counts:
-    /// whoever makes a layer for each connection would make the process grow.
-    pub(super) fn retire(&mut self, gone: &mut Vec<Arc<ShardedCounters>>) {
-        let left = self.present.iter_mut().filter_map(|(kind, shards)| {
-            // Nobody else has it, so nobody enters.
-            Arc::get_mut(shards)?.are_left().then_some(*kind)
+    /// Moves the unused sets to `retired`, and keeps their totals. Otherwise a
+    /// program that makes a layer for each connection would grow.
+    pub(super) fn retire(&mut self, retired: &mut Vec<Arc<ShardedCounters>>) {
+        let unused = self.present.iter_mut().filter_map(|(kind, shards)| {
+            // No layer holds the set, so no request enters it.
+            Arc::get_mut(shards)?.is_unused().then_some(*kind)
         });
-        for kind in left.collect::<Vec<_>>() {
+        for kind in unused.collect::<Vec<_>>() {
             if let Some(shards) = self.present.remove(&kind) {
                 self.past.add(&shards);
-                gone.push(shards);
+                retired.push(shards);
             }
         }
-        // As many are to come before the next look as this one has left, so that
-        // on average it costs each of them a look at one.
+        // The next scan comes when the number of sets has doubled, so that each new
+        // set costs the scan of one set on average.
         self.retire_at = Self::FEW.max(self.present.len() * 2);
         self.present.shrink_to(self.retire_at);
     }
 
-    /// How many requests are in flight, of those whose layers count that.
+    /// How many requests are in flight, in layers that count that.
     pub(super) fn in_flight(&self) -> usize {
         let counting = self.present.iter().filter(|(kind, _)| kind.in_flight);
         counting.map(|(_, shards)| shards.owners()).sum()
     }
 
-    /// What has become of requests so far.
+    /// The totals of all sets, including the retired.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = self.past;
         self.present.values().for_each(|shards| totals.add(shards));
@@ -128,7 +130,9 @@ mod tests {
                 (true, Some(&this)),
                 (true, Some(&that)),
             ]
-            .map(|(in_flight, classifier)| sets.of(in_flight, classifier, &mut Vec::new()))
+            .map(|(in_flight, classifier)| {
+                sets.get_or_insert(in_flight, classifier, &mut Vec::new())
+            })
         };
         let (first, second) = (all(), all());
         for (index, shards) in first.iter().enumerate() {
@@ -138,37 +142,37 @@ mod tests {
     }
 
     #[test]
-    fn a_set_goes_with_the_last_who_counts_in_it_and_its_counts_stay() {
-        let (mut sets, mut gone) = (CounterSets::default(), Vec::new());
+    fn a_set_is_retired_with_its_last_user_and_its_totals_stay() {
+        let (mut sets, mut retired) = (CounterSets::default(), Vec::new());
         let classifier = classifier();
-        let shards = sets.of(true, Some(&classifier), &mut gone);
+        let shards = sets.get_or_insert(true, Some(&classifier), &mut retired);
         let [served, failed] = [(); 2].map(|()| shards.enter());
-        sets.retire(&mut gone);
+        sets.retire(&mut retired);
         drop(shards);
-        sets.retire(&mut gone);
+        sets.retire(&mut retired);
         assert_eq!(sets.in_flight(), 2, "although their layer is gone");
         drop(ResponseGuard::new(failed).fail());
-        sets.retire(&mut gone);
+        sets.retire(&mut retired);
         assert_eq!((sets.in_flight(), counts(&sets)), (1, (0, 1)));
-        assert!(gone.is_empty());
+        assert!(retired.is_empty());
 
         drop(ResponseGuard::new(served));
-        sets.retire(&mut gone);
+        sets.retire(&mut retired);
         assert_eq!((sets.in_flight(), counts(&sets)), (0, (1, 1)));
-        assert_eq!((sets.present.len(), gone.len()), (0, 1));
-        drop(gone);
+        assert_eq!((sets.present.len(), retired.len()), (0, 1));
+        drop(retired);
         assert_eq!(Arc::strong_count(&classifier), 1);
-        let shards = sets.of(true, Some(&classifier), &mut Vec::new());
+        let shards = sets.get_or_insert(true, Some(&classifier), &mut Vec::new());
         drop(ResponseGuard::new(shards.enter()));
         assert_eq!(counts(&sets), (2, 1), "anew");
     }
 
     #[test]
-    fn however_many_are_made_those_that_are_left_are_few() {
-        let (mut sets, mut gone) = (CounterSets::default(), Vec::new());
+    fn unused_sets_do_not_accumulate() {
+        let (mut sets, mut retired) = (CounterSets::default(), Vec::new());
         let mut kept = Vec::new();
         for index in 1..=1_000 {
-            let shards = sets.of(true, Some(&classifier()), &mut gone);
+            let shards = sets.get_or_insert(true, Some(&classifier()), &mut retired);
             drop(ResponseGuard::new(shards.enter()));
             if index % 10 == 0 {
                 kept.push(shards);
@@ -178,22 +182,22 @@ mod tests {
         }
         assert_eq!(counts(&sets), (1_000, 0));
         drop(kept);
-        sets.retire(&mut gone);
+        sets.retire(&mut retired);
         assert_eq!((sets.present.len(), counts(&sets)), (0, (1_000, 0)));
     }
 
     #[test]
-    fn while_all_are_needed_there_are_few_looks_whether_some_can_go() {
+    fn while_all_sets_are_used_there_are_few_scans() {
         let mut sets = CounterSets::default();
-        let mut looks = 0;
+        let mut scans = 0;
         let _kept: Vec<_> = (0..1_000)
             .map(|_| {
                 let before = sets.retire_at;
-                let shards = sets.of(false, Some(&classifier()), &mut Vec::new());
-                looks += usize::from(sets.retire_at != before);
+                let shards = sets.get_or_insert(false, Some(&classifier()), &mut Vec::new());
+                scans += usize::from(sets.retire_at != before);
                 shards
             })
             .collect();
-        assert_eq!(looks, 7, "at 0, 16, 32, 64, 128, 256 and 512");
+        assert_eq!(scans, 7, "at 0, 16, 32, 64, 128, 256 and 512");
     }
 }

@@ -5,17 +5,19 @@ use std::sync::{
 };
 use tokio::time::{Duration, Instant};
 
-/// What is known of the time between the call to drain and the end.
+/// Records the times between the call to drain and the end of the process, and
+/// the requests that arrive between them.
 #[derive(Debug)]
 pub(crate) struct DrainClock {
     since: OnceLock<Instant>,
     plans: Plans,
     /// How long after `since` an arrival is late, in nanoseconds; `u64::MAX`
-    /// where there is no plan. A copy, for requests take no lock.
+    /// without a plan. A copy of the value in `plans`, so that requests take no
+    /// lock.
     late_after: AtomicU64,
     late: AtomicU64,
-    /// How long after `since` the last request arrived, in nanoseconds and
-    /// one more; zero if none has.
+    /// How long after `since` the last request arrived, in nanoseconds plus 1; zero
+    /// if no request has.
     last: AtomicU64,
     closing_since: OnceLock<Instant>,
 }
@@ -34,19 +36,20 @@ impl Default for DrainClock {
 }
 
 impl DrainClock {
-    /// Plans the end of the process, until that is [withdrawn](Self::withdraw).
+    /// Adds a plan for the end of the process, until it is
+    /// [withdrawn](Self::withdraw).
     pub(crate) fn plan(&self, times: Times) -> PlanId {
         let id = self.plans.add(times);
         self.copy_late_after();
         id
     }
 
-    /// The shutdown that had this plan is no longer there to see to it.
+    /// Withdraws a plan, because its shutdown was dropped.
     ///
-    /// In a process that drains, the plan counts on unless another shutdown has
-    /// one: a server that ended has dropped its shutdown, and what it left
-    /// behind is still waited for until the cap. In one that closes, the plan
-    /// has been carried out so far, and the rest of it stands.
+    /// While the process drains, the plan stays in force as long as no other
+    /// shutdown has a plan: a server that ended has dropped its shutdown, and the
+    /// process waits for the remaining requests until the cap. Once the process
+    /// closes, the plan stays in force.
     pub(crate) fn withdraw(&self, id: PlanId) {
         if self.closing_since.get().is_some() {
             return;
@@ -65,7 +68,7 @@ impl DrainClock {
             .store(late_after.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// The process begins to drain, if it does not drain already.
+    /// Records the beginning of the drain. Later calls have no effect.
     pub(crate) fn begin(&self, now: Instant) {
         let _ = self.since.set(now);
     }
@@ -74,7 +77,7 @@ impl DrainClock {
         self.since.get().copied()
     }
 
-    /// A request was admitted although the process drains.
+    /// Records a request that was admitted, if the process drains.
     pub(crate) fn arrived(&self) {
         let Some(since) = self.since() else { return };
         let after = nanos(since.elapsed());
@@ -96,12 +99,13 @@ impl DrainClock {
         self.late.load(Ordering::Relaxed)
     }
 
-    /// The server is told to stop accepting, if it has not been.
+    /// Records when the server was asked to stop accepting. Later calls have no
+    /// effect.
     pub(crate) fn close(&self, now: Instant) {
         let _ = self.closing_since.set(now);
     }
 
-    /// When all of it is over at the latest, if there is a plan.
+    /// The latest end of the process, if there is a plan.
     #[cfg(all(unix, feature = "systemd"))]
     pub(crate) fn over_at_latest(&self) -> Option<Instant> {
         let open = || {
@@ -111,8 +115,8 @@ impl DrainClock {
         self.cut_off().or_else(open)
     }
 
-    /// When what is still in flight is cut off, if ever. Known once the process
-    /// closes.
+    /// When the requests still in flight are cut off. `None` without a plan, and
+    /// until the process closes.
     pub(crate) fn cut_off(&self) -> Option<Instant> {
         let closing_since = self.closing_since.get()?;
         Some(*closing_since + self.plans.times()?.cap)
@@ -125,7 +129,7 @@ impl DrainClock {
     }
 }
 
-/// Six centuries fit.
+/// The time in nanoseconds. A `u64` holds 584 years.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -143,75 +147,75 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn arrivals_are_late_from_the_moment_that_was_set() {
-        let duck = DrainClock::default();
-        duck.arrived();
-        assert_eq!(duck.last_arrival(), None, "not draining yet");
+    async fn arrivals_are_late_from_the_planned_time_on() {
+        let clock = DrainClock::default();
+        clock.arrived();
+        assert_eq!(clock.last_arrival(), None, "not draining yet");
 
-        duck.begin(Instant::now());
-        duck.plan(LATE_AFTER_FOUR);
+        clock.begin(Instant::now());
+        clock.plan(LATE_AFTER_FOUR);
         advance(Duration::from_millis(3_999)).await;
-        duck.arrived();
-        assert_eq!(duck.late_arrivals(), 0);
+        clock.arrived();
+        assert_eq!(clock.late_arrivals(), 0);
         advance(Duration::from_millis(1)).await;
-        duck.arrived();
-        assert_eq!(duck.late_arrivals(), 1);
-        assert_eq!(duck.last_arrival(), Some(Instant::now()));
+        clock.arrived();
+        assert_eq!(clock.late_arrivals(), 1);
+        assert_eq!(clock.last_arrival(), Some(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_second_beginning_changes_nothing() {
-        let duck = DrainClock::default();
+        let clock = DrainClock::default();
         let first = Instant::now();
-        duck.begin(first);
+        clock.begin(first);
         advance(Duration::from_secs(1)).await;
-        duck.begin(Instant::now());
-        assert_eq!(duck.since(), Some(first));
+        clock.begin(Instant::now());
+        assert_eq!(clock.since(), Some(first));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_plan_can_be_withdrawn_until_the_process_closes() {
         let end = |cap| Instant::now() + Duration::from_secs(cap);
-        let plan = |duck: &DrainClock, cap| {
-            duck.plan(Times {
+        let plan = |clock: &DrainClock, cap| {
+            clock.plan(Times {
                 cap: Duration::from_secs(cap),
                 ..LATE_AFTER_FOUR
             })
         };
-        // Before the drain: as if there had been none.
-        let duck = DrainClock::default();
-        duck.withdraw(plan(&duck, 100));
-        duck.begin(Instant::now());
+        // Before the drain, a withdrawn plan does not count.
+        let clock = DrainClock::default();
+        clock.withdraw(plan(&clock, 100));
+        clock.begin(Instant::now());
         advance(Duration::from_secs(60)).await;
-        duck.arrived();
-        assert_eq!(duck.late_arrivals(), 0);
-        duck.close(Instant::now());
-        assert_eq!((duck.cut_off(), duck.idle_grace()), (None, None));
+        clock.arrived();
+        assert_eq!(clock.late_arrivals(), 0);
+        clock.close(Instant::now());
+        assert_eq!((clock.cut_off(), clock.idle_grace()), (None, None));
 
-        // While draining: another one takes its place.
-        let duck = DrainClock::default();
-        let first = plan(&duck, 100);
-        plan(&duck, 2);
-        duck.begin(Instant::now());
-        duck.withdraw(first);
-        duck.close(Instant::now());
-        assert_eq!(duck.cut_off(), Some(end(2)));
+        // While draining, another plan replaces it.
+        let clock = DrainClock::default();
+        let first = plan(&clock, 100);
+        plan(&clock, 2);
+        clock.begin(Instant::now());
+        clock.withdraw(first);
+        clock.close(Instant::now());
+        assert_eq!(clock.cut_off(), Some(end(2)));
 
-        // While draining, and nothing takes its place.
-        let duck = DrainClock::default();
-        let only = plan(&duck, 100);
-        duck.begin(Instant::now());
-        duck.withdraw(only);
-        duck.close(Instant::now());
-        assert_eq!(duck.cut_off(), Some(end(100)));
+        // While draining, it counts without another plan.
+        let clock = DrainClock::default();
+        let only = plan(&clock, 100);
+        clock.begin(Instant::now());
+        clock.withdraw(only);
+        clock.close(Instant::now());
+        assert_eq!(clock.cut_off(), Some(end(100)));
 
-        // While closing.
-        let duck = DrainClock::default();
-        let first = plan(&duck, 100);
-        plan(&duck, 2);
-        duck.begin(Instant::now());
-        duck.close(Instant::now());
-        duck.withdraw(first);
-        assert_eq!(duck.cut_off(), Some(end(100)));
+        // While closing, it counts.
+        let clock = DrainClock::default();
+        let first = plan(&clock, 100);
+        plan(&clock, 2);
+        clock.begin(Instant::now());
+        clock.close(Instant::now());
+        clock.withdraw(first);
+        assert_eq!(clock.cut_off(), Some(end(100)));
     }
 }

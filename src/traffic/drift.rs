@@ -1,7 +1,7 @@
 use super::window::Totals;
 use std::time::Duration;
 
-/// How well what a scope declared matched what became of its requests, over
+/// How well the readiness of a scope matched the outcomes of its requests, over
 /// the last minutes; see [Readiness drift](crate::gate#readiness-drift).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
@@ -24,7 +24,8 @@ impl Drift {
         self.totals.failed
     }
 
-    /// What part of them failed, from 0 to 1, or `None` if there were none.
+    /// The fraction of these requests that failed, from 0 to 1, or `None` if there
+    /// were none.
     pub fn failure_ratio(&self) -> Option<f64> {
         let admitted = self.admitted();
         (admitted > 0).then(|| self.failed() as f64 / admitted as f64)
@@ -36,9 +37,8 @@ impl Drift {
         self.totals.refusing
     }
 
-    /// The time that all this is about: five minutes and up to five seconds.
-    /// Less if it has not been observed for so long; more if nobody looked
-    /// meanwhile.
+    /// The time that these counts cover: five minutes and up to five seconds. It is
+    /// shorter if observation began later, and longer if samples came late.
     pub fn window(&self) -> Duration {
         self.window
     }

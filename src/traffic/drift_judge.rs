@@ -3,12 +3,12 @@ use crate::state::ScopeId;
 use thiserror::Error;
 use tokio::time::{Duration, Instant};
 
-/// When the failures of requests that were admitted while ready make the
-/// subsystem `traffic` degraded; for
+/// The thresholds at which failures of requests that were admitted while ready make
+/// the subsystem `traffic` degraded; for
 /// [`Readiness::watch_traffic`](crate::Readiness::watch_traffic).
 ///
-/// Degraded, and never failing: whoever is failing gets no traffic, and nothing
-/// caps how many replicas would leave at once when what they share is at fault.
+/// The subsystem becomes degraded, and never failing: a failing process gets no
+/// traffic, and a fault in a shared dependency would take out all replicas at once.
 ///
 /// ```
 /// # fn main() -> Result<(), tower_readiness::watch::TrafficWatchError> {
@@ -33,10 +33,10 @@ pub struct TrafficWatch {
 }
 
 impl TrafficWatch {
-    /// How often to look.
+    /// The time between two judgements.
     pub(crate) const EVERY: Duration = Window::EVERY;
 
-    /// Judges by this last part of the time that is observed.
+    /// Sets the length of the window to judge by.
     ///
     /// # Errors
     ///
@@ -52,12 +52,12 @@ impl TrafficWatch {
         Ok(Self { window, ..self })
     }
 
-    /// Degraded from this part of failures on, and ready again from that part
-    /// down.
+    /// Sets the ratios of failures: from `degraded` on the subsystem is degraded, and
+    /// at `recovered` or below it is ready again.
     ///
     /// # Errors
     ///
-    /// When one is not within 0 and 1, or `recovered` is not below `degraded`.
+    /// When a ratio is not within 0 and 1, or `recovered` is not below `degraded`.
     pub fn thresholds(self, degraded: f64, recovered: f64) -> Result<Self, TrafficWatchError> {
         for ratio in [degraded, recovered] {
             if !(0.0..=1.0).contains(&ratio) {
@@ -77,7 +77,8 @@ impl TrafficWatch {
         })
     }
 
-    /// How many requests it takes to become degraded.
+    /// Sets how many requests the window must have for the subsystem to become
+    /// degraded.
     ///
     /// # Errors
     ///
@@ -90,8 +91,8 @@ impl TrafficWatch {
     }
 }
 
-/// Degraded when half of at least 20 requests in the last minute failed, ready
-/// again when no more than a quarter does.
+/// Degraded when at least half of 20 or more requests in the last minute failed,
+/// ready again when at most a quarter failed.
 impl Default for TrafficWatch {
     fn default() -> Self {
         Self {
@@ -103,57 +104,60 @@ impl Default for TrafficWatch {
     }
 }
 
-/// Why traffic cannot be watched like that.
+/// Why the values of a [`TrafficWatch`] are not valid.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum TrafficWatchError {
-    /// Between two samples nothing is known.
+    /// The window is shorter than the time between two samples.
     #[error("the window is at least {:?}, not {window:?}", Window::EVERY)]
     ShortWindow {
-        /// The window asked for.
+        /// The window that was given.
         window: Duration,
     },
-    /// What is older is forgotten.
+    /// The window is longer than the time that samples are kept.
     #[error("the window is at most {:?}, not {window:?}", Window::LENGTH)]
     LongWindow {
-        /// The window asked for.
+        /// The window that was given.
         window: Duration,
     },
-    /// A threshold is a number from 0 to 1.
+    /// A threshold is not a number from 0 to 1.
     #[error("a threshold is a number from 0 to 1, not {ratio}")]
     Ratio {
-        /// The number given.
+        /// The number that was given.
         ratio: f64,
     },
-    /// Between the thresholds nothing changes, so that it does not flap.
-    #[error("it recovers below {degraded}, where it is degraded, and not at {recovered}")]
+    /// `recovered` is not below `degraded`. The gap between them keeps the subsystem
+    /// from flapping.
+    #[error(
+        "the threshold for ready must be below the threshold for degraded, {degraded}, not {recovered}"
+    )]
     Reversed {
         /// The threshold for degraded.
         degraded: f64,
         /// The threshold for ready.
         recovered: f64,
     },
-    /// Of no requests at all, no part failed.
-    #[error("it takes at least one request to be degraded")]
+    /// The minimum is zero, but a window without requests has no ratio.
+    #[error("the minimum is at least 1 request, not 0")]
     NoMinimum,
 }
 
-/// What the subsystem `traffic` has to report.
+/// The new state of the subsystem `traffic`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Degraded,
     Ready,
 }
 
-/// Judges traffic, one look after the other.
+/// Decides by the drift when the subsystem `traffic` becomes degraded and ready.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct DriftJudge {
     watch: TrafficWatch,
     degraded: bool,
 }
 
-impl Judge {
-    /// It is ready to begin with.
+impl DriftJudge {
+    /// The subsystem is ready at first.
     pub(crate) fn new(watch: TrafficWatch) -> Self {
         Self {
             watch,
@@ -161,19 +165,19 @@ impl Judge {
         }
     }
 
-    /// What changes now, and what it is judged by. Look whenever a
+    /// Returns a change at `now`, and the drift that caused it. Call it whenever a
     /// [sample](Outcomes::sample) was taken.
-    pub(crate) fn look(&mut self, outcomes: &Outcomes, now: Instant) -> Option<(Change, Drift)> {
-        let drift = outcomes.over(ScopeId::Process, self.watch.window, now)?;
+    pub(crate) fn update(&mut self, outcomes: &Outcomes, now: Instant) -> Option<(Change, Drift)> {
+        let drift = outcomes.drift_over(ScopeId::Process, self.watch.window, now)?;
         let change = self.judge(drift.admitted(), drift.failed())?;
         Some((change, drift))
     }
 
-    /// What changes now that, of as many as were admitted in the window, so
-    /// many failed.
+    /// Returns a change after `admitted` requests in the window, of which `failed`
+    /// failed.
     ///
-    /// The minimum is for becoming degraded alone: who is degraded recovers
-    /// when nobody comes any more, for there is nothing left to show for it.
+    /// The minimum applies only to becoming degraded: a degraded subsystem recovers
+    /// when requests stop, because then no failure is left in the window.
     pub(crate) fn judge(&mut self, admitted: u64, failed: u64) -> Option<Change> {
         let ratio = if admitted == 0 {
             0.0
@@ -197,8 +201,8 @@ impl Judge {
 mod tests {
     use super::*;
 
-    fn judge() -> Judge {
-        Judge::new(TrafficWatch::default())
+    fn judge() -> DriftJudge {
+        DriftJudge::new(TrafficWatch::default())
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
         assert_eq!(judge.judge(19, 19), None);
         assert_eq!(judge.judge(20, 9), None);
         assert_eq!(judge.judge(20, 10), Some(Change::Degraded));
-        assert_eq!(judge.judge(20, 20), None, "said already");
+        assert_eq!(judge.judge(20, 20), None, "degraded already");
     }
 
     #[test]
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gets_no_traffic_recovers() {
+    fn a_subsystem_without_traffic_recovers() {
         let mut judge = judge();
         judge.judge(20, 20);
         assert_eq!(judge.judge(3, 3), None, "what is left still fails");
@@ -236,25 +240,25 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_at_its_own_part_of_the_window() {
+    fn it_judges_by_its_own_part_of_the_window() {
         let (outcomes, begin) = (Outcomes::default(), Instant::now());
         let at = |second| begin + Duration::from_secs(second);
         let mut judge = judge();
-        assert_eq!(judge.look(&outcomes, begin), None, "nobody observes");
+        assert_eq!(judge.update(&outcomes, begin), None, "no layer observes");
         let shards = outcomes.observe(ScopeId::Process, false, None, begin);
         for _ in 0..20 {
             shards.enter().observed().unwrap().count_failed();
         }
         outcomes.sample(at(5));
-        let (change, drift) = judge.look(&outcomes, at(5)).unwrap();
+        let (change, drift) = judge.update(&outcomes, at(5)).unwrap();
         assert_eq!((change, drift.failed()), (Change::Degraded, 20));
-        assert_eq!(judge.look(&outcomes, at(64)), None);
-        let (change, drift) = judge.look(&outcomes, at(65)).unwrap();
+        assert_eq!(judge.update(&outcomes, at(64)), None);
+        let (change, drift) = judge.update(&outcomes, at(65)).unwrap();
         assert_eq!((change, drift.admitted()), (Change::Ready, 0));
     }
 
     #[test]
-    fn absurd_watches_are_refused() {
+    fn invalid_watches_are_errors() {
         let watch = TrafficWatch::default;
         for window in [Duration::ZERO, Duration::from_millis(4_999)] {
             let error = TrafficWatchError::ShortWindow { window };

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 /// Counts the connections whose client waits for the end of the process.
 ///
-/// The process gives them a moment to read that it has come: where it is the
-/// first process of a container, its end kills the client too, and a command that
-/// was about to say that all went well would count as failed.
+/// The process waits a moment at its end, so that these clients read its last
+/// answer. As the first process of a container its exit kills the client too, and
+/// a command about to report success would count as failed.
 #[derive(Debug, Default)]
 pub(crate) struct EndWatchers(Arc<()>);
 
-/// One of them, until it is dropped: with the connection, and not before.
+/// Counts one connection until it is dropped, which happens with the connection.
 #[cfg(any(test, all(unix, feature = "server")))]
 #[derive(Debug)]
 pub(crate) struct EndWatcher {

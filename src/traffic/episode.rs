@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The episodes of a registry: one after the other for each scope, and others
-/// for gates in dry run.
+/// The episodes of a registry: one [`Episode`] for each scope, and another for the
+/// scope's gates in dry run.
 #[derive(Debug, Default)]
 pub(crate) struct Episodes(Mutex<Vec<Arc<Episode>>>);
 
@@ -17,7 +17,12 @@ impl Episodes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn of(&self, scope: ScopeId, dry_run: bool, base: Instant) -> Arc<Episode> {
+    pub(crate) fn get_or_insert(
+        &self,
+        scope: ScopeId,
+        dry_run: bool,
+        base: Instant,
+    ) -> Arc<Episode> {
         let mut all = self.all();
         let same = |episode: &&Arc<Episode>| (episode.scope, episode.dry_run) == (scope, dry_run);
         if let Some(episode) = all.iter().find(same) {
@@ -28,20 +33,21 @@ impl Episodes {
         episode
     }
 
-    /// What there is to tell of each at `now`, and when there may be more.
-    pub(crate) fn look(&self, now: Instant, told: &mut Vec<Told>) -> Option<Instant> {
+    /// Appends the log events that are due at `now` to `events`. Returns when the
+    /// next may be due.
+    pub(crate) fn take_due(&self, now: Instant, events: &mut Vec<EpisodeEvent>) -> Option<Instant> {
         let all = self.all();
         let dues = all.iter().filter_map(|episode| {
-            let (news, due) = episode.look(now);
-            told.extend(news);
+            let (event, due) = episode.take_due(now);
+            events.extend(event);
             due
         });
         dues.min()
     }
 }
 
-/// A time in which gates refuse requests. It ends when none was refused for 10
-/// seconds, so that a subsystem that flaps does not begin one after the other.
+/// A time in which gates refuse requests. It ends when no request was refused for
+/// 10 seconds, so that a flapping subsystem does not begin many episodes.
 #[derive(Debug)]
 pub(crate) struct Episode {
     scope: ScopeId,
@@ -50,9 +56,9 @@ pub(crate) struct Episode {
     /// When a request was refused last, in nanoseconds after `base`.
     last: AtomicU64,
     refused: AtomicU64,
-    /// Why that was, as an index.
+    /// The reason of the last refusal, as an index into [`Reason::ALL`].
     reason: AtomicU8,
-    /// There is an episode.
+    /// Whether an episode has begun and not ended.
     open: AtomicBool,
     state: Mutex<Option<Open>>,
 }
@@ -61,13 +67,13 @@ pub(crate) struct Episode {
 struct Open {
     begun: Instant,
     summaries: u32,
-    /// The snapshot behind its first refusal.
+    /// The snapshot that the first refusal is based on.
     snapshot: Snapshot,
 }
 
-/// What there is to tell of an episode.
+/// A log event: the beginning, a summary or the end of an episode.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct EpisodeEvent {
     pub(crate) scope: ScopeId,
     pub(crate) dry_run: bool,
     pub(crate) reason: Reason,
@@ -100,16 +106,16 @@ impl Episode {
         }
     }
 
-    /// Counts a refused request. What it returns is to be called if it is the
-    /// first of an episode.
+    /// Counts a refused request. Returns whether no episode is open, so that the
+    /// caller has to [`begin`](Self::begin) one.
     pub(crate) fn count(&self, reason: Reason, now: Instant) -> bool {
         let nanos = now.saturating_duration_since(self.base).as_nanos();
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.reason.store(reason as u8, Ordering::Relaxed);
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         self.last.fetch_max(nanos, Ordering::SeqCst);
-        // After that: either this sees that the episode has ended, or what ends
-        // it sees this refusal.
+        // Sequentially consistent with `take_due`: either this load sees that the
+        // episode has ended, or the thread that ends it sees this refusal.
         !self.open.load(Ordering::SeqCst)
     }
 
@@ -117,8 +123,13 @@ impl Episode {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins an episode, unless another thread has. Returns when to look at it.
-    pub(crate) fn begin(&self, now: Instant, snapshot: Snapshot) -> Option<(Told, Instant)> {
+    /// Begins an episode. Returns its first event and when the next may be due, or
+    /// `None` if another thread has begun it.
+    pub(crate) fn begin(
+        &self,
+        now: Instant,
+        snapshot: Snapshot,
+    ) -> Option<(EpisodeEvent, Instant)> {
         let mut state = self.state();
         self.open.store(true, Ordering::SeqCst);
         if state.is_some() {
@@ -129,11 +140,11 @@ impl Episode {
             summaries: 0,
             snapshot,
         });
-        let told = self.tell(open, Stage::Begun, 1, Duration::ZERO);
-        Some((told, now + Self::ENDS_AFTER))
+        let event = self.event(open, Stage::Begun, 1, Duration::ZERO);
+        Some((event, now + Self::ENDS_AFTER))
     }
 
-    fn look(&self, now: Instant) -> (Option<Told>, Option<Instant>) {
+    fn take_due(&self, now: Instant) -> (Option<EpisodeEvent>, Option<Instant>) {
         let mut state = self.state();
         let Some(open) = &mut *state else {
             return (None, None);
@@ -144,26 +155,26 @@ impl Episode {
         if ends <= now {
             let refused = self.refused.swap(0, Ordering::Relaxed);
             let lasted = last.saturating_duration_since(open.begun);
-            let told = self.tell(open, Stage::Ended, refused, lasted);
+            let event = self.event(open, Stage::Ended, refused, lasted);
             *state = None;
-            return (Some(told), None);
+            return (Some(event), None);
         }
         self.open.store(true, Ordering::SeqCst);
         let lasts = now.saturating_duration_since(open.begun);
-        let told = (open.next_summary() <= lasts).then(|| {
-            // Summaries that were missed are not made up for.
+        let event = (open.next_summary() <= lasts).then(|| {
+            // One summary replaces several missed summaries.
             while open.next_summary() <= lasts {
                 open.summaries += 1;
             }
             let refused = self.refused.load(Ordering::Relaxed);
-            self.tell(open, Stage::GoesOn, refused, lasts)
+            self.event(open, Stage::GoesOn, refused, lasts)
         });
-        (told, Some(ends.min(open.begun + open.next_summary())))
+        (event, Some(ends.min(open.begun + open.next_summary())))
     }
 
-    fn tell(&self, open: &Open, stage: Stage, refused: u64, lasted: Duration) -> Told {
+    fn event(&self, open: &Open, stage: Stage, refused: u64, lasted: Duration) -> EpisodeEvent {
         let reason = usize::from(self.reason.load(Ordering::Relaxed));
-        Told {
+        EpisodeEvent {
             scope: self.scope,
             dry_run: self.dry_run,
             reason: Reason::ALL[reason],
@@ -176,7 +187,8 @@ impl Episode {
 }
 
 impl Open {
-    /// How long after its begin: 10 seconds, a minute, and then every 5 minutes.
+    /// When the next summary is due after the beginning: 10 seconds, a minute, and
+    /// then every 5 minutes.
     fn next_summary(&self) -> Duration {
         Duration::from_secs(match self.summaries {
             0 => 10,
@@ -193,8 +205,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What is told at each second at which anything is, up to the end.
-    fn told(refused_at: impl Fn(u32) -> bool, until: u32) -> Vec<(u32, Stage, u64, Duration)> {
+    /// The events of an episode up to the second `until`, each with its second.
+    fn events(refused_at: impl Fn(u32) -> bool, until: u32) -> Vec<(u32, Stage, u64, Duration)> {
         let readiness = Readiness::builder()
             .subsystem(Subsystem::new("storage"))
             .build()
@@ -204,23 +216,23 @@ mod tests {
         let mut all = Vec::new();
         for second in 0..until {
             let now = base + SECOND * second;
-            let (looked, _) = episode.look(now);
+            let (due, _) = episode.take_due(now);
             let mut begun = None;
             if refused_at(second) && episode.count(Reason::Failing, now) {
                 begun = episode
                     .begin(now, readiness.snapshot())
-                    .map(|(told, _)| told);
+                    .map(|(event, _)| event);
             }
-            let told = looked.into_iter().chain(begun);
-            all.extend(told.map(|told| (second, told.stage, told.refused, told.lasted)));
+            let events = due.into_iter().chain(begun);
+            all.extend(events.map(|event| (second, event.stage, event.refused, event.lasted)));
         }
         all
     }
 
     #[test]
-    fn an_episode_is_told_at_its_begin_and_its_end_and_now_and_then() {
+    fn an_episode_has_events_at_its_begin_and_end_and_summaries_between() {
         use Stage::{Begun, Ended, GoesOn};
-        let told = told(|second| second < 400, 500);
+        let events = events(|second| second < 400, 500);
         let expected = [
             (0, Begun, 1, Duration::ZERO),
             (10, GoesOn, 10, SECOND * 10),
@@ -228,21 +240,21 @@ mod tests {
             (360, GoesOn, 360, SECOND * 360),
             (409, Ended, 400, SECOND * 399),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(events, expected);
     }
 
     #[test]
     fn a_refusal_now_and_then_is_one_episode_until_there_was_none_for_10_seconds() {
-        let flapping = told(|second| second % 9 == 0 && second < 90, 200);
-        let begun = flapping.iter().filter(|told| told.1 == Stage::Begun);
+        let flapping = events(|second| second % 9 == 0 && second < 90, 200);
+        let begun = flapping.iter().filter(|event| event.1 == Stage::Begun);
         assert_eq!(begun.count(), 1, "{flapping:?}");
-        let rare = told(|second| second % 11 == 0 && second < 44, 200);
-        let begun = rare.iter().filter(|told| told.1 == Stage::Begun);
+        let rare = events(|second| second % 11 == 0 && second < 44, 200);
+        let begun = rare.iter().filter(|event| event.1 == Stage::Begun);
         assert_eq!(begun.count(), 4, "{rare:?}");
     }
 
     #[test]
-    fn it_says_when_to_look_again() {
+    fn it_returns_when_the_next_event_may_be_due() {
         let base = Instant::now();
         let episode = Episode::new(ScopeId::Process, false, base);
         let readiness = Readiness::builder().allow_empty().build().unwrap();
@@ -250,10 +262,10 @@ mod tests {
         let (_, due) = episode.begin(base, readiness.snapshot()).unwrap();
         assert_eq!(due, base + SECOND * 10);
         assert!(!episode.count(Reason::Saturated, base + SECOND * 4));
-        let (_, due) = episode.look(base + SECOND * 10);
+        let (_, due) = episode.take_due(base + SECOND * 10);
         assert_eq!(due, Some(base + SECOND * 14));
-        let (told, due) = episode.look(base + SECOND * 14);
-        assert_eq!((told.unwrap().stage, due), (Stage::Ended, None));
+        let (event, due) = episode.take_due(base + SECOND * 14);
+        assert_eq!((event.unwrap().stage, due), (Stage::Ended, None));
         assert!(episode.count(Reason::Saturated, base + SECOND * 15));
     }
 }

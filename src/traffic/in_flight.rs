@@ -1,14 +1,14 @@
 use super::shard::Shard;
 use std::{fmt, sync::Arc};
 
-/// Something the process is still working on, counted by
+/// A guard for work of the process, counted by
 /// [`Readiness::in_flight`](crate::Readiness::in_flight) until it is dropped.
 ///
-/// A layer that [counts](crate::ReadinessLayer::count_in_flight) holds one for
+/// A layer that [counts](crate::ReadinessLayer::count_in_flight) holds a guard for
 /// each request it admits, until the body of the response has ended. Tower does
-/// not see what becomes of an *upgraded* connection (a WebSocket, a CONNECT
-/// tunnel), so such a request carries one in its extensions, for the handler to
-/// move into the task that goes on with the connection:
+/// not see an *upgraded* connection (a WebSocket, a CONNECT tunnel), so such a
+/// request carries a guard in its extensions. The handler moves it into the task
+/// that serves the connection:
 ///
 /// ```
 /// use http::Request;
@@ -24,11 +24,10 @@ use std::{fmt, sync::Arc};
 /// }
 /// ```
 ///
-/// What is not a request at all can be counted too; see
-/// [`Readiness::track`](crate::Readiness::track).
+/// [`Readiness::track`](crate::Readiness::track) counts other work.
 ///
-/// A clone counts as one more; so an upgrade counts as two, until its response
-/// is sent or its handler has let go of the request.
+/// Each clone counts as one; so an upgrade counts as two, until its response
+/// is sent or its handler has dropped the request.
 #[derive(Clone)]
 #[must_use = "it counts until it is dropped"]
 pub struct InFlightGuard(Arc<Shard>);

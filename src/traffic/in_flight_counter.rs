@@ -10,19 +10,20 @@ use std::{
     },
 };
 
-/// Counts what is in flight, by threads that do not disturb each other.
+/// Counts requests and other work in flight. Each thread counts in a shard of its
+/// own, so that threads do not contend.
 #[derive(Default)]
 pub(crate) struct InFlightCounter {
     shards: ShardedCounters,
-    /// Those requests are in flight, too, whose outcomes are observed.
+    /// Counts the observed requests, which have shards of their own.
     observed: Option<Arc<Outcomes>>,
     counting: AtomicBool,
-    /// What has [entered and was recorded](Self::enter_recorded).
+    /// The calls of [`enter_recorded`](Self::enter_recorded).
     records: Records,
 }
 
 impl InFlightCounter {
-    /// Counts what these count as in flight, too.
+    /// A counter that includes the observed requests in flight.
     pub(super) fn with_observed(outcomes: Arc<Outcomes>, drain_clock: &Arc<DrainClock>) -> Self {
         Self {
             shards: ShardedCounters::with(drain_clock),
@@ -31,70 +32,71 @@ impl InFlightCounter {
         }
     }
 
-    /// From now on everything enters, so that zero means that there is nothing,
-    /// and not that nobody counts.
+    /// Makes [`count`](Self::count) return 0 instead of `None` when nothing is in
+    /// flight, because from now on a layer counts requests.
     pub(crate) fn begin(&self) {
         self.counting.store(true, Ordering::Relaxed);
     }
 
-    /// Enters a request that was admitted while nothing was wrong, which a
-    /// process that drains never is.
+    /// Counts a request that was admitted while no reason held, and so before the
+    /// drain.
     #[inline]
     pub(crate) fn enter(&self) -> InFlightGuard {
         self.shards.enter()
     }
 
-    /// Enters, and lets [`is_empty`](Self::is_empty) know of it: whatever
-    /// enters while the process may drain.
+    /// Counts an entry and records it for [`is_empty`](Self::is_empty). Every entry
+    /// that may happen during the drain has to use this function.
     pub(crate) fn enter_recorded(&self) -> InFlightGuard {
         let entered = self.shards.enter();
-        // After it has entered, and before the caller lets go of another.
+        // After the new guard has entered, and before the caller drops another.
         self.records.record();
         entered
     }
 
-    /// Whether every request enters, so that zero means that there is none.
+    /// Whether a layer counts requests, so that a count of zero means that no
+    /// request is in flight.
     pub(crate) fn is_counting(&self) -> bool {
         self.counting.load(Ordering::Relaxed)
     }
 
-    /// What is in flight. If requests are not counted, that is what else has
-    /// entered, and `None` if that is nothing.
+    /// How much is in flight. If no layer counts requests, only other work counts,
+    /// and zero is returned as `None`.
     pub(crate) fn count(&self) -> Option<usize> {
         let entered = self.entered();
         (entered > 0 || self.is_counting()).then_some(entered)
     }
 
-    /// What has entered and not left, whether or not everything does.
+    /// The number of guards, whether or not a layer counts requests.
     ///
-    /// What entered before the call and leaves after it is counted; what comes
-    /// or goes meanwhile may be. So a hand-over (`let new = enter(); drop(old)`)
-    /// may be counted as two, as one or as nothing: the shards are read one
-    /// after the other.
+    /// A guard that exists during the whole call is counted; a guard that is made or
+    /// dropped during the call may be. So a hand-over (`let new = enter();
+    /// drop(old)`) may count as two, as one or as nothing, because the shards are
+    /// read one after the other.
     pub(crate) fn entered(&self) -> usize {
         let observed = self.observed.as_ref();
         self.shards.owners() + observed.map_or(0, |outcomes| outcomes.in_flight())
     }
 
-    /// Whether there was a moment during this call at which nothing was in
-    /// flight that had entered before; only in a process that drains.
+    /// Whether at one moment of this call nothing was in flight that had entered
+    /// before. Valid only in a process that drains.
     ///
-    /// All shards were read as empty, and meanwhile nothing was recorded. Then
-    /// nothing was handed over either. Suppose that some tokens were held when
-    /// the reading began. Their owners had recorded them, or entered them
-    /// before the drain. All were read as gone, so take the one that left last.
-    /// If its owner had entered another before it let go of it, then it had
-    /// recorded the other, and that record happens before the decrement
-    /// (`Arc` decrements with `Release`) that was read, and so, by the fence,
-    /// before the second look at the records. As both looks saw the same
-    /// records, the first one saw it too; so (`Release` and `Acquire`) the other
-    /// token was in its shard before the shards were read. It was read as gone,
-    /// and left later than the last one: a contradiction.
+    /// It is true if all shards were read as empty and no entry was recorded during
+    /// the read. This proves that no token was handed over either. Suppose that
+    /// some tokens were held when the read began. Their owners had recorded them, or
+    /// entered them before the drain. All were read as gone, so consider the token
+    /// that left last. If its owner had entered another token before dropping it, the
+    /// owner had recorded the other token. That record happens before the decrement
+    /// that was read (`Arc` decrements with `Release`), and so, by the fence, before
+    /// the second load of the records. Both loads returned the same value, so the
+    /// first load saw the record too. Then (`Release` and `Acquire`) the other token
+    /// was in its shard before the shards were read. It was read as gone, but left
+    /// later than the last token: a contradiction.
     ///
-    /// (`records.rs` has a model of it for loom.)
+    /// `records.rs` has a model of this for loom.
     ///
-    /// A clone enters the shard of its original, which is one counter and
-    /// cannot be read as empty in between.
+    /// A clone enters the shard of its original, which is a single counter and so
+    /// cannot be read as empty during a hand-over.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_empty_by(|| self.entered())
     }
@@ -123,7 +125,7 @@ mod tests {
     };
 
     #[test]
-    fn nobody_counts_until_somebody_begins() {
+    fn the_count_is_none_until_counting_begins() {
         let flights = InFlightCounter::default();
         assert_eq!(flights.count(), None);
         flights.begin();
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_entered_counts_although_requests_do_not() {
+    fn other_work_counts_although_requests_do_not() {
         let flights = InFlightCounter::default();
         let job = flights.enter_recorded();
         assert_eq!((flights.count(), flights.is_counting()), (Some(1), false));
@@ -143,8 +145,8 @@ mod tests {
     fn a_hand_over_between_two_shards_is_not_overlooked() {
         let flights = InFlightCounter::default();
         let mut job = Some(flights.enter_recorded());
-        // The reader has passed the shard of the new token before that enters,
-        // and comes to the shard of the old one when that is gone.
+        // The reader reads the shard of the new token before that enters, and the
+        // shard of the old token after that is gone.
         let is_empty = flights.is_empty_by(|| {
             job = Some(flights.enter_recorded());
             0
@@ -154,12 +156,12 @@ mod tests {
         assert!(flights.is_empty());
     }
 
-    /// The same by chance: threads take turns to hand over one job, so that at
-    /// each moment one or two tokens are held, while another thread looks.
+    /// Threads take turns to hand over one job, so that at each moment one or two
+    /// tokens are held, while another thread reads.
     #[test]
     fn a_job_that_threads_hand_over_is_never_read_as_ended() {
-        // Other tests take numbers of threads too: some two of so many threads
-        // have different shards.
+        // Tests that run at the same time take thread numbers too, so only some pairs
+        // of threads have different shards.
         for _ in 0..8 {
             let flights = InFlightCounter::default();
             let job = Mutex::new(flights.enter_recorded());

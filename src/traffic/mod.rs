@@ -1,5 +1,5 @@
-//! What requests leave behind as they pass: counters, for operators and for
-//! whoever ends the process. Nothing here decides anything.
+//! The counters of requests: in flight, refused, and by outcome, together with the
+//! clock of the drain. Operators read them, and the shutdown waits for them.
 
 mod classify;
 mod counter_sets;
@@ -24,11 +24,11 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-pub(crate) use self::drift_judge::{Change, Judge};
+pub(crate) use self::drift_judge::{Change, DriftJudge};
 #[cfg(all(unix, feature = "server"))]
 pub(crate) use self::end_watchers::EndWatcher;
 #[cfg(feature = "tracing")]
-pub(crate) use self::episode::{Episode, Episodes, Stage, Told};
+pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
     drift::Drift,
@@ -51,14 +51,16 @@ pub(crate) use self::{
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) flights: InFlightCounter,
-    /// Held, or waiting for room: what is not in flight yet, but may be soon.
+    /// Requests that are held or wait for room. They are not in flight yet, but may
+    /// be soon.
     pub(crate) waiting: InFlightCounter,
-    /// What is not counted, but whose response may say that the process drains.
+    /// Requests that do not count, but whose responses are marked while the process
+    /// drains.
     pub(crate) uncounted: ShardedCounters,
     pub(crate) drain_clock: Arc<DrainClock>,
     pub(crate) end_watchers: EndWatchers,
     pub(crate) refused: Refused,
-    /// What layers in dry run would have refused.
+    /// Requests that layers in dry run would have refused.
     pub(crate) dry_run_refused: Refused,
     #[cfg(feature = "tracing")]
     pub(crate) episodes: Episodes,
@@ -66,7 +68,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// The counters of a registry with so many named scopes.
+    /// The counters of a registry with this number of named scopes.
     pub(crate) fn new(scopes: usize) -> Self {
         let drain_clock = Arc::default();
         let outcomes = Arc::new(Outcomes::with(&drain_clock));
@@ -84,15 +86,14 @@ impl Traffic {
         }
     }
 
-    /// Whether nothing is in flight and nothing waits to be, at one moment of
-    /// this call.
+    /// Whether at one moment of this call no request was in flight or waiting.
     pub(crate) fn is_idle(&self) -> bool {
-        // What waits leaves the one to enter the other, so it is read first.
+        // A request moves from `waiting` to `flights`, so `waiting` is read first.
         self.waiting.is_empty() && self.flights.is_empty()
     }
 
-    /// The counters for requests of this scope that are observed, and in
-    /// flight as well if the layer counts that.
+    /// The counters of a layer that observes the requests of this scope, and with
+    /// `in_flight` counts them as in flight as well.
     pub(crate) fn observe(
         &self,
         scope: ScopeId,

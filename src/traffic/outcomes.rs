@@ -13,8 +13,8 @@ use std::{
 };
 use tokio::time::{Duration, Instant};
 
-/// What becomes of requests that are admitted while ready, by scope. Requests
-/// count in [`ShardedCounters`]; only who reads takes the lock.
+/// The outcomes of requests that are admitted while ready, by scope. Requests
+/// count in [`ShardedCounters`] without a lock; readers take the lock.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     scopes: Mutex<Vec<Scope>>,
@@ -24,12 +24,12 @@ pub(crate) struct Outcomes {
 struct Scope {
     id: ScopeId,
     sets: CounterSets,
-    /// There is one once somebody observes.
+    /// `None` until a layer observes the scope.
     window: Option<Window>,
     disputes: Disputes,
 }
 
-/// For how long a gate has refused what the checks saw no reason to.
+/// Measures how long a gate has refused although the subsystems' own checks passed.
 #[derive(Default)]
 struct Disputes {
     past: Duration,
@@ -44,8 +44,8 @@ impl Outcomes {
         }
     }
 
-    /// The counters for a layer of this scope. It begins to be observed, if it is
-    /// not already.
+    /// Returns the counters for a layer of this scope. The window of the scope
+    /// begins with the first such layer.
     pub(super) fn observe(
         &self,
         scope: ScopeId,
@@ -53,64 +53,71 @@ impl Outcomes {
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         now: Instant,
     ) -> Arc<ShardedCounters> {
-        self.work(|scopes, gone| {
-            let scope = of(scopes, scope, self.drain_clock.as_ref());
+        self.with_scopes(|scopes, retired| {
+            let scope = find_or_insert(scopes, scope, self.drain_clock.as_ref());
             if scope.window.is_none() {
                 scope.window = Some(Window::new(now, scope.totals(now)));
             }
-            scope.sets.of(in_flight, classifier, gone)
+            scope.sets.get_or_insert(in_flight, classifier, retired)
         })
     }
 
-    /// How many of the requests are in flight whose layers count that.
+    /// How many observed requests are in flight, in layers that count that.
     pub(super) fn in_flight(&self) -> usize {
         let scopes = self.lock();
         scopes.iter().map(|scope| scope.sets.in_flight()).sum()
     }
 
-    /// Follows which gates refuse although the subsystems' own checks pass.
-    /// `is_disputed` is asked under the lock, so that the last of several who
-    /// call this finds the newest answer.
+    /// Records which gates refuse although the subsystems' own checks pass.
+    /// `is_disputed` is called under the lock, so that the last of several
+    /// concurrent callers records the newest result.
     pub(crate) fn dispute(&self, now: Instant, is_disputed: impl Fn(ScopeId) -> bool) {
         for scope in self.lock().iter_mut() {
             scope.disputes.set(is_disputed(scope.id), now);
         }
     }
 
-    /// Takes the samples that are due, and says when the next is; `None` as
-    /// long as nobody observes.
+    /// Takes the samples that are due. Returns when the next is due, or `None` as
+    /// long as no layer observes.
     pub(crate) fn sample(&self, now: Instant) -> Option<Instant> {
         let mut scopes = self.lock();
         let next = scopes.iter_mut().filter_map(|scope| scope.sample(now));
         next.min()
     }
 
-    /// What happened in the window, or `None` if nobody observes.
+    /// The drift of a scope over the whole window, or `None` if no layer observes
+    /// the scope.
     pub(crate) fn drift(&self, scope: ScopeId, now: Instant) -> Option<Drift> {
-        self.over(scope, Window::LENGTH, now)
+        self.drift_over(scope, Window::LENGTH, now)
     }
 
-    /// What happened in the last `length`, at most the window's.
-    pub(crate) fn over(&self, scope: ScopeId, length: Duration, now: Instant) -> Option<Drift> {
-        self.work(|scopes, gone| {
+    /// The drift of a scope over the last `length`, at most that of the window.
+    pub(super) fn drift_over(
+        &self,
+        scope: ScopeId,
+        length: Duration,
+        now: Instant,
+    ) -> Option<Drift> {
+        self.with_scopes(|scopes, retired| {
             let scope = scopes.iter_mut().find(|known| known.id == scope)?;
-            scope.sets.retire(gone);
+            scope.sets.retire(retired);
             scope.sample(now)?;
             let window = scope.window.as_ref()?;
-            Some(Drift::new(window.over(length, now, scope.totals(now))))
+            let totals = scope.totals(now);
+            Some(Drift::new(window.totals_over(length, now, totals)))
         })
     }
 
-    /// Works under the lock. What goes meanwhile is dropped after it, for its
-    /// classifiers are the user's. (So whoever samples lets nothing go: the
-    /// keeper does it under a lock of its own.)
-    fn work<R>(
+    /// Calls `work` under the lock, and drops the retired counters after it, because
+    /// dropping a classifier runs the user's code. ([`sample`](Self::sample) retires
+    /// no counters: the timer calls it under a lock of its own.)
+    fn with_scopes<R>(
         &self,
         work: impl FnOnce(&mut Vec<Scope>, &mut Vec<Arc<ShardedCounters>>) -> R,
     ) -> R {
-        let mut gone = Vec::new();
-        let result = work(&mut self.lock(), &mut gone);
-        drop(gone);
+        let mut retired = Vec::new();
+        let result = work(&mut self.lock(), &mut retired);
+        drop(retired);
         result
     }
 
@@ -119,7 +126,7 @@ impl Outcomes {
     }
 }
 
-fn of<'s>(
+fn find_or_insert<'s>(
     scopes: &'s mut Vec<Scope>,
     id: ScopeId,
     drain_clock: Option<&Arc<DrainClock>>,
@@ -190,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_drift_until_somebody_observes() {
+    fn there_is_no_drift_until_a_layer_observes() {
         let (outcomes, now) = (Outcomes::default(), Instant::now());
         assert_eq!(outcomes.drift(PROCESS, now), None);
         assert_eq!(outcomes.sample(now), None);
@@ -200,16 +207,16 @@ mod tests {
         assert_eq!(outcomes.sample(now), Some(now + Window::EVERY));
     }
 
-    /// A classifier that does what a user's may.
-    struct Looks(Arc<Outcomes>);
+    /// A classifier that takes the lock when it is dropped, as a user's may.
+    struct ReadsDriftInDrop(Arc<Outcomes>);
 
-    impl ClassifyOutcome for Looks {
+    impl ClassifyOutcome for ReadsDriftInDrop {
         fn classify_response(&self, _: &http::Response<()>) -> Classified {
             Classified::Success
         }
     }
 
-    impl Drop for Looks {
+    impl Drop for ReadsDriftInDrop {
         fn drop(&mut self) {
             assert!(self.0.drift(PROCESS, Instant::now()).is_some());
         }
@@ -219,8 +226,9 @@ mod tests {
     fn classifiers_are_dropped_where_no_lock_is_held() {
         let (outcomes, now) = (Arc::new(Outcomes::default()), Instant::now());
         for _ in 0..100 {
-            let looks: Arc<dyn ClassifyOutcome> = Arc::new(Looks(Arc::clone(&outcomes)));
-            outcomes.observe(PROCESS, false, Some(&looks), now);
+            let classifier = ReadsDriftInDrop(Arc::clone(&outcomes));
+            let classifier: Arc<dyn ClassifyOutcome> = Arc::new(classifier);
+            outcomes.observe(PROCESS, false, Some(&classifier), now);
         }
         outcomes.drift(PROCESS, now);
         assert_eq!(Arc::strong_count(&outcomes), 1);
@@ -267,7 +275,7 @@ mod tests {
         set(true, 10);
         assert_eq!(refusing(14), 4 * SECOND);
         set(true, 15);
-        assert_eq!(refusing(16), 6 * SECOND, "said twice");
+        assert_eq!(refusing(16), 6 * SECOND, "set twice");
         set(false, 20);
         assert_eq!(refusing(30), 10 * SECOND);
         set(true, 40);
@@ -283,8 +291,8 @@ mod tests {
     fn readers_and_a_sampler_do_not_disturb_each_other() {
         let (outcomes, begin) = (Outcomes::default(), Instant::now());
         let shards = observe(&outcomes, begin);
-        // One failure a second, somebody who looks three times a second, and a
-        // sampler that comes when it is told to.
+        // One failure a second, a reader three times a second, and a sampler at the
+        // times that `sample` returns.
         let mut due = outcomes.sample(begin).unwrap();
         for third in 1..=3_000_u32 {
             let now = begin + SECOND * third / 3;
@@ -296,7 +304,7 @@ mod tests {
                 assert!(due > now);
             }
             let drift = outcomes.drift(PROCESS, now).unwrap();
-            // Half of what happens in a second is in it, or is not yet.
+            // The failure of the current second may be counted already.
             assert!(drift.failed().abs_diff(drift.window().as_secs()) <= 1);
             assert!(drift.window() < Window::LENGTH + Window::EVERY);
         }

@@ -1,21 +1,22 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Duration;
 
-/// The times that one shutdown plans the end of the process by.
+/// The times by which one shutdown plans the end of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     /// From the beginning of the drain until arrivals are late.
     pub(crate) late_after: Duration,
-    /// From the beginning of the drain until the server is told to stop
-    /// accepting, at most.
+    /// The longest time from the beginning of the drain until the server has to stop
+    /// accepting.
     pub(crate) longest_delay: Duration,
-    /// From then until what is still in flight is cut off.
+    /// From then until the requests still in flight are cut off.
     pub(crate) cap: Duration,
-    /// From `Closed` until a server that has nothing in flight is let go of.
+    /// From `Closed` until the shutdown stops waiting for a server that has nothing
+    /// in flight.
     pub(crate) idle_grace: Duration,
 }
 
-/// Names a plan, so that it can be withdrawn.
+/// Identifies a plan, to withdraw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlanId(u64);
 
@@ -25,7 +26,7 @@ pub(super) struct Plans(Mutex<List>);
 
 #[derive(Debug, Default)]
 struct List {
-    /// In the order of their making.
+    /// In the order in which they were made.
     plans: Vec<Plan>,
     made: u64,
 }
@@ -34,7 +35,7 @@ struct List {
 struct Plan {
     id: PlanId,
     times: Times,
-    /// Its shutdown was dropped while the process drained.
+    /// Whether its shutdown was dropped while the process drained.
     abandoned: bool,
 }
 
@@ -55,7 +56,7 @@ impl Plans {
         self.lock().plans.retain(|plan| plan.id != id);
     }
 
-    /// Lets a plan count only where there is no other.
+    /// Makes a plan count only where all plans are abandoned.
     pub(super) fn abandon(&self, id: PlanId) {
         let mut list = self.lock();
         let plan = list.plans.iter_mut().find(|plan| plan.id == id);
@@ -64,9 +65,9 @@ impl Plans {
         }
     }
 
-    /// The times that count, if there is a plan: the shortest delay, for its
-    /// shutdown is the first to complete, and the rest of the plan that was
-    /// made first.
+    /// The times that count, or `None` without a plan. The delay is the shortest,
+    /// because its shutdown completes first; the other times are those of the oldest
+    /// plan.
     pub(super) fn times(&self) -> Option<Times> {
         let list = self.lock();
         let all_abandoned = list.plans.iter().all(|plan| plan.abandoned);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_was_removed_leaves_nothing_behind() {
+    fn a_removed_plan_does_not_count() {
         let plans = Plans::default();
         let first = plans.add(times(1, 100));
         plans.add(times(5, 2));

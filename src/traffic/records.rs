@@ -1,26 +1,25 @@
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// Counts what happens while others read several counters one after the other,
-/// so that they notice what was moved between counters meanwhile.
+/// Counts entries into a set of counters, so that a reader of several counters
+/// notices a token that was moved between them during the read.
 #[derive(Default)]
 pub(super) struct Records(AtomicU64);
 
 impl Records {
-    /// Call it after an entry was counted, and before the caller lets go of
-    /// another.
+    /// Records an entry. Call it after the entry was counted, and before the caller
+    /// drops another.
     pub(super) fn record(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether `read` found what it looked for, and nothing was recorded
-    /// meanwhile.
+    /// Whether `read` returned `true`, and no entry was recorded during it.
     #[inline]
     pub(super) fn hold_while(&self, read: impl FnOnce() -> bool) -> bool {
         let before = self.0.load(Ordering::Acquire);
         if !read() {
             return false;
         }
-        // What was recorded before a decrement that was read is read as well.
+        // The load below sees every record that precedes a decrement seen by `read`.
         fence(Ordering::Acquire);
         self.0.load(Ordering::Relaxed) == before
     }
@@ -107,7 +106,7 @@ mod loom {
     }
 
     #[test]
-    fn a_token_that_is_let_go_of_is_read_as_gone() {
+    fn a_dropped_token_is_read_as_gone() {
         explore(|| {
             let counters = Counters::new();
             counters.hand_over(1, 0);

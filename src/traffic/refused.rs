@@ -1,8 +1,8 @@
 use crate::state::{PerReason, Reason, ScopeId};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many requests the gates of a registry have refused, by the scope that
-/// they gate and by reason.
+/// Counts the requests that the gates of a registry have refused, by scope and
+/// reason.
 #[derive(Debug)]
 pub(crate) struct Refused {
     process: PerReason<AtomicU64>,
@@ -10,7 +10,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Nothing was refused yet in a registry with so many named scopes.
+    /// Counters of zero for a registry with this number of named scopes.
     pub(super) fn new(scopes: usize) -> Self {
         Self {
             process: PerReason::default(),
@@ -22,12 +22,12 @@ impl Refused {
         self.scope(scope)[reason].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// By the gates of one scope.
-    pub(crate) fn of(&self, scope: ScopeId, reason: Reason) -> u64 {
+    /// How many requests the gates of one scope have refused for this reason.
+    pub(crate) fn by_scope(&self, scope: ScopeId, reason: Reason) -> u64 {
         self.scope(scope)[reason].load(Ordering::Relaxed)
     }
 
-    /// By all gates.
+    /// How many requests all gates have refused for this reason.
     pub(crate) fn total(&self, reason: Reason) -> u64 {
         let named = self.named.iter().map(|scope| &scope[reason]);
         let all = std::iter::once(&self.process[reason]).chain(named);

@@ -2,18 +2,18 @@ use super::{in_flight::InFlightGuard, shard::Observed};
 use std::thread;
 
 impl InFlightGuard {
-    /// Where the outcome of the request goes, if anybody wants to know it.
-    /// Dropped before there is one, it leaves none.
+    /// The counters for the outcome of the request, or `None` if it is not observed.
+    /// A guard that is dropped before the outcome is known counts none.
     #[inline]
     pub(crate) fn observed(&self) -> Option<&Observed> {
         self.shard().observed.as_ref()
     }
 }
 
-/// An observed request that has its response, which has not failed so far.
+/// The guard of an observed request whose response has not failed so far.
 ///
-/// Dropping it counts it as answered: its body has ended, or nobody wants the
-/// rest of it.
+/// Dropping it counts the request as answered: the body has ended, or the client
+/// has hung up.
 #[derive(Debug)]
 pub(crate) struct ResponseGuard(Option<InFlightGuard>);
 
@@ -23,7 +23,8 @@ impl ResponseGuard {
         Self(Some(in_flight))
     }
 
-    /// Counts it as failed. It is in flight until its body has ended.
+    /// Counts the request as failed. Returns the guard that keeps it in flight until
+    /// its body has ended.
     #[cold]
     pub(crate) fn fail(mut self) -> Option<InFlightGuard> {
         let in_flight = self.0.take();
@@ -39,7 +40,7 @@ impl Drop for ResponseGuard {
     fn drop(&mut self) {
         if let Some(observed) = self.0.as_ref().and_then(InFlightGuard::observed) {
             if thread::panicking() {
-                // Most likely the body did.
+                // Most likely the body panicked.
                 observed.count_failed();
             } else {
                 observed.count_answered();

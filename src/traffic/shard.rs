@@ -4,28 +4,28 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Its owners are what is in flight. A request must own something that outlives
-/// the layer anyway, so the one atomic step which that takes does both.
+/// One shard of a counter. The in-flight count is the `Arc`'s strong count minus
+/// one: a request owns an `Arc` that outlives the layer anyway, so counting costs no
+/// atomic step of its own.
 ///
-/// Two cache lines, for processors fetch them in pairs.
+/// Two cache lines, because processors fetch them in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct Shard {
     pub(super) observed: Option<Observed>,
-    /// Whether the process drains, for a request whose response says so. By the
-    /// way of what it owns anyway, the future of every other stays as small.
+    /// Shows whether the process drains, for responses with Envoy's header. It is
+    /// here, so that response futures need no field for it.
     pub(super) drain_clock: Option<Arc<DrainClock>>,
 }
 
-/// What became of the requests of one shard that were admitted while ready.
+/// Counts the outcomes of the requests of one shard that were admitted while ready.
 ///
-/// Each of them counts once, at its end, so that what has failed is never more
-/// than there was.
+/// Each request counts once, at its end.
 #[derive(Default)]
 pub(crate) struct Observed {
     answered: AtomicU64,
     failed: AtomicU64,
-    /// `None` for the one that is built in.
+    /// `None` for the built-in classifier.
     classifier: Option<Arc<dyn ClassifyOutcome>>,
 }
 

@@ -14,52 +14,54 @@ use std::{
     thread,
 };
 
-/// One for each thread, so that threads do not disturb each other.
+/// A counter in shards. Each thread uses its own, so that threads do not contend
+/// for a cache line.
 pub(crate) struct ShardedCounters(Box<[Arc<Shard>]>);
 
 impl ShardedCounters {
-    const MOST: usize = 64;
+    const MAX_SHARDS: usize = 64;
 
-    /// Of requests of the registry with this lame duck.
+    /// Counts requests whose guards show whether the process drains.
     pub(super) fn with(drain_clock: &Arc<DrainClock>) -> Self {
-        Self::of(|| Shard {
+        Self::with_shards(|| Shard {
             observed: None,
             drain_clock: Some(Arc::clone(drain_clock)),
         })
     }
 
-    /// Of requests whose outcomes are observed.
+    /// Counts requests whose outcomes are observed.
     pub(super) fn observing(
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         drain_clock: Option<&Arc<DrainClock>>,
     ) -> Self {
-        Self::of(|| Shard {
+        Self::with_shards(|| Shard {
             observed: Some(Observed::by(classifier.cloned())),
             drain_clock: drain_clock.cloned(),
         })
     }
 
-    fn of(shard: impl Fn() -> Shard) -> Self {
+    fn with_shards(shard: impl Fn() -> Shard) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        let shards = threads.next_power_of_two().min(Self::MOST);
+        let shards = threads.next_power_of_two().min(Self::MAX_SHARDS);
         Self((0..shards).map(|_| Arc::new(shard())).collect())
     }
 
     pub(crate) fn enter(&self) -> InFlightGuard {
-        // There is a power of two of them.
+        // The number of shards is a power of two.
         let shard = thread_number() & (self.0.len() - 1);
         InFlightGuard::new(Arc::clone(&self.0[shard]))
     }
 
-    /// What has entered and not left.
+    /// The number of guards that exist now.
     pub(super) fn owners(&self) -> usize {
         let owners = |shard| Arc::strong_count(shard) - 1;
         self.0.iter().map(owners).sum()
     }
 
-    /// Whether all that has entered has left. Nobody enters meanwhile.
-    pub(super) fn are_left(&mut self) -> bool {
-        // What it counted is seen, too.
+    /// Whether all guards are dropped. `&mut self` excludes new guards during the
+    /// call.
+    pub(super) fn is_unused(&mut self) -> bool {
+        // `get_mut` also synchronizes with the outcomes that the guards counted.
         self.0.iter_mut().all(|shard| Arc::get_mut(shard).is_some())
     }
 
@@ -78,15 +80,15 @@ impl fmt::Debug for ShardedCounters {
 
 impl Default for ShardedCounters {
     fn default() -> Self {
-        Self::of(Shard::default)
+        Self::with_shards(Shard::default)
     }
 }
 
-/// Threads that count are numbered as they come, so that the workers of a
-/// runtime spread evenly.
+/// The number of the current thread. Threads get numbers at their first count, so
+/// that the workers of a runtime spread evenly over the shards.
 #[inline]
 fn thread_number() -> usize {
-    // Without a destructor and a lazy beginning, it costs one load.
+    // A thread-local without destructor and lazy initialization costs one load.
     thread_local!(static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) });
     NUMBER.with(|number| match number.get() {
         usize::MAX => {

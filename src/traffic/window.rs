@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use tokio::time::{Duration, Instant};
 
-/// What has happened so far. Only ever grows.
+/// The totals of a scope since it was first observed. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Totals {
     pub(crate) answered: u64,
@@ -20,24 +20,24 @@ impl Totals {
     }
 }
 
-/// Slides over totals that somebody else counts, by remembering what they were.
+/// A sliding window over growing totals, made of samples of them.
 ///
-/// What happened lately is what there is now, less what there was then. So it
-/// does not matter who takes samples, how many do, or whether one comes late:
-/// the window is then longer, and says so.
+/// The change within the window is the difference between the current totals and
+/// an old sample. So several threads may take samples. After a late sample the
+/// window is longer, and [`totals_over`](Self::totals_over) returns its length.
 #[derive(Debug)]
 pub(crate) struct Window {
-    /// Oldest first. The first is as old as the window is long, or older; or
-    /// the beginning. Never empty.
+    /// Oldest first and never empty. The first sample is at least as old as the
+    /// window is long, or is the sample at the beginning.
     samples: VecDeque<(Instant, Totals)>,
 }
 
 impl Window {
-    /// Five minutes smooth out what a single slow scrape or retry does, and
-    /// still forget an incident while people look at it.
+    /// Five minutes smooth out a single slow scrape or retry, and still forget an
+    /// incident while operators look at it.
     pub(crate) const LENGTH: Duration = Duration::from_secs(300);
-    /// 60 samples a window: it is longer than it should be by at most a
-    /// sixtieth.
+    /// The time between samples. With 60 samples a window, it is too long by at most
+    /// a sixtieth.
     pub(crate) const EVERY: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(now: Instant, totals: Totals) -> Self {
@@ -51,7 +51,7 @@ impl Window {
         self.newest() + Self::EVERY
     }
 
-    /// Remembers what the totals are, if a sample is due.
+    /// Adds `totals` as a sample, if a sample is due.
     pub(crate) fn sample(&mut self, now: Instant, totals: Totals) {
         if now < self.next_sample() {
             return;
@@ -66,9 +66,9 @@ impl Window {
         }
     }
 
-    /// What has happened in the last `length`, or in as long as is known of;
-    /// and how long that is.
-    pub(crate) fn over(
+    /// The change of the totals in the last `length`, and the time that it really
+    /// covers: longer after a late sample, and shorter in a young window.
+    pub(crate) fn totals_over(
         &self,
         length: Duration,
         now: Instant,
@@ -109,24 +109,24 @@ mod tests {
     }
 
     #[test]
-    fn a_young_window_says_how_young_it_is() {
+    fn a_young_window_returns_its_length() {
         let begin = Instant::now();
         let mut window = Window::new(begin, answered(0));
         run(&mut window, begin, 0..8);
         let now = begin + 7 * SECOND;
-        let (totals, length) = window.over(Window::LENGTH, now, answered(7));
+        let (totals, length) = window.totals_over(Window::LENGTH, now, answered(7));
         assert_eq!((totals, length), (answered(7), 7 * SECOND));
     }
 
     #[test]
-    fn what_is_older_than_the_window_is_forgotten() {
+    fn samples_older_than_the_window_are_dropped() {
         let begin = Instant::now();
         let mut window = Window::new(begin, answered(0));
         run(&mut window, begin, 0..1_001);
         for second in 1_001..1_006 {
             let now = begin + SECOND * second;
             window.sample(now, answered(second.into()));
-            let (totals, length) = window.over(Window::LENGTH, now, answered(second.into()));
+            let (totals, length) = window.totals_over(Window::LENGTH, now, answered(second.into()));
             assert!(length >= Window::LENGTH && length < Window::LENGTH + Window::EVERY);
             assert_eq!(totals.answered, length.as_secs(), "one a second");
         }
@@ -134,12 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn part_of_the_window_can_be_looked_at() {
+    fn totals_can_cover_a_part_of_the_window() {
         let begin = Instant::now();
         let mut window = Window::new(begin, answered(0));
         run(&mut window, begin, 0..1_001);
         let now = begin + 1_000 * SECOND;
-        let (totals, length) = window.over(60 * SECOND, now, answered(1_000));
+        let (totals, length) = window.totals_over(60 * SECOND, now, answered(1_000));
         assert_eq!((totals, length), (answered(60), 60 * SECOND));
     }
 
@@ -159,14 +159,17 @@ mod tests {
         let begin = Instant::now();
         let mut window = Window::new(begin, answered(0));
         run(&mut window, begin, 0..401);
-        // Nobody looks for an hour.
+        // No sample is taken for an hour.
         let now = begin + 4_000 * SECOND;
-        let looked = window.over(Window::LENGTH, now, answered(4_000));
-        assert_eq!(looked, (answered(3_600), 3_600 * SECOND));
+        let late = window.totals_over(Window::LENGTH, now, answered(4_000));
+        assert_eq!(late, (answered(3_600), 3_600 * SECOND));
         window.sample(now, answered(4_000));
-        assert_eq!(window.over(Window::LENGTH, now, answered(4_000)), looked);
+        assert_eq!(
+            window.totals_over(Window::LENGTH, now, answered(4_000)),
+            late
+        );
         let later = now + Window::LENGTH;
-        let (totals, length) = window.over(Window::LENGTH, later, answered(4_001));
+        let (totals, length) = window.totals_over(Window::LENGTH, later, answered(4_001));
         assert_eq!((totals, length), (answered(1), Window::LENGTH));
     }
 
@@ -176,7 +179,7 @@ mod tests {
         let mut window = Window::new(begin, answered(5));
         let early = begin - SECOND;
         window.sample(early, answered(4));
-        let looked = window.over(Window::LENGTH, early, answered(4));
-        assert_eq!(looked, (answered(0), Duration::ZERO));
+        let change = window.totals_over(Window::LENGTH, early, answered(4));
+        assert_eq!(change, (answered(0), Duration::ZERO));
     }
 }

@@ -1,10 +1,10 @@
 use std::time::Duration;
 use thiserror::Error;
 
-/// How far a [`ReadinessLayer`](crate::ReadinessLayer) reads the body of an
-/// HTTP/1 request that it refuses or that asks for a probe.
+/// The bounds within which a [`ReadinessLayer`](crate::ReadinessLayer) reads the
+/// body of an HTTP/1 request that it refuses or that asks for a probe.
 ///
-/// Such a body is read and dropped, so that the client gets the whole answer
+/// The layer reads and drops such a body, so that the client gets the whole answer
 /// and loses no later request; see [the module
 /// documentation](crate::gate#the-body-of-a-refused-request).
 ///
@@ -37,7 +37,7 @@ use thiserror::Error;
 /// ```
 ///
 /// Time is tokio's. Outside of a tokio runtime, and on one whose timers are not
-/// enabled, the layer drops what has arrived and does not wait for the rest.
+/// enabled, the layer drops the bytes that have arrived and does not wait for more.
 /// tokio reports disabled timers by a panic, which the layer catches; a program
 /// that aborts on panics uses [`ignore`](Self::ignore) on such a runtime.
 #[must_use]
@@ -48,7 +48,7 @@ pub struct UnreadBody(pub(super) Option<Bounds>);
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnreadBodyError {
-    /// The time is zero, which would break every body that is not there yet.
+    /// The time is zero, which would cut off every body that has not arrived yet.
     #[error("a time of zero reads nothing; use `UnreadBody::ignore()` to leave bodies unread")]
     NoTime,
     /// The time is longer than ten minutes.
@@ -88,15 +88,15 @@ impl UnreadBody {
         Self(Some(Bounds::DEFAULT))
     }
 
-    /// Leaves bodies unread, so that hyper closes the connection where one has
-    /// not arrived in whole: for servers that read unread bodies themselves.
+    /// Leaves bodies unread, so that hyper closes the connection where the body has
+    /// not arrived in whole. Meant for servers that read unread bodies themselves.
     ///
-    /// A bound that is set afterwards has no effect.
+    /// Setting a bound afterwards has no effect.
     pub fn ignore() -> Self {
         Self(None)
     }
 
-    /// How long the layer waits for the next bytes before it answers.
+    /// Sets how long the layer waits for the next bytes before it answers.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl UnreadBody {
         self.time(silence, |bounds| &mut bounds.drain_silence)
     }
 
-    /// How long the layer reads in all before it answers. The answer to a slow
+    /// Sets how long the layer reads in all before it answers. The answer to a slow
     /// upload is late by at most this time.
     ///
     /// # Errors
@@ -117,13 +117,13 @@ impl UnreadBody {
         self.time(time, |bounds| &mut bounds.drain_time)
     }
 
-    /// How many bytes the layer reads before it answers. A body that announces
-    /// more is answered at once, and read after that.
+    /// Sets how many bytes the layer reads before it answers. A request whose body
+    /// announces more is answered at once, and its body read after that.
     pub fn drain_bytes(self, bytes: u64) -> Self {
         self.set(|bounds| bounds.drain_bytes = bytes)
     }
 
-    /// How long a body that is read after its answer may pause.
+    /// Sets how long a body that is read after its answer may pause.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl UnreadBody {
         self.time(silence, |bounds| &mut bounds.linger_silence)
     }
 
-    /// How long a body is read in all after its answer, whatever its length.
+    /// Sets how long the layer reads a body in all after its answer.
     ///
     /// # Errors
     ///
@@ -141,9 +141,9 @@ impl UnreadBody {
         self.time(time, |bounds| &mut bounds.linger_time)
     }
 
-    /// How many bodies are read after their answers at the same time, for all
-    /// services of a layer. A body beyond that is dropped with its answer. With
-    /// zero, none is read after its answer.
+    /// Sets how many bodies all services of a layer together read after their
+    /// answers at the same time. A further body is dropped with its answer. With
+    /// zero, every body is.
     pub fn max_lingering(self, max_lingering: usize) -> Self {
         self.set(|bounds| bounds.max_lingering = max_lingering)
     }

@@ -9,7 +9,7 @@ use http::{
 };
 use http_body::Body;
 
-/// The bounds for the unread bodies of a layer, and its count of those that are
+/// The bounds for the unread bodies of a layer, and the slots of bodies that are
 /// read after their answers.
 #[derive(Clone, Default)]
 pub(crate) struct UnreadBodies {
@@ -17,20 +17,21 @@ pub(crate) struct UnreadBodies {
     slots: LingerSlots,
 }
 
-/// A body that has not ended, of a request that is going to be answered.
+/// The body of a request that is answered without its handler, if it has not ended.
 pub(crate) struct Unread {
     reader: Reader,
     bounds: Bounds,
     slots: LingerSlots,
-    /// The answer is not to wait for the body.
+    /// Whether the answer goes out before the body is read.
     answer_first: bool,
-    /// The client waits for 100 before it sends the body.
+    /// Whether the client waits for 100 before it sends the body.
     expects_continue: bool,
 }
 
 impl UnreadBodies {
-    /// The body of a request that is going to be answered without it, or `None`
-    /// if the body does not matter to the connection.
+    /// Takes the body of a request that is answered without its handler. Returns
+    /// `None` if the connection does not depend on the body: on HTTP/2, or where it
+    /// has ended.
     #[inline]
     pub(crate) fn take<B>(&self, request: Request<B>) -> Option<Unread>
     where
@@ -62,8 +63,8 @@ impl UnreadBodies {
 }
 
 impl Unread {
-    /// Reads the body as far as the answer may wait for it, and returns the
-    /// answer. `connection: close` is added unless the body has ended.
+    /// Reads the body within the bounds before the answer, and returns the answer.
+    /// Adds `connection: close` if the body has not ended, and reads on in a task.
     pub(crate) async fn settle<R>(mut self, mut response: Response<R>) -> Response<R> {
         let stop = if self.answer_first {
             Stop::Bound
@@ -79,8 +80,8 @@ impl Unread {
             announce_close(response.status(), response.headers_mut());
         }
         if stop == Stop::Bound {
-            // hyper sends 100 when the body is polled before the head of the answer
-            // is written (RFC 9110, section 10.1.1).
+            // Reading starts after the head is written: hyper sends 100 if the body
+            // is polled before (RFC 9110, section 10.1.1).
             let written = self.expects_continue.then(|| {
                 let (until_written, written) = until_written();
                 response.extensions_mut().insert(until_written);
@@ -98,8 +99,8 @@ fn expects_continue<B>(request: &Request<B>) -> bool {
         && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Adds `close` to the options of the connection. Options that a responder has
-/// set stay: `close` overrides them (RFC 9112, section 9.3).
+/// Adds `connection: close`. Connection options of a responder stay, and `close`
+/// overrides them (RFC 9112, section 9.3).
 fn announce_close(status: StatusCode, headers: &mut HeaderMap) {
     let closes = |value: &HeaderValue| {
         let mut options = value.as_bytes().split(|byte| *byte == b',');

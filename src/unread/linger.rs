@@ -12,12 +12,12 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-/// How long a body is held after a bound was reached, before it is dropped and
-/// hyper closes the connection. nginx takes a reset that comes sooner for a
-/// failure of the server, and node for a failed write.
+/// How long the task keeps a body after a bound was reached. Then it drops the
+/// body, and hyper closes the connection. If the connection is reset sooner, nginx
+/// reports a failure of the server, and node a failed write.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// Counts the bodies that linger.
+/// Counts the bodies of a layer that are read after their answers.
 #[derive(Clone, Default)]
 pub(super) struct LingerSlots(Arc<AtomicUsize>);
 
@@ -39,8 +39,7 @@ impl Drop for LingerSlot {
     }
 }
 
-/// An extension of a response, which servers drop when they have written its
-/// head.
+/// A response extension that servers drop when they have written the head.
 #[derive(Clone)]
 pub(super) struct UntilWritten {
     _sender: Arc<oneshot::Sender<()>>,
@@ -53,9 +52,9 @@ pub(super) fn until_written() -> (UntilWritten, oneshot::Receiver<()>) {
     (UntilWritten { _sender }, receiver)
 }
 
-/// Reads a body after its answer, in a task of its own: once the answer is
-/// `written`, where that matters. Without a runtime or a free slot, the body is
-/// dropped.
+/// Spawns a task that reads a body after its answer. With `written`, the task first
+/// waits until the answer is written. Without a runtime or a free slot, the body is
+/// dropped at once.
 pub(super) fn linger(
     mut reader: Reader,
     bounds: Bounds,

@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How many frames are read before other tasks get their turn.
+/// How many frames the reader reads before it yields to other tasks.
 const FRAMES_AT_ONCE: usize = 64;
 
 /// Why a reader stopped.
@@ -18,13 +18,13 @@ const FRAMES_AT_ONCE: usize = 64;
 pub(super) enum Stop {
     /// The body has ended.
     Ended,
-    /// The body failed: its client is gone, or sent what is not HTTP.
+    /// The body failed: the client has closed the connection, or sent invalid HTTP.
     Broken,
     /// A bound was reached.
     Bound,
 }
 
-/// How far a reader reads.
+/// The bounds of one read.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) silence: Duration,
@@ -32,10 +32,10 @@ pub(super) struct Limits {
     pub(super) bytes: u64,
 }
 
-/// Reads a body and drops what it reads.
+/// Reads a body and drops its data.
 pub(super) struct Reader {
     // The mutex is never locked. It makes the reader `Sync`, as the futures of
-    // probes are, whether or not the body is.
+    // probes have to be, also where the body is not.
     body: Mutex<Pin<Box<dyn Frames + Send>>>,
 }
 
@@ -63,7 +63,7 @@ impl Reader {
                     Some(left) => bytes_left = left,
                     None => return Poll::Ready(Stop::Bound),
                 }
-                clock.heard();
+                clock.restart_silence();
             }
             if clock.is_over() {
                 return Poll::Ready(Stop::Bound);
@@ -81,13 +81,13 @@ impl Reader {
     }
 }
 
-/// The time that a reader has.
+/// Measures the time limits of a reader.
 struct Clock {
     silence: Duration,
     end: Instant,
-    /// When the silence since the last frame is too long. `None` after a frame,
-    /// until the body is pending.
-    quiet_until: Option<Instant>,
+    /// When the wait for the next frame ends. `None` after a frame, until the body
+    /// is pending.
+    deadline: Option<Instant>,
     has_waited: bool,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -97,32 +97,34 @@ impl Clock {
         Self {
             silence: limits.silence,
             end: Instant::now() + limits.time,
-            quiet_until: None,
+            deadline: None,
             has_waited: false,
             timer: None,
         }
     }
 
-    fn heard(&mut self) {
-        self.quiet_until = None;
+    /// Restarts the bound on silence after a frame.
+    fn restart_silence(&mut self) {
+        self.deadline = None;
     }
 
     fn is_over(&self) -> bool {
         Instant::now() >= self.end
     }
 
-    /// The body is pending. Completes when it is not to be waited for.
+    /// Waits while the body is pending. Completes at the deadline, or at once
+    /// without a timer.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = match self.quiet_until {
+        let deadline = match self.deadline {
             Some(deadline) => deadline,
             None => {
                 let deadline = self.end.min(Instant::now() + self.silence);
-                *self.quiet_until.insert(deadline)
+                *self.deadline.insert(deadline)
             }
         };
         if !self.has_waited && tokio::runtime::Handle::try_current().is_ok() {
-            // hyper reads the first bytes of a body only after it was asked for
-            // them, and has most bodies then. Those need no timer.
+            // hyper reads the first bytes of a body only after the first poll, and
+            // then has most bodies in whole. Those bodies need no timer.
             self.has_waited = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -136,7 +138,8 @@ impl Clock {
         };
         loop {
             ready!(timer.as_mut().poll(cx));
-            // Frames move the deadline more often than a timer is worth moving.
+            // Each frame moves the deadline, but resetting the timer each time would
+            // cost more, so it is reset when it fires.
             if timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -145,14 +148,14 @@ impl Clock {
     }
 }
 
-/// A timer, or `None` where there is no runtime or its timers are not enabled.
-/// tokio tells the latter by a panic alone.
+/// A timer, or `None` outside of a runtime or where its timers are not enabled.
+/// tokio reports the latter only by a panic.
 pub(super) fn timer_at(deadline: Instant) -> Option<Pin<Box<Sleep>>> {
     tokio::runtime::Handle::try_current().ok()?;
     catch_unwind(|| Box::pin(sleep_until(deadline))).ok()
 }
 
-/// A body without its types.
+/// A body with its types erased.
 trait Frames {
     /// The length of the next frame, or `None` at the end.
     fn poll_length(self: Pin<&mut Self>, cx: &mut Context<'_>)
@@ -166,7 +169,7 @@ impl<B: Body> Frames for B {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<u64, Failed>>> {
-        // A body that has told its end need not be polled for it.
+        // `is_end_stream` shows the end of a body without another poll.
         if self.is_end_stream() {
             return Poll::Ready(None);
         }

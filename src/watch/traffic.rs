@@ -2,7 +2,7 @@ use super::error::WatchError;
 use crate::{
     registry::{Readiness, Registry, Start, Subsystem, SubsystemHandle, TaskId},
     state::State,
-    traffic::{Change, Judge, TrafficWatch},
+    traffic::{Change, DriftJudge, TrafficWatch},
 };
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
@@ -36,7 +36,7 @@ impl Readiness {
         let handle = reporter.into_handle();
         let registry = Arc::downgrade(self.registry());
         let start: Start = Arc::new(move || {
-            let judge = Judge::new(watch.clone());
+            let judge = DriftJudge::new(watch.clone());
             Some(Box::pin(judge_on(
                 registry.upgrade()?,
                 handle.clone(),
@@ -51,12 +51,12 @@ impl Readiness {
     }
 }
 
-async fn judge_on(registry: Arc<Registry>, handle: SubsystemHandle, mut judge: Judge) {
+async fn judge_on(registry: Arc<Registry>, handle: SubsystemHandle, mut judge: DriftJudge) {
     // A task that starts again, on another runtime, starts as ready.
     handle.report(State::Ready, "");
     loop {
         sleep(TrafficWatch::EVERY).await;
-        match judge.look(&registry.traffic().outcomes, Instant::now()) {
+        match judge.update(&registry.traffic().outcomes, Instant::now()) {
             Some((Change::Degraded, drift)) => {
                 let (failed, admitted) = (drift.failed(), drift.admitted());
                 let window = drift.window();

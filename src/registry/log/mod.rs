@@ -125,7 +125,7 @@ impl DueLines {
             .0
             .collect_due(now, || registry.load(), &mut self.0);
         let mut refusals = Vec::new();
-        let episodes = registry.traffic().episodes.look(now, &mut refusals);
+        let episodes = registry.traffic().episodes.take_due(now, &mut refusals);
         self.0.extend(refusals.into_iter().map(timed::Due::Refused));
         next.into_iter().chain(episodes).min()
     }
@@ -154,7 +154,7 @@ impl Registry {
     /// The episode in which the gates of a scope count refused requests.
     pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<Episode> {
         let episodes = &self.traffic().episodes;
-        episodes.of(scope, dry_run, now().monotonic)
+        episodes.get_or_insert(scope, dry_run, now().monotonic)
     }
 
     /// Counts a refused request, and logs it if it is the first of an episode.
@@ -167,8 +167,8 @@ impl Registry {
 
     #[cold]
     fn log_first_refused(&self, episode: &Episode, at: Instant) {
-        if let Some((told, due)) = episode.begin(at, self.load()) {
-            refused::log(told);
+        if let Some((event, due)) = episode.begin(at, self.load()) {
+            refused::log(event);
             self.log_at(due);
         }
     }

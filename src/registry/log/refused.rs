@@ -3,29 +3,31 @@
 use crate::{
     logging::{contained, event},
     state::{Age, Causes, Phase, Question, Reason, Snapshot},
-    traffic::{Stage, Told},
+    traffic::{EpisodeEvent, Stage},
 };
 use std::fmt;
 use tracing::{Level, Span};
 
 /// Logs a line about an episode of refused requests. Never waits.
-pub(super) fn log(told: Told) {
-    let level = level(&told);
-    crate::logging::line(level, || move |span| contained(|| emit(&told, level, span)));
+pub(super) fn log(event: EpisodeEvent) {
+    let level = level(&event);
+    crate::logging::line(level, || {
+        move |span| contained(|| emit(&event, level, span))
+    });
 }
 
 /// Refusals while a process starts or drains are expected in each rollout, so they
 /// are no warning.
-fn level(told: &Told) -> Level {
-    let is_expected = told.reason == Reason::Starting || told.snapshot.phase() >= Phase::Draining;
-    if told.stage == Stage::Begun && !is_expected {
+fn level(event: &EpisodeEvent) -> Level {
+    let is_expected = event.reason == Reason::Starting || event.snapshot.phase() >= Phase::Draining;
+    if event.stage == Stage::Begun && !is_expected {
         Level::WARN
     } else {
         Level::INFO
     }
 }
 
-impl Told {
+impl EpisodeEvent {
     /// Takes the newest snapshot, unless it no longer contains a cause.
     pub(super) fn with_causes_of(self, newest: Snapshot) -> Self {
         let has_causes = causes(&newest, &self).iter().next().is_some();
@@ -34,17 +36,17 @@ impl Told {
     }
 }
 
-fn causes<'a>(snapshot: &'a Snapshot, told: &Told) -> Causes<'a> {
-    Causes::new(&snapshot.0, told.scope, Question::NotReady)
+fn causes<'a>(snapshot: &'a Snapshot, event: &EpisodeEvent) -> Causes<'a> {
+    Causes::new(&snapshot.0, event.scope, Question::NotReady)
 }
 
-fn emit(told: &Told, level: Level, span: &Span) {
-    let data = &*told.snapshot.0;
-    let scope = data.scope_name(told.scope).map(|name| &**name);
-    let (reason, dry_run) = (told.reason, told.dry_run);
+fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
+    let data = &*event.snapshot.0;
+    let scope = data.scope_name(event.scope).map(|name| &**name);
+    let (reason, dry_run) = (event.reason, event.dry_run);
     let would = if dry_run { "would have " } else { "" };
-    let (count, lasted, because) = (Count(told.refused), Age(told.lasted), Because(told));
-    match (told.stage, level) {
+    let (count, lasted, because) = (Count(event.refused), Age(event.lasted), Because(event));
+    match (event.stage, level) {
         (Stage::Begun, Level::WARN) => {
             event!(warn, span, scope, %reason, dry_run, "{would}refused a request: {because}");
         }
@@ -76,11 +78,11 @@ fn emit(told: &Told, level: Level, span: &Span) {
 
 /// Shows why requests are refused: the subsystems that are the cause, or else the
 /// reason.
-struct Because<'a>(&'a Told);
+struct Because<'a>(&'a EpisodeEvent);
 
 impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told {
+        let EpisodeEvent {
             reason, snapshot, ..
         } = self.0;
         let causes = causes(snapshot, self.0);

@@ -4,7 +4,7 @@ use super::super::{core::Registry, shrink::shrink};
 use crate::{
     logging::{contained, event},
     state::{Causes, Condition, Data, Phase, Question, ScopeId, Slot, Snapshot},
-    traffic::Told,
+    traffic::EpisodeEvent,
 };
 use std::{
     collections::HashMap,
@@ -45,7 +45,7 @@ pub(super) enum Due {
     /// Lines about a subsystem were left out.
     LeftOut(Snapshot, Slot, usize),
     /// Gates refuse or have refused requests.
-    Refused(Told),
+    Refused(EpisodeEvent),
 }
 
 impl Timed {
