@@ -46,7 +46,7 @@
 //!
 //! | event | result |
 //! |---|---|
-//! | `Ok`, [`Outcome::ready`] | ready; [degraded](Outcome::degraded) if it says so |
+//! | `Ok`, [`Outcome::ready`] | ready, or [degraded](Outcome::degraded) for that outcome |
 //! | `Err`, [`Outcome::failing`] | failing, once it came [often enough](Check::failures) in a row |
 //! | the run takes longer than its [timeout](Check::timeout) | its future is dropped, and the run has failed |
 //! | the run panics | `failing: check panicked: …`, as above; the next run begins at the next interval |

@@ -154,7 +154,7 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner);
         let mut draft = SnapshotBuilder::new(self.cell.load().0);
         let result = write(&mut writer_state, &mut draft);
-        let Some(published) = draft.seal() else {
+        let Some(published) = draft.finish() else {
             drop(writer_state);
             log.discard();
             return (result, None);

@@ -91,7 +91,7 @@ impl SnapshotBuilder {
         for (index, view) in views.into_iter().enumerate() {
             set(&mut first, Slot(index), Some(view));
         }
-        close(&mut first);
+        complete(&mut first);
         Arc::new(first)
     }
 
@@ -145,9 +145,9 @@ impl SnapshotBuilder {
     }
 
     /// Completes the snapshot, or returns `None` if nothing was set.
-    pub(crate) fn seal(self) -> Option<Published> {
+    pub(crate) fn finish(self) -> Option<Published> {
         let mut next = self.next?;
-        close(&mut next);
+        complete(&mut next);
         Some(Published {
             before: self.base,
             after: Arc::new(next),
@@ -175,18 +175,18 @@ fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
 
 /// Numbers the snapshot, closes the latches and computes the verdicts. A scope
 /// that has not started when the process begins to drain never starts.
-fn close(data: &mut Data) {
+fn complete(data: &mut Data) {
     data.version += 1;
     if data.phase == Phase::Starting && data.process.counts.absent == 0 {
         data.phase = Phase::Started;
         data.process.started = true;
     }
     let vital_dead = data.process.counts.vital_dead > 0;
-    data.process.verdict = data.judge(data.process.counts, data.process.started, vital_dead);
+    data.process.verdict = data.verdict_for(data.process.counts, data.process.started, vital_dead);
     for index in 0..data.scopes.len() {
         let mut status = data.scopes[index].status;
         status.started |= status.counts.absent == 0 && data.phase < Phase::Draining;
-        status.verdict = data.judge(status.counts, status.started, vital_dead);
+        status.verdict = data.verdict_for(status.counts, status.started, vital_dead);
         data.scopes[index].status = status;
     }
 }

@@ -63,7 +63,7 @@ impl Data {
 
     /// The verdict for the given counts, under the phase and the pause of this
     /// snapshot.
-    pub(crate) fn judge(&self, counts: Counts, started: bool, vital_dead: bool) -> Verdict {
+    pub(crate) fn verdict_for(&self, counts: Counts, started: bool, vital_dead: bool) -> Verdict {
         Verdict::from_facts(Facts {
             condition: counts.condition(started),
             started,
@@ -129,7 +129,7 @@ impl Data {
 
     /// The verdict on a scope with this subsystem as its only member.
     pub(crate) fn verdict_of_subsystem(&self, view: &SubsystemView) -> Verdict {
-        self.judge(
+        self.verdict_for(
             view.effect_on_scope(),
             view.has_been_up(),
             self.process.counts.vital_dead > 0,
@@ -160,7 +160,7 @@ impl Data {
         // begins to drain never starts.
         let may_start = self.phase < Phase::Draining;
         let started = self.status(scope).started || (may_start && counts.absent == 0);
-        self.judge(counts, started, process.vital_dead > 0)
+        self.verdict_for(counts, started, process.vital_dead > 0)
     }
 }
 
