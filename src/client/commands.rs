@@ -71,7 +71,7 @@ impl Commands {
 
     /// Turns readiness red until [`resume`](Self::resume), or until the
     /// listener ends; traffic is still served. A second call replaces the reason;
-    /// the process keep_open its first 1 KiB. Returns the answer of the process.
+    /// the process keeps its first 1 KiB. Returns the answer of the process.
     ///
     /// # Errors
     ///
@@ -127,8 +127,8 @@ impl Commands {
         code
     }
 
-    /// Moves its connections into `open_connections`: while one of them is open, the process
-    /// delays its exit by up to a second.
+    /// Moves its connections into `open_connections`: while one of them is open,
+    /// the process delays its exit by up to a second.
     fn wait_for_end(
         &self,
         at_most: Option<Duration>,

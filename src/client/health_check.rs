@@ -238,7 +238,7 @@ impl HealthCheck {
             _ => {}
         }
         let report = match self.format {
-            // The request is for one line, which a probe keep_open shorter.
+            // The request was for one line, and a probe's line is never this long.
             Format::Line if response.is_cut && !self.needs_list() => None,
             Format::Json => parse_json(probe, response),
             Format::Line | Format::Verbose => parse_text(probe, response),

@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(response.location, "/x");
     }
 
-    /// A peer that keep_open the connection open and sends no more bytes.
+    /// A peer that keeps the connection open and sends no more bytes.
     struct Kept;
 
     impl Read for Kept {

@@ -36,7 +36,7 @@
 //!
 //! | phase | begins | traffic | readiness | liveness |
 //! |---|---|---|---|---|
-//! | [`Draining`](crate::Phase::Draining) | at SIGTERM, SIGINT, a trigger of yours or [`Readiness::drain`](crate::Readiness::drain) | served; HTTP/1 clients are asked to reconnect | red for good | green |
+//! | [`Draining`](crate::Phase::Draining) | at SIGTERM, SIGINT, a [trigger](ShutdownBuilder::on) or [`Readiness::drain`](crate::Readiness::drain) | served; HTTP/1 clients are asked to reconnect | red for good | green |
 //! | [`Closing`](crate::Phase::Closing) | when the [delay](ShutdownBuilder::delay) is over; the [`Shutdown`] completes | requests on open connections are served | red | green |
 //! | [`Closed`](crate::Phase::Closed) | when the server that is [run](crate::Readiness::run) has ended and all work [in flight](crate::Readiness::in_flight) is finished, after a second with nothing in flight, or at the [cap](ShutdownBuilder::closing_cap) | refused | red | green |
 //!

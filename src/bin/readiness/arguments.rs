@@ -82,7 +82,7 @@ impl Arguments {
 
 impl Given {
     /// Records the flag that chooses the probe. `--ready` and `--scope` combine,
-    /// because a scope is always asked for its readiness.
+    /// because the check of a scope is always its readiness.
     fn ask(&mut self, flag: &'static str, name: String) -> Result<(), Usage> {
         self.question = match self.question.take() {
             Some((one, _)) if one == "--ready" && flag == "--scope" => Some((flag, name)),

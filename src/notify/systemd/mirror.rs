@@ -42,8 +42,8 @@ pub(super) fn start(
         extend_stop: options.extend_stop,
     };
     let new = registry.background().add(TaskId::Mirror("systemd"), || {
-        // The task restarts on another runtime when its runtime ends; each task
-        // has to know what the earlier ones have sent.
+        // The task restarts on another runtime when its runtime ends, so all of
+        // its runs share the record of sent messages.
         let mirror = Arc::new(Mutex::new(Mirror::new(sender, rules)));
         let registry = Arc::downgrade(registry);
         let start: Start = Arc::new(move || {

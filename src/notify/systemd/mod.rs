@@ -41,8 +41,8 @@
 //! | `RELOADING=1` | when a [reload](crate::Readiness::reloading) begins; `READY=1` when it is over |
 //! | `STOPPING=1` | once, when the *process* begins to drain; never because a subsystem retires or dies |
 //! | `WATCHDOG=1` | twice in `WatchdogSec=`, while liveness is green |
-//! | `WATCHDOG=trigger` | when liveness turns red, [if asked for](SystemdOptions::trigger_watchdog) |
-//! | `EXTEND_TIMEOUT_USEC=` | while starting and stopping, [if](SystemdOptions::extend_start) [asked for](SystemdOptions::extend_stop) |
+//! | `WATCHDOG=trigger` | when liveness turns red, [if enabled](SystemdOptions::trigger_watchdog) |
+//! | `EXTEND_TIMEOUT_USEC=` | while starting and stopping, [if](SystemdOptions::extend_start) [enabled](SystemdOptions::extend_stop) |
 //!
 //! systemd has no state for a process that has started and is not ready: the
 //! status line shows it, and systemd does not restart the process. A missing ping
