@@ -176,8 +176,8 @@ impl Registry {
         self.changed.wake();
     }
 
-    /// Clears the admit flags while a check waits for a runtime, so that the next
-    /// request takes the slow path and starts the check.
+    /// Keeps the admit flags cleared while a check waits for a runtime, so that the
+    /// next request takes the slow path and starts the check.
     pub(super) fn update_admit_flags(&self) {
         let _lock = self
             .writer_state

@@ -65,7 +65,7 @@ impl Registry {
         let mut lines = DueLines::default();
         let sample = || {
             let sample = outcomes.sample(reading.now.into()).map(Into::into);
-            let line = lines.find(self, reading.now);
+            let line = lines.collect(self, reading.now);
             sample.into_iter().chain(line).min()
         };
         let mut published = Vec::new();

@@ -3,9 +3,9 @@
 //! A registry can be built without a runtime, so each job starts with the first
 //! report or read on a runtime. A job that a thread without a runtime adds later
 //! starts on the same runtime as the others. If that runtime ends, all jobs start
-//! again on the next one. So does a check that its runtime does not poll, because
-//! no thread drives the runtime or all of them are blocked. The admin listener's own
-//! runtime takes over no such check.
+//! again on the next one. So does a check whose runtime does not poll it, because no
+//! thread drives the runtime or its threads are blocked. The runtime of the admin
+//! listener never takes over such a check.
 
 mod run;
 
@@ -38,6 +38,7 @@ pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
 /// How long a runtime may take to poll a check for the first time.
 const FIRST_POLL_WITHIN: Duration = Duration::from_secs(1);
 
+/// Identifies a job of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TaskId {
     TtlTimer,
@@ -56,6 +57,7 @@ impl TaskId {
     }
 }
 
+/// The jobs of a registry, each run as a task on a runtime.
 pub(crate) struct BackgroundTasks {
     registry: Weak<Registry>,
     /// Whether a job is idle, or no runtime has been used yet.

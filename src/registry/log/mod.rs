@@ -109,7 +109,7 @@ impl Logged {
 
 #[cfg(feature = "tracing")]
 impl Timed {
-    /// The registry was built at `begun`.
+    /// Starts the deadlines of a registry that was built at `begun`.
     pub(super) fn new(begun: Instant) -> Self {
         Self(timed::Timed::new(begun))
     }
@@ -119,7 +119,7 @@ impl Timed {
 impl DueLines {
     /// Collects the lines that are due, and returns when the next is due. Logs
     /// nothing yet, since the caller holds a lock.
-    pub(super) fn find(&mut self, registry: &Registry, now: Instant) -> Option<Instant> {
+    pub(super) fn collect(&mut self, registry: &Registry, now: Instant) -> Option<Instant> {
         let next = registry
             .timed
             .0
@@ -203,7 +203,7 @@ impl Timed {
 
 #[cfg(not(feature = "tracing"))]
 impl DueLines {
-    pub(super) fn find(&mut self, _: &Registry, _: Instant) -> Option<Instant> {
+    pub(super) fn collect(&mut self, _: &Registry, _: Instant) -> Option<Instant> {
         None
     }
 
