@@ -16,10 +16,10 @@ use std::{
 /// Separate counters hold the requests that a
 /// [dry run](crate::ReadinessLayer::dry_run) would have refused or held.
 #[derive(Clone, Default)]
-pub struct GateCounts(Arc<PerReason<Counters>>);
+pub struct GateCounts(Arc<PerReason<Count>>);
 
 #[derive(Debug, Default)]
-struct Counters {
+struct Count {
     refused: AtomicU64,
     held: AtomicU64,
     dry_run_refused: AtomicU64,
@@ -57,7 +57,7 @@ impl GateCounts {
         self.counters(reason).waiting.load(Ordering::Relaxed)
     }
 
-    fn counters(&self, reason: Reason) -> &Counters {
+    fn counters(&self, reason: Reason) -> &Count {
         &self.0[reason]
     }
 

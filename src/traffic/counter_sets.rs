@@ -65,7 +65,7 @@ impl CounterSets {
     /// program that makes a layer for each connection would grow.
     pub(super) fn retire(&mut self, retired: &mut Vec<Arc<ShardedCounters>>) {
         let unused = self.present.iter_mut().filter_map(|(kind, shards)| {
-            // No layer holds the set, so no request enters it.
+            // Without a layer that holds the set, requests cannot enter it.
             Arc::get_mut(shards)?.is_unused().then_some(*kind)
         });
         for kind in unused.collect::<Vec<_>>() {

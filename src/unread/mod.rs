@@ -3,9 +3,9 @@
 //!
 //! A server that answers a request and closes the connection while bytes of the
 //! body are unread makes the kernel send RST, which can destroy the answer at
-//! the client (RFC 9112, section 9.6). A client that was not told that the
-//! connection closes also loses the next request that it sends there. So the
-//! body is read and dropped in two phases:
+//! the client (RFC 9112, section 9.6). A client that got no `connection: close`
+//! also loses the next request that it sends there. So this module reads and drops
+//! the body in two phases:
 //!
 //! 1. `Unread::settle`, before the answer: reads while bytes arrive, bounded.
 //!    Only a body that has ended leaves the connection open.
