@@ -129,7 +129,7 @@ fn a_runtime_that_is_only_overloaded_is_degraded_and_stays_live() {
     done.store(true, Ordering::Relaxed);
     busy.join().unwrap();
     assert!(was_live);
-    assert!(reason.starts_with("no turn for "), "{reason}");
+    assert!(reason.starts_with("not polled for "), "{reason}");
 }
 
 #[test]

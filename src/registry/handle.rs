@@ -5,8 +5,7 @@ use super::{
 use crate::state::{Declaration, Phase, Slot, SnapshotBuilder, State, SubsystemView, text};
 use std::sync::Arc;
 
-/// Writes the reports of one subsystem, for a reporter or a check. It does not
-/// keep the registry open.
+/// Writes the reports of a reporter or a check. It does not keep the registry open.
 #[derive(Clone)]
 pub(crate) struct SubsystemHandle {
     registry: Arc<Registry>,

@@ -57,7 +57,7 @@ impl Registry {
     /// Publishes the changes that are due, and logs the lines that are due.
     #[cold]
     pub(super) fn run_timer(&self, caller: Caller, at: Moment, reading: Reading) {
-        // Takes no lock if nothing is due.
+        // Avoids the lock before the next deadline.
         if !self.timer.is_due(reading.now) {
             return;
         }
@@ -173,9 +173,9 @@ fn view_after(
         }
         Event::Late { .. } if phase >= Phase::Draining => view.end_staleness(at),
         Event::Late { lasted } => {
-            let spoken = view.end_staleness(at);
-            let reason = format!("no turn for {lasted:.0?}, while others get theirs");
-            let view = spoken.as_ref().unwrap_or(view);
+            let recovered = view.end_staleness(at);
+            let reason = format!("not polled for {lasted:.0?}, while other tasks are");
+            let view = recovered.as_ref().unwrap_or(view);
             Some(view.report(State::Degraded, Some(&reason), at))
         }
         Event::Recovered => view.end_staleness(at),

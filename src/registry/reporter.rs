@@ -189,8 +189,8 @@ impl Reporter {
     /// Confirms that the last report still holds, for a subsystem with a
     /// [ttl](Subsystem::ttl).
     ///
-    /// A heartbeat increments a counter: it takes no lock, allocates nothing and
-    /// reads no clock, so call it as often as you like. It has no effect on a
+    /// A heartbeat only increments a counter, without a lock, an allocation or a
+    /// clock, so call it as often as you like. It has no effect on a
     /// subsystem without a ttl, or before the first report. The timer reads the
     /// counter four times in a ttl; if the subsystem was stale, its last report
     /// then holds again.

@@ -91,7 +91,7 @@ impl Log {
 
 #[cfg(feature = "tracing")]
 impl Logged {
-    /// Waits, for a bounded time, until the lines are logged, so that they precede
+    /// Waits a bounded time until the lines are logged, so that they precede
     /// the later lines of the reporting thread.
     pub(super) fn wait(&self) {
         self.queued.wait();

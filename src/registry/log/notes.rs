@@ -66,8 +66,8 @@ impl Notes {
     }
 }
 
-/// Whether a publication changes if a scope can serve. `None` while the scope has
-/// not started, and while the process drains.
+/// Whether a publication changes if a scope can serve. Always `None` before the
+/// scope has started, and while the process drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
