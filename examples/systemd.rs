@@ -80,7 +80,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .exempt(|head| head.uri().path().starts_with("/demo/"))
         // What arrives early waits here; what arrives while nobody is there to
         // accept it waits in the kernel.
-        .starting(Action::hold(Duration::from_secs(30))?)
+        .when_starting(Action::hold(Duration::from_secs(30))?)
         .count_in_flight();
     let app = Router::new()
         .route("/", get(async || "hello\n"))

@@ -276,7 +276,7 @@ async fn bounds_are_shared_by_all_routes() {
     let (readiness, storage) = starting();
     let hold = Hold::new(Duration::from_secs(60)).unwrap();
     let hold = hold.max_waiting(1).unwrap();
-    let layer = ReadinessLayer::new(&readiness).starting(Action::Hold(hold));
+    let layer = ReadinessLayer::new(&readiness).when_starting(Action::Hold(hold));
     let counts = layer.counts();
     let app = serve(routes().layer(layer)).await;
 

@@ -272,7 +272,7 @@ async fn a_request_is_one_arrival_though_it_passes_the_gate_of_a_scope_too() {
 async fn a_held_request_is_an_arrival_when_it_is_admitted() {
     let (readiness, storage) = ready();
     let hold = Action::hold(Duration::from_secs(10)).unwrap();
-    let layer = ReadinessLayer::new(&readiness).failing(hold);
+    let layer = ReadinessLayer::new(&readiness).when_failing(hold);
     let mut shutdown = task::spawn(readiness.shutdown().on(now(())).build().unwrap());
     assert_pending!(shutdown.poll());
     storage.failing("reconnecting");
@@ -389,7 +389,7 @@ async fn a_held_request_keeps_the_process_from_closing() {
     let (readiness, storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
-        .failing(Action::hold(Duration::from_secs(10)).unwrap());
+        .when_failing(Action::hold(Duration::from_secs(10)).unwrap());
     let shutdown = readiness.shutdown().delay(Duration::ZERO);
     let mut shutdown = task::spawn(shutdown.on(now(())).build().unwrap());
     assert_ready!(shutdown.poll());
@@ -730,7 +730,7 @@ async fn what_is_held_at_the_cap_is_refused_and_not_cut_off() {
     let (readiness, storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
-        .failing(Action::hold(Duration::from_secs(60)).unwrap());
+        .when_failing(Action::hold(Duration::from_secs(60)).unwrap());
     let cap = Duration::from_secs(20);
     let shutdown = readiness.shutdown().delay(Duration::ZERO).closing_cap(cap);
     let shutdown = shutdown.on(now(())).build().unwrap();

@@ -208,7 +208,7 @@ async fn a_panic_outside_of_the_future_has_failed_too() {
         for counts_in_flight in [false, true] {
             let (readiness, storage) = ready();
             let hold = Action::hold(Duration::from_secs(1)).unwrap();
-            let mut layer = observing(&readiness).failing(hold);
+            let mut layer = observing(&readiness).when_failing(hold);
             if counts_in_flight {
                 layer = layer.count_in_flight();
             }
@@ -318,7 +318,7 @@ async fn probes_refusals_and_grpc_health_do_not_count() {
 async fn what_is_admitted_while_not_ready_does_not_count() {
     let (readiness, storage) = ready();
     storage.failing("gone");
-    let open = || ReadinessLayer::new(&readiness).failing(Action::Admit);
+    let open = || ReadinessLayer::new(&readiness).when_failing(Action::Admit);
     for layer in [
         open().observe_outcomes(),
         open().observe_outcomes().count_in_flight(),
@@ -343,7 +343,7 @@ async fn what_looks_like_a_probe_counts_if_it_is_none() {
 async fn what_was_held_until_ready_counts() {
     let (readiness, storage) = starting();
     let hold = Action::hold(Duration::from_secs(5)).unwrap();
-    let layer = observing(&readiness).starting(hold);
+    let layer = observing(&readiness).when_starting(hold);
     let mut service = layer.layer(service_fn(application));
     let mut held = task::spawn(service.call(get("/status/500")));
     let mut too_late = task::spawn(service.call(get("/status/500")));
@@ -517,7 +517,7 @@ async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
     for (counts_in_flight, held) in [(false, false), (false, true), (true, false), (true, true)] {
         let (readiness, storage) = if held { starting() } else { ready() };
         let hold = Action::hold(Duration::from_secs(5)).unwrap();
-        let mut layer = observing(&readiness).starting(hold);
+        let mut layer = observing(&readiness).when_starting(hold);
         if counts_in_flight {
             layer = layer.count_in_flight();
         }

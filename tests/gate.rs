@@ -520,30 +520,30 @@ fn each_reason_has_an_action_of_its_own() {
     let (readiness, storage) = storage();
     let layer = || ReadinessLayer::new(&readiness);
     let refusal = |layer: ReadinessLayer| refusal(&layer);
-    assert_eq!(refusal(layer().starting(Action::Admit)), None);
+    assert_eq!(refusal(layer().when_starting(Action::Admit)), None);
 
     storage.ready();
     storage.failing("gone");
-    assert_eq!(refusal(layer().failing(Action::Admit)), None);
-    let other = layer().starting(Action::Admit);
+    assert_eq!(refusal(layer().when_failing(Action::Admit)), None);
+    let other = layer().when_starting(Action::Admit);
     assert_eq!(refusal(other), Some(Reason::Failing));
 
     storage.ready();
     let paused = readiness.pause("");
-    let refuses = || layer().paused(Action::Refuse);
+    let refuses = || layer().when_paused(Action::Refuse);
     assert_eq!(refusal(refuses()), Some(Reason::Paused));
     drop(paused);
     assert_eq!(refusal(refuses()), None);
 
     readiness.drain();
-    let refuses = || layer().draining(Action::Refuse);
+    let refuses = || layer().when_draining(Action::Refuse);
     assert_eq!(refusal(refuses()), Some(Reason::Draining));
     readiness.advance(Phase::Closing);
     assert_eq!(refusal(refuses()), None);
-    let refuses = layer().closing(Action::Refuse);
+    let refuses = layer().when_closing(Action::Refuse);
     assert_eq!(refusal(refuses), Some(Reason::Closing));
     readiness.advance(Phase::Closed);
-    assert_eq!(refusal(layer().closed(Action::Admit)), None);
+    assert_eq!(refusal(layer().when_closed(Action::Admit)), None);
 }
 
 #[test]
@@ -553,15 +553,15 @@ fn every_reason_that_holds_is_asked_and_the_first_refusal_counts() {
     storage.failing("gone");
     readiness.drain();
     let layer = ReadinessLayer::new(&readiness)
-        .failing(Action::Admit)
-        .draining(Action::Refuse);
+        .when_failing(Action::Admit)
+        .when_draining(Action::Refuse);
     assert_eq!(refusal(&layer), Some(Reason::Draining));
 }
 
 #[tokio::test]
 async fn what_is_not_essential_is_shed() {
     let (readiness, _storage) = storage();
-    let layer = ReadinessLayer::new(&readiness).starting(Action::shed_unless(|head| {
+    let layer = ReadinessLayer::new(&readiness).when_starting(Action::shed_unless(|head| {
         head.headers().contains_key("x-essential") && head.method() == http::Method::GET
     }));
     assert_eq!(refusal(&layer), Some(Reason::Starting));
@@ -577,7 +577,7 @@ fn all_or_nothing_can_be_shed() {
     let (readiness, _storage) = storage();
     for (fraction, refused) in [(0.0, None), (1.0, Some(Reason::Starting))] {
         let action = Action::shed(fraction).unwrap();
-        let layer = ReadinessLayer::new(&readiness).starting(action);
+        let layer = ReadinessLayer::new(&readiness).when_starting(action);
         assert_eq!(refusal(&layer), refused);
     }
 }
@@ -679,7 +679,7 @@ async fn of_grpc_health_exactly_the_calls_are_not_in_flight() {
 async fn a_dry_run_refuses_nothing_and_counts_what_it_would_have() {
     let (readiness, storage) = storage();
     let layer = ReadinessLayer::new(&readiness)
-        .failing(Action::hold(Duration::from_secs(1)).unwrap())
+        .when_failing(Action::hold(Duration::from_secs(1)).unwrap())
         .dry_run();
     assert_eq!(refusal(&layer), None);
     let counts = layer.counts();
@@ -837,8 +837,8 @@ async fn a_refusal_closes_an_http1_connection_when_leaving() {
 fn holding(hold: Hold) -> (Readiness, Reporter, ReadinessLayer) {
     let (readiness, storage) = storage();
     let layer = ReadinessLayer::new(&readiness)
-        .starting(Action::Hold(hold.clone()))
-        .failing(Action::Hold(hold));
+        .when_starting(Action::Hold(hold.clone()))
+        .when_failing(Action::Hold(hold));
     (readiness, storage, layer)
 }
 
@@ -956,14 +956,14 @@ async fn what_cannot_pass_is_not_waited_for() {
     storage.ready();
     readiness.drain();
     let hold = Action::hold(Duration::from_secs(2)).unwrap();
-    let layer = ReadinessLayer::new(&readiness).draining(hold);
+    let layer = ReadinessLayer::new(&readiness).when_draining(hold);
     assert_eq!(refusal(&layer), Some(Reason::Draining));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_held_that_is_going_to_be_refused() {
     let (readiness, storage, layer) = holding(two_seconds());
-    let layer = layer.draining(Action::Refuse);
+    let layer = layer.when_draining(Action::Refuse);
     storage.ready();
     storage.failing("gone");
     let mut service = layer.layer(echo());
@@ -993,7 +993,7 @@ async fn a_held_request_is_decided_on_again_only_when_the_verdict_changes() {
     let (readiness, storage, layer) = holding(two_seconds());
     let decisions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&decisions);
-    let layer = layer.closed(Action::Admit).exempt(move |_| {
+    let layer = layer.when_closed(Action::Admit).exempt(move |_| {
         counter.fetch_add(1, Ordering::Relaxed);
         false
     });
@@ -1017,8 +1017,8 @@ async fn a_held_request_is_decided_on_again_only_when_the_verdict_changes() {
 async fn a_hold_for_another_reason_needs_a_place_of_its_own() {
     let (readiness, storage) = storage();
     let layer = ReadinessLayer::new(&readiness)
-        .starting(Action::Hold(two_seconds()))
-        .failing(Action::Hold(two_seconds().max_waiting(1).unwrap()));
+        .when_starting(Action::Hold(two_seconds()))
+        .when_failing(Action::Hold(two_seconds().max_waiting(1).unwrap()));
     let mut service = layer.layer(echo());
     let mut requests: Vec<_> = (0..3)
         .map(|_| task::spawn(service.call(get("/"))))
@@ -1157,7 +1157,7 @@ async fn envoy_is_told_in_the_response_of_a_request_that_came_before_the_drain()
     let (readiness, storage) = storage();
     storage.ready();
     let [layer, _] = marking(&readiness);
-    let layer = layer.failing(Action::hold(Duration::from_secs(60)).unwrap());
+    let layer = layer.when_failing(Action::hold(Duration::from_secs(60)).unwrap());
     let (inner, mut handle) = mock::pair::<Req, Res>();
     let mut service = layer.layer(inner);
 

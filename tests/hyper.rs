@@ -497,7 +497,7 @@ async fn a_refused_upload_is_not_asked_for() {
 /// A layer that holds for longer than any test lasts.
 fn holding(readiness: &tower_readiness::Readiness) -> ReadinessLayer {
     let hold = Action::hold(Duration::from_secs(600)).unwrap();
-    ReadinessLayer::new(readiness).starting(hold)
+    ReadinessLayer::new(readiness).when_starting(hold)
 }
 
 #[tokio::test]

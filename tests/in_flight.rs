@@ -174,7 +174,7 @@ async fn probes_refusals_and_grpc_health_are_not_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn a_held_request_is_in_flight_once_it_is_admitted() {
     let (readiness, storage) = starting();
-    let layer = counting(&readiness).starting(Action::hold(Duration::from_secs(5)).unwrap());
+    let layer = counting(&readiness).when_starting(Action::hold(Duration::from_secs(5)).unwrap());
     let mut service = layer.layer(Streams::default());
     let mut call = task::spawn(service.call(get("/")));
     assert_pending!(call.poll());
@@ -235,7 +235,7 @@ async fn an_upgrade_carries_a_token_that_keeps_its_connection_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_that_was_held_carries_a_token_too() {
     let (readiness, storage) = starting();
-    let layer = counting(&readiness).starting(Action::hold(Duration::from_secs(5)).unwrap());
+    let layer = counting(&readiness).when_starting(Action::hold(Duration::from_secs(5)).unwrap());
     let streams = Streams::default();
     let mut service = layer.layer(streams.clone());
     let request = Request::get("/").header(UPGRADE, "websocket");

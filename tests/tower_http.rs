@@ -81,7 +81,7 @@ where
 fn holding(readiness: &Readiness) -> ReadinessLayer {
     let hold = Hold::new(Duration::from_secs(60)).unwrap();
     let hold = hold.release(1).unwrap();
-    ReadinessLayer::new(readiness).starting(Action::Hold(hold))
+    ReadinessLayer::new(readiness).when_starting(Action::Hold(hold))
 }
 
 // === whatever the neighbours ===

@@ -149,7 +149,7 @@ async fn a_reason_in_spite_of_which_a_request_was_admitted_is_not_asked_again() 
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let essential = Action::shed_unless(move |_| counter.fetch_add(1, Ordering::Relaxed) == 0);
-    let mut gated = without_room(|layer| layer.failing(essential));
+    let mut gated = without_room(|layer| layer.when_failing(essential));
     gated.storage.failing("gone");
     let mut call = task::spawn(gated.service.call(get("/")));
     assert_pending!(call.poll());
@@ -181,7 +181,7 @@ async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhil
     let (readiness, storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
-        .failing(Action::Hold(a_minute()))
+        .when_failing(Action::Hold(a_minute()))
         .exempt(|head| head.uri().path() == "/metrics");
     let (inner, mut handle) = mock::pair::<Req, Res>();
     handle.allow(9);
@@ -223,7 +223,7 @@ async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhil
 macro_rules! one_of_two {
     ($gated:ident, $first:ident, $second:ident) => {
         let hold = Action::Hold(a_minute().release(1).unwrap());
-        let mut $gated = without_room(|layer| layer.failing(hold));
+        let mut $gated = without_room(|layer| layer.when_failing(hold));
         $gated.storage.failing("gone");
         let mut $first = task::spawn($gated.service.call(get("/first")));
         let mut $second = task::spawn($gated.service.call(get("/second")));
@@ -287,7 +287,7 @@ async fn a_change_that_is_no_reason_costs_nobody_the_turn() {
 async fn a_refused_future_that_is_kept_has_let_go_of_its_turn() {
     let hold = Action::Hold(a_minute().release(1).unwrap());
     let saturated = Action::hold(Duration::from_secs(1)).unwrap();
-    let mut gated = without_room(|layer| layer.failing(hold).when_saturated(saturated));
+    let mut gated = without_room(|layer| layer.when_failing(hold).when_saturated(saturated));
     gated.storage.failing("gone");
     let mut first = task::spawn(gated.service.call(get("/first")));
     let mut second = task::spawn(gated.service.call(get("/second")));
@@ -334,7 +334,7 @@ async fn a_failed_future_that_is_kept_has_let_go_of_its_turn() {
     let hold = Action::Hold(a_minute().release(1).unwrap());
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
-        .failing(hold);
+        .when_failing(hold);
     let mut service = layer.layer(FailsOnce::default());
     storage.failing("gone");
     let mut first = task::spawn(service.call(get("/first")));

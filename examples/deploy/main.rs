@@ -92,7 +92,7 @@ async fn run() -> Result<(), Error> {
         .with_probes(Probes::new(&readiness).not_found_while_draining())
         // A load balancer sends elsewhere what is refused. Behind a socket of
         // systemd's there is no elsewhere: what arrives early waits.
-        .starting(if activated {
+        .when_starting(if activated {
             Action::hold(Duration::from_secs(30))?
         } else {
             Action::Refuse

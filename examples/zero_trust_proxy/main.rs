@@ -133,7 +133,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let layer = ReadinessLayer::new(&readiness)
         // Longer than the slowest part takes to come up, and shorter than
         // clients wait.
-        .starting(Action::hold(Duration::from_secs(10))?)
+        .when_starting(Action::hold(Duration::from_secs(10))?)
         .exempt(|head| head.uri().path().starts_with("/demo/"))
         .count_in_flight()
         .observe_outcomes();

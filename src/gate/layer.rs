@@ -66,20 +66,20 @@ impl ReadinessLayer {
 
     /// Sets the action for requests while the scope is
     /// [starting](crate::Condition::Starting). The default refuses.
-    pub fn starting(self, action: Action) -> Self {
+    pub fn when_starting(self, action: Action) -> Self {
         self.action(Reason::Starting, action)
     }
 
     /// Sets the action for requests while the scope is
     /// [failing](crate::Condition::Failing). The default refuses, because the
     /// process reported that *it* cannot serve.
-    pub fn failing(self, action: Action) -> Self {
+    pub fn when_failing(self, action: Action) -> Self {
         self.action(Reason::Failing, action)
     }
 
     /// Sets the action for requests while the process is
     /// [paused](Readiness::pause). The default admits.
-    pub fn paused(self, action: Action) -> Self {
+    pub fn when_paused(self, action: Action) -> Self {
         self.action(Reason::Paused, action)
     }
 
@@ -91,19 +91,19 @@ impl ReadinessLayer {
     /// `connection: close`, so that clients open another connection. The layer
     /// leaves alone responses to earlier requests, upgrades, HTTP/2, and a
     /// `connection` header of the application.
-    pub fn draining(self, action: Action) -> Self {
+    pub fn when_draining(self, action: Action) -> Self {
         self.action(Reason::Draining, action)
     }
 
     /// Sets the action for requests while the server is
     /// [closing](crate::Phase::Closing). The default admits.
-    pub fn closing(self, action: Action) -> Self {
+    pub fn when_closing(self, action: Action) -> Self {
         self.action(Reason::Closing, action)
     }
 
     /// Sets the action for requests once the process is
     /// [closed](crate::Phase::Closed). The default refuses.
-    pub fn closed(self, action: Action) -> Self {
+    pub fn when_closed(self, action: Action) -> Self {
         self.action(Reason::Closed, action)
     }
 
@@ -148,7 +148,7 @@ impl ReadinessLayer {
         self.policy(|policy| policy.counts_in_flight = true)
     }
 
-    /// OutcomeClassifier how many of the requests that it admits while its scope is
+    /// Counts how many of the requests that it admits while its scope is
     /// ready fail nevertheless, for [`Readiness::drift`] and [`Scope::drift`].
     /// Do it in one layer of each scope; a request counts once for each such layer.
     ///
@@ -159,7 +159,7 @@ impl ReadinessLayer {
         self.policy(|policy| policy.observes = Some(OutcomeClassifier::BuiltIn))
     }
 
-    /// OutcomeClassifier outcomes like [`observe_outcomes`](Self::observe_outcomes), where
+    /// Observes outcomes like [`observe_outcomes`](Self::observe_outcomes), where
     /// `classifier` decides which responses are failures: a function, a
     /// [`ClassifyOutcome`], or a classifier of tower-http's.
     ///

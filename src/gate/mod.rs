@@ -32,17 +32,17 @@
 //!
 //! # Reasons and actions
 //!
-//! Each [`Reason`](crate::Reason) to hesitate has an [`Action`], which the
-//! method of the same name sets. Where several reasons hold, the gate evaluates
+//! Each [`Reason`](crate::Reason) to hesitate has an [`Action`], which a method
+//! `when_…` with its name sets. Where several reasons hold, the gate evaluates
 //! the action of each, and a refusal outweighs a hold.
 //!
 //! | reason | default | |
 //! |---|---|---|
-//! | [`starting`](ReadinessLayer::starting) | refuse | or hold, so that early requests wait instead |
-//! | [`failing`](ReadinessLayer::failing) | refuse | the process reported that *it* cannot serve; admit to fail open |
-//! | [`paused`](ReadinessLayer::paused) | admit | probes are red, so load balancers go elsewhere |
-//! | [`draining`](ReadinessLayer::draining), [`closing`](ReadinessLayer::closing) | admit | with `connection: close` on HTTP/1 |
-//! | [`closed`](ReadinessLayer::closed) | refuse | |
+//! | [`when_starting`](ReadinessLayer::when_starting) | refuse | or hold, so that early requests wait instead |
+//! | [`when_failing`](ReadinessLayer::when_failing) | refuse | the process reported that *it* cannot serve; admit to fail open |
+//! | [`when_paused`](ReadinessLayer::when_paused) | admit | probes are red, so load balancers go elsewhere |
+//! | [`when_draining`](ReadinessLayer::when_draining), [`when_closing`](ReadinessLayer::when_closing) | admit | with `connection: close` on HTTP/1 |
+//! | [`when_closed`](ReadinessLayer::when_closed) | refuse | |
 //! | [`when_saturated`](ReadinessLayer::when_saturated) | hold | the inner service has no room |
 //!
 //! A dependency that all replicas share should be

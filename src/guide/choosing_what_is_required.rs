@@ -58,9 +58,9 @@
 //! otherwise for a layer if
 //!
 //! - **some requests would still succeed**:
-//!   [`failing(Action::Admit)`](crate::ReadinessLayer::failing). Probes stay
+//!   [`when_failing(Action::Admit)`](crate::ReadinessLayer::when_failing). Probes stay
 //!   red, so load balancers go elsewhere while there is an elsewhere.
-//! - **the failure is short**: `failing(Action::hold(..)?)`. A local store that
+//! - **the failure is short**: `when_failing(Action::hold(..)?)`. A local store that
 //!   reconnects for half a second then delays requests by half a second and fails
 //!   none. Choose the probes' interval × failures longer than that, or the load
 //!   balancer reacts to a failure that the hold hides.
@@ -74,8 +74,8 @@
 //! # use tower_readiness::{Action, Readiness, ReadinessLayer, Subsystem};
 //! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
 //! let patient = ReadinessLayer::new(&readiness)
-//!     .starting(Action::hold(Duration::from_secs(5))?)
-//!     .failing(Action::hold(Duration::from_secs(1))?);
+//!     .when_starting(Action::hold(Duration::from_secs(5))?)
+//!     .when_failing(Action::hold(Duration::from_secs(1))?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -309,7 +309,7 @@
 //! # use tower_readiness::{Action, Readiness, ReadinessLayer, Subsystem};
 //! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
 //! let layer = ReadinessLayer::new(&readiness)
-//!     .starting(Action::hold(Duration::from_secs(10))?);
+//!     .when_starting(Action::hold(Duration::from_secs(10))?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -71,8 +71,8 @@ async fn a_request_that_waited_for_room_is_refused_in_the_same_way() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_held_is_refused_in_the_same_way() {
     let (readiness, _storage) = starting();
-    let layer =
-        ReadinessLayer::new(&readiness).starting(Action::hold(Duration::from_secs(1)).unwrap());
+    let layer = ReadinessLayer::new(&readiness)
+        .when_starting(Action::hold(Duration::from_secs(1)).unwrap());
     let mut service = layer.layer(service_fn(application));
     let (sender, body) = body();
     let mut call = task::spawn(service.call(post(body)));

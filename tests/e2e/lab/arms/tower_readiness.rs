@@ -36,7 +36,7 @@ pub(super) async fn serve(
 
     let mut layer = ReadinessLayer::new(&readiness).count_in_flight();
     if arm.has(Protection::Hold) {
-        layer = layer.failing(Action::hold(Duration::from_secs(2))?);
+        layer = layer.when_failing(Action::hold(Duration::from_secs(2))?);
     }
     let mut app = app.layer(layer);
     if !arm.has(Protection::ConnectionClose) {
