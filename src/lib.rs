@@ -151,7 +151,6 @@ mod logging;
 #[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
 pub mod probe;
-mod race;
 mod registry;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]

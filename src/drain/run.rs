@@ -3,11 +3,7 @@ use super::{
     output::ServerOutput,
     wait::{self, GiveUp},
 };
-use crate::{
-    race::{First, race},
-    registry::Readiness,
-    state::Phase,
-};
+use crate::{registry::Readiness, state::Phase};
 use std::{future::IntoFuture, pin::pin};
 
 /// How long [`flush_log`] waits for lines that are not written yet.
@@ -89,19 +85,17 @@ impl Readiness {
         S::Output: ServerOutput,
     {
         let mut give_up = pin!(wait::give_up(self));
-        let output = match race(server.into_future(), give_up.as_mut()).await {
-            First::Left(output) => output,
-            First::Right(GiveUp::Idle) => {
-                log_idle_connections();
+        let output = tokio::select! { biased;
+            output = server.into_future() => output,
+            gave_up = give_up.as_mut() => {
+                if let GiveUp::Idle = gave_up {
+                    log_idle_connections();
+                }
                 self.close_last().await;
-                return Ok(S::Output::let_go());
-            }
-            First::Right(GiveUp::Cap(in_flight)) => {
-                self.close_last().await;
-                return Err(ShutdownTimeout {
-                    in_flight,
-                    server_ended: false,
-                });
+                return match gave_up {
+                    GiveUp::Idle => Ok(S::Output::let_go()),
+                    GiveUp::Cap(in_flight) => Err(ShutdownTimeout { in_flight, server_ended: false }),
+                };
             }
         };
         if self.verdict().phase() < Phase::Draining {
@@ -109,14 +103,17 @@ impl Readiness {
             return Ok(output);
         }
         self.advance_at_once(Phase::Closing);
-        let waited = race(wait::all_finished(self), give_up).await;
+        let gave_up = tokio::select! { biased;
+            () = wait::all_finished(self) => GiveUp::Idle,
+            gave_up = give_up => gave_up,
+        };
         self.close_last().await;
-        match waited {
-            First::Right(GiveUp::Cap(in_flight)) => Err(ShutdownTimeout {
+        match gave_up {
+            GiveUp::Idle => Ok(output),
+            GiveUp::Cap(in_flight) => Err(ShutdownTimeout {
                 in_flight,
                 server_ended: true,
             }),
-            First::Left(()) | First::Right(GiveUp::Idle) => Ok(output),
         }
     }
 

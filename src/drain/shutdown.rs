@@ -1,9 +1,5 @@
 use super::{plan::Plan, wait};
-use crate::{
-    race::{First, race},
-    registry::Readiness,
-    state::Phase,
-};
+use crate::{registry::Readiness, state::Phase};
 use std::{
     fmt,
     future::{Future, pending},
@@ -72,12 +68,19 @@ impl fmt::Debug for Shutdown {
 
 async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
     let trigger = plan.trigger.take().unwrap_or_else(|| Box::pin(pending()));
-    let triggered = race(trigger, plan.listener.signal());
-    // Polled first, to consume the signal: if another `Shutdown` has begun to
-    // drain on the same ctrl-c, `delay` must not take it for a second ctrl-c.
-    race(triggered, readiness.draining()).await;
+    tokio::select! { biased;
+        () = trigger => {}
+        // Polled before `draining`, to consume the signal: if another `Shutdown` has
+        // begun to drain on the same ctrl-c, `delay` must not take it for a second
+        // ctrl-c.
+        () = plan.listener.signal() => {}
+        () = readiness.draining() => {}
+    }
     readiness.advance_at_once(Phase::Draining);
-    race(readiness.closing(), delay(&readiness, &mut plan)).await;
+    tokio::select! { biased;
+        () = readiness.closing() => {}
+        () = delay(&readiness, &mut plan) => {}
+    }
 
     readiness.advance_at_once(Phase::Closing);
     warn_of_late_arrivals(&readiness, quiet(plan.delay));
@@ -106,9 +109,9 @@ async fn delay(readiness: &Readiness, plan: &mut Plan) {
     let longest = since + plan.up_to;
     let mut end = since + plan.delay;
     loop {
-        match race(sleep_until(end), plan.listener.interrupt()).await {
-            First::Right(()) => return,
-            First::Left(()) => {}
+        tokio::select! { biased;
+            () = sleep_until(end) => {}
+            () = plan.listener.interrupt() => return,
         }
         let quiet_from = drain_clock.last_arrival().map(|last| last + quiet);
         match quiet_from {

@@ -1,6 +1,5 @@
 use super::plan::IDLE_GRACE;
 use crate::{
-    race::{First, race},
     registry::{Readiness, Registry},
     state::Phase,
     traffic::InFlightGuard,
@@ -91,11 +90,10 @@ impl Readiness {
     /// Outside of a tokio runtime, or on one whose timers are not enabled.
     pub async fn drained(&self) {
         self.closing().await;
-        race(
-            self.reached(Phase::Closed),
-            nothing_in_flight(self.registry()),
-        )
-        .await;
+        tokio::select! { biased;
+            () = self.reached(Phase::Closed) => {}
+            () = nothing_in_flight(self.registry()) => {}
+        }
     }
 }
 
@@ -118,12 +116,13 @@ pub(super) async fn all_finished(readiness: &Readiness) {
 /// Closes the process when nothing has been in flight for [`QUIET`], or at the
 /// cap.
 pub(super) async fn close(registry: Arc<Registry>) {
-    let closed = registry.wait_for(|data| (data.phase == Phase::Closed).then_some(()));
-    // If the registry or the process is closed already, there is nothing to do.
-    let quiet = quiet_for(&registry, QUIET);
-    if let First::Right(_) = race(closed, race(quiet, cut_off(&registry))).await {
-        registry.update(|_, draft| draft.advance(Phase::Closed));
+    tokio::select! { biased;
+        // If the registry or the process is closed already, there is nothing to do.
+        _ = registry.wait_for(|data| (data.phase == Phase::Closed).then_some(())) => return,
+        () = quiet_for(&registry, QUIET) => {}
+        () = cut_off(&registry) => {}
     }
+    registry.update(|_, draft| draft.advance(Phase::Closed));
 }
 
 /// Completes when requests are counted and nothing has been in flight for
@@ -190,17 +189,18 @@ pub(super) async fn give_up(readiness: &Readiness) -> GiveUp {
         let grace = traffic.drain_clock.idle_grace();
         quiet_for(registry, grace.unwrap_or(IDLE_GRACE)).await;
     };
-    match race(idle, cut_off(registry)).await {
-        First::Left(()) => GiveUp::Idle,
-        // Read before the server is dropped, which drops its requests too.
-        First::Right(()) if traffic.flights.is_counting() && traffic.flights.is_empty() => {
-            if !traffic.waiting.is_empty() {
-                // Let the held requests be refused before the server is dropped.
-                registry.update(|_, draft| draft.advance(Phase::Closed));
-                sleep(POLL_EVERY).await;
-            }
-            GiveUp::Idle
-        }
-        First::Right(()) => GiveUp::Cap(traffic.flights.count()),
+    tokio::select! { biased;
+        () = idle => return GiveUp::Idle,
+        () = cut_off(registry) => {}
     }
+    // Read before the server is dropped, which drops its requests too.
+    if !traffic.flights.is_counting() || !traffic.flights.is_empty() {
+        return GiveUp::Cap(traffic.flights.count());
+    }
+    if !traffic.waiting.is_empty() {
+        // Let the held requests be refused before the server is dropped.
+        registry.update(|_, draft| draft.advance(Phase::Closed));
+        sleep(POLL_EVERY).await;
+    }
+    GiveUp::Idle
 }

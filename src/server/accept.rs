@@ -9,7 +9,6 @@ use super::{
     spares::Spares,
     stream::Stream,
 };
-use crate::race::{First, race};
 use std::{
     future::poll_fn,
     io::{self, ErrorKind},
@@ -47,9 +46,9 @@ pub(super) async fn serve(
     };
     connections.spares.refill();
     loop {
-        let next = connections.next(&listener);
-        if let First::Left(()) = race(stop_signal.requested(), next).await {
-            break;
+        tokio::select! { biased;
+            () = stop_signal.requested() => break,
+            () = connections.next(&listener) => {}
         }
     }
     drop(listener);
@@ -78,16 +77,16 @@ struct Connections {
 impl Connections {
     /// Accepts one connection, or handles the end of one.
     async fn next(&mut self, listener: &Listener) {
-        let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
-        let accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx));
-        match race(ended, accepted).await {
-            First::Left(ended) => self.keep_spare(ended),
-            First::Right(Ok(stream)) => {
-                self.spares.refill();
-                self.is_exhausted = false;
-                self.add(stream).await;
-            }
-            First::Right(Err(error)) => self.accept_with_a_spare(listener, error).await,
+        tokio::select! { biased;
+            ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx)) => self.keep_spare(ended),
+            accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx)) => match accepted {
+                Ok(stream) => {
+                    self.spares.refill();
+                    self.is_exhausted = false;
+                    self.add(stream).await;
+                }
+                Err(error) => self.accept_with_a_spare(listener, error).await,
+            },
         }
     }
 
@@ -95,10 +94,9 @@ impl Connections {
     /// lack of descriptors or memory. The system reports that even when no
     /// connection is in the backlog.
     async fn accept_with_a_spare(&mut self, listener: &Listener, error: io::Error) {
-        let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
-        match race(ended, listener.connection_waiting()).await {
-            First::Left(ended) => return self.keep_spare(ended),
-            First::Right(()) => {}
+        tokio::select! { biased;
+            ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx)) => return self.keep_spare(ended),
+            () = listener.connection_waiting() => {}
         }
         if !self.spares.release() {
             return self.wait_for_a_descriptor(&error).await;
@@ -208,10 +206,9 @@ impl Connections {
             self.is_exhausted = true;
             warn(error);
         }
-        let ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx));
-        match race(ended, sleep(BACK_OFF)).await {
-            First::Left(ended) => self.keep_spare(ended),
-            First::Right(()) => self.spares.refill(),
+        tokio::select! { biased;
+            ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx)) => self.keep_spare(ended),
+            () = sleep(BACK_OFF) => self.spares.refill(),
         }
     }
 }

@@ -9,10 +9,7 @@ use super::{
     limits::Limits,
     stream::{ReturnedStream, Stream},
 };
-use crate::{
-    probe::{Answer, ProbeResponse, Probes},
-    race::{First, race},
-};
+use crate::probe::{Answer, ProbeResponse, Probes};
 use http::{HeaderValue, Request, Version, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service};
@@ -105,29 +102,29 @@ async fn serve_http(
     let protocols = protocols(limits.http2);
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(returned), service));
 
-    let stopped = async {
-        stop_signal.requested().await;
-        CloseMode::Gracefully
-    };
-    let must_close = race(slot.evicted(), race(stopped, slot.timed_out(&limits)));
-    let mode = match race(connection.as_mut(), must_close).await {
+    let mode = tokio::select! { biased;
         // Also an error: the peer disconnected, or sent garbage.
-        First::Left(_) => return true,
-        First::Right(First::Left(mode) | First::Right(First::Left(mode) | First::Right(mode))) => {
-            mode
-        }
+        _ = connection.as_mut() => return true,
+        () = slot.evicted() => CloseMode::Evicted,
+        () = stop_signal.requested() => CloseMode::Gracefully,
+        mode = slot.timed_out(&limits) => mode,
     };
     match mode {
         CloseMode::Gracefully => {
             connection.as_mut().graceful_shutdown();
-            let ended = race(timeout(CLOSE_GRACE, connection), slot.evicted());
-            matches!(ended.await, First::Left(Ok(_)))
+            tokio::select! { biased;
+                ended = timeout(CLOSE_GRACE, connection) => ended.is_ok(),
+                () = slot.evicted() => false,
+            }
         }
         CloseMode::AtOnce => false,
         // One poll writes an answer that is ready, if the peer reads.
         CloseMode::Evicted => {
             connection.as_mut().graceful_shutdown();
-            let _ = race(connection, ready(())).await;
+            tokio::select! { biased;
+                _ = connection => {}
+                () = ready(()) => {}
+            }
             false
         }
     }
@@ -146,8 +143,11 @@ async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut St
         stop_signal.requested().await;
         sleep(CLOSE_GRACE).await;
     };
-    let given_up = race(slot.evicted(), no_longer);
-    let _ = race(given_up, timeout(LINGER, read_on)).await;
+    tokio::select! { biased;
+        () = slot.evicted() => {}
+        () = no_longer => {}
+        _ = timeout(LINGER, read_on) => {}
+    }
 }
 
 /// Answers the requests of one connection.

@@ -1,5 +1,4 @@
 use super::limits::Limits;
-use crate::race::{First, race};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{
     sync::Notify,
@@ -102,9 +101,8 @@ impl ConnectionSlot {
     }
 
     /// Completes when another connection needs the slot.
-    pub(super) async fn evicted(&self) -> CloseMode {
+    pub(super) async fn evicted(&self) {
         self.eviction.notified().await;
-        CloseMode::Evicted
     }
 
     /// Completes when no request was open for longer than the limits allow.
@@ -114,9 +112,9 @@ impl ConnectionSlot {
                 self.answered.notified().await;
                 continue;
             };
-            let answered = self.answered.notified();
-            if let First::Left(()) = race(answered, sleep_until(until)).await {
-                continue;
+            tokio::select! { biased;
+                () = self.answered.notified() => continue,
+                () = sleep_until(until) => {}
             }
             // A request may have arrived at the last moment.
             if self.deadline(limits) == Some((until, mode)) {

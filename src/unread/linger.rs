@@ -2,7 +2,6 @@ use super::{
     bounds::Bounds,
     reader::{Limits, Reader, Stop, timer_at},
 };
-use crate::race::race;
 use std::{
     sync::{
         Arc,
@@ -77,7 +76,10 @@ pub(super) fn linger(
             let Some(end) = timer_at(Instant::now() + limits.time) else {
                 return;
             };
-            race(written, end).await;
+            tokio::select! { biased;
+                _ = written => {}
+                () = end => {}
+            }
         }
         if reader.read(limits).await == Stop::Bound {
             if let Some(hold) = timer_at(Instant::now() + HOLD) {

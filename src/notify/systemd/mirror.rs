@@ -5,7 +5,6 @@ use super::{
     sender::Sender,
 };
 use crate::{
-    race::{First, race},
     registry::{Registry, RegistryClosed, Start, TaskId},
     state::Phase,
 };
@@ -78,9 +77,12 @@ async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
             }
         };
         let newer = registry.wait_for(|data| (data.version > seen.version).then_some(()));
-        let further = registry.progress_beyond(seen.progress);
-        if let First::Left(Err(RegistryClosed {})) = race(newer, race(further, due)).await {
-            return;
+        tokio::select! { biased;
+            newer = newer => if let Err(RegistryClosed {}) = newer {
+                return;
+            },
+            () = registry.progress_beyond(seen.progress) => {}
+            () = due => {}
         }
     }
 }
