@@ -91,6 +91,7 @@
 //!   `systemd`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
+//! - [`wire`]: paths and the JSON of probes, for clients of a process
 //! - [`Snapshot`], [`Subscription`]: read and follow
 //! - [`guide`]: how to choose required subsystems, keep reports true, deploy, and
 //!   end without a lost request
@@ -161,6 +162,7 @@ mod threads;
 mod traffic;
 mod unread;
 pub mod watch;
+pub mod wire;
 
 pub use self::{
     gate::{Action, ReadinessLayer},

@@ -1,8 +1,8 @@
 use super::{
     format::Format,
     question::{Detail, Question, Target},
-    route::Probe,
 };
+use crate::wire::Probe;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use std::{

@@ -76,9 +76,7 @@ pub(crate) use self::envoy::fail_health_check;
 pub(crate) use self::probes::line;
 pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
 pub use self::{
-    probe_answer::ProbeAnswer,
-    probes::Probes,
-    question::Detail,
-    route::{PathError, Probe},
+    probe_answer::ProbeAnswer, probes::Probes, question::Detail, route::PathError,
     service::ProbeFuture,
 };
+pub use crate::wire::Probe;

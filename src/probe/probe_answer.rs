@@ -1,4 +1,4 @@
-use super::route::Probe;
+use crate::wire::Probe;
 
 /// A response extension that names the probe that the response answers.
 ///

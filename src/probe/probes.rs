@@ -6,13 +6,14 @@ use super::{
     probe_answer::ProbeAnswer,
     query::{Query, QueryError, decode_name},
     question::{Detail, Live, Question, Target},
-    route::{PathError, Probe, Routes},
+    route::{PathError, Routes},
     text,
 };
 use crate::{
     registry::{Readiness, Registry},
     state::{Condition, Data, Phase, ScopeId, Verdict},
     unread::{Unread, UnreadBodies, UnreadBody},
+    wire::Probe,
 };
 use bytes::Bytes;
 use http::{

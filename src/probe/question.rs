@@ -1,7 +1,8 @@
-use super::{format::Format, query::Query, route::Probe};
+use super::{format::Format, query::Query};
 use crate::{
     state::{Counts, Data, Phase, ScopeId, SubsystemView, Verdict},
     traffic::{Drift, Traffic},
+    wire::Probe,
 };
 use std::time::Instant;
 
@@ -67,12 +68,16 @@ impl Question {
         }
     }
 
+    /// Whether the answer is green.
     pub(super) fn passes(&self, verdict: Verdict) -> bool {
+        self.probe == Probe::Status || self.is_green(verdict)
+    }
+
+    fn is_green(&self, verdict: Verdict) -> bool {
         match self.probe {
             Probe::Startup => verdict.has_started(),
-            Probe::Readiness => verdict.is_ready(),
+            Probe::Readiness | Probe::Status => verdict.is_ready(),
             Probe::Liveness | Probe::Health => verdict.is_live(),
-            Probe::Status => true,
         }
     }
 
@@ -99,14 +104,7 @@ impl Question {
 
     /// The verdict as text.
     pub(super) fn verdict_text(&self, verdict: Verdict) -> &'static str {
-        match (self.probe, verdict) {
-            (Probe::Startup, verdict) if verdict.has_started() => "started",
-            (Probe::Startup, _) => "not started",
-            (Probe::Readiness | Probe::Status, verdict) if verdict.is_ready() => "ready",
-            (Probe::Readiness | Probe::Status, _) => "not ready",
-            (Probe::Liveness | Probe::Health, verdict) if verdict.is_live() => "live",
-            (Probe::Liveness | Probe::Health, _) => "not live",
-        }
+        self.probe.word(self.is_green(verdict))
     }
 
     /// The subsystems that the question is about.

@@ -1,24 +1,5 @@
-use crate::state::vocabulary;
+use crate::wire::Probe;
 use thiserror::Error;
-
-vocabulary! {
-    /// A kind of probe.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub enum Probe {
-        /// Whether the process has started. By default at `/startupz`.
-        Startup = "startup",
-        /// Whether the process should get traffic. By default at `/readyz`.
-        Readiness = "readiness",
-        /// Whether the process should keep running. By default at `/livez`.
-        Liveness = "liveness",
-        /// The same as liveness, under the path that many tools expect. By
-        /// default at `/healthz`.
-        Health = "health",
-        /// All details. By default at `/statusz`. Always answered with 200: it
-        /// is for people, not for a supervisor.
-        Status = "status",
-    }
-}
 
 /// Why a path cannot be given to a probe.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -60,13 +41,13 @@ impl Default for Routes {
     fn default() -> Self {
         let mut routes = Self {
             paths: [
-                ("/livez", Probe::Liveness),
-                ("/readyz", Probe::Readiness),
-                ("/startupz", Probe::Startup),
-                ("/healthz", Probe::Health),
-                ("/statusz", Probe::Status),
+                Probe::Liveness,
+                Probe::Readiness,
+                Probe::Startup,
+                Probe::Health,
+                Probe::Status,
             ]
-            .map(|(path, probe)| (path.to_owned(), probe))
+            .map(|probe| (probe.default_path().to_owned(), probe))
             .to_vec(),
             second_bytes: [false; 256],
         };

@@ -1,13 +1,14 @@
-use super::{
-    question::{Detail, Live, Question, Target, blamed_members},
-    route::Probe,
-};
+use super::question::{Detail, Live, Question, Target, blamed_members};
 use crate::{
     state::{
         Claim, Condition, Damped, DampingProgress, Data, Phase, Reason, ScopeId, State,
         SubsystemView, Verdict, text::OneLine,
     },
     traffic::{Drift, Traffic},
+    wire::{
+        Probe,
+        text::{DOWN, DRIFT, UNKNOWN, UP},
+    },
 };
 use std::{
     fmt::{self, Write as _},
@@ -47,7 +48,7 @@ fn write(
     // long list sees them.
     for name in &question.query.exclude {
         if data.subsystem(name).is_none() {
-            writeln!(text, "no subsystem to exclude: {}", OneLine(name))?;
+            writeln!(text, "{UNKNOWN}{}", OneLine(name))?;
         }
     }
     if let Some(value) = &question.query.unclear_verbose {
@@ -62,7 +63,7 @@ fn write(
                 write_scope(text, question, data, index, detail, live)?;
             }
             if let Some(drift) = question.drift(ScopeId::Process, live) {
-                writeln!(text, "drift: {}", DriftSummary(drift))?;
+                writeln!(text, "{DRIFT}{}", DriftSummary(drift))?;
             }
             if question.shows_counts() {
                 let traffic = live.traffic;
@@ -92,9 +93,9 @@ fn write_scope(
 ) -> fmt::Result {
     let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
     let verdict = scope.status.verdict;
-    let sign = if verdict.is_ready() { '+' } else { '-' };
+    let mark = if verdict.is_ready() { UP } else { DOWN };
     let condition = verdict.condition();
-    write!(text, "[{sign}]{} {condition} (scope)", scope.name)?;
+    write!(text, "{mark}{} {condition} (scope)", scope.name)?;
 
     let mut remarks = Vec::new();
     remarks
@@ -131,14 +132,14 @@ fn write_subsystem(
     now: Instant,
 ) -> fmt::Result {
     let excluded = question.query.excludes(view.name());
-    let sign = if excluded || view.state().is_up() {
-        '+'
+    let mark = if excluded || view.state().is_up() {
+        UP
     } else {
-        '-'
+        DOWN
     };
     write!(
         text,
-        "[{sign}]{} {} ({}",
+        "{mark}{} {} ({}",
         view.name(),
         view.state(),
         view.role()

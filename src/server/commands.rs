@@ -4,6 +4,7 @@ use crate::{
     registry::{PauseGuard, Readiness},
     state::Phase,
     traffic::EndWatcher,
+    wire::paths,
 };
 use http::{HeaderValue, Method, Request, StatusCode, header::ALLOW};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -91,9 +92,9 @@ impl Commands {
 impl Command {
     pub(super) fn at_path(path: &str) -> Option<Self> {
         match path {
-            "/commands/pause" => Some(Self::Pause),
-            "/commands/resume" => Some(Self::Resume),
-            "/commands/drain" => Some(Self::Drain),
+            paths::PAUSE => Some(Self::Pause),
+            paths::RESUME => Some(Self::Resume),
+            paths::DRAIN => Some(Self::Drain),
             _ => None,
         }
     }
