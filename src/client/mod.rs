@@ -82,8 +82,8 @@
 //!
 //! `ADDR` or `--addr` defaults to `READINESS_ADDR`, else to `127.0.0.1:28080`.
 //! The command exits with 0 for yes, 1 for no or an error, and 64 for wrong
-//! usage, and prints at most 4,096 bytes. The repository's
-//! `examples/deploy/command/build` makes a static binary of 1 MiB for empty images.
+//! usage, and prints at most 4,096 bytes. `examples/deploy/docker/Dockerfile` in the
+//! repository says how to build a static binary of at most 1.5 MiB for empty images.
 
 #[cfg(unix)]
 mod commands;

@@ -222,21 +222,14 @@ fn text(value: OsString) -> Result<String, Usage> {
 
 /// Parses a decimal number of seconds, from 0.001 to a day.
 fn seconds(text: &str) -> Result<Duration, Usage> {
-    const DAY: u64 = 24 * 60 * 60 * 1_000;
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let parse = || {
-        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-        if text == "." || !digits(whole) || !digits(part) || part.len() > 3 {
-            return None;
+    const DAY: f64 = 24.0 * 60.0 * 60.0;
+    // `parse` alone would accept a sign, an exponent and `inf`.
+    let is_decimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
+    match text.parse() {
+        Ok(seconds) if is_decimal && (0.001..=DAY).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
         }
-        // Parsed by hand: the standard library's parser of floating point takes
-        // a tenth of the size that the binary may add to the standard library.
-        let millis = format!("{whole}{part:0<3}").parse().ok()?;
-        (1..=DAY).contains(&millis).then_some(millis)
-    };
-    match parse() {
-        Some(millis) => Ok(Duration::from_millis(millis)),
-        None => wrong(format!(
+        _ => wrong(format!(
             "--timeout takes seconds, 0.001 to 86400, not {text:?}"
         )),
     }
