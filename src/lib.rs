@@ -153,6 +153,7 @@ mod logging;
 pub mod notify;
 pub mod probe;
 mod registry;
+mod response;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;

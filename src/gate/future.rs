@@ -3,10 +3,7 @@ use super::{
     body::ReadinessBody,
     waiting::Waiting,
 };
-use crate::{
-    probe::{Answer, ProbeResponse},
-    traffic::InFlightGuard,
-};
+use crate::{response::Answer, traffic::InFlightGuard};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -58,8 +55,7 @@ where
 {
     Waiting(Pin<Box<Waiting<S, B>>>),
     Failed(Option<Box<S::Error>>),
-    Answered(Option<Box<ProbeResponse>>),
-    Probe(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
+    Answered(Answer),
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -90,10 +86,7 @@ where
     }
 
     pub(super) fn answered(answer: Answer) -> Self {
-        Self::other(match answer {
-            Answer::Now(response) => Other::Answered(Some(Box::new(response))),
-            Answer::Later(response) => Other::Probe(response),
-        })
+        Self::other(Other::Answered(answer))
     }
 
     fn other(other: Other<S, B>) -> Self {
@@ -135,8 +128,7 @@ where
             Self::Waiting(waiting) => return waiting.as_mut().poll(cx),
             // As with every future, polling after the end is the caller's bug.
             Self::Failed(error) => return Poll::Ready(Err(*error.take().expect(COMPLETED))),
-            Self::Answered(response) => *response.take().expect(COMPLETED),
-            Self::Probe(response) => ready!(response.as_mut().poll(cx)),
+            Self::Answered(answer) => ready!(Pin::new(answer).poll(cx)),
         };
         Poll::Ready(Ok(response.map(ReadinessBody::own)))
     }

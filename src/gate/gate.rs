@@ -7,8 +7,9 @@ use super::{
     refusal::{self, Refusal, Responder, RetryAfter},
 };
 use crate::{
-    probe::{self, ProbeResponse, Probes},
+    probe::{self, Probes},
     registry::{Registry, Scope},
+    response::OwnResponse,
     state::{AdmitFlag, PerReason, Phase, Reason, Reasons, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlightGuard, ShardedCounters},
     unread::UnreadBodies,
@@ -356,7 +357,7 @@ impl Gate {
         reason: Reason,
         basis: Basis,
         head: RequestHead<'_>,
-    ) -> ProbeResponse {
+    ) -> OwnResponse {
         self.count_refused(reason, head);
         let refusal = Refusal {
             reason,

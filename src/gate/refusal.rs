@@ -1,6 +1,6 @@
 use super::head::RequestHead;
 use crate::{
-    probe::{ProbeResponse, without_body},
+    response::{OwnResponse, without_body},
     state::Reason,
 };
 use bytes::Bytes;
@@ -128,7 +128,7 @@ pub(super) fn respond(
     head: RequestHead<'_>,
     leaving: bool,
     responder: Option<&Responder>,
-) -> ProbeResponse {
+) -> OwnResponse {
     let mut response = if head.is_grpc() {
         grpc(&refusal, head)
     } else {

@@ -8,7 +8,7 @@ use super::{
     pending::PendingRequest,
     waiting::Waiting,
 };
-use crate::{probe::Answer, state::Reasons, traffic::InFlightGuard};
+use crate::{response::Answer, state::Reasons, traffic::InFlightGuard};
 use http::{Request, Response};
 use http_body::Body;
 use std::{
@@ -213,7 +213,7 @@ impl<S> ReadinessService<S> {
         self.gate.start_background();
         let probes = self.gate.probes.as_ref();
         if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
-            return ResponseFuture::answered(self.after_body(request, answer));
+            return self.answered(answer, request);
         }
         if self.gate.is_open() {
             // The path only begins like a probe's.
@@ -239,20 +239,18 @@ impl<S> ReadinessService<S> {
                 }
             }
         };
-        let answer = Answer::Now(self.gate.refuse(reason, basis, head));
-        ResponseFuture::answered(self.after_body(request, answer))
+        let answer = Answer::now(self.gate.refuse(reason, basis, head));
+        self.answered(answer, request)
     }
 
-    /// Delays the answer to a request until its body is read, where that is needed.
-    #[inline]
-    fn after_body<B>(&self, request: Request<B>, answer: Answer) -> Answer
+    /// Answers a request without the inner service. Reads its body first, where the
+    /// connection depends on it.
+    fn answered<B>(&self, answer: Answer, request: Request<B>) -> ResponseFuture<S, B>
     where
+        S: Service<Request<B>>,
         B: Body + Send + 'static,
     {
-        match self.gate.policy.unread.take(request) {
-            None => answer,
-            Some(unread) => answer.after(unread),
-        }
+        ResponseFuture::answered(self.gate.policy.unread.read_before(answer, request))
     }
 
     /// Replaces the inner service by a clone of it, and returns the original.

@@ -5,7 +5,7 @@ use super::{
     outcome_tracker::PanicGuard,
     pending::{NotAdmitted, PendingRequest},
 };
-use crate::{probe::ProbeResponse, traffic::InFlightGuard};
+use crate::{response::Answer, traffic::InFlightGuard};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -44,7 +44,8 @@ pin_project! {
         },
         // The refusal waits until the body of the request is read.
         Refused {
-            answer: Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>,
+            #[pin]
+            answer: Answer,
         },
         Ended,
     }
@@ -105,13 +106,9 @@ where
                             let gate = pending.gate();
                             let head = RequestHead::from(&request);
                             let response = gate.refuse(reason, basis, head);
-                            let Some(unread) = gate.policy.unread.take(request) else {
-                                self.set(Self::Ended);
-                                return Poll::Ready(Ok(response.map(ReadinessBody::own)));
-                            };
-                            Self::Refused {
-                                answer: Box::pin(unread.settle(response)),
-                            }
+                            let answer = Answer::now(response);
+                            let answer = gate.policy.unread.read_before(answer, request);
+                            Self::Refused { answer }
                         }
                     }
                 }
@@ -126,7 +123,7 @@ where
                     return Poll::Ready(response);
                 }
                 WaitingProj::Refused { answer } => {
-                    let response = ready!(answer.as_mut().poll(cx));
+                    let response = ready!(answer.poll(cx));
                     self.set(Self::Ended);
                     return Poll::Ready(Ok(response.map(ReadinessBody::own)));
                 }

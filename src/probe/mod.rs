@@ -74,7 +74,6 @@ mod text;
 pub(crate) use self::envoy::fail_health_check;
 #[cfg(all(feature = "server", unix))]
 pub(crate) use self::probes::line;
-pub(crate) use self::probes::{Answer, ProbeResponse, without_body};
 pub use self::{
     probe_answer::ProbeAnswer, probes::Probes, question::Detail, route::PathError,
     service::ProbeFuture,

@@ -11,20 +11,20 @@ use super::{
 };
 use crate::{
     registry::{Readiness, Registry},
+    response::{Answer, OwnResponse, without_body},
     state::{Condition, Data, Phase, ScopeId, Verdict},
-    unread::{Unread, UnreadBodies, UnreadBody},
+    unread::{UnreadBodies, UnreadBody},
     wire::Probe,
 };
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body::Body;
 use http_body_util::Full;
 use std::{
     fmt,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -203,25 +203,6 @@ impl From<&Probes> for Probes {
 
 // === answering ===
 
-pub(crate) type ProbeResponse = Response<Full<Bytes>>;
-
-/// A response, now or when `?wait` is over.
-pub(crate) enum Answer {
-    Now(ProbeResponse),
-    Later(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
-}
-
-impl Answer {
-    /// Delays the answer until the request's body is read as far as the bounds
-    /// allow.
-    pub(crate) fn after(self, unread: Unread) -> Self {
-        Self::Later(match self {
-            Self::Now(response) => Box::pin(unread.settle(response)),
-            Self::Later(response) => Box::pin(async { unread.settle(response.await).await }),
-        })
-    }
-}
-
 impl Probes {
     /// Returns `true` for every path of a probe, and `false` for nearly every other
     /// path.
@@ -235,12 +216,14 @@ impl Probes {
         self.0.readiness.registry().background().start();
     }
 
-    /// Takes the body of a request that is answered before its body is read.
-    pub(super) fn unread<B>(&self, request: Request<B>) -> Option<Unread>
+    /// Answers a request, with 404 if its path is not a probe's. Reads its body
+    /// first, where the connection depends on it.
+    pub(super) fn answer_after_body<B>(&self, request: Request<B>) -> Answer
     where
         B: Body + Send + 'static,
     {
-        self.0.unread.take(request)
+        let answer = self.answer_or_not_found(&request);
+        self.0.unread.read_before(answer, request)
     }
 
     /// Answers `request`, or returns `None` if its path is not a probe's.
@@ -263,7 +246,7 @@ impl Probes {
         self.answer(request).unwrap_or_else(|| {
             let mut response = not_found();
             self.mark_for_envoy(&mut response);
-            Answer::Now(if *request.method() == Method::HEAD {
+            Answer::now(if *request.method() == Method::HEAD {
                 without_body(response)
             } else {
                 response
@@ -273,12 +256,12 @@ impl Probes {
 
     /// Marks a response of any status as the answer to a probe, for outer layers
     /// and for Envoy.
-    fn mark_as_probe(&self, probe: Probe, response: &mut ProbeResponse) {
+    fn mark_as_probe(&self, probe: Probe, response: &mut OwnResponse) {
         response.extensions_mut().insert(ProbeAnswer { probe });
         self.mark_for_envoy(response);
     }
 
-    fn mark_for_envoy(&self, response: &mut ProbeResponse) {
+    fn mark_for_envoy(&self, response: &mut OwnResponse) {
         let draining = |data: &Data| data.phase >= Phase::Draining;
         if self.0.envoy_headers && self.0.readiness.registry().read(draining) {
             envoy::fail_health_check(response.headers_mut());
@@ -303,18 +286,18 @@ impl Probes {
             response
                 .headers_mut()
                 .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Answer::Now(response);
+            return Answer::now(response);
         }
         let head = *method == Method::HEAD;
         let answer = match self.question(probe, name, query, headers) {
             Ok(question) => self.answer_question(question, head),
-            Err(QuestionError::NotFound) => Answer::Now(not_found()),
+            Err(QuestionError::NotFound) => Answer::now(not_found()),
             Err(QuestionError::Query(error)) => {
-                Answer::Now(line(StatusCode::BAD_REQUEST, &error.to_string()))
+                Answer::now(line(StatusCode::BAD_REQUEST, &error.to_string()))
             }
         };
         match answer {
-            Answer::Now(response) if head => Answer::Now(without_body(response)),
+            Answer::Now(response) if head => Answer::now(without_body(*response)),
             answer => answer,
         }
     }
@@ -371,10 +354,10 @@ impl Probes {
             {
                 let Some(permit) = WaitPermit::try_acquire(&self.0.waiting, self.0.max_waiting)
                 else {
-                    return Answer::Now(self.answer_from_snapshot(&question));
+                    return Answer::now(self.answer_from_snapshot(&question));
                 };
                 let probes = self.clone();
-                Answer::Later(Box::pin(async move {
+                Answer::later(async move {
                     let registry: &Arc<Registry> = probes.0.readiness.registry();
                     let settled = registry.wait_for(|data| question.is_settled(data).then_some(()));
                     // Settled or timed out, the answer comes from the newest
@@ -388,14 +371,14 @@ impl Probes {
                     } else {
                         response
                     }
-                }))
+                })
             }
-            _ => Answer::Now(self.answer_from_snapshot(&question)),
+            _ => Answer::now(self.answer_from_snapshot(&question)),
         }
     }
 
     /// Renders the answer from the newest snapshot.
-    fn answer_from_snapshot(&self, question: &Question) -> ProbeResponse {
+    fn answer_from_snapshot(&self, question: &Question) -> OwnResponse {
         self.0.readiness.registry().read(|data| {
             let Some(verdict) = question.verdict(data) else {
                 return not_found();
@@ -447,30 +430,18 @@ impl Probes {
     }
 }
 
-/// Turns the response to `GET` into the one to `HEAD`, which announces the same
-/// length (RFC 9110, section 8.6).
-pub(crate) fn without_body(mut response: ProbeResponse) -> ProbeResponse {
-    if let Some(length) = response.body().size_hint().exact() {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    *response.body_mut() = Full::default();
-    response
-}
-
 /// Why a probe request is rejected.
 enum QuestionError {
     NotFound,
     Query(QueryError),
 }
 
-fn not_found() -> ProbeResponse {
+fn not_found() -> OwnResponse {
     line(StatusCode::NOT_FOUND, "not found")
 }
 
 /// A plain text response of one line.
-pub(crate) fn line(status: StatusCode, text: &str) -> ProbeResponse {
+pub(crate) fn line(status: StatusCode, text: &str) -> OwnResponse {
     build_response(status, Format::Text.content_type(), format!("{text}\n"))
 }
 
@@ -478,7 +449,7 @@ fn build_response(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
-) -> ProbeResponse {
+) -> OwnResponse {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,4 +1,5 @@
-use super::probes::{Answer, ProbeResponse, Probes};
+use super::probes::Probes;
+use crate::response::{Answer, OwnResponse};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -28,38 +29,19 @@ where
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
         self.start_background_tasks();
-        let answer = self.answer_or_not_found(&request);
-        let answer = match self.unread(request) {
-            None => answer,
-            Some(unread) => answer.after(unread),
-        };
-        ProbeFuture(match answer {
-            Answer::Now(response) => State::Now(Some(Box::new(response))),
-            Answer::Later(response) => State::Later(response),
-        })
+        ProbeFuture(self.answer_after_body(request))
     }
 }
 
 /// The response future of [`Probes`].
 #[must_use = "futures do nothing unless polled"]
-pub struct ProbeFuture(State);
-
-enum State {
-    Now(Option<Box<ProbeResponse>>),
-    Later(Pin<Box<dyn Future<Output = ProbeResponse> + Send + Sync>>),
-}
+pub struct ProbeFuture(Answer);
 
 impl Future for ProbeFuture {
-    type Output = Result<ProbeResponse, Infallible>;
+    type Output = Result<OwnResponse, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            // Polling a future after completion is a bug of the caller.
-            State::Now(response) => Poll::Ready(Ok(*response
-                .take()
-                .expect("`ProbeFuture` polled after completion"))),
-            State::Later(response) => response.as_mut().poll(cx).map(Ok),
-        }
+        Pin::new(&mut self.0).poll(cx).map(Ok)
     }
 }
 

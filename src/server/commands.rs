@@ -1,7 +1,8 @@
 use super::socket_file::{Denied, FileIdentity};
 use crate::{
-    probe::{ProbeResponse, line},
+    probe::line,
     registry::{PauseGuard, Readiness},
+    response::OwnResponse,
     state::Phase,
     traffic::EndWatcher,
     wire::paths,
@@ -113,7 +114,7 @@ impl Commander {
         self,
         command: Command,
         request: &mut Request<Incoming>,
-    ) -> ProbeResponse {
+    ) -> OwnResponse {
         // A GET waits and begins no drain, so that a client that repeats it after
         // the process has ended does not drain the next process.
         let waits = command == Command::Drain && *request.method() == Method::GET;
@@ -180,7 +181,7 @@ fn watch_end(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) {
 async fn answer_when_closed(
     readiness: &Readiness,
     watches_end: &OnceLock<EndWatcher>,
-) -> ProbeResponse {
+) -> OwnResponse {
     if readiness.verdict().phase() < Phase::Draining {
         return line(StatusCode::CONFLICT, "the process does not drain");
     }

@@ -9,7 +9,10 @@ use super::{
     limits::Limits,
     stream::{ReturnedStream, Stream},
 };
-use crate::probe::{Answer, ProbeResponse, Probes};
+use crate::{
+    probe::Probes,
+    response::{Answer, OwnResponse},
+};
 use http::{HeaderValue, Request, Version, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service};
@@ -159,9 +162,9 @@ struct ConnectionService {
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
-    type Response = ProbeResponse;
+    type Response = OwnResponse;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<ProbeResponse, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<OwnResponse, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = self.slot.begin_request();
@@ -183,27 +186,23 @@ impl Service<Request<Incoming>> for ConnectionService {
         };
         // `Probes` as a `Service` would start the background tasks in the runtime
         // of the listener.
-        match probes.answer_or_not_found(&request) {
-            // The request counts as answered now, although hyper sends the answer
-            // after the one before. So a peer that sends requests and reads no
-            // answers counts as idle.
-            Answer::Now(response) => {
-                drop(open);
-                Box::pin(ready(Ok(closing_if_unread(response, &request))))
-            }
-            Answer::Later(response) => Box::pin(async move {
-                let response = response.await;
-                drop(open);
-                Ok(closing_if_unread(response, &request))
-            }),
-        }
+        let answer = probes.answer_or_not_found(&request);
+        // A request that is answered at once counts as answered now, although hyper
+        // sends the answer after the one before. So a peer that sends requests and
+        // reads no answers counts as idle.
+        let open = matches!(answer, Answer::Later(_)).then_some(open);
+        Box::pin(async move {
+            let response = answer.await;
+            drop(open);
+            Ok(closing_if_unread(response, &request))
+        })
     }
 }
 
 /// Adds `connection: close` if the body of the request was not read to its end.
 /// hyper then closes the connection, so the peer must not send another request on
 /// it.
-fn closing_if_unread(mut response: ProbeResponse, request: &Request<Incoming>) -> ProbeResponse {
+fn closing_if_unread(mut response: OwnResponse, request: &Request<Incoming>) -> OwnResponse {
     if request.version() < Version::HTTP_2 && !request.body().is_end_stream() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);

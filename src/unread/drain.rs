@@ -3,8 +3,9 @@ use super::{
     linger::{LingerSlots, linger, until_written},
     reader::{Limits, Reader, Stop},
 };
+use crate::response::{Answer, OwnResponse};
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Request, StatusCode, Version,
     header::{CONNECTION, EXPECT},
 };
 use http_body::Body;
@@ -18,7 +19,7 @@ pub(crate) struct UnreadBodies {
 }
 
 /// The body of a request that is answered without its handler, if it has not ended.
-pub(crate) struct Unread {
+struct Unread {
     reader: Reader,
     bounds: Bounds,
     slots: LingerSlots,
@@ -29,19 +30,22 @@ pub(crate) struct Unread {
 }
 
 impl UnreadBodies {
-    /// Takes the body of a request that is answered without its handler. Returns
-    /// `None` if the connection does not depend on the body: on HTTP/2, or where it
-    /// has ended.
+    /// Delays the answer to a request that does not reach its handler until its body
+    /// is read as far as the bounds allow. Returns `answer` unchanged if the
+    /// connection does not depend on the body: on HTTP/2, or where it has ended.
     #[inline]
-    pub(crate) fn take<B>(&self, request: Request<B>) -> Option<Unread>
+    pub(crate) fn read_before<B>(&self, answer: Answer, request: Request<B>) -> Answer
     where
         B: Body + Send + 'static,
     {
         let is_http1 = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
         if !is_http1 || request.body().is_end_stream() {
-            return None;
+            return answer;
         }
-        self.take_body(request)
+        match self.take_body(request) {
+            None => answer,
+            Some(unread) => Answer::later(async { unread.settle(answer.await).await }),
+        }
     }
 
     #[cold]
@@ -65,7 +69,7 @@ impl UnreadBodies {
 impl Unread {
     /// Reads the body within the bounds before the answer, and returns the answer.
     /// Adds `connection: close` if the body has not ended, and reads on in a task.
-    pub(crate) async fn settle<R>(mut self, mut response: Response<R>) -> Response<R> {
+    async fn settle(mut self, mut response: OwnResponse) -> OwnResponse {
         let stop = if self.answer_first {
             Stop::Bound
         } else {

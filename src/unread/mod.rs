@@ -21,4 +21,4 @@ mod linger;
 mod reader;
 
 pub use self::bounds::{UnreadBody, UnreadBodyError};
-pub(crate) use self::drain::{Unread, UnreadBodies};
+pub(crate) use self::drain::UnreadBodies;
