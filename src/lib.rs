@@ -7,7 +7,8 @@
 //! refuses traffic with 503, and `/readyz` is red, while a required subsystem is
 //! down.
 //!
-//! ```no_run
+#![cfg_attr(feature = "gate", doc = "```no_run")]
+#![cfg_attr(not(feature = "gate"), doc = "```ignore")]
 //! use axum::{Router, routing::get};
 //! use std::time::Duration;
 //! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
@@ -98,10 +99,17 @@
 //!
 //! # Features
 //!
+//! Without a feature, the crate is the registry alone: reporters, snapshots,
+//! subscriptions, scopes, the phases of the process and its shutdown. It then brings
+//! 12 crates, itself included, so a library can depend on it in order to report
+//! (`default-features = false`).
+//!
 //! - `check`: checks subsystems at an interval (module `check`).
 //! - `cli`: the command `readiness`, which checks a process and sends it commands.
 //! - `client`: a health check that blocks and needs only the standard library, so
 //!   that an application can be its own health check command.
+//! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
+//!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
 //! - `server`: the admin listener, which answers the probes on an address of its
 //!   own (by hyper).
@@ -145,28 +153,46 @@ pub mod check;
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
 pub mod drain;
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;
 pub mod guide;
 #[cfg(feature = "tracing")]
 mod logging;
 #[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod probe;
 mod registry;
 mod response;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
+// The layer and the probes use more of these two than the registry does alone.
+#[cfg_attr(
+    not(feature = "gate"),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 mod state;
 mod sync;
 mod threads;
+#[cfg_attr(
+    not(feature = "gate"),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 mod traffic;
+#[cfg(feature = "gate")]
 mod unread;
 pub mod watch;
+#[cfg(any(feature = "client", feature = "gate"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "client", feature = "gate"))))]
 pub mod wire;
 
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+pub use self::gate::{Action, ReadinessLayer};
 pub use self::{
-    gate::{Action, ReadinessLayer},
     registry::{
         AddError, AttributeError, BuildError, Builder, ClaimError, NameError, PauseGuard,
         Readiness, RegistryClosed, ReloadGuard, Reporter, Scope, SettingError, Subscription,
@@ -179,6 +205,6 @@ pub use self::{
 };
 
 /// Compiles and runs the code in the README as doc tests.
-#[cfg(all(doctest, feature = "signal"))]
+#[cfg(all(doctest, feature = "gate", feature = "signal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

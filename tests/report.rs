@@ -29,8 +29,11 @@ fn handles_can_go_anywhere() {
     anywhere::<Subscription>();
     anywhere::<tower_readiness::PauseGuard>();
     anywhere::<tower_readiness::ReloadGuard>();
-    anywhere::<tower_readiness::ReadinessLayer>();
-    anywhere::<tower_readiness::probe::Probes>();
+    #[cfg(feature = "gate")]
+    {
+        anywhere::<tower_readiness::ReadinessLayer>();
+        anywhere::<tower_readiness::probe::Probes>();
+    }
 }
 
 // === declaring ===

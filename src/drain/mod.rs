@@ -5,7 +5,8 @@
 //! noticed; only then does the server stop accepting. One future does all of
 //! this, and is passed to the server as its shutdown signal:
 //!
-//! ```
+#![cfg_attr(feature = "gate", doc = "```")]
+#![cfg_attr(not(feature = "gate"), doc = "```ignore")]
 //! use axum::{Router, routing::get};
 //! use std::time::Duration;
 //! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};

@@ -21,7 +21,11 @@
 //! # Ok::<(), tower_readiness::BuildError>(())
 //! ```
 
+#[cfg(feature = "gate")]
 pub mod choosing_what_is_required;
+#[cfg(feature = "gate")]
 pub mod deploying;
+#[cfg(feature = "gate")]
 pub mod graceful_shutdown;
+#[cfg(feature = "gate")]
 pub mod reporters_that_cannot_lie;

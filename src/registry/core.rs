@@ -5,10 +5,10 @@ use super::{
     timer::TtlTimer,
     wakers::Wakers,
 };
+#[cfg(feature = "gate")]
+use crate::state::{AdmitFlag, ScopeId};
 use crate::{
-    state::{
-        AdmitFlag, Data, Moment, Published, ScopeId, Slot, Snapshot, SnapshotBuilder, SnapshotCell,
-    },
+    state::{Data, Moment, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell},
     sync::{AtomicBool, Mutex, Notify, Ordering},
     traffic::Traffic,
 };
@@ -231,6 +231,7 @@ impl Registry {
         self.cell.read(read)
     }
 
+    #[cfg(feature = "gate")]
     pub(crate) fn admit_flag(&self, scope: ScopeId) -> AdmitFlag {
         self.cell.admit_flag(scope)
     }

@@ -10,8 +10,10 @@ use super::{
     timer::{Caller, Event, Reading, WakeThreadAt},
     timer_thread,
 };
+use crate::state::{Moment, Phase, Slot, State, SubsystemView};
+#[cfg(feature = "gate")]
 use crate::{
-    state::{Moment, Phase, ScopeId, Slot, State, SubsystemView},
+    state::ScopeId,
     traffic::{ClassifyOutcome, ShardedCounters},
 };
 use std::{sync::Arc, time::Instant};
@@ -128,6 +130,7 @@ impl Registry {
     }
 
     /// Registers a layer whose requests are counted, and returns its counters.
+    #[cfg(feature = "gate")]
     pub(crate) fn observe(
         self: &Arc<Self>,
         scope: ScopeId,

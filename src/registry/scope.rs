@@ -40,6 +40,7 @@ impl Scope {
         Self { readiness, id }
     }
 
+    #[cfg(feature = "gate")]
     pub(crate) fn id(&self) -> ScopeId {
         self.id
     }

@@ -103,7 +103,7 @@ impl Totals {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gate"))]
 mod tests {
     use super::{
         super::{Classified, response_guard::ResponseGuard},

@@ -1,10 +1,17 @@
 //! The counters of requests: in flight, refused, and by outcome, together with the
 //! clock of the drain. Operators read them, and the shutdown waits for them.
 
+#[cfg(feature = "gate")]
 mod classify;
+/// Without a layer, no response is classified.
+#[cfg(not(feature = "gate"))]
+mod classify {
+    pub(crate) trait ClassifyOutcome: Send + Sync {}
+}
 mod counter_sets;
 mod drain_clock;
 mod drift;
+#[cfg(feature = "gate")]
 mod drift_judge;
 mod end_watchers;
 #[cfg(feature = "tracing")]
@@ -24,16 +31,18 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+#[cfg(not(feature = "gate"))]
+pub(crate) use self::classify::ClassifyOutcome;
+#[cfg(feature = "gate")]
 pub(crate) use self::drift_judge::{Change, DriftJudge};
 #[cfg(all(unix, feature = "server"))]
 pub(crate) use self::end_watchers::EndWatcher;
 #[cfg(feature = "tracing")]
 pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
+#[cfg(feature = "gate")]
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
-    drift::Drift,
     drift_judge::{TrafficWatch, TrafficWatchError},
-    in_flight::InFlightGuard,
 };
 pub(crate) use self::{
     drain_clock::DrainClock,
@@ -46,6 +55,7 @@ pub(crate) use self::{
     shard::Observed,
     sharded_counters::ShardedCounters,
 };
+pub use self::{drift::Drift, in_flight::InFlightGuard};
 
 /// The counters of one registry.
 #[derive(Debug)]

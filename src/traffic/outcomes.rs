@@ -182,7 +182,7 @@ impl fmt::Debug for Outcomes {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gate"))]
 mod tests {
     use super::{
         super::{Classified, response_guard::ResponseGuard},

@@ -34,7 +34,10 @@
 mod delays;
 mod error;
 mod runtime;
+#[cfg(feature = "gate")]
 mod traffic;
 
 pub use self::{error::WatchError, runtime::RuntimeWatch};
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub use crate::traffic::{TrafficWatch, TrafficWatchError};

@@ -8,6 +8,7 @@
 mod json;
 pub mod paths;
 mod probe;
+#[cfg_attr(not(feature = "gate"), allow(dead_code))]
 pub(crate) mod text;
 
 pub use self::{

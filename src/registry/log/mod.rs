@@ -13,13 +13,6 @@ use super::core::Registry;
 #[cfg(feature = "tracing")]
 use super::core::now;
 use crate::state::Published;
-#[cfg(feature = "tracing")]
-use crate::{
-    state::{Reason, ScopeId},
-    traffic::Episode,
-};
-#[cfg(feature = "tracing")]
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Logs one publication. It is made before the registry is locked, since it calls
@@ -147,28 +140,6 @@ impl Registry {
                 .0
                 .collect_due(now().monotonic, || self.load(), &mut Vec::new())
         {
-            self.log_at(due);
-        }
-    }
-
-    /// The episode in which the gates of a scope count refused requests.
-    pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<Episode> {
-        let episodes = &self.traffic().episodes;
-        episodes.get_or_insert(scope, dry_run, now().monotonic)
-    }
-
-    /// Counts a refused request, and logs it if it is the first of an episode.
-    pub(crate) fn log_refused(&self, episode: &Episode, reason: Reason) {
-        let at = now().monotonic;
-        if episode.count(reason, at) {
-            self.log_first_refused(episode, at);
-        }
-    }
-
-    #[cold]
-    fn log_first_refused(&self, episode: &Episode, at: Instant) {
-        if let Some((event, due)) = episode.begin(at, self.load()) {
-            refused::log(event);
             self.log_at(due);
         }
     }
