@@ -165,6 +165,7 @@ pub mod notify;
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod probe;
 mod registry;
+#[cfg(feature = "gate")]
 mod response;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
