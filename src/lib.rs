@@ -106,7 +106,7 @@
 //!
 //! - `check`: checks subsystems at an interval (module `check`).
 //! - `cli`: the command `readiness`, which checks a process and sends it commands.
-//! - `client`: a health check that blocks and needs only the standard library, so
+//! - `client`: a health check that blocks and needs no runtime, so
 //!   that an application can be its own health check command.
 //! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
 //!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.

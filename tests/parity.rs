@@ -130,7 +130,7 @@ fn by_health_check(admin: &AdminServer) -> Row {
         started: asked(check().startup()),
         live: asked(check().live()),
         ready: asked(check().ready()),
-        scope: asked(check().scope("scope").unwrap()),
+        scope: asked(check().scope("scope")),
         healthy: asked(check()),
     }
 }

@@ -2,11 +2,11 @@ use super::{
     connection::Connection,
     deadline::Deadline,
     error::{CommandError, ExchangeError},
-    http::{Request, Response, exchange_on},
+    http::{Request, Response, exchange},
     print::print,
     report::clean,
 };
-use crate::address::Address;
+use crate::{address::Address, wire::paths};
 use std::{
     io::ErrorKind,
     mem,
@@ -77,7 +77,7 @@ impl Commands {
     ///
     /// When the process refuses the command, or gives no answer.
     pub fn pause(&self, reason: &str) -> Result<String, CommandError> {
-        self.send_command("/commands/pause", reason, Deadline::after(self.timeout))
+        self.send_command(paths::PAUSE, reason, Deadline::after(self.timeout))
     }
 
     /// Ends the pause that the [command](Self::pause) began. A pause that the
@@ -87,7 +87,7 @@ impl Commands {
     ///
     /// When the process refuses the command, or gives no answer.
     pub fn resume(&self) -> Result<String, CommandError> {
-        self.send_command("/commands/resume", "", Deadline::after(self.timeout))
+        self.send_command(paths::RESUME, "", Deadline::after(self.timeout))
     }
 
     /// Begins to drain, as SIGTERM does; does nothing if the process drains
@@ -97,7 +97,7 @@ impl Commands {
     ///
     /// When the process refuses the command, or gives no answer.
     pub fn drain(&self) -> Result<String, CommandError> {
-        self.send_command("/commands/drain", "", Deadline::after(self.timeout))
+        self.send_command(paths::DRAIN, "", Deadline::after(self.timeout))
     }
 
     /// Begins to drain, and blocks until the process is closed or its listener
@@ -137,21 +137,20 @@ impl Commands {
         let gone = || Ok("gone".to_owned());
         let deadline = Deadline::after(at_most.unwrap_or(Duration::MAX));
         let begin = Deadline::after(self.timeout.min(deadline.timeout()));
-        let (response, connection) = self.send("POST", "/commands/drain", "", true, begin)?;
+        let (response, connection) = self.send("POST", paths::DRAIN, "", begin)?;
         self.interpret(&response)?;
         open_connections.push(connection);
         loop {
             // GET, which begins no drain: a successor may listen there by now.
-            let (response, connection) =
-                match self.send("GET", "/commands/drain", "", true, deadline) {
-                    Ok(answered) => answered,
-                    Err(error) if is_gone(&error) => return gone(),
-                    Err(ExchangeError::ClosedEarly { .. } | ExchangeError::Broken { .. }) => {
-                        sleep(RETRY_AFTER);
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                };
+            let (response, connection) = match self.send("GET", paths::DRAIN, "", deadline) {
+                Ok(answered) => answered,
+                Err(error) if is_gone(&error) => return gone(),
+                Err(ExchangeError::ClosedEarly { .. } | ExchangeError::Broken { .. }) => {
+                    sleep(RETRY_AFTER);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             match response.status {
                 // A successor answers: a drain is never undone.
                 NOT_DRAINING => return gone(),
@@ -170,7 +169,7 @@ impl Commands {
         body: &str,
         deadline: Deadline,
     ) -> Result<String, CommandError> {
-        let (response, _connection) = self.send("POST", target, body, false, deadline)?;
+        let (response, _connection) = self.send("POST", target, body, deadline)?;
         self.interpret(&response)
     }
 
@@ -179,7 +178,6 @@ impl Commands {
         method: &'static str,
         target: &str,
         body: &str,
-        keep_open: bool,
         deadline: Deadline,
     ) -> Result<(Response, Connection), ExchangeError> {
         let request = Request {
@@ -187,9 +185,8 @@ impl Commands {
             target,
             accept: "text/plain",
             body,
-            keep_open,
         };
-        exchange_on(&self.address, &request, deadline)
+        exchange(&self.address, &request, deadline)
     }
 
     fn interpret(&self, response: &Response) -> Result<String, CommandError> {

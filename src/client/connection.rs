@@ -5,6 +5,7 @@ use crate::address::Address;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::{
+    fmt::Debug,
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     time::Duration,
@@ -14,25 +15,38 @@ use std::{
 /// peer that sends a byte a second cannot extend it.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: Socket,
+    socket: Box<dyn Socket>,
     deadline: Deadline,
 }
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
+trait Socket: Read + Write + Debug {
+    /// Sets the timeout of each later read and write.
+    fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(timeout)?;
+        self.set_write_timeout(timeout)
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(timeout)?;
+        self.set_write_timeout(timeout)
+    }
 }
 
 impl Connection {
     pub(super) fn connect(address: &Address, deadline: Deadline) -> io::Result<Self> {
         let left = deadline.left()?;
-        let socket = match address {
-            Address::Tcp(address) => Socket::Tcp(connect_tcp(*address, left)?),
+        let socket: Box<dyn Socket> = match address {
+            Address::Tcp(address) => Box::new(connect_tcp(*address, left)?),
             Address::Port(port) => {
                 let at = |address: IpAddr| connect_tcp((address, *port).into(), left);
-                Socket::Tcp(match at(Ipv4Addr::LOCALHOST.into()) {
+                Box::new(match at(Ipv4Addr::LOCALHOST.into()) {
                     // The process may listen on IPv6 alone, or the machine may
                     // have IPv6 alone.
                     Err(error) if error.kind() != ErrorKind::TimedOut => {
@@ -42,9 +56,14 @@ impl Connection {
                 })
             }
             #[cfg(unix)]
-            Address::Unix(path) => Socket::Unix(unix::connect(path, left)?),
+            Address::Unix(path) => Box::new(unix::connect(path, left)?),
         };
         Ok(Self { socket, deadline })
+    }
+
+    /// Sets the timeouts of the socket to the time that is left.
+    fn set_timeout(&self) -> io::Result<()> {
+        self.socket.set_timeout(self.deadline.left()?)
     }
 }
 
@@ -57,35 +76,15 @@ fn connect_tcp(address: SocketAddr, within: Option<Duration>) -> io::Result<TcpS
 
 impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.left()?;
-        timed(match &mut self.socket {
-            Socket::Tcp(socket) => {
-                socket.set_read_timeout(left)?;
-                socket.read(buffer)
-            }
-            #[cfg(unix)]
-            Socket::Unix(socket) => {
-                socket.set_read_timeout(left)?;
-                socket.read(buffer)
-            }
-        })
+        self.set_timeout()?;
+        timed(self.socket.read(buffer))
     }
 }
 
 impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left: Option<Duration> = self.deadline.left()?;
-        timed(match &mut self.socket {
-            Socket::Tcp(socket) => {
-                socket.set_write_timeout(left)?;
-                socket.write(bytes)
-            }
-            #[cfg(unix)]
-            Socket::Unix(socket) => {
-                socket.set_write_timeout(left)?;
-                socket.write(bytes)
-            }
-        })
+        self.set_timeout()?;
+        timed(self.socket.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

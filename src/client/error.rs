@@ -1,4 +1,4 @@
-use crate::address::Address;
+use crate::{address::Address, registry::NameError};
 use std::{io, time::Duration};
 use thiserror::Error;
 
@@ -54,6 +54,16 @@ pub enum ExchangeError {
         /// Where.
         address: Address,
     },
+    /// The answer has a transfer coding such as `chunked`, although the client
+    /// speaks HTTP/1.0, which has none (RFC 9112, section 6.1).
+    #[error(
+        "the answer of {address} has a transfer coding, although the request is HTTP/1.0; check \
+         the process itself and not through a proxy"
+    )]
+    Encoded {
+        /// Where.
+        address: Address,
+    },
     /// The answer is longer than any answer of a probe. Its end was not read.
     #[error("the answer of {address} is longer than {limit} bytes, so it is not from a probe")]
     TooLong {
@@ -71,6 +81,27 @@ pub enum CheckError {
     /// The process gave no answer.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// The name of a scope or of a subsystem to exclude is invalid. The check has
+    /// not connected.
+    #[error("{setting} takes the name of a scope or subsystem, not {name:?}: {reason}")]
+    InvalidName {
+        /// The setting: `scope` or `exclude`.
+        setting: &'static str,
+        /// The name.
+        name: String,
+        /// Why the name is invalid.
+        reason: NameError,
+    },
+    /// The check excludes more subsystems than
+    /// [`MAX_EXCLUDED`](super::HealthCheck::MAX_EXCLUDED). It has not connected.
+    #[error(
+        "exclude takes at most {} names, not {count}",
+        super::HealthCheck::MAX_EXCLUDED
+    )]
+    TooManyExcluded {
+        /// The number of names.
+        count: usize,
+    },
     /// The answer is a redirect. Probes never redirect, and the client does not
     /// follow: another process could give the answer.
     #[error(

@@ -2,12 +2,13 @@ use super::{
     deadline::Deadline,
     error::{CheckError, ExchangeError},
     http::{MAX_BODY, Request, Response, exchange},
-    parse::{Excluded, Probe, parse_json, parse_text},
+    parse::{parse_json, parse_text},
     report::{Report, clean},
 };
 use crate::{
     address::Address,
     registry::{NameError, check_name},
+    wire::Probe,
 };
 use std::time::Duration;
 
@@ -20,18 +21,12 @@ use std::time::Duration;
 pub struct HealthCheck {
     pub(super) address: Address,
     timeout: Duration,
-    question: Question,
+    /// The probe to ask, and the scope below it. `None` stands for startup, then
+    /// liveness.
+    probe: Option<Probe>,
+    scope: Option<String>,
     exclude: Vec<String>,
     pub(super) format: Format,
-}
-
-#[derive(Clone, Debug)]
-enum Question {
-    StartupThenLiveness,
-    Startup,
-    Liveness,
-    Readiness,
-    Scope(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +35,6 @@ pub(super) enum Format {
     Verbose,
     Json,
 }
-
-const STARTUP: Probe = Probe {
-    path: "/startupz",
-    name: "startup",
-    green: "started",
-};
-const LIVENESS: Probe = Probe {
-    path: "/livez",
-    name: "liveness",
-    green: "live",
-};
-const READINESS: Probe = Probe {
-    path: "/readyz",
-    name: "readiness",
-    green: "ready",
-};
 
 impl HealthCheck {
     /// The default [timeout](Self::timeout) of a check.
@@ -73,7 +52,8 @@ impl HealthCheck {
         Self {
             address: address.into(),
             timeout: Self::TIMEOUT,
-            question: Question::StartupThenLiveness,
+            probe: None,
+            scope: None,
             exclude: Vec::new(),
             format: Format::Line,
         }
@@ -90,41 +70,37 @@ impl HealthCheck {
     /// supervisor with this check would restart a process that drains, or that
     /// waits for a database.
     pub fn ready(mut self) -> Self {
-        self.question = Question::Readiness;
+        self.probe = Some(Probe::Readiness);
+        self.scope = None;
         self
     }
 
     /// Checks that the process is alive, whether or not it has started.
     pub fn live(mut self) -> Self {
-        self.question = Question::Liveness;
+        self.probe = Some(Probe::Liveness);
+        self.scope = None;
         self
     }
 
     /// Checks only that the process has started.
     pub fn startup(mut self) -> Self {
-        self.question = Question::Startup;
+        self.probe = Some(Probe::Startup);
+        self.scope = None;
         self
     }
 
     /// Checks the readiness of one scope or subsystem.
-    ///
-    /// # Errors
-    ///
-    /// When the name is invalid for scopes and subsystems.
-    pub fn scope(mut self, name: impl Into<String>) -> Result<Self, NameError> {
-        self.question = Question::Scope(checked(name.into())?);
-        Ok(self)
+    pub fn scope(mut self, name: impl Into<String>) -> Self {
+        self.probe = Some(Probe::Readiness);
+        self.scope = Some(name.into());
+        self
     }
 
     /// Ignores this subsystem. For checks of the process and of scopes, at most
     /// [`MAX_EXCLUDED`](Self::MAX_EXCLUDED) times.
-    ///
-    /// # Errors
-    ///
-    /// When the name is invalid for subsystems.
-    pub fn exclude(mut self, name: impl Into<String>) -> Result<Self, NameError> {
-        self.exclude.push(checked(name.into())?);
-        Ok(self)
+    pub fn exclude(mut self, name: impl Into<String>) -> Self {
+        self.exclude.push(name.into());
+        self
     }
 
     /// Requests a line for each subsystem too.
@@ -139,52 +115,73 @@ impl HealthCheck {
         self
     }
 
+    /// Checks the names of the scope and of the excluded subsystems, as
+    /// [`run`](Self::run) does before it connects.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](CheckError::InvalidName) and
+    /// [`TooManyExcluded`](CheckError::TooManyExcluded).
+    pub fn validate(&self) -> Result<(), CheckError> {
+        let scope = self.scope.iter().map(|name| ("scope", name));
+        let exclude = self.exclude.iter().map(|name| ("exclude", name));
+        for (setting, name) in scope.chain(exclude) {
+            match check_name(name) {
+                // The crate's own subsystems have reserved names.
+                Ok(()) | Err(NameError::Reserved) => {}
+                // The client writes a name into the request line as it is, so this
+                // one could change the request.
+                Err(reason) => {
+                    return Err(CheckError::InvalidName {
+                        setting,
+                        name: name.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        match self.exclude.len() {
+            ..=Self::MAX_EXCLUDED => Ok(()),
+            count => Err(CheckError::TooManyExcluded { count }),
+        }
+    }
+
     /// Runs the check, and blocks until the process answers or the timeout
     /// expires.
     ///
     /// # Errors
     ///
-    /// When the process gives no answer, or the answer is not from the probe that
-    /// was asked. Treat the process as unhealthy.
+    /// When a setting is invalid, when the process gives no answer, and when the
+    /// answer is not from the probe that was asked. Treat the process as unhealthy.
     pub fn run(&self) -> Result<Report, CheckError> {
+        self.validate()?;
         let deadline = Deadline::after(self.timeout);
-        match &self.question {
-            Question::StartupThenLiveness => {
-                let startup = self.probe(&STARTUP, None, deadline)?;
-                if !startup.is_ok() {
-                    return Ok(startup);
-                }
-                // The startup probe stays green, so both answers hold at the
-                // moment of the second.
-                let liveness = self.probe(&LIVENESS, None, deadline)?;
-                Ok(liveness.with_line_of(&startup))
-            }
-            Question::Startup => self.probe(&STARTUP, None, deadline),
-            Question::Liveness => self.probe(&LIVENESS, None, deadline),
-            Question::Readiness => self.probe(&READINESS, None, deadline),
-            Question::Scope(name) => self.probe(&READINESS, Some(name), deadline),
+        if let Some(probe) = self.probe {
+            return self.ask(probe, deadline);
         }
+        let startup = self.ask(Probe::Startup, deadline)?;
+        if !startup.is_ok() {
+            return Ok(startup);
+        }
+        // The startup probe stays green, so both answers hold at the moment of the
+        // second.
+        let liveness = self.ask(Probe::Liveness, deadline)?;
+        Ok(liveness.with_line_of(&startup))
     }
 
-    fn probe(
-        &self,
-        probe: &Probe,
-        scope: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<Report, CheckError> {
-        let mut target = probe.path.to_owned();
-        if let Some(name) = scope {
+    fn ask(&self, probe: Probe, deadline: Deadline) -> Result<Report, CheckError> {
+        let mut target = probe.default_path().to_owned();
+        if let Some(name) = &self.scope {
             target = target + "/" + &encoded(name);
         }
-        let exclude = self
-            .exclude
-            .iter()
-            .map(|name| format!("exclude={}", encoded(name)));
-        let verbose = self.needs_list().then(|| "verbose".to_owned());
-        let parameters: Vec<_> = verbose.into_iter().chain(exclude).collect();
-        if !parameters.is_empty() {
-            target = target + "?" + &parameters.join("&");
+        let mut query = String::new();
+        if self.needs_list() {
+            query += "&verbose";
         }
+        for name in &self.exclude {
+            query = query + "&exclude=" + &encoded(name);
+        }
+        target += &query.replacen('&', "?", 1);
         let accept = match self.format {
             Format::Json => "application/json",
             Format::Line | Format::Verbose => "text/plain",
@@ -194,10 +191,9 @@ impl HealthCheck {
             target: &target,
             accept,
             body: "",
-            keep_open: false,
         };
-        let response = exchange(&self.address, &request, deadline)?;
-        self.interpret(probe, scope, &response)
+        let (response, _connection) = exchange(&self.address, &request, deadline)?;
+        self.interpret(probe, response)
     }
 
     /// Returns whether to request a line for each subsystem. With exclusions,
@@ -206,75 +202,44 @@ impl HealthCheck {
         self.format == Format::Verbose || !self.exclude.is_empty()
     }
 
-    // === interpreting the response ===
-
-    fn interpret(
-        &self,
-        probe: &Probe,
-        scope: Option<&str>,
-        response: &Response,
-    ) -> Result<Report, CheckError> {
-        let address = || self.address.clone();
-        match (response.status, scope) {
-            (300..400, _) => {
-                return Err(CheckError::Redirect {
-                    address: address(),
-                    status: response.status,
-                    location: response.location.clone(),
-                });
-            }
-            (400, _) => {
-                return Err(CheckError::Refused {
-                    address: address(),
-                    answer: clean(response.body.trim_end()),
-                });
-            }
-            (404, Some(name)) if response.body == "not found\n" => {
-                return Err(CheckError::UnknownScope {
-                    address: address(),
-                    name: name.to_owned(),
-                });
-            }
-            _ => {}
-        }
-        let report = match self.format {
+    fn interpret(&self, probe: Probe, response: Response) -> Result<Report, CheckError> {
+        let parsed = match self.format {
             // The request was for one line, and a probe's line is never this long.
             Format::Line if response.is_cut && !self.needs_list() => None,
-            Format::Json => parse_json(probe, response),
-            Format::Line | Format::Verbose => parse_text(probe, response),
+            Format::Json => parse_json(probe, &response),
+            Format::Line | Format::Verbose => parse_text(probe, &response),
         };
-        let Some((report, excluded)) = report else {
-            if response.is_cut {
-                return Err(CheckError::Exchange(ExchangeError::TooLong {
-                    address: address(),
-                    limit: MAX_BODY,
-                }));
-            }
-            return Err(CheckError::NotAProbe {
-                address: address(),
-                path: probe.path.to_owned(),
-                status: response.status,
-            });
-        };
-        match excluded {
-            _ if self.exclude.is_empty() => Ok(report),
-            Excluded::AllBut(names) if !names.is_empty() => Err(CheckError::UnknownExclude {
-                address: address(),
-                names,
-            }),
-            Excluded::AllBut(_) => Ok(report),
-            Excluded::Nothing => Err(CheckError::NoDetails { address: address() }),
-        }
-    }
-}
-
-/// Rejects names that would change the request: the client writes a name into
-/// the request line as it is.
-fn checked(name: String) -> Result<String, NameError> {
-    match check_name(&name) {
-        // The crate's own subsystems have reserved names.
-        Ok(()) | Err(NameError::Reserved) => Ok(name),
-        Err(error) => Err(error),
+        let address = self.address.clone();
+        let status = response.status;
+        Err(match parsed {
+            Some((report, _)) if self.exclude.is_empty() => return Ok(report),
+            Some((report, Some(unknown))) if unknown.is_empty() => return Ok(report),
+            Some((_, Some(names))) => CheckError::UnknownExclude { address, names },
+            Some((_, None)) => CheckError::NoDetails { address },
+            None => match (status, self.scope.clone()) {
+                (300..400, _) => CheckError::Redirect {
+                    address,
+                    status,
+                    location: response.location,
+                },
+                (400, _) => CheckError::Refused {
+                    address,
+                    answer: clean(response.body.trim_end()),
+                },
+                (404, Some(name)) if response.body == "not found\n" => {
+                    CheckError::UnknownScope { address, name }
+                }
+                _ if response.is_cut => {
+                    let limit = MAX_BODY;
+                    ExchangeError::TooLong { address, limit }.into()
+                }
+                _ => CheckError::NotAProbe {
+                    address,
+                    path: probe.default_path().to_owned(),
+                    status,
+                },
+            },
+        })
     }
 }
 
@@ -299,9 +264,31 @@ mod tests {
             "../livez",
             &"x".repeat(129),
         ] {
-            assert!(check().scope(name).is_err(), "{name}");
-            assert!(check().exclude(name).is_err(), "{name}");
+            for (check, expected) in [
+                (check().scope(name), "scope"),
+                (check().exclude(name), "exclude"),
+            ] {
+                let error = check.run().unwrap_err();
+                assert!(
+                    matches!(error, CheckError::InvalidName { setting, .. } if setting == expected),
+                    "{error:?}"
+                );
+            }
         }
-        assert!(check().exclude("runtime").is_ok());
+        assert!(check().exclude("runtime").validate().is_ok());
+    }
+
+    #[test]
+    fn a_check_excludes_a_limited_number_of_names() {
+        let exclude = |count| {
+            let check = HealthCheck::new(Address::default());
+            (0..count).fold(check, |check, _| check.exclude("a"))
+        };
+        assert!(exclude(HealthCheck::MAX_EXCLUDED).validate().is_ok());
+        let error = exclude(HealthCheck::MAX_EXCLUDED + 1).run().unwrap_err();
+        assert!(
+            matches!(error, CheckError::TooManyExcluded { count: 65 }),
+            "{error:?}"
+        );
     }
 }

@@ -1,12 +1,12 @@
+//! One request and its response, as HTTP/1.0: the server ends the body with the
+//! connection, or says its length, and may not split it in chunks.
+
 use super::{connection::Connection, deadline::Deadline, error::ExchangeError};
 use crate::address::Address;
-use std::{
-    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
-    str,
-};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Take, Write};
 
 /// The longest head of a response. A probe sends some hundred bytes.
-const MAX_HEAD: usize = 16 << 10;
+const MAX_HEAD: u64 = 16 << 10;
 
 /// The longest body that is read. A probe sends at most about 20 KiB, except for
 /// a list of all subsystems.
@@ -21,8 +21,6 @@ pub(super) struct Request<'a> {
     pub(super) target: &'a str,
     pub(super) accept: &'static str,
     pub(super) body: &'a str,
-    /// Whether the connection stays open after the response.
-    pub(super) keep_open: bool,
 }
 
 #[derive(Debug)]
@@ -34,92 +32,69 @@ pub(super) struct Response {
     pub(super) is_cut: bool,
 }
 
-/// Sends a request on a new connection, and reads the response.
+/// Sends a request on a new connection, and reads the response. Returns the
+/// connection too, because some callers keep it open.
 pub(super) fn exchange(
     address: &Address,
     request: &Request<'_>,
     deadline: Deadline,
-) -> Result<Response, ExchangeError> {
-    let (response, _connection) = exchange_on(address, request, deadline)?;
-    Ok(response)
-}
-
-/// As [`exchange`], and also returns the connection.
-pub(super) fn exchange_on(
-    address: &Address,
-    request: &Request<'_>,
-    deadline: Deadline,
 ) -> Result<(Response, Connection), ExchangeError> {
-    let address = || address.clone();
     let timeout = deadline.timeout();
-    let connection = Connection::connect(&address(), deadline).map_err(|source| match source.kind() {
-        ErrorKind::TimedOut => ExchangeError::Timeout {
-            address: address(),
-            timeout,
-        },
-        #[cfg(unix)]
-        _ if matches!(address(), Address::Unix(path) if super::unix::is_not_a_socket(&path)) => {
-            ExchangeError::NotASocket { address: address() }
+    let mut connection = Connection::connect(address, deadline).map_err(|source| {
+        let address = address.clone();
+        match (source.kind(), &address) {
+            (ErrorKind::TimedOut, _) => ExchangeError::Timeout { address, timeout },
+            #[cfg(unix)]
+            (_, Address::Unix(path)) if super::unix::is_not_a_socket(path) => {
+                ExchangeError::NotASocket { address }
+            }
+            _ => ExchangeError::Connect { address, source },
         }
-        _ => ExchangeError::Connect {
-            address: address(),
-            source,
-        },
     })?;
-    exchange_over(connection, &address(), request).map_err(|error| match error {
-        ReadError::NotHttp => ExchangeError::NotHttp { address: address() },
-        ReadError::Io(source) => match source.kind() {
-            ErrorKind::TimedOut => ExchangeError::Timeout {
-                address: address(),
-                timeout,
-            },
-            ErrorKind::UnexpectedEof => ExchangeError::ClosedEarly { address: address() },
-            _ => ExchangeError::Broken {
-                address: address(),
-                source,
-            },
-        },
-    })
-}
-
-fn exchange_over(
-    mut connection: Connection,
-    address: &Address,
-    request: &Request<'_>,
-) -> Result<(Response, Connection), ReadError> {
-    let head = match address {
-        Address::Tcp(address) => request.head(&address.to_string()),
-        Address::Port(port) => request.head(&format!("localhost:{port}")),
-        // A path is not a valid host.
-        #[cfg(unix)]
-        Address::Unix(_) => request.head("localhost"),
-    };
-    connection.write_all((head + request.body).as_bytes())?;
-    let response = read(BufReader::new(&mut connection))?;
+    let text = request.to_text(address);
+    let response = connection
+        .write_all(text.as_bytes())
+        .map_err(ReadError::Io)
+        .and_then(|()| read(BufReader::new(&mut connection)))
+        .map_err(|error| {
+            let address = address.clone();
+            match error {
+                ReadError::NotHttp => ExchangeError::NotHttp { address },
+                ReadError::Encoded => ExchangeError::Encoded { address },
+                ReadError::Io(source) => match source.kind() {
+                    ErrorKind::TimedOut => ExchangeError::Timeout { address, timeout },
+                    ErrorKind::UnexpectedEof => ExchangeError::ClosedEarly { address },
+                    _ => ExchangeError::Broken { address, source },
+                },
+            }
+        })?;
     Ok((response, connection))
 }
 
 impl Request<'_> {
-    fn head(&self, host: &str) -> String {
+    fn to_text(&self, address: &Address) -> String {
+        let host = match address {
+            Address::Tcp(address) => address.to_string(),
+            Address::Port(port) => format!("localhost:{port}"),
+            // A path is not a valid host.
+            #[cfg(unix)]
+            Address::Unix(_) => "localhost".to_owned(),
+        };
         let Self {
             method,
             target,
             accept,
             body,
-            keep_open,
         } = self;
         let version = env!("CARGO_PKG_VERSION");
-        let mut head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\n\
-             user-agent: tower-readiness/{version}\r\n"
-        );
-        if !keep_open {
-            head += "connection: close\r\n";
-        }
-        if *method == "POST" {
-            head += &format!("content-length: {}\r\n", body.len());
-        }
-        head + "\r\n"
+        let length = match *method {
+            "POST" => format!("content-length: {}\r\n", body.len()),
+            _ => String::new(),
+        };
+        format!(
+            "{method} {target} HTTP/1.0\r\nhost: {host}\r\naccept: {accept}\r\n\
+             user-agent: tower-readiness/{version}\r\n{length}\r\n{body}"
+        )
     }
 }
 
@@ -129,6 +104,8 @@ impl Request<'_> {
 enum ReadError {
     Io(io::Error),
     NotHttp,
+    /// The body has a transfer coding, which HTTP/1.0 does not have.
+    Encoded,
 }
 
 impl From<io::Error> for ReadError {
@@ -137,38 +114,41 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// How a response marks the end of its body (RFC 9112, section 6.3).
-enum Framing {
-    Chunked,
-    Length(u64),
-    Close,
-}
-
 fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
-    let mut left = MAX_HEAD;
-    let (status, framing, location) = loop {
-        let status = status(&mut reader, &mut left)?;
-        let (framing, location) = headers(&mut reader, &mut left)?;
-        match status {
-            // These never have a body, even if the head announces one. (101 ends
-            // HTTP on this connection, although the client requested no upgrade.)
-            101 | 204 | 304 => break (status, Framing::Length(0), location),
-            // The other interim responses precede the final response.
-            ..200 => {}
-            _ => break (status, framing, location),
+    let mut head = reader.by_ref().take(MAX_HEAD);
+    let status = read_status(&mut head)?;
+    let mut location = String::new();
+    // Without a length, the body ends with the connection.
+    let mut length: Option<u64> = None;
+    let mut is_encoded = false;
+    loop {
+        let line = read_line(&mut head)?;
+        if line.is_empty() {
+            break;
         }
-    };
-    let (body, is_cut) = match framing {
-        Framing::Chunked => chunks(&mut reader)?,
-        Framing::Length(length) => counted(&mut reader, length)?,
-        Framing::Close => {
-            let mut body = Vec::new();
-            reader.take(MAX_BODY as u64 + 1).read_to_end(&mut body)?;
-            let is_cut = body.len() > MAX_BODY;
-            body.truncate(MAX_BODY);
-            (body, is_cut)
+        let (name, value) = line.split_once(':').ok_or(ReadError::NotHttp)?;
+        let value = value.trim();
+        match &*name.to_ascii_lowercase() {
+            "content-length" => length = Some(value.parse().map_err(|_| ReadError::NotHttp)?),
+            "transfer-encoding" => is_encoded = true,
+            "location" => value.clone_into(&mut location),
+            _ => {}
         }
-    };
+    }
+    if matches!(status, ..200 | 204 | 304) {
+        // These never have a body, even if the head announces one.
+        length = Some(0);
+    } else if is_encoded {
+        return Err(ReadError::Encoded);
+    }
+    let wanted = length.unwrap_or(u64::MAX).min(MAX_BODY as u64 + 1);
+    let mut body = Vec::new();
+    reader.take(wanted).read_to_end(&mut body)?;
+    if length.is_some() && (body.len() as u64) < wanted {
+        return Err(ReadError::Io(ErrorKind::UnexpectedEof.into()));
+    }
+    let is_cut = body.len() > MAX_BODY;
+    body.truncate(MAX_BODY);
     Ok(Response {
         status,
         location,
@@ -177,56 +157,28 @@ fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
     })
 }
 
-fn status(reader: &mut impl BufRead, left: &mut usize) -> Result<u16, ReadError> {
+fn read_status(head: &mut Take<impl BufRead>) -> Result<u16, ReadError> {
     // Checked byte by byte: a peer without HTTP may never end a line.
     for expected in BEGINNING {
         let mut byte = [0];
-        reader.read_exact(&mut byte)?;
+        head.read_exact(&mut byte)?;
         if byte != [*expected] {
             return Err(ReadError::NotHttp);
         }
     }
-    let line = line(reader, left)?;
+    let line = read_line(head)?;
     let code = line.split(' ').nth(1).filter(|code| code.len() == 3);
     code.and_then(|code| code.parse().ok())
         .filter(|status| *status >= 100)
         .ok_or(ReadError::NotHttp)
 }
 
-fn headers(reader: &mut impl BufRead, left: &mut usize) -> Result<(Framing, String), ReadError> {
-    let mut framing = Framing::Close;
-    let mut location = String::new();
-    loop {
-        let line = line(reader, left)?;
-        if line.is_empty() {
-            return Ok((framing, location));
-        }
-        let (name, value) = line.split_once(':').ok_or(ReadError::NotHttp)?;
-        let value = value.trim();
-        if name.eq_ignore_ascii_case("transfer-encoding") {
-            if !value.eq_ignore_ascii_case("chunked") {
-                return Err(ReadError::NotHttp);
-            }
-            framing = Framing::Chunked;
-        } else if name.eq_ignore_ascii_case("content-length") {
-            let length = value.parse().map_err(|_| ReadError::NotHttp)?;
-            // Chunked takes precedence over a length.
-            if !matches!(framing, Framing::Chunked) {
-                framing = Framing::Length(length);
-            }
-        } else if name.eq_ignore_ascii_case("location") {
-            location = value.to_owned();
-        }
-    }
-}
-
-/// Reads a line of at most `left` bytes, and returns it without its line end.
-fn line(reader: &mut impl BufRead, left: &mut usize) -> Result<String, ReadError> {
+/// Reads a line of the head, and returns it without its line end.
+fn read_line(head: &mut Take<impl BufRead>) -> Result<String, ReadError> {
     let mut line = Vec::new();
-    reader.take(*left as u64).read_until(b'\n', &mut line)?;
-    *left -= line.len();
+    head.read_until(b'\n', &mut line)?;
     if line.pop() != Some(b'\n') {
-        return Err(match *left {
+        return Err(match head.limit() {
             0 => ReadError::NotHttp,
             _ => ReadError::Io(ErrorKind::UnexpectedEof.into()),
         });
@@ -235,42 +187,6 @@ fn line(reader: &mut impl BufRead, left: &mut usize) -> Result<String, ReadError
         line.pop();
     }
     String::from_utf8(line).map_err(|_| ReadError::NotHttp)
-}
-
-/// Reads a body of `length` bytes, and returns whether some were left unread.
-fn counted(reader: &mut impl BufRead, length: u64) -> io::Result<(Vec<u8>, bool)> {
-    let wanted = length.min(MAX_BODY as u64);
-    let mut body = Vec::new();
-    reader.take(wanted).read_to_end(&mut body)?;
-    if (body.len() as u64) < wanted {
-        return Err(ErrorKind::UnexpectedEof.into());
-    }
-    Ok((body, length > wanted))
-}
-
-/// Reads a chunked body, and returns whether some was left unread (RFC 9112,
-/// section 7.1).
-fn chunks(reader: &mut impl BufRead) -> Result<(Vec<u8>, bool), ReadError> {
-    let mut body = Vec::new();
-    loop {
-        let mut left = MAX_HEAD;
-        let line_of_size = line(reader, &mut left)?;
-        let size = line_of_size.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| ReadError::NotHttp)?;
-        if size == 0 {
-            // Trailers may follow; the client ignores them.
-            return Ok((body, false));
-        }
-        let room = (MAX_BODY - body.len()) as u64;
-        let (chunk, _) = counted(reader, size.min(room))?;
-        body.extend(chunk);
-        if size > room {
-            return Ok((body, true));
-        }
-        if !line(reader, &mut left)?.is_empty() {
-            return Err(ReadError::NotHttp);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -291,22 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn framing_determines_the_end_of_a_body() {
+    fn a_length_or_the_connection_ends_a_body() {
         for (head, body) in [
             ("content-length: 6", "ready\nand more"),
             ("Content-Length:6", "ready\n"),
-            (
-                "TRANSFER-ENCODING: Chunked",
-                "2\r\nre\r\n4;x=y\r\nady\n\r\n0\r\n\r\n",
-            ),
-            (
-                "content-length: 1\r\ntransfer-encoding: chunked",
-                "6\r\nready\n\r\n0\r\n\r\n",
-            ),
-            (
-                "transfer-encoding: chunked\r\ncontent-length: 1",
-                "6\r\nready\n\r\n0\r\n\r\n",
-            ),
             ("x: y", "ready\n"),
         ] {
             let response = response(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
@@ -320,13 +224,23 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_are_skipped() {
-        let early = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
-        let response = response(&format!(
-            "{early}{early}HTTP/1.0 503 \r\nlocation: /x\r\n\r\nno"
-        ));
+    fn the_status_and_the_location_are_read() {
+        let response = response("HTTP/1.0 503 \r\nlocation: /x\r\n\r\nno");
         assert_eq!((response.status, &*response.body), (503, "no"));
         assert_eq!(response.location, "/x");
+    }
+
+    #[test]
+    fn a_body_with_a_transfer_coding_is_an_error_of_its_own() {
+        for headers in [
+            "transfer-encoding: chunked",
+            "TRANSFER-ENCODING: gzip",
+            "content-length: 6\r\ntransfer-encoding: chunked",
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n6\r\nready\n\r\n0\r\n\r\n");
+            let error = read(text.as_bytes()).unwrap_err();
+            assert!(matches!(error, ReadError::Encoded), "{headers}: {error:?}");
+        }
     }
 
     /// A peer that keeps the connection open and sends no more bytes.
@@ -342,6 +256,7 @@ mod tests {
     fn a_response_that_has_no_body_ends_with_its_head() {
         for status in [
             "101 Switching Protocols",
+            "103 Early Hints",
             "204 No Content",
             "304 Not Modified",
         ] {
@@ -350,8 +265,7 @@ mod tests {
                 "content-length: 6\r\n",
                 "transfer-encoding: chunked\r\n",
             ] {
-                let head =
-                    format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 {status}\r\n{headers}\r\n");
+                let head = format!("HTTP/1.1 {status}\r\n{headers}\r\n");
                 let response = read(BufReader::new(head.as_bytes().chain(Kept))).unwrap();
                 assert!(status.starts_with(&response.status.to_string()));
                 assert_eq!(response.body, "", "{status} {headers}");
@@ -364,10 +278,6 @@ mod tests {
 
     #[test]
     fn a_truncated_response_is_an_error() {
-        let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nready\n\r\n0\r\n";
-        for end in 0..whole.len() {
-            assert!(is_cut_off(&whole[..end]), "{end}");
-        }
         let whole = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nready\n";
         for end in 0..whole.len() {
             assert!(is_cut_off(&whole[..end]), "{end}");
@@ -389,10 +299,6 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nx: \xff\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: six\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: -6\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n",
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
         ] {
             assert!(is_garbage(garbage), "{}", garbage.escape_ascii());
         }
@@ -400,19 +306,15 @@ mod tests {
 
     #[test]
     fn heads_and_bodies_have_a_limit() {
-        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MAX_HEAD));
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(16 << 10));
         assert!(is_garbage(endless.as_bytes()));
-        let hints = "HTTP/1.1 100 Continue\r\n\r\n".repeat(MAX_HEAD / 8);
-        assert!(is_garbage(hints.as_bytes()));
+        let many = format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(4 << 10));
+        assert!(is_garbage(many.as_bytes()));
 
         let long = "x".repeat(MAX_BODY);
         for (head, body) in [
             ("x: y", format!("{long}yz")),
             ("content-length: 99999999999", format!("{long}yz")),
-            (
-                "transfer-encoding: chunked",
-                format!("1\r\nx\r\nffffffffffffffff\r\n{long}"),
-            ),
         ] {
             let response = response(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));
             assert!(response.is_cut, "{head}");

@@ -1,4 +1,4 @@
-//! A blocking client for health check commands, on the standard library alone.
+//! A blocking client for health check commands, without a runtime.
 //!
 //! An image without a shell (`FROM scratch`, distroless) has no `curl` for its
 //! health check. With this module the application itself is the health check:
@@ -62,7 +62,8 @@
 //! because many servers answer every path with 200. A redirect, which the client
 //! does not follow, and a truncated answer are errors too. The
 //! [timeout](HealthCheck::timeout) covers the whole check (both exchanges, if
-//! there are two), and the client reads at most 1 MiB.
+//! there are two), and the client reads at most 1 MiB. It speaks HTTP/1.0, so an
+//! answer in chunks, as a proxy may send it, is an error.
 //!
 //! # Commands
 //!

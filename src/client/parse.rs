@@ -2,71 +2,59 @@ use super::{
     http::Response,
     report::{Report, clean},
 };
+use crate::wire::{JsonAnswer, Probe, text};
+use std::borrow::Cow;
 
-/// The names of a probe: its path, its name in JSON, and its word for green.
-pub(super) struct Probe {
-    pub(super) path: &'static str,
-    pub(super) name: &'static str,
-    pub(super) green: &'static str,
-}
-
-/// The beginning of the server's line on an excluded name that it does not know.
-const UNKNOWN: &str = "no subsystem to exclude: ";
-
-/// The beginning of the server's line on a subsystem or scope, green or red.
-const SIGNS: [&str; 2] = ["[+]", "[-]"];
-
-/// The beginning of the server's line on failures while ready, which follows the
-/// list of subsystems.
-const DRIFT: &str = "drift: ";
-
-/// Which of the subsystems to exclude the probe has excluded.
-pub(super) enum Excluded {
-    /// All but these unknown names.
-    AllBut(Vec<String>),
-    /// None: the probe gives no details, and ignores exclusions.
-    Nothing,
-}
+/// The names of the subsystems to exclude that the probe does not know, or `None`
+/// if the probe gives no details, and so ignores exclusions.
+type Unknown = Option<Vec<String>>;
 
 /// Parses a text response, or returns `None` if it is not from the probe.
-pub(super) fn parse_text(probe: &Probe, response: &Response) -> Option<(Report, Excluded)> {
-    let is_ok = response.status == 200;
-    let red = format!("not {}", probe.green);
-    let is_verdict = |line: &str, word: &str| {
+pub(super) fn parse_text(probe: Probe, response: &Response) -> Option<(Report, Unknown)> {
+    let is_ok = is_ok(response)?;
+    let word = probe.word(is_ok);
+    let is_verdict = |line: &str| {
         let rest = line.strip_prefix(word);
         rest.is_some_and(|rest| {
             rest.is_empty() || rest.starts_with(": ") || rest.starts_with(" (degraded)")
         })
     };
-    let (mut details, mut unknown, mut lists) = (String::new(), Vec::new(), false);
+    let (mut details, mut unknown) = (String::new(), Vec::new());
     let mut summary = None;
     for line in whole_lines(response) {
-        if let Some(name) = line.strip_prefix(UNKNOWN) {
+        if let Some(name) = line.strip_prefix(text::UNKNOWN) {
             unknown.push(clean(name));
-        } else if SIGNS.iter().any(|sign| line.starts_with(sign)) {
-            lists = true;
+        } else if line.starts_with(text::UP) || line.starts_with(text::DOWN) {
             details = details + &clean(line) + "\n";
-        } else if !response.is_cut || !line.starts_with(DRIFT) {
+        } else if !response.is_cut || !line.starts_with(text::DRIFT) {
             summary = Some(line);
         }
     }
-    let line = match (response.status, summary) {
+    let line = match summary {
         // The verdict is the last line, and is missing if the list is cut. Then
         // the response counts if every line read belongs before a verdict.
-        (200, None) if response.is_cut && lists => probe.green.to_owned(),
-        (404 | 503, None) if response.is_cut && lists => red,
-        _ if response.is_cut => return None,
-        (200, Some(line)) if is_verdict(line, probe.green) => clean(line),
-        // A probe can be configured to answer 404 while the process drains.
-        (404 | 503, Some(line)) if is_verdict(line, &red) => clean(line),
+        None if response.is_cut && !details.is_empty() => word.to_owned(),
+        Some(line) if !response.is_cut && is_verdict(line) => clean(line),
         _ => return None,
     };
-    let excluded = if lists || !unknown.is_empty() {
-        Excluded::AllBut(unknown)
-    } else {
-        Excluded::Nothing
+    let gives_details = !details.is_empty() || !unknown.is_empty();
+    let report = Report {
+        is_ok,
+        line,
+        details,
+        json: None,
     };
-    Some((Report::from_text(is_ok, line, details), excluded))
+    Some((report, gives_details.then_some(unknown)))
+}
+
+/// Returns whether the status is green, or `None` if no probe answers with it.
+fn is_ok(response: &Response) -> Option<bool> {
+    match response.status {
+        200 => Some(true),
+        // A probe can be configured to answer 404 while the process drains.
+        404 | 503 => Some(false),
+        _ => None,
+    }
 }
 
 /// Returns the lines of a response, except for a last line that was cut.
@@ -79,49 +67,34 @@ fn whole_lines(response: &Response) -> impl Iterator<Item = &str> {
     response.body[..end].lines()
 }
 
-/// Reads a JSON response, or returns `None` if it is not from the probe. It is
-/// compared as text with the server's own rendering, and not parsed.
-pub(super) fn parse_json(probe: &Probe, response: &Response) -> Option<(Report, Excluded)> {
-    let is_ok = match response.status {
-        200 => true,
-        404 | 503 => false,
-        _ => return None,
-    };
-    let beginning = format!("{{\"probe\":\"{}\",\"ok\":{is_ok},", probe.name);
-    if !response.body.starts_with(&beginning) {
+/// Parses a JSON response, or returns `None` if it is not from the probe.
+pub(super) fn parse_json(probe: Probe, response: &Response) -> Option<(Report, Unknown)> {
+    let is_ok = is_ok(response)?;
+    let mut json = Cow::from(&response.body);
+    if response.is_cut {
+        // The fields before the long list are whole. A quotation mark within a
+        // string is escaped, so this matches only the key.
+        let (whole, _) = json.split_once(",\"subsystems\":[")?;
+        json = Cow::from(whole.to_owned() + "}");
+    }
+    let answer: JsonAnswer<'_> = serde_json::from_str(&json).ok()?;
+    if answer.probe != probe.as_str() || answer.ok != is_ok {
         return None;
     }
-    // A quotation mark within a string is escaped, so this matches only the key.
-    let excluded = if let Some((_, names)) = response.body.split_once(",\"unknown\":[\"") {
-        // A name can contain `]`, but not a quotation mark.
-        let names = names.split("\"]").next().unwrap_or_default();
-        Excluded::AllBut(names.split('"').step_by(2).map(clean).collect())
-    } else if response.body.contains(",\"subsystems\":[") {
-        Excluded::AllBut(Vec::new())
-    } else {
-        Excluded::Nothing
+    let report = Report {
+        is_ok,
+        line: probe.word(is_ok).to_owned(),
+        details: String::new(),
+        json: (!response.is_cut).then(|| clean(json.trim_end())),
     };
-    let line = if is_ok {
-        probe.green.to_owned()
-    } else {
-        format!("not {}", probe.green)
-    };
-    let json = clean(response.body.trim_end());
-    Some((
-        Report::from_json(is_ok, line, json, response.is_cut),
-        excluded,
-    ))
+    // Each answer with details has a version.
+    let unknown = || answer.unknown.iter().map(|name| clean(name)).collect();
+    Some((report, answer.version.map(|_| unknown())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const READINESS: Probe = Probe {
-        path: "/readyz",
-        name: "readiness",
-        green: "ready",
-    };
 
     fn response(status: u16, body: &str) -> Response {
         Response {
@@ -136,12 +109,12 @@ mod tests {
     fn cut(status: u16, body: &str) -> Option<bool> {
         let mut response = response(status, body);
         response.is_cut = true;
-        let (report, _) = parse_text(&READINESS, &response)?;
+        let (report, _) = parse_text(Probe::Readiness, &response)?;
         Some(report.is_ok())
     }
 
     fn text(status: u16, body: &str) -> Option<(bool, String)> {
-        let (report, _) = parse_text(&READINESS, &response(status, body))?;
+        let (report, _) = parse_text(Probe::Readiness, &response(status, body))?;
         Some((report.is_ok(), report.line().to_owned()))
     }
 
@@ -180,7 +153,7 @@ mod tests {
     fn a_cut_list_counts_only_if_every_line_is_from_a_probe() {
         let listed = "[+]a ready (required)\n[-]b failing (optional): x\n";
         let drifted = format!("{listed}drift: 1 of 2 failed while ready, in 1m\n");
-        for before in [listed, &drifted, &format!("{drifted}{UNKNOWN}c\n")] {
+        for before in [listed, &drifted, &format!("{drifted}{}c\n", text::UNKNOWN)] {
             // Somewhere within the next line.
             for rest in ["", "[", "[+]", "dr", "no subs", "rea", "not ready: b", "é"] {
                 let body = before.to_owned() + rest;
@@ -214,7 +187,8 @@ mod tests {
 
     #[test]
     fn json_has_to_come_from_the_probe() {
-        let is_accepted = |status, body| parse_json(&READINESS, &response(status, body)).is_some();
+        let is_accepted =
+            |status, body| parse_json(Probe::Readiness, &response(status, body)).is_some();
         assert!(is_accepted(
             200,
             r#"{"probe":"readiness","ok":true,"status":"ready"}"#
@@ -238,27 +212,49 @@ mod tests {
         ));
     }
 
+    const DETAILS: &str = r#"{"probe":"readiness","ok":true,"status":"ready","version":1"#;
+
     #[test]
-    fn unknown_names_are_read_from_their_key_and_not_from_reasons() {
-        let unknown = |body: &str| {
-            let body = format!(r#"{{"probe":"readiness","ok":true,"subsystems":[{body}}}"#);
-            match parse_json(&READINESS, &response(200, &body)).unwrap().1 {
-                Excluded::AllBut(names) => names,
-                Excluded::Nothing => panic!("it has details"),
-            }
+    fn unknown_names_are_those_of_their_key() {
+        let unknown = |rest: &str| {
+            let body = format!("{DETAILS}{rest}}}");
+            parse_json(Probe::Readiness, &response(200, &body))
+                .unwrap()
+                .1
         };
-        let nothing: [&str; 0] = [];
-        assert_eq!(unknown(r#"],"unknown":["a","b"]"#), ["a", "b"]);
-        assert_eq!(unknown(r#"],"excluded":["c"],"unknown":["a"]"#), ["a"]);
-        let addresses = ["[::1]:1", "10.0.0.1:2"];
-        assert_eq!(
-            unknown(r#"],"unknown":["[::1]:1","10.0.0.1:2"]"#),
-            addresses
-        );
-        assert_eq!(unknown(r#"{"reason":",\"unknown\":[\"x\"]"}]"#), nothing);
-        assert_eq!(
-            unknown(r#"{"attributes":{"a":"b","unknown":"[x"}}]"#),
-            nothing
-        );
+        let nothing = Some(Vec::new());
+        assert_eq!(unknown(r#","subsystems":[]"#), nothing);
+        assert_eq!(unknown(r#","unclear":",\"unknown\":[\"x\"]""#), nothing);
+        let names = Some(vec!["[::1]:1".to_owned(), "a".to_owned()]);
+        let excluded = r#","excluded":["c"],"unknown":["[::1]:1","a"],"subsystems":[]"#;
+        assert_eq!(unknown(excluded), names);
+        let terse = r#"{"probe":"readiness","ok":true,"status":"ready"}"#;
+        let (_, unknown) = parse_json(Probe::Readiness, &response(200, terse)).unwrap();
+        assert_eq!(unknown, None, "the probe gives no details");
+    }
+
+    #[test]
+    fn cut_json_counts_if_the_fields_before_the_list_are_whole() {
+        let parsed = |body: &str| {
+            let mut response = response(200, body);
+            response.is_cut = true;
+            parse_json(Probe::Readiness, &response)
+        };
+        let unknown = r#","unknown":["a"]"#;
+        for rest in ["", r#"{"name":"#, r#"{"name":"x"},"#] {
+            let (report, unknown) =
+                parsed(&format!(r#"{DETAILS}{unknown},"subsystems":[{rest}"#)).unwrap();
+            assert!(report.is_ok());
+            assert_eq!(report.json(), None);
+            assert_eq!(unknown, Some(vec!["a".to_owned()]));
+        }
+        for body in [
+            "",
+            DETAILS,
+            r#"{"ok":true,"subsystems":[{"#,
+            r#"{"a":"x,"subsystems":[{"#,
+        ] {
+            assert!(parsed(body).is_none(), "{body}");
+        }
     }
 }

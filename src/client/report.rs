@@ -8,34 +8,13 @@ use std::{fmt, process::ExitCode};
 /// the [line](Self::line).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    is_ok: bool,
-    line: String,
-    details: String,
-    json: Option<String>,
-    is_cut: bool,
+    pub(super) is_ok: bool,
+    pub(super) line: String,
+    pub(super) details: String,
+    pub(super) json: Option<String>,
 }
 
 impl Report {
-    pub(super) fn from_text(is_ok: bool, line: String, details: String) -> Self {
-        Self {
-            is_ok,
-            line,
-            details,
-            json: None,
-            is_cut: false,
-        }
-    }
-
-    pub(super) fn from_json(is_ok: bool, line: String, json: String, is_cut: bool) -> Self {
-        Self {
-            is_ok,
-            line,
-            details: String::new(),
-            json: Some(json),
-            is_cut,
-        }
-    }
-
     /// Prepends the line of the report `before`, if this report is green.
     pub(super) fn with_line_of(mut self, before: &Self) -> Self {
         if self.is_ok {
@@ -66,16 +45,12 @@ impl Report {
     /// Returns the answer as one JSON object on one line, if the check requested
     /// [JSON](super::HealthCheck::json) and the answer has at most 1 MiB.
     pub fn json(&self) -> Option<&str> {
-        self.json.as_deref().filter(|_| !self.is_cut)
+        self.json.as_deref()
     }
 
     /// Returns the exit code of a health check command: 0 for yes, 1 for no.
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_ok {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        u8::from(!self.is_ok).into()
     }
 }
 

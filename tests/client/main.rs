@@ -1,5 +1,5 @@
-//! The blocking client, against real admin listeners and against servers that
-//! do what none should.
+//! The blocking client, against real servers and against servers that break HTTP
+//! or are not probes.
 
 #[path = "../support/folder.rs"]
 mod folder;
@@ -8,6 +8,7 @@ mod rows;
 
 mod answers;
 mod impostors;
+mod servers;
 #[cfg(unix)]
 mod unix;
 
@@ -20,10 +21,10 @@ use tower_readiness::{
 
 const ANYWHERE: &str = "127.0.0.1:0";
 
-/// A timeout that a test waits for.
+/// A timeout that expires within a test.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// One that no test waits for, and that ends one that would hang.
+/// A timeout that expires only in a test that would otherwise hang.
 const LONG: Duration = Duration::from_secs(30);
 
 fn serve(process: &Process) -> (AdminServer, HealthCheck) {

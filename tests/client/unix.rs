@@ -8,7 +8,7 @@ fn error_at(path: impl AsRef<Path>) -> ExchangeError {
 }
 
 #[test]
-fn a_unix_socket_is_asked_as_a_port_is() {
+fn a_unix_socket_answers_as_a_port_does() {
     let folder = Folder::new();
     let process = Process::ready();
     let _server = process.readiness.serve_on_thread(folder.socket()).unwrap();
@@ -19,7 +19,7 @@ fn a_unix_socket_is_asked_as_a_port_is() {
 }
 
 #[test]
-fn what_is_no_socket_that_listens_is_told_apart() {
+fn errors_distinguish_why_a_path_cannot_be_connected_to() {
     let folder = Folder::new();
     let kind = |error: ExchangeError| match error {
         ExchangeError::Connect { source, .. } => source.kind(),
@@ -44,7 +44,7 @@ fn what_is_no_socket_that_listens_is_told_apart() {
 }
 
 #[test]
-fn a_listener_whose_queue_is_full_is_given_up_on() {
+fn a_full_queue_of_the_listener_is_a_timeout() {
     let folder = Folder::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -54,7 +54,7 @@ fn a_listener_whose_queue_is_full_is_given_up_on() {
     let socket = tokio::net::UnixSocket::new_stream().unwrap();
     socket.bind(folder.socket()).unwrap();
     let _listener = socket.listen(0).unwrap();
-    // Whoever was in the queue stays there, gone or not.
+    // A connection stays in the queue after its client has closed it.
     for _ in 0..3 {
         let error = error_at(folder.socket());
         assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");

@@ -14,7 +14,7 @@ use std::{
 
 static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 
-/// A folder of its own, gone with it.
+/// A new folder, which is removed on drop.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -25,7 +25,7 @@ impl Folder {
             let path = std::env::temp_dir().join(name);
             match fs::create_dir(&path) {
                 Ok(()) => return Self(path),
-                // A process of the same id was killed.
+                // A killed process with the same id left it behind.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => panic!("{}: {error}", path.display()),
             }

@@ -1,4 +1,4 @@
-//! What the tests with real servers and other people's layers share.
+//! Helpers of the tests with real servers and with layers of other crates.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -13,7 +13,7 @@ use std::{fmt::Debug, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 use tower_readiness::{Readiness, Reporter, Subsystem};
 
-/// A process that waits for its storage to come up.
+/// A process whose storage is starting.
 pub fn starting() -> (Readiness, Reporter) {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
@@ -23,22 +23,22 @@ pub fn starting() -> (Readiness, Reporter) {
     (readiness, storage)
 }
 
-/// A process whose storage is up.
+/// A process whose storage is ready.
 pub fn ready() -> (Readiness, Reporter) {
     let (readiness, storage) = starting();
     storage.ready();
     (readiness, storage)
 }
 
-/// A port of the loopback interface that nobody else has.
+/// Binds a free port of the loopback interface.
 pub async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-/// What `future` comes to. One that never completes fails the test instead of
-/// hanging it; how long it takes is not judged.
+/// Returns the output of `future`. A future that never completes fails the test
+/// instead of hanging it; the time that it takes does not matter.
 #[track_caller]
 pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
@@ -59,7 +59,7 @@ pub fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
     })
 }
 
-/// A response with the whole of its body.
+/// Reads the body of a response to its end.
 pub async fn whole<B>(response: Response<B>) -> Response<String>
 where
     B: Body<Data = Bytes>,
@@ -70,7 +70,7 @@ where
     Response::from_parts(head, String::from_utf8(body.into()).unwrap())
 }
 
-/// A call of a method of gRPC's health service.
+/// A request for a method of gRPC's health service.
 pub fn health_call<B: Default>(method: &str) -> Request<B> {
     Request::post(format!("/grpc.health.v1.Health/{method}"))
         .header("content-type", "application/grpc")

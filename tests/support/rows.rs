@@ -1,4 +1,4 @@
-//! The rows of the truth table, and beside them what is easily mistaken.
+//! The rows of the truth table, and further cases that are easily mistaken.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -50,7 +50,7 @@ impl Process {
     }
 }
 
-/// What is to be answered, by the question.
+/// The expected answer to each check: whether it is green.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub default: bool,
@@ -60,7 +60,7 @@ pub struct Row {
     pub search: bool,
 }
 
-/// Every row, under a name.
+/// Returns each row with its name.
 pub fn rows() -> Vec<(&'static str, Process, Row)> {
     let row = |bits: [u8; 5]| {
         let [default, ready, live, startup, search] = bits.map(|bit| bit == 1);
@@ -125,7 +125,7 @@ pub fn rows() -> Vec<(&'static str, Process, Row)> {
             row([0, 0, 1, 0, 0]),
         ),
         (
-            "a shared subsystem never there",
+            "a shared subsystem never ready",
             early(&|process| {
                 process.storage.ready();
                 process.engine.ready();
@@ -135,8 +135,8 @@ pub fn rows() -> Vec<(&'static str, Process, Row)> {
     ]
 }
 
-/// A port that nobody listens at, for as long as the socket is kept: without it
-/// somebody else may be given the port.
+/// A port without a listener. The socket reserves it: after the socket is dropped,
+/// the kernel may give the port to another process.
 pub fn silent_port() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();

@@ -140,18 +140,10 @@ impl Given {
             Some(("--ready", _)) => check.ready(),
             Some(("--live", _)) => check.live(),
             Some(("--startup", _)) => check.startup(),
-            Some((_, name)) => named(&name, check.scope(&name))?,
+            Some((_, name)) => check.scope(name),
             None => check,
         };
-        if self.exclude.len() > HealthCheck::MAX_EXCLUDED {
-            return wrong(format!(
-                "--exclude may be given {} times",
-                HealthCheck::MAX_EXCLUDED
-            ));
-        }
-        for name in self.exclude {
-            check = named(&name, check.exclude(&name))?;
-        }
+        check = self.exclude.into_iter().fold(check, HealthCheck::exclude);
         if self.verbose {
             check = check.verbose();
         }
@@ -159,6 +151,7 @@ impl Given {
         if self.json {
             check = check.json();
         }
+        check.validate().map_err(|error| Usage(error.to_string()))?;
         Ok(check)
     }
 
@@ -206,13 +199,6 @@ fn address(given: Option<String>, environment: Option<OsString>) -> Result<Addre
         (None, _) => return Ok(Address::default()),
     };
     Address::try_from(text).map_err(|error| Usage(format!("{from}{error}")))
-}
-
-fn named<E: std::fmt::Display>(
-    name: &str,
-    check: Result<HealthCheck, E>,
-) -> Result<HealthCheck, Usage> {
-    check.map_err(|error| Usage(format!("{name:?}: {error}")))
 }
 
 fn text(value: OsString) -> Result<String, Usage> {
