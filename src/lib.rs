@@ -108,6 +108,9 @@
 //! - `cli`: the command `readiness`, which checks a process and sends it commands.
 //! - `client`: a health check that blocks and needs no runtime, so
 //!   that an application can be its own health check command.
+//! - `commands`: executes pause, resume and drain, which operators send to an admin
+//!   listener on a unix socket, where `AdminListener::with_commands` enables it
+//!   (on Unix; elsewhere it adds nothing).
 //! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
 //!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).

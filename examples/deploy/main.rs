@@ -43,6 +43,7 @@ use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals, probe::Probes,
+    server::AdminListener,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -113,7 +114,11 @@ async fn run() -> Result<(), Error> {
 
     // Its first answers are for whoever watches the start.
     let admin = setting("ADMIN", "127.0.0.1:28080".to_owned())?;
-    readiness.serve_on_thread(&*admin)?;
+    let listener = AdminListener::new(&readiness);
+    // Over TCP there are none; over a unix socket only its owner may send them.
+    #[cfg(unix)]
+    let listener = listener.with_commands();
+    listener.serve_on_thread(&*admin)?;
     let listener = match handed_over {
         Some(listener) => listener,
         None => TcpListener::bind(setting("LISTEN", "127.0.0.1:3000".to_owned())?).await?,

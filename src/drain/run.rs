@@ -167,7 +167,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn clients_that_wait_for_the_end_are_gone_before_it() {
         let readiness = closing();
-        let watchers = [(); 2].map(|()| readiness.registry().traffic().end_watchers.add());
+        let watchers = [(); 2].map(|()| readiness.registry().traffic().end_watchers.clone());
         let mut run = task::spawn(readiness.run(ready(())));
         assert_pending!(run.poll());
         assert_eq!(
@@ -186,7 +186,7 @@ mod tests {
     async fn clients_that_do_not_go_hold_up_the_end_for_a_second() {
         let readiness = closing();
         let begun = Instant::now();
-        let _stuck = readiness.registry().traffic().end_watchers.add();
+        let _stuck = readiness.registry().traffic().end_watchers.clone();
         readiness.run(ready(())).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 1);
         assert!(begun.elapsed() < Duration::from_millis(1_050));

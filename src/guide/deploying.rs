@@ -259,9 +259,25 @@
 //! # Commands for operators
 //!
 //! `readiness check --ready --verbose` (feature `cli`) names the failing
-//! subsystems and the reasons. An admin listener on a unix socket that only its
-//! owner can open (`readiness.serve_on_thread("/run/app/admin.sock")?`) also
-//! accepts [commands](https://docs.rs/tower-readiness/latest/tower_readiness/server/index.html#commands); a TCP listener never does:
+//! subsystems and the reasons. With the feature `commands`, an admin listener on a
+//! unix socket that only its owner can open also executes
+//! [commands](https://docs.rs/tower-readiness/latest/tower_readiness/server/commands/index.html);
+//! a TCP listener never does. In the program:
+//!
+//! ```
+//! # #[cfg(all(unix, feature = "commands"))] {
+//! # let folder = tempfile::tempdir()?;
+//! # let socket = folder.path().join("admin.sock");
+//! use tower_readiness::{Readiness, Subsystem, server::AdminListener};
+//!
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! // `socket` is a path such as /run/app/admin.sock.
+//! AdminListener::new(&readiness).with_commands().serve_on_thread(&*socket)?;
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Then, as its owner or as root:
 //!
 //! ```sh
 //! export READINESS_ADDR=unix:/run/app/admin.sock

@@ -72,7 +72,7 @@ mod service;
 mod text;
 
 pub(crate) use self::envoy::fail_health_check;
-#[cfg(all(feature = "server", unix))]
+#[cfg(all(unix, feature = "commands"))]
 pub(crate) use self::probes::line;
 pub use self::{
     probe_answer::ProbeAnswer, probes::Probes, question::Detail, route::PathError,

@@ -166,7 +166,7 @@ impl Probes {
         self.0.routes.paths()
     }
 
-    #[cfg(all(feature = "server", unix))]
+    #[cfg(all(unix, feature = "commands"))]
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.0.readiness
     }

@@ -19,7 +19,7 @@ impl Readiness {
 
     /// As [`pause`](Self::pause), but neither the call nor the drop of the guard
     /// waits for the log: for the admin listener.
-    #[cfg(all(feature = "server", unix))]
+    #[cfg(all(unix, feature = "commands"))]
     pub(crate) fn pause_at_once(&self, reason: &str) -> PauseGuard {
         let id = self.registry().update(begin(reason));
         PauseGuard {

@@ -1,16 +1,12 @@
-#[cfg(unix)]
-use super::commands::Commands;
 use super::{
     bind::Listener,
-    connection::{self, ServedProbes},
     connection_slot::{Activity, ConnectionSlot},
     handle::StopSignal,
-    limits::Limits,
     spares::Spares,
     stream::Stream,
 };
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     io::{self, ErrorKind},
     sync::{Arc, Weak},
     task::{Context, Poll, ready},
@@ -25,26 +21,20 @@ use tokio::{
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the stop signal, then waits for the last to end.
-pub(super) async fn serve(
+///
+/// At most `max` connections at a time have a slot; a further one evicts another.
+/// `serve` answers a connection until it ends, is evicted or gets the stop signal,
+/// and returns its stream, whose descriptor may become a spare.
+pub(super) async fn accept<S, F>(
     listener: Listener,
-    served: ServedProbes,
-    #[cfg(unix)] commands: Option<Arc<Commands>>,
-    limits: Limits,
+    max: usize,
+    serve: S,
     mut stop_signal: StopSignal,
-) {
-    let mut connections = Connections {
-        served,
-        #[cfg(unix)]
-        commands,
-        limits,
-        stop_signal: stop_signal.clone(),
-        slots: Vec::new(),
-        tasks: JoinSet::new(),
-        since_yield: 0,
-        spares: Spares::default(),
-        is_exhausted: false,
-    };
-    connections.spares.refill();
+) where
+    S: Fn(Stream, Arc<ConnectionSlot>) -> F,
+    F: Future<Output = Option<Stream>> + Send + 'static,
+{
+    let mut connections = Connections::new(max, serve);
     loop {
         tokio::select! { biased;
             () = stop_signal.requested() => break,
@@ -52,17 +42,13 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
-    // Each connection gets the stop signal too, and ends soon.
     while connections.tasks.join_next().await.is_some() {}
 }
 
 /// The open connections of one listener.
-struct Connections {
-    served: ServedProbes,
-    #[cfg(unix)]
-    commands: Option<Arc<Commands>>,
-    limits: Limits,
-    stop_signal: StopSignal,
+struct Connections<S> {
+    max: usize,
+    serve: S,
     /// The slots of connections that have not been evicted.
     slots: Vec<Weak<ConnectionSlot>>,
     /// Each task returns its stream.
@@ -74,19 +60,38 @@ struct Connections {
     is_exhausted: bool,
 }
 
-impl Connections {
+impl<S, F> Connections<S>
+where
+    S: Fn(Stream, Arc<ConnectionSlot>) -> F,
+    F: Future<Output = Option<Stream>> + Send + 'static,
+{
+    fn new(max: usize, serve: S) -> Self {
+        let mut spares = Spares::default();
+        spares.refill();
+        Self {
+            max,
+            serve,
+            slots: Vec::new(),
+            tasks: JoinSet::new(),
+            since_yield: 0,
+            spares,
+            is_exhausted: false,
+        }
+    }
+
     /// Accepts one connection, or handles the end of one.
     async fn next(&mut self, listener: &Listener) {
-        tokio::select! { biased;
-            ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx)) => self.keep_spare(ended),
-            accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx)) => match accepted {
-                Ok(stream) => {
-                    self.spares.refill();
-                    self.is_exhausted = false;
-                    self.add(stream).await;
-                }
-                Err(error) => self.accept_with_a_spare(listener, error).await,
-            },
+        let accepted = tokio::select! { biased;
+            ended = next_ended(&mut self.tasks) => return self.keep_spare(ended),
+            accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx)) => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                self.spares.refill();
+                self.is_exhausted = false;
+                self.add(stream).await;
+            }
+            Err(error) => self.accept_with_a_spare(listener, error).await,
         }
     }
 
@@ -95,11 +100,18 @@ impl Connections {
     /// connection is in the backlog.
     async fn accept_with_a_spare(&mut self, listener: &Listener, error: io::Error) {
         tokio::select! { biased;
-            ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx)) => return self.keep_spare(ended),
+            ended = next_ended(&mut self.tasks) => return self.keep_spare(ended),
             () = listener.connection_waiting() => {}
         }
         if !self.spares.release() {
-            return self.wait_for_a_descriptor(&error).await;
+            // An evicted connection frees its descriptor for the waiting one. A new
+            // connection is not evicted, because it may be a probe too.
+            let mut slots = self.slots.iter().filter_map(Weak::upgrade);
+            if slots.any(|slot| slot.rank().0 < Activity::New) {
+                self.evict();
+            }
+            // The connection stays in the backlog.
+            return self.back_off(&error).await;
         }
         // Without waiting: another thread may take the released descriptor.
         let accepted =
@@ -122,11 +134,11 @@ impl Connections {
 
     async fn add(&mut self, stream: Stream) {
         self.slots.retain(|slot| slot.strong_count() > 0);
-        let is_full = self.slots.len() >= self.limits.connections;
-        while self.slots.len() >= self.limits.connections && self.evict() {}
+        let is_full = self.slots.len() >= self.max;
+        while self.slots.len() >= self.max && self.evict() {}
         let slot = ConnectionSlot::new();
         self.slots.push(Arc::downgrade(&slot));
-        self.spawn(stream, slot);
+        self.tasks.spawn((self.serve)(stream, slot));
         if is_full {
             self.let_connections_run().await;
         }
@@ -137,16 +149,16 @@ impl Connections {
     /// backlog could evict others whose request has arrived but was not read yet.
     async fn let_connections_run(&mut self) {
         self.since_yield += 1;
-        if self.since_yield < self.limits.connections.div_ceil(4) {
+        if self.since_yield < self.max.div_ceil(4) {
             return;
         }
         self.since_yield = 0;
         yield_now().await;
         // On several threads, evicted connections may take longer to end, although
         // they do not wait for their peers.
-        while self.tasks.len() > self.limits.connections.saturating_mul(2) {
-            let ended = self.tasks.join_next().await;
-            self.keep_spare(ended.and_then(Result::ok).flatten());
+        while self.tasks.len() > self.max.saturating_mul(2) {
+            let ended = next_ended(&mut self.tasks).await;
+            self.keep_spare(ended);
         }
     }
 
@@ -155,49 +167,12 @@ impl Connections {
     fn evict(&mut self) -> bool {
         let slots = self.slots.iter().enumerate();
         let slots = slots.filter_map(|(index, slot)| Some((index, slot.upgrade()?)));
-        match slots.min_by_key(|(_, slot)| slot.rank()) {
-            Some((index, slot)) => {
-                slot.evict();
-                self.slots.swap_remove(index);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn spawn(&mut self, stream: Stream, slot: Arc<ConnectionSlot>) {
-        #[cfg(unix)]
-        let commander = match &stream {
-            Stream::Tcp(_) => None,
-            Stream::Unix(stream) => {
-                let peer = stream.peer_cred().ok().map(|peer| peer.uid());
-                self.commands
-                    .as_ref()
-                    .map(|commands| commands.commander(peer))
-            }
+        let Some((index, slot)) = slots.min_by_key(|(_, slot)| slot.rank()) else {
+            return false;
         };
-        #[cfg(not(unix))]
-        let commander = None;
-        self.tasks.spawn(connection::serve(
-            stream,
-            slot,
-            self.served.clone(),
-            commander,
-            self.limits,
-            self.stop_signal.clone(),
-        ));
-    }
-
-    /// Backs off while no spare is left. The connection stays in the backlog.
-    async fn wait_for_a_descriptor(&mut self, error: &io::Error) {
-        // An evicted connection frees its descriptor for the waiting one. A new
-        // connection is not evicted, because it may be a probe too.
-        let activity = |slot: Arc<ConnectionSlot>| slot.rank().0;
-        let slots = self.slots.iter().filter_map(Weak::upgrade);
-        if slots.map(activity).any(|activity| activity < Activity::New) {
-            self.evict();
-        }
-        self.back_off(error).await;
+        slot.evict();
+        self.slots.swap_remove(index);
+        true
     }
 
     /// Waits until a connection ends, for [`BACK_OFF`] at most.
@@ -207,18 +182,18 @@ impl Connections {
             warn(error);
         }
         tokio::select! { biased;
-            ended = poll_fn(|cx| poll_ended(&mut self.tasks, cx)) => self.keep_spare(ended),
+            ended = next_ended(&mut self.tasks) => self.keep_spare(ended),
             () = sleep(BACK_OFF) => self.spares.refill(),
         }
     }
 }
 
-/// Returns the stream of the next connection that ends. Pending while there are
-/// no connections.
-fn poll_ended(tasks: &mut JoinSet<Option<Stream>>, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
-    match tasks.poll_join_next(cx) {
-        Poll::Ready(Some(ended)) => Poll::Ready(ended.ok().flatten()),
-        Poll::Ready(None) | Poll::Pending => Poll::Pending,
+/// Returns the stream of the next connection that ends, if its task has returned
+/// it. Pending while there are no connections.
+async fn next_ended(tasks: &mut JoinSet<Option<Stream>>) -> Option<Stream> {
+    match tasks.join_next().await {
+        Some(ended) => ended.ok().flatten(),
+        None => pending().await,
     }
 }
 
@@ -230,20 +205,17 @@ fn poll_accept<S>(
     loop {
         match ready!(accept(cx)) {
             // The peer caused it; the next connection is not affected.
-            Err(error) if affects_one_connection(&error) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionAborted
+                        | ErrorKind::ConnectionRefused
+                        | ErrorKind::ConnectionReset
+                        | ErrorKind::Interrupted
+                ) => {}
             accepted => return Poll::Ready(accepted),
         }
     }
-}
-
-fn affects_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::Interrupted
-    )
 }
 
 #[cfg(feature = "tracing")]
@@ -283,40 +255,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test(start_paused = true)]
     async fn a_listener_that_fails_though_there_are_descriptors_is_retried_after_a_delay() {
-        use crate::{
-            address::Address,
-            probe::Probes,
-            registry::{Readiness, Subsystem},
-            server::handle::AdminServer,
-        };
         use tokio::time::Instant;
 
-        let storage = Subsystem::new("storage");
-        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
         let address = "127.0.0.1:0".parse().unwrap();
         let (listener, _) = Listener::bind(address, 0o600).await.unwrap();
         listener.fail_every_accept();
-        let (_server, parts) = AdminServer::new(Address::default());
-        let mut connections = Connections {
-            served: ServedProbes {
-                probes: Probes::new(&readiness),
-                for_foreign_hosts: None,
-            },
-            commands: None,
-            limits: Limits {
-                header_timeout: Duration::from_secs(5),
-                idle_timeout: Duration::from_secs(75),
-                connections: 1,
-                http2: false,
-            },
-            stop_signal: parts.stop_signal.clone(),
-            slots: Vec::new(),
-            tasks: JoinSet::new(),
-            since_yield: 0,
-            spares: Spares::default(),
-            is_exhausted: false,
-        };
-        connections.spares.refill();
+        let mut connections = Connections::new(1, async |stream, _| Some(stream));
         let begin = Instant::now();
         for _ in 0..5 {
             connections.next(&listener).await;

@@ -1,5 +1,5 @@
 use super::error::ServeError;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "commands"))]
 use super::socket_file::FileIdentity;
 use super::stream::Stream;
 use crate::address::Address;
@@ -72,7 +72,7 @@ impl Listener {
     }
 
     /// The identity of the socket file, if the listener is a unix socket.
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "commands"))]
     pub(super) fn identity(&self) -> Option<FileIdentity> {
         match &self.socket {
             Socket::Tcp(_) => None,
@@ -166,7 +166,7 @@ mod unix {
     use super::{
         super::{
             error::ServeError,
-            socket_file::{FileIdentity, SocketFile, remove_seen},
+            socket_file::{SocketFile, remove_seen},
         },
         BACKLOG,
     };
@@ -185,6 +185,7 @@ mod unix {
     pub(in super::super) struct Listener {
         // Dropped first: while the file exists, the socket must listen, or
         // another process would take the file for a stale one.
+        #[cfg_attr(not(feature = "commands"), expect(dead_code))]
         file: SocketFile,
         listener: UnixListener,
     }
@@ -261,7 +262,8 @@ mod unix {
             self.listener.as_fd()
         }
 
-        pub(super) fn identity(&self) -> FileIdentity {
+        #[cfg(feature = "commands")]
+        pub(super) fn identity(&self) -> super::FileIdentity {
             self.file.identity().clone()
         }
 

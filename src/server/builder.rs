@@ -1,11 +1,11 @@
-#[cfg(unix)]
+#[cfg(all(unix, feature = "commands"))]
 use super::commands::Commands;
 use super::{
-    accept,
+    accept::accept,
     bind::Listener,
-    connection::ServedProbes,
+    connection::{self, ServedProbes},
     error::ServeError,
-    handle::{AdminServer, ServerParts},
+    handle::AdminServer,
     limits::Limits,
     thread,
 };
@@ -82,6 +82,7 @@ pub struct AdminListener {
     probes: Probes,
     limits: Limits,
     socket_mode: u32,
+    #[cfg(all(unix, feature = "commands"))]
     commands: bool,
     wait: bool,
 }
@@ -92,14 +93,10 @@ impl AdminListener {
     pub fn new(probes: impl Into<Probes>) -> Self {
         Self {
             probes: probes.into(),
-            limits: Limits {
-                header_timeout: Duration::from_secs(5),
-                idle_timeout: Duration::from_secs(75),
-                connections: 64,
-                http2: false,
-            },
+            limits: Limits::default(),
             socket_mode: 0o600,
-            commands: true,
+            #[cfg(all(unix, feature = "commands"))]
+            commands: false,
             wait: true,
         }
     }
@@ -171,8 +168,8 @@ impl AdminListener {
 
     /// Sets the mode of a unix socket's file, regardless of the umask. By default
     /// `0o600`: only the user of the process, and root, can open the socket. If
-    /// other users can open it, the listener accepts no
-    /// [commands](super#commands).
+    /// other users can open it, the listener refuses all
+    /// commands.
     ///
     /// On Linux the file is created with this mode, less the umask. Permissions
     /// that the umask removed are added before the socket listens, if no other
@@ -184,9 +181,12 @@ impl AdminListener {
         self
     }
 
-    /// Accepts no [commands](super#commands).
-    pub fn without_commands(mut self) -> Self {
-        self.commands = false;
+    /// Executes the [commands](super::commands) that clients send over a unix
+    /// socket. By default, and over TCP always, the listener answers them with 404.
+    #[cfg(all(unix, feature = "commands"))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "commands")))]
+    pub fn with_commands(mut self) -> Self {
+        self.commands = true;
         self
     }
 
@@ -254,13 +254,11 @@ impl AdminListener {
         }
         let (listener, local) = Listener::bind(address, self.socket_mode).await?;
         let Self { probes, limits, .. } = self;
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "commands"))]
         let commands = listener
             .identity()
             .filter(|_| self.commands)
-            .map(|identity| {
-                Commands::new(probes.readiness().clone(), identity, limits.header_timeout)
-            });
+            .map(|file| Commands::new(probes.readiness().clone(), file, limits.header_timeout));
         let waiting = if self.wait { limits.connections / 2 } else { 0 };
         let probes = probes.max_waiting(waiting);
         let probes = probes.default_detail(if local.is_local() {
@@ -273,29 +271,22 @@ impl AdminListener {
         let served = ServedProbes {
             for_foreign_hosts: is_loopback.then(|| probes.clone().detail(Detail::None)),
             probes,
+            #[cfg(all(unix, feature = "commands"))]
+            commands,
         };
         #[cfg(feature = "tracing")]
         crate::logging::line(tracing::Level::INFO, || {
             let address = local.to_string();
             move |span| crate::logging::event!(info, span, %address, "admin listener answers")
         });
-        let (server, parts) = AdminServer::new(local);
-        let serving = async move {
-            let ServerParts {
-                stop_signal,
-                running,
-            } = parts;
-            accept::serve(
-                listener,
-                served,
-                #[cfg(unix)]
-                commands,
-                limits,
-                stop_signal,
-            )
-            .await;
-            drop(running);
+        let (server, stop_signal) = AdminServer::new(local);
+        let stop = stop_signal.clone();
+        let serve = move |stream, slot| {
+            connection::serve(stream, slot, served.clone(), limits, stop.clone())
         };
-        Ok((server, serving))
+        Ok((
+            server,
+            accept(listener, limits.connections, serve, stop_signal),
+        ))
     }
 }

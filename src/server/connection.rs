@@ -1,7 +1,5 @@
-#[cfg(unix)]
-use super::commands::Command;
-#[cfg(unix)]
-pub(super) use super::commands::Commander;
+#[cfg(all(unix, feature = "commands"))]
+use super::commands::{Command, Commander, Commands};
 use super::{
     connection_slot::{CloseMode, ConnectionSlot},
     handle::StopSignal,
@@ -55,16 +53,15 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(30);
 
-/// Without unix sockets there are no commands.
-#[cfg(not(unix))]
-pub(super) type Commander = Infallible;
-
 /// The probes of one listener.
 #[derive(Clone)]
 pub(super) struct ServedProbes {
     pub(super) probes: Probes,
     /// On loopback, the probes that answer requests for foreign hosts.
     pub(super) for_foreign_hosts: Option<Probes>,
+    /// On a unix socket, the commands, if they are enabled.
+    #[cfg(all(unix, feature = "commands"))]
+    pub(super) commands: Option<Arc<Commands>>,
 }
 
 /// Answers the probes on one connection until either side ends it, and returns
@@ -73,15 +70,17 @@ pub(super) async fn serve(
     stream: Stream,
     slot: Arc<ConnectionSlot>,
     served: ServedProbes,
-    commander: Option<Commander>,
     limits: Limits,
     mut stop_signal: StopSignal,
 ) -> Option<Stream> {
+    #[cfg(all(unix, feature = "commands"))]
+    let commander = served.commands.as_ref().map(|it| it.commander(&stream));
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
     let service = ConnectionService {
         served,
         // Cloned, because hyper drops the service before the peer has ended, and the
         // process may wait for that end.
+        #[cfg(all(unix, feature = "commands"))]
         commander: commander.clone(),
         slot: Arc::clone(&slot),
     };
@@ -156,8 +155,8 @@ async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut St
 /// Answers the requests of one connection.
 struct ConnectionService {
     served: ServedProbes,
-    #[cfg_attr(not(unix), expect(dead_code))]
-    commander: Option<Commander>,
+    #[cfg(all(unix, feature = "commands"))]
+    commander: Option<Arc<Commander>>,
     slot: Arc<ConnectionSlot>,
 }
 
@@ -168,11 +167,11 @@ impl Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = self.slot.begin_request();
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "commands"))]
         if let (Some(commander), Some(command)) =
             (&self.commander, Command::at_path(request.uri().path()))
         {
-            let commander = commander.clone();
+            let commander = Arc::clone(commander);
             return Box::pin(async move {
                 let mut request = request;
                 let response = commander.execute(command, &mut request).await;
@@ -258,8 +257,7 @@ mod tests {
         F: Future<Output = UnixStream> + Send + 'static,
     {
         let (mut stream, peer) = connection();
-        let (_server, parts) = AdminServer::new(Address::default());
-        let mut stop_signal = parts.stop_signal.clone();
+        let (_server, mut stop_signal) = AdminServer::new(Address::default());
         let peer = tokio::spawn(peer_does(peer));
         let begin = Instant::now();
         linger(&mut stream, &ConnectionSlot::new(), &mut stop_signal).await;
@@ -294,8 +292,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_stops_lingering_when_it_is_evicted_or_the_listener_stops() {
         let (mut stream, _peer) = connection();
-        let (server, parts) = AdminServer::new(Address::default());
-        let mut stop_signal = parts.stop_signal.clone();
+        let (server, mut stop_signal) = AdminServer::new(Address::default());
         let slot = ConnectionSlot::new();
         slot.evict();
         let begin = Instant::now();
@@ -316,20 +313,16 @@ mod tests {
         let served = ServedProbes {
             probes: Probes::new(&readiness).detail(Detail::Names),
             for_foreign_hosts: None,
-        };
-        let limits = Limits {
-            header_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(75),
-            connections: 1,
-            http2: false,
+            #[cfg(feature = "commands")]
+            commands: None,
         };
         let (stream, mut peer) = connection();
         let request = b"GET /readyz?wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n";
         peer.write_all(request).await.unwrap();
-        let (server, parts) = AdminServer::new(Address::default());
+        let (server, stop_signal) = AdminServer::new(Address::default());
         let slot = ConnectionSlot::new();
-        let stop_signal = parts.stop_signal.clone();
-        let serving = serve(stream, Arc::clone(&slot), served, None, limits, stop_signal);
+        let limits = Limits::default();
+        let serving = serve(stream, Arc::clone(&slot), served, limits, stop_signal);
         let serving = tokio::spawn(serving);
         while slot.rank().0 != Activity::Waiting {
             yield_now().await;

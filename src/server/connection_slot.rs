@@ -159,19 +159,13 @@ mod tests {
     use tokio::time::advance;
     use tokio_test::{assert_pending, assert_ready_eq, task};
 
-    const LIMITS: Limits = Limits {
-        header_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(75),
-        connections: 1,
-        http2: false,
-    };
     const A_MOMENT: Duration = Duration::from_millis(10);
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_closes_after_the_header_timeout() {
-        let slot = ConnectionSlot::new();
-        let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
-        advance(LIMITS.header_timeout - A_MOMENT).await;
+        let (slot, limits) = (ConnectionSlot::new(), Limits::default());
+        let mut timed_out = task::spawn(slot.timed_out(&limits));
+        advance(limits.header_timeout - A_MOMENT).await;
         assert_pending!(timed_out.poll());
         advance(2 * A_MOMENT).await;
         assert_ready_eq!(timed_out.poll(), CloseMode::AtOnce);
@@ -179,16 +173,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_closes_after_the_idle_timeout_since_its_last_answer() {
-        let slot = ConnectionSlot::new();
-        let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
+        let (slot, limits) = (ConnectionSlot::new(), Limits::default());
+        let mut timed_out = task::spawn(slot.timed_out(&limits));
         for _ in 0..3 {
             assert_pending!(timed_out.poll());
             let open = slot.begin_request();
             // No timeout runs while a request is open.
-            advance(10 * LIMITS.idle_timeout).await;
+            advance(10 * limits.idle_timeout).await;
             assert_pending!(timed_out.poll());
             drop(open);
-            advance(LIMITS.idle_timeout - A_MOMENT).await;
+            advance(limits.idle_timeout - A_MOMENT).await;
             assert_pending!(timed_out.poll());
         }
         advance(2 * A_MOMENT).await;
@@ -197,10 +191,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_at_the_last_moment_keeps_the_connection() {
-        let slot = ConnectionSlot::new();
-        let mut timed_out = task::spawn(slot.timed_out(&LIMITS));
+        let (slot, limits) = (ConnectionSlot::new(), Limits::default());
+        let mut timed_out = task::spawn(slot.timed_out(&limits));
         assert_pending!(timed_out.poll());
-        advance(LIMITS.header_timeout + A_MOMENT).await;
+        advance(limits.header_timeout + A_MOMENT).await;
         let open = slot.begin_request();
         assert_pending!(timed_out.poll());
         drop(open);

@@ -1,5 +1,8 @@
-use crate::address::{Address, AddressError};
-use std::{convert::Infallible, io, time::Duration};
+use crate::{
+    address::{Address, AddressError},
+    registry::SettingError,
+};
+use std::{convert::Infallible, io};
 use thiserror::Error;
 
 /// Why an admin listener could not start.
@@ -26,20 +29,15 @@ pub enum ServeError {
         /// The address.
         address: Address,
     },
-    /// A timeout is zero, or longer than a day.
-    #[error("the {what} must be longer than zero and at most a day, not {duration:?}")]
-    Timeout {
-        /// The name of the timeout.
-        what: &'static str,
-        /// The duration given.
-        duration: Duration,
-    },
+    /// A timeout is shorter than 1 millisecond, or longer than a day.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The maximum number of connections is zero.
     #[error("`max_connections` must allow at least one connection, not 0")]
     NoConnections,
     /// The mode of a unix socket has more than the permissions of owner, group and
     /// others.
-    #[error("the socket mode must be at most 777, not {mode:o}")]
+    #[error("the `socket_mode` must be at most 777, not {mode:o}")]
     SocketMode {
         /// The mode given.
         mode: u32,

@@ -8,30 +8,14 @@ use tokio::sync::watch;
 /// until the process ends. [`stop`](Self::stop) stops it.
 pub struct AdminServer {
     local: Address,
+    /// Closed when the listener has dropped all of its stop signals.
     stop: watch::Sender<bool>,
-    ended: watch::Receiver<()>,
-}
-
-/// The listener's side of an [`AdminServer`].
-pub(super) struct ServerParts {
-    pub(super) stop_signal: StopSignal,
-    /// Dropped when the listener has ended.
-    pub(super) running: watch::Sender<()>,
 }
 
 impl AdminServer {
-    pub(super) fn new(local: Address) -> (Self, ServerParts) {
+    pub(super) fn new(local: Address) -> (Self, StopSignal) {
         let (stop, stop_signal) = watch::channel(false);
-        let (running, ended) = watch::channel(());
-        let stop_signal = StopSignal(stop_signal);
-        let server = Self { local, stop, ended };
-        (
-            server,
-            ServerParts {
-                stop_signal,
-                running,
-            },
-        )
+        (Self { local, stop }, StopSignal(stop_signal))
     }
 
     /// Returns the address of the listener. For port 0 it has the port that the
@@ -54,9 +38,7 @@ impl AdminServer {
     ///
     /// Needs no tokio runtime. Cancel safe.
     pub async fn stopped(&self) {
-        let mut ended = self.ended.clone();
-        // No value is ever sent: the channel closes when the listener ends.
-        while ended.changed().await.is_ok() {}
+        self.stop.closed().await;
     }
 }
 
@@ -76,8 +58,7 @@ impl StopSignal {
     /// Completes when [`AdminServer::stop`] is called. Stays pending if the handle
     /// is dropped before.
     pub(super) async fn requested(&mut self) {
-        let requested = self.0.wait_for(|stop| *stop).await.is_ok();
-        if !requested {
+        if self.0.wait_for(|stop| *stop).await.is_err() {
             pending::<()>().await;
         }
     }

@@ -1,4 +1,5 @@
 use super::error::ServeError;
+use crate::registry::bounded;
 use tokio::time::Duration;
 
 /// The limits of one listener on its connections.
@@ -11,18 +12,21 @@ pub(super) struct Limits {
     pub(super) http2: bool,
 }
 
-impl Limits {
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-    pub(super) fn check(&self) -> Result<(), ServeError> {
-        for (what, duration) in [
-            ("header timeout", self.header_timeout),
-            ("idle timeout", self.idle_timeout),
-        ] {
-            if duration.is_zero() || duration > Self::LONGEST {
-                return Err(ServeError::Timeout { what, duration });
-            }
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(75),
+            connections: 64,
+            http2: false,
         }
+    }
+}
+
+impl Limits {
+    pub(super) fn check(&self) -> Result<(), ServeError> {
+        bounded("header timeout", self.header_timeout)?;
+        bounded("idle timeout", self.idle_timeout)?;
         if self.connections == 0 {
             return Err(ServeError::NoConnections);
         }

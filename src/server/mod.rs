@@ -134,37 +134,16 @@
 //!
 //! # Commands
 //!
-//! Over a unix socket that only its owner can open, and never over TCP, the
-//! listener also accepts commands, by POST:
-//!
-//! | | |
-//! |---|---|
-//! | `/commands/pause` | turns readiness red, as [`Readiness::pause`](crate::Readiness::pause) does, until it is resumed or the listener ends; the body is the reason (4 KiB at most, of which 1 KiB is kept) |
-//! | `/commands/resume` | ends that pause; pauses by the program itself go on |
-//! | `/commands/drain` | begins the [drain](crate::Readiness::drain), as SIGTERM does; a later SIGTERM joins it. GET does not begin a drain: it is answered when the process is closed, or at once with 409 if the process does not drain. [`Readiness::run`](crate::Readiness::run) then waits until the client has closed its connection, a second at most |
-//!
-//! (The command `readiness` of the feature `cli`, and `client::Commands`, send
-//! them.) A user that may send commands may send signals to the process too, so
-//! commands grant no new power; a listener
-//! [without commands](AdminListener::without_commands) refuses them all the same.
-//!
-//! For each command anew, the listener checks these conditions, and answers 403
-//! with the reason if one is not met:
-//!
-//! - the peer is the owner of the socket file, or root, according to the kernel;
-//! - only the owner may open the socket file (mode 600). With another mode the
-//!   listener still answers probes, and refuses commands from every peer;
-//! - no other user can replace the socket file: its folder belongs to the owner or
-//!   to root, and either only they may write to it, or it is sticky like `/tmp`.
-//!   (Kubernetes' `emptyDir` is neither; use a folder below it.)
-//!
-//! The listener does not check the folders above.
+//! Over a unix socket the listener can also execute commands of operators: pause,
+//! resume and drain (feature `commands`). They are off until
+//! `AdminListener::with_commands` turns them on; see the module `commands`.
 
 mod accept;
 mod bind;
 mod builder;
-#[cfg(unix)]
-mod commands;
+#[cfg(all(unix, feature = "commands"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "commands")))]
+pub mod commands;
 mod connection;
 mod connection_slot;
 mod error;

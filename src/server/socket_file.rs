@@ -4,12 +4,9 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf, absolute},
 };
-use thiserror::Error;
 
-const ROOT: u32 = 0;
+pub(super) const ROOT: u32 = 0;
 
-/// Any permission of group or others.
-const OTHERS: u32 = 0o077;
 /// Write permission of group or others.
 const OTHERS_WRITE: u32 = 0o022;
 /// The sticky bit: in such a folder, only the owner of a file, the owner of the
@@ -41,20 +38,7 @@ pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
     /// The user that created the file.
-    owner: u32,
-}
-
-/// Why a command is refused.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub(super) enum Denied {
-    #[error("only the owner of the socket file, or root, may send commands")]
-    NotOwner,
-    #[error("others may open the socket (mode {mode:o}, not 600)")]
-    Open { mode: u32 },
-    #[error("others may replace the socket, because they may write to its folder")]
-    Folder,
-    #[error("the socket file is no longer there")]
-    Gone,
+    pub(super) owner: u32,
 }
 
 impl FileIdentity {
@@ -75,29 +59,6 @@ impl FileIdentity {
             Ok(file.mode() & 0o7777)
         } else {
             Err(io::ErrorKind::NotFound.into())
-        }
-    }
-
-    /// Checks that only the owner and root can open or replace the socket file, and
-    /// that `peer` is one of them.
-    ///
-    /// The kernel guarantees the user id of a peer. It does not suffice, because all
-    /// users that are not mapped into the user namespace of this process appear
-    /// with the same id. The mode is read for each command, because it may have
-    /// changed. A user that can replace the file could answer instead of this
-    /// process, and receive its commands.
-    pub(super) fn authorize(&self, peer: Option<u32>) -> Result<(), Denied> {
-        if !peer.is_some_and(|peer| peer == self.owner || peer == ROOT) {
-            return Err(Denied::NotOwner);
-        }
-        let mode = self.mode().map_err(|_| Denied::Gone)?;
-        if mode & OTHERS != 0 {
-            return Err(Denied::Open { mode });
-        }
-        match self.folder_is_shared() {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(Denied::Folder),
-            Err(_) => Err(Denied::Gone),
         }
     }
 
@@ -136,28 +97,6 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
     use std::{fs, os::unix::net::UnixListener};
-
-    #[test]
-    fn only_the_owner_and_root_are_authorized() {
-        let folder = std::env::temp_dir().join(format!("readiness-place-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("admin.sock");
-        let _listener = UnixListener::bind(&path).unwrap();
-        let file = SocketFile::at(&path).unwrap();
-        let owner = file.identity().owner;
-        for peer in [None, Some(owner + 1), Some(u32::MAX)] {
-            assert_eq!(
-                file.identity().authorize(peer),
-                Err(Denied::NotOwner),
-                "{peer:?}"
-            );
-        }
-        for peer in [owner, ROOT] {
-            assert_ne!(file.identity().authorize(Some(peer)), Err(Denied::NotOwner));
-        }
-        drop(file);
-        fs::remove_dir(folder).unwrap();
-    }
 
     #[test]
     fn a_file_that_replaced_the_seen_one_is_kept() {

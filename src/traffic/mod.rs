@@ -35,8 +35,6 @@ use tokio::time::Instant;
 pub(crate) use self::classify::ClassifyOutcome;
 #[cfg(feature = "gate")]
 pub(crate) use self::drift_judge::{Change, DriftJudge};
-#[cfg(all(unix, feature = "server"))]
-pub(crate) use self::end_watchers::EndWatcher;
 #[cfg(feature = "tracing")]
 pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
 #[cfg(feature = "gate")]

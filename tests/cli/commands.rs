@@ -16,7 +16,8 @@ pub(crate) fn commanded() -> (Folder, Process, AdminServer, String) {
     let folder = Folder::new();
     set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
     let process = Process::ready();
-    let server = process.readiness.serve_on_thread(folder.socket()).unwrap();
+    let listener = AdminListener::new(&process.readiness).with_commands();
+    let server = listener.serve_on_thread(folder.socket()).unwrap();
     let path = folder.socket().to_str().unwrap().to_owned();
     (folder, process, server, path)
 }
@@ -133,7 +134,8 @@ fn a_reason_that_is_too_long_or_does_not_arrive_pauses_nothing() {
 
     server.stop();
     ended(&server);
-    let listener = AdminListener::new(&process.readiness).header_timeout(Duration::from_millis(50));
+    let listener = AdminListener::new(&process.readiness).with_commands();
+    let listener = listener.header_timeout(Duration::from_millis(50));
     let _server = listener.serve_on_thread(folder.socket()).unwrap();
     let request = post("/commands/pause", "content-length: 5\r\n\r\nabc");
     let answer = raw(UnixStream::connect(&path).unwrap(), &request);

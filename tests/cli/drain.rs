@@ -19,7 +19,10 @@ use std::{
     thread,
     time::Duration,
 };
-use tower_readiness::{Phase, server::AdminServer};
+use tower_readiness::{
+    Phase,
+    server::{AdminListener, AdminServer},
+};
 
 #[test]
 fn a_drain_begins_and_may_be_commanded_again() {
@@ -150,7 +153,8 @@ fn waiting_beyond(next: &Process) -> (Folder, AdminServer, Child) {
     asked().write_all(obeyed).unwrap();
     let unanswered = asked();
     fs::remove_file(&path).unwrap();
-    let server = next.readiness.serve_on_thread(path).unwrap();
+    let listener = AdminListener::new(&next.readiness).with_commands();
+    let server = listener.serve_on_thread(path).unwrap();
     drop(unanswered);
     (folder, server, child)
 }

@@ -3,7 +3,7 @@ use crate::{
     folder::Folder,
     outcome,
     rows::Process,
-    run, serve,
+    run,
 };
 use std::{
     fs::{self, Permissions, metadata, set_permissions},
@@ -103,11 +103,10 @@ fn a_socket_that_was_moved_takes_no_commands() {
 }
 
 #[test]
-fn a_listener_that_was_told_so_takes_no_commands() {
+fn a_listener_takes_no_commands_unless_they_are_enabled() {
     let folder = Folder::new();
     let process = Process::ready();
-    let listener = AdminListener::new(&process.readiness).without_commands();
-    let _server = listener.serve_on_thread(folder.socket()).unwrap();
+    let _server = process.readiness.serve_on_thread(folder.socket()).unwrap();
     let path = folder.socket();
     refused(
         path.to_str().unwrap(),
@@ -156,7 +155,8 @@ fn other_users_command_nothing() {
 #[test]
 fn nothing_is_commanded_over_tcp() {
     let process = Process::ready();
-    let (server, _) = serve(&process);
+    let listener = AdminListener::new(&process.readiness).with_commands();
+    let server = listener.serve_on_thread("127.0.0.1:0").unwrap();
     let address = server.local_addr().socket_addr().unwrap();
     let posts = ["pause", "resume", "drain"].map(|command| {
         let path = format!("/commands/{command}");

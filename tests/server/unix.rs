@@ -79,7 +79,8 @@ async fn it_tells_all_and_is_gone_when_it_is_stopped() {
 async fn a_peer_whose_reason_is_too_long_gets_its_answer_whatever_it_still_sends() {
     let folder = Folder::new("long");
     let (readiness, _storage) = ready();
-    let server = readiness.serve_on_thread(folder.socket()).unwrap();
+    let listener = AdminListener::new(&readiness).with_commands();
+    let server = listener.serve_on_thread(folder.socket()).unwrap();
     let mut peer = UnixStream::connect(folder.socket()).await.unwrap();
     let head = "POST /commands/pause HTTP/1.1\r\nhost: localhost\r\ncontent-length: 65536\r\n\r\n";
     let (first, rest) = [b'x'; 65_536].split_at(8_192);
@@ -273,7 +274,8 @@ async fn in_a_folder_that_it_leaves() {
     let (readiness, _storage) = ready();
     for text in ["unix:admin.sock", "unix:./admin.sock"] {
         std::env::set_current_dir(&folder).unwrap();
-        let server = readiness.serve(text).await.unwrap();
+        let listener = AdminListener::new(&readiness).with_commands();
+        let server = listener.serve(text).await.unwrap();
         std::env::set_current_dir("/").unwrap();
         assert_eq!(server.local_addr().to_string(), text);
         let mut owner = Raw::on(UnixStream::connect(&path).await.unwrap());

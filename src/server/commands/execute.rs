@@ -1,10 +1,11 @@
-use super::socket_file::{Denied, FileIdentity};
+use super::authorize::{Denied, authorize};
 use crate::{
     probe::line,
     registry::{PauseGuard, Readiness},
     response::OwnResponse,
+    server::{socket_file::FileIdentity, stream::Stream},
     state::Phase,
-    traffic::EndWatcher,
+    traffic::EndWatchers,
     wire::paths,
 };
 use http::{HeaderValue, Method, Request, StatusCode, header::ALLOW};
@@ -18,53 +19,57 @@ const MAX_REASON: usize = 4096;
 
 /// A command that a client can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(in crate::server) enum Command {
     Pause,
     Resume,
     Drain,
 }
 
-/// Executes the commands of one listener.
-pub(super) struct Commands {
+/// The commands of one listener.
+pub(in crate::server) struct Commands {
     readiness: Readiness,
-    identity: FileIdentity,
+    socket: FileIdentity,
+    /// How long the body of a request may take.
     body_timeout: Duration,
     /// The pause by command, until it is resumed or the listener ends.
     pause: Mutex<Option<PauseGuard>>,
 }
 
 /// The client of one connection, as a sender of commands.
-#[derive(Clone)]
-pub(super) struct Commander {
+pub(in crate::server) struct Commander {
     commands: Arc<Commands>,
     /// The user id of the client.
     peer: Option<u32>,
-    /// Counts the connection once its client waits for the end of the process. The
-    /// connection owns a clone for as long as it is open.
-    watches_end: Arc<OnceLock<EndWatcher>>,
+    /// Counts the connection once its client waits for the end of the process.
+    watches_end: OnceLock<EndWatchers>,
 }
 
 impl Commands {
-    /// Creates the commands; the body of a request may take `body_timeout`.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         readiness: Readiness,
-        identity: FileIdentity,
+        socket: FileIdentity,
         body_timeout: Duration,
     ) -> Arc<Self> {
         Arc::new(Self {
             readiness,
-            identity,
+            socket,
             body_timeout,
             pause: Mutex::new(None),
         })
     }
 
-    pub(super) fn commander(self: &Arc<Self>, peer: Option<u32>) -> Commander {
-        Commander {
+    /// Returns the sender of commands on this connection. The connection owns it for
+    /// as long as it is open.
+    pub(in crate::server) fn commander(self: &Arc<Self>, stream: &Stream) -> Arc<Commander> {
+        let peer = match stream {
+            Stream::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+            Stream::Tcp(_) => None,
+        };
+        Arc::new(Commander {
             commands: Arc::clone(self),
             peer,
-            watches_end: Arc::default(),
-        }
+            watches_end: OnceLock::new(),
+        })
     }
 
     fn pause(&self, reason: &str) -> &'static str {
@@ -91,12 +96,20 @@ impl Commands {
 }
 
 impl Command {
-    pub(super) fn at_path(path: &str) -> Option<Self> {
+    pub(in crate::server) fn at_path(path: &str) -> Option<Self> {
         match path {
             paths::PAUSE => Some(Self::Pause),
             paths::RESUME => Some(Self::Resume),
             paths::DRAIN => Some(Self::Drain),
             _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Drain => "drain",
         }
     }
 
@@ -110,8 +123,8 @@ impl Command {
 }
 
 impl Commander {
-    pub(super) async fn execute(
-        self,
+    pub(in crate::server) async fn execute(
+        &self,
         command: Command,
         request: &mut Request<Incoming>,
     ) -> OwnResponse {
@@ -124,12 +137,13 @@ impl Commander {
             response.headers_mut().insert(ALLOW, methods);
             return response;
         }
-        let Self {
-            commands,
-            peer,
-            watches_end,
-        } = self;
-        if let Err(denied) = commands.identity.authorize(peer) {
+        let Commands {
+            readiness,
+            socket,
+            body_timeout,
+            ..
+        } = &*self.commands;
+        if let Err(denied) = authorize(socket, self.peer) {
             let status = match denied {
                 // The file is removed before the connections end.
                 Denied::Gone => StatusCode::SERVICE_UNAVAILABLE,
@@ -137,77 +151,71 @@ impl Commander {
             };
             return line(status, &denied.to_string());
         }
-        let readiness = &commands.readiness;
-        match command {
-            Command::Drain if waits => answer_when_closed(readiness, &watches_end).await,
-            Command::Pause => {
-                let reason = match timeout(commands.body_timeout, read_reason(request)).await {
-                    Ok(Ok(reason)) => reason,
-                    Ok(Err(BodyError::TooLong)) => {
-                        return line(StatusCode::PAYLOAD_TOO_LARGE, "the reason is too long");
-                    }
-                    Ok(Err(BodyError::Broken)) => {
-                        return line(StatusCode::BAD_REQUEST, "the reason did not arrive");
-                    }
-                    Err(_) => {
-                        return line(StatusCode::REQUEST_TIMEOUT, "the reason did not arrive");
-                    }
-                };
-                log("pause", peer);
-                line(StatusCode::OK, commands.pause(&reason))
-            }
-            Command::Resume => {
-                log("resume", peer);
-                line(StatusCode::OK, commands.resume())
-            }
+        if waits {
+            return self.answer_when_closed().await;
+        }
+        let reason = match command {
+            Command::Pause => read_reason(request, *body_timeout).await,
+            Command::Resume | Command::Drain => Ok(String::new()),
+        };
+        let reason = match reason {
+            Ok(reason) => reason,
+            Err(failed) => return failed,
+        };
+        log(command.name(), self.peer);
+        let done = match command {
+            Command::Pause => self.commands.pause(&reason),
+            Command::Resume => self.commands.resume(),
             Command::Drain => {
-                log("drain", peer);
                 // Counted before the drain begins, because it may end at once. A
                 // client that does not wait for the end closes its connection.
-                watch_end(readiness, &watches_end);
+                self.watch_end();
                 readiness.advance_at_once(Phase::Draining);
-                line(StatusCode::OK, readiness.verdict().phase().as_str())
+                readiness.verdict().phase().as_str()
             }
+        };
+        line(StatusCode::OK, done)
+    }
+
+    /// Answers when the process is closed, or at once with 409 if it does not drain.
+    async fn answer_when_closed(&self) -> OwnResponse {
+        let readiness = &self.commands.readiness;
+        if readiness.verdict().phase() < Phase::Draining {
+            return line(StatusCode::CONFLICT, "the process does not drain");
         }
+        self.watch_end();
+        // `Readiness`' own methods that wait would start the background tasks in the
+        // runtime of the listener. The registry cannot end while `readiness` exists.
+        let closed = |phase| phase == Phase::Closed;
+        let registry = readiness.registry();
+        let _ = registry
+            .wait_for(|data| closed(data.phase).then_some(()))
+            .await;
+        line(StatusCode::OK, readiness.verdict().phase().as_str())
+    }
+
+    /// Counts the connection, because its client waits for the end of the process.
+    fn watch_end(&self) {
+        let traffic = self.commands.readiness.registry().traffic();
+        self.watches_end
+            .get_or_init(|| traffic.end_watchers.clone());
     }
 }
 
-/// Counts the connection, because its client waits for the end of the process.
-fn watch_end(readiness: &Readiness, watches_end: &OnceLock<EndWatcher>) {
-    watches_end.get_or_init(|| readiness.registry().traffic().end_watchers.add());
-}
-
-/// Answers when the process is closed, or at once with 409 if it does not drain.
-async fn answer_when_closed(
-    readiness: &Readiness,
-    watches_end: &OnceLock<EndWatcher>,
-) -> OwnResponse {
-    if readiness.verdict().phase() < Phase::Draining {
-        return line(StatusCode::CONFLICT, "the process does not drain");
-    }
-    let closed = |phase| phase == Phase::Closed;
-    let registry = readiness.registry();
-    watch_end(readiness, watches_end);
-    // `Readiness`' own methods that wait would start the background tasks in the
-    // runtime of the listener. The registry cannot end while `readiness` exists.
-    let _ = registry
-        .wait_for(|data| closed(data.phase).then_some(()))
-        .await;
-    line(StatusCode::OK, readiness.verdict().phase().as_str())
-}
-
-/// Why the body of a request could not be read.
-enum BodyError {
-    TooLong,
-    Broken,
-}
-
-async fn read_reason(request: &mut Request<Incoming>) -> Result<String, BodyError> {
-    match Limited::new(request.body_mut(), MAX_REASON).collect().await {
-        Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLong),
-        Err(_) => Err(BodyError::Broken),
-    }
+/// Reads the reason of a pause. The error is the answer to the client.
+async fn read_reason(
+    request: &mut Request<Incoming>,
+    within: Duration,
+) -> Result<String, OwnResponse> {
+    let body = Limited::new(request.body_mut(), MAX_REASON).collect();
+    Err(match timeout(within, body).await {
+        Ok(Ok(body)) => return Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            line(StatusCode::PAYLOAD_TOO_LARGE, "the reason is too long")
+        }
+        Ok(Err(_)) => line(StatusCode::BAD_REQUEST, "the reason did not arrive"),
+        Err(_) => line(StatusCode::REQUEST_TIMEOUT, "the reason did not arrive"),
+    })
 }
 
 #[cfg(feature = "tracing")]
@@ -247,8 +255,8 @@ mod tests {
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        let server = AdminListener::new(&readiness).serve_on_thread(&*path);
-        let server = server.unwrap();
+        let server = AdminListener::new(&readiness).with_commands();
+        let server = server.serve_on_thread(&*path).unwrap();
         let watchers = &readiness.registry().traffic().end_watchers;
         let send = |head: &str| {
             let mut client = UnixStream::connect(&path).unwrap();
