@@ -94,8 +94,8 @@
 //! - `client`: health checks without curl (feature `client`)
 //! - [`wire`]: paths and the JSON of probes, for clients of a process
 //! - [`Snapshot`], [`Subscription`]: read and follow
-//! - [`guide`]: how to choose required subsystems, keep reports true, deploy, and
-//!   end without a lost request
+//! - [`guide`]: how to choose required subsystems, keep reports true, report from a
+//!   library, deploy, and end without a lost request
 //!
 //! # Features
 //!

@@ -201,6 +201,20 @@ fn a_heartbeat_allocates_nothing() {
     assert_eq!(readiness.snapshot().version(), version);
 }
 
+#[test]
+fn a_detached_reporter_allocates_nothing() {
+    let reporter = Reporter::detached();
+    let count = allocations(|| {
+        reporter.starting("opens");
+        reporter.ready();
+        reporter.failing("gone");
+        reporter.heartbeat();
+        reporter.attribute("lag", "3").unwrap();
+        reporter.retire();
+    });
+    assert_eq!(count, 0);
+}
+
 /// What is still allocated of what `run` has allocated.
 fn live(run: impl FnOnce()) -> i64 {
     allocation_counter::measure(run).count_current

@@ -382,6 +382,40 @@ fn what_cannot_be_added_is_an_error_and_changes_nothing() {
 
 // === reporting ===
 
+/// Part of a library, which reports wherever its user wants.
+fn report_all(reporter: &Reporter) -> Result<(), AttributeError> {
+    reporter.starting("opens");
+    reporter.progress("half");
+    reporter.ready();
+    reporter.degraded("slow");
+    reporter.failing("gone");
+    reporter.dead("corrupt");
+    reporter.heartbeat();
+    for index in 0..32 {
+        reporter.attribute(format!("key-{index}"), "value")?;
+    }
+    reporter.remove_attribute("key-0");
+    Ok(())
+}
+
+#[test]
+fn a_detached_reporter_takes_every_report_and_reports_nothing() {
+    let (readiness, storage) = storage();
+    report_all(&storage).unwrap();
+    assert_eq!(state(&readiness, "storage").0, State::Dead);
+    let version = readiness.snapshot().version();
+    for end in [drop, Reporter::retire, Reporter::leave_ready] {
+        let detached = Reporter::detached();
+        report_all(&detached).unwrap();
+        // A library finds an invalid key without a registry, too.
+        let invalid = detached.attribute("a key", "value").unwrap_err();
+        assert!(matches!(invalid, AttributeError::Key(_)));
+        assert_eq!(format!("{detached:?}"), "Reporter(detached)");
+        end(detached);
+    }
+    assert_eq!(readiness.snapshot().version(), version);
+}
+
 #[test]
 fn saying_the_same_again_publishes_nothing() {
     let (readiness, storage) = storage();

@@ -5,6 +5,8 @@
 //! - [Choosing what is required](choosing_what_is_required): which failures close
 //!   the gate.
 //! - [Reporters that cannot lie](reporters_that_cannot_lie): how reports stay true.
+//! - [Reporting from a library](reporting_from_a_library): how a library reports
+//!   without forcing a registry on its users.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -29,3 +31,4 @@ pub mod deploying;
 pub mod graceful_shutdown;
 #[cfg(feature = "gate")]
 pub mod reporters_that_cannot_lie;
+pub mod reporting_from_a_library;

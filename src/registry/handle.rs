@@ -148,16 +148,9 @@ mod tests {
     #[test]
     fn a_handle_does_not_report_for_the_next_subsystem_in_its_slot() {
         let readiness = Readiness::builder().allow_empty().build().unwrap();
-        let handle = readiness
-            .add(Subsystem::new("spare"))
-            .unwrap()
-            .into_handle();
+        let handle = readiness.add_named(&Subsystem::new("spare")).unwrap();
         handle.report(State::Ready, "");
-        let reporter = |handle: super::SubsystemHandle| {
-            let (slot, declaration) = (handle.slot, handle.declaration.clone());
-            super::super::Reporter::new(readiness.clone(), slot, declaration)
-        };
-        reporter(handle.clone()).retire();
+        super::super::Reporter::new(&readiness, handle.clone()).retire();
         // The new subsystem takes the same slot.
         let new = readiness.add(Subsystem::new("spare")).unwrap();
         assert_eq!(readiness.snapshot().subsystems().count(), 1);

@@ -7,7 +7,7 @@ use super::{
     readiness::Readiness,
     subsystem::Subsystem,
 };
-use crate::state::{Claim, Declaration, Phase, Slot, State, SubsystemView, TooMany, text};
+use crate::state::{Claim, Phase, State, SubsystemView, TooMany, text};
 use std::{fmt, sync::Arc};
 
 impl Readiness {
@@ -40,7 +40,8 @@ impl Readiness {
             draft.set(slot, Some(claimed));
             Ok((slot, declaration))
         })?;
-        Ok(Reporter::new(self.clone(), slot, declaration))
+        let handle = SubsystemHandle::new(self.registry(), slot, declaration);
+        Ok(Reporter::new(self, handle))
     }
 
     /// Adds a subsystem while the process runs, and claims it.
@@ -59,11 +60,12 @@ impl Readiness {
             name: name::shown(&subsystem.name),
             source,
         })?;
-        self.add_named(&subsystem)
+        Ok(Reporter::new(self, self.add_named(&subsystem)?))
     }
 
-    /// Adds a subsystem whose name has been checked already.
-    pub(crate) fn add_named(&self, subsystem: &Subsystem) -> Result<Reporter, AddError> {
+    /// Adds a subsystem whose name has been checked already. Its handle does not
+    /// keep the registry open.
+    pub(crate) fn add_named(&self, subsystem: &Subsystem) -> Result<SubsystemHandle, AddError> {
         subsystem.validate().map_err(|source| AddError::Setting {
             name: subsystem.name.clone(),
             source,
@@ -82,9 +84,9 @@ impl Readiness {
             Ok((slot, declaration))
         })?;
         // Starts after the subsystem is published, so that its timer is set. It
-        // cannot have retired yet, since its reporter is only made below.
+        // cannot have retired yet, since its handle is only made below.
         self.registry().start_tasks(slot, subsystem, &declaration);
-        Ok(Reporter::new(self.clone(), slot, declaration))
+        Ok(SubsystemHandle::new(self.registry(), slot, declaration))
     }
 }
 
@@ -112,35 +114,49 @@ impl Readiness {
 /// Call [`retire`](Self::retire) or [`leave_ready`](Self::leave_ready) to end a
 /// reporter on purpose. A reporter is not `Clone`, since the drop of one clone would
 /// be ambiguous; share it in an [`Arc`](std::sync::Arc).
+///
+/// A [detached](Self::detached) reporter has no subsystem, and its reports go nowhere.
 #[must_use = "dropping a reporter reports that its subsystem fails"]
-pub struct Reporter {
+pub struct Reporter(Option<Claimed>);
+
+/// The subsystem of a reporter, whose drop is a report.
+struct Claimed {
     readiness: Readiness,
     handle: SubsystemHandle,
-    on_drop: OnDrop,
-}
-
-/// Whether the drop of a reporter is a report.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OnDrop {
-    Report,
-    Nothing,
 }
 
 impl Reporter {
-    pub(crate) fn new(readiness: Readiness, slot: Slot, declaration: Arc<Declaration>) -> Self {
-        let registry = readiness.registry();
-        registry.background().start();
-        Self {
-            handle: SubsystemHandle::new(registry, slot, declaration).waiting_for_log(true),
-            readiness,
-            on_drop: OnDrop::Report,
-        }
+    pub(super) fn new(readiness: &Readiness, handle: SubsystemHandle) -> Self {
+        readiness.registry().background().start();
+        Self(Some(Claimed {
+            readiness: readiness.clone(),
+            handle: handle.waiting_for_log(true),
+        }))
     }
 
-    /// Turns the reporter into a handle that does not keep the registry open.
-    pub(crate) fn into_handle(mut self) -> SubsystemHandle {
-        self.on_drop = OnDrop::Nothing;
-        self.handle.clone().waiting_for_log(false)
+    /// Returns a reporter without a subsystem, whose reports go nowhere: for a
+    /// library that reports, in a program without a registry.
+    ///
+    /// Each method returns at once and has no effect, as does the drop. An
+    /// attribute needs a valid key nevertheless, so that a library finds the mistake
+    /// without a registry. See the
+    /// [guide](crate::guide::reporting_from_a_library).
+    ///
+    /// ```
+    /// use tower_readiness::Reporter;
+    ///
+    /// let reporter = Reporter::detached();
+    /// reporter.failing("no route to host");
+    /// drop(reporter); // no report either
+    /// ```
+    pub const fn detached() -> Self {
+        Self(None)
+    }
+
+    fn report(&self, state: State, reason: &str) {
+        if let Some(claimed) = &self.0 {
+            claimed.handle.report(state, reason);
+        }
     }
 
     /// Reports that the subsystem starts or recovers; `detail` describes how far
@@ -148,7 +164,7 @@ impl Reporter {
     ///
     /// Counts as failing if the subsystem has been up before.
     pub fn starting(&self, detail: impl AsRef<str>) {
-        self.handle.report(State::Starting, detail.as_ref());
+        self.report(State::Starting, detail.as_ref());
     }
 
     /// Reports [`starting`](Self::starting), and that the subsystem is not stuck.
@@ -158,32 +174,34 @@ impl Reporter {
     /// more time to start. The call counts as progress only if the start waits for
     /// this subsystem: it is required and has not been up yet.
     pub fn progress(&self, detail: impl AsRef<str>) {
-        let awaited = self.handle.read(|view| view.effect_on_process().absent > 0);
-        if awaited == Some(true) {
-            self.readiness.registry().made_progress();
+        if let Some(Claimed { readiness, handle }) = &self.0 {
+            let awaited = handle.read(|view| view.effect_on_process().absent > 0);
+            if awaited == Some(true) {
+                readiness.registry().made_progress();
+            }
         }
         self.starting(detail);
     }
 
     /// Reports that the subsystem works.
     pub fn ready(&self) {
-        self.handle.report(State::Ready, "");
+        self.report(State::Ready, "");
     }
 
     /// Reports that the subsystem works, but worse than it should.
     pub fn degraded(&self, reason: impl AsRef<str>) {
-        self.handle.report(State::Degraded, reason.as_ref());
+        self.report(State::Degraded, reason.as_ref());
     }
 
     /// Reports that the subsystem does not work at the moment.
     pub fn failing(&self, reason: impl AsRef<str>) {
-        self.handle.report(State::Failing, reason.as_ref());
+        self.report(State::Failing, reason.as_ref());
     }
 
     /// Reports that the subsystem does not work and will not recover by itself.
     /// If it is [vital](crate::Subsystem::vital), liveness becomes red.
     pub fn dead(&self, reason: impl AsRef<str>) {
-        self.handle.report(State::Dead, reason.as_ref());
+        self.report(State::Dead, reason.as_ref());
     }
 
     /// Confirms that the last report still holds, for a subsystem with a
@@ -196,7 +214,9 @@ impl Reporter {
     /// then holds again.
     #[inline]
     pub fn heartbeat(&self) {
-        self.handle.beat();
+        if let Some(claimed) = &self.0 {
+            claimed.handle.beat();
+        }
     }
 
     /// Shows `value` (a version, a row count, an address) beside the state until
@@ -215,19 +235,26 @@ impl Reporter {
         let (key, value) = (key.as_ref(), value.as_ref());
         name::check_key(key)?;
         let value = text::cut(value, text::MAX_BYTES);
-        let set = self
-            .handle
-            .change(|view| match view.with_attribute(key, value) {
-                Ok(view) => (Ok(()), view),
-                Err(TooMany) => (Err(AttributeError::TooMany), None),
-            });
+        let set = self.0.as_ref().and_then(|claimed| {
+            claimed
+                .handle
+                .change(|view| match view.with_attribute(key, value) {
+                    Ok(view) => (Ok(()), view),
+                    Err(TooMany) => (Err(AttributeError::TooMany), None),
+                })
+        });
+        // A retired subsystem has no attributes.
         set.unwrap_or(Ok(()))
     }
 
     /// Removes an attribute, if it is set.
     pub fn remove_attribute(&self, key: impl AsRef<str>) {
         let key = key.as_ref();
-        self.handle.change(|view| ((), view.without_attribute(key)));
+        if let Some(claimed) = &self.0 {
+            claimed
+                .handle
+                .change(|view| ((), view.without_attribute(key)));
+        }
     }
 
     /// Removes the subsystem from the verdicts and from every output.
@@ -235,10 +262,12 @@ impl Reporter {
     /// Retiring the last required subsystem leaves the process ready, since the
     /// call is explicit. It does not stop the process.
     pub fn retire(mut self) {
-        self.on_drop = OnDrop::Nothing;
-        let registry = self.readiness.registry();
+        let Some(Claimed { readiness, handle }) = self.0.take() else {
+            return;
+        };
+        let registry = readiness.registry();
         let check = registry.report(|writer_state, draft| {
-            let slot = self.handle.slot();
+            let slot = handle.slot();
             if let Some(view) = draft.view(slot) {
                 writer_state.give_back(view.name());
                 draft.set(slot, None);
@@ -266,24 +295,23 @@ impl Reporter {
     /// # }
     /// ```
     pub fn leave_ready(mut self) {
-        self.on_drop = OnDrop::Nothing;
-        self.handle.beat();
-        self.handle
-            .change(|view| ((), Some(view.leave_ready(now()))));
+        if let Some(Claimed { handle, .. }) = self.0.take() {
+            handle.beat();
+            handle.change(|view| ((), Some(view.leave_ready(now()))));
+        }
     }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        if self.on_drop == OnDrop::Nothing {
+        let Some(Claimed { readiness, handle }) = &self.0 else {
             return;
-        }
-        self.readiness.registry().report(|_, draft| {
+        };
+        readiness.registry().report(|_, draft| {
             let draining = draft.phase() >= Phase::Draining;
-            let slot = self.handle.slot();
-            if let Some(view) = draft.view(slot) {
+            if let Some(view) = draft.view(handle.slot()) {
                 let dropped = view.drop_reporter(draining, now());
-                draft.set(slot, Some(dropped));
+                draft.set(handle.slot(), Some(dropped));
             }
         });
     }
@@ -291,7 +319,12 @@ impl Drop for Reporter {
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let view = self.handle.read(SubsystemView::clone);
-        f.debug_tuple("Reporter").field(&view).finish()
+        match &self.0 {
+            Some(claimed) => {
+                let view = claimed.handle.read(SubsystemView::clone);
+                f.debug_tuple("Reporter").field(&view).finish()
+            }
+            None => f.write_str("Reporter(detached)"),
+        }
     }
 }

@@ -126,14 +126,13 @@ impl Readiness {
             return Err(WatchError::Thread(error));
         }
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
-        let reporter = self.add_named(&subsystem).map_err(|error| match error {
+        let handle = self.add_named(&subsystem).map_err(|error| match error {
             AddError::Setting { source, .. } => WatchError::Setting(source),
             _ => WatchError::AlreadyRunning { what: NAME },
         })?;
 
         // The caller has had a turn just now.
-        reporter.ready();
-        let handle = reporter.into_handle();
+        handle.report(State::Ready, "");
         handle.set_witness(witness(&handle));
         let start: Start = Arc::new(move || Some(Box::pin(beat(handle.clone(), watch.clone()))));
         let tasks = self.registry().background();

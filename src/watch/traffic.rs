@@ -30,11 +30,10 @@ impl Readiness {
     #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
     pub fn watch_traffic(&self, watch: TrafficWatch) -> Result<(), WatchError> {
         let subsystem = Subsystem::new(NAME).optional();
-        let reporter = self
+        let handle = self
             .add_named(&subsystem)
             .map_err(|_| WatchError::AlreadyRunning { what: NAME })?;
-        reporter.ready();
-        let handle = reporter.into_handle();
+        handle.report(State::Ready, "");
         let registry = Arc::downgrade(self.registry());
         let start: Start = Arc::new(move || {
             let judge = DriftJudge::new(watch.clone());
