@@ -48,7 +48,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .layer(ReadinessLayer::new(&readiness).count_in_flight());
 
     // No gate here: operators are needed most when it is closed.
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness).detail(Detail::Full).build()?;
     let admin = Router::new()
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(storage)

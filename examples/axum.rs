@@ -53,7 +53,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let layer = ReadinessLayer::new(&readiness)
         // For the demo only. Reasons hold what errors say, so strangers get
         // none by default.
-        .with_probes(Probes::new(&readiness).detail(Detail::Full))
+        .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(|head| head.uri().path().starts_with("/demo/"))
         .count_in_flight();
     let app = Router::new()
@@ -63,7 +63,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(demo.clone())
         .layer(layer); // Last, so that it wraps all of the above.
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness).detail(Detail::Full).build()?;
     let admin = Router::new().fallback_service(probes);
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;

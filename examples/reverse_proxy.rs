@@ -76,7 +76,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let layer = ReadinessLayer::new(&readiness)
         // For the demo only. Reasons hold what errors say, so strangers get
         // none by default.
-        .with_probes(Probes::new(&readiness).detail(Detail::Full))
+        .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(move |head| built_in && head.uri().path().starts_with("/demo/"))
         .count_in_flight();
     let app = demo

@@ -76,7 +76,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let layer = ReadinessLayer::new(&readiness)
         // For the demo only: strangers get no details by default.
-        .with_probes(Probes::new(&readiness).detail(Detail::Full))
+        .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(|head| head.uri().path().starts_with("/demo/"))
         // What arrives early waits here; what arrives while nobody is there to
         // accept it waits in the kernel.

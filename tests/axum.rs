@@ -225,7 +225,7 @@ async fn a_head_announces_the_length_of_the_get_or_none() {
 async fn a_single_page_application_never_answers_a_probe() {
     for detail in [Detail::None, Detail::Full] {
         let (readiness, storage) = starting();
-        let probes = Probes::new(&readiness).detail(detail);
+        let probes = Probes::builder(&readiness).detail(detail).build().unwrap();
         let app = routes()
             .fallback(|| async { "index.html" })
             .layer(ReadinessLayer::new(&readiness).with_probes(probes));
@@ -443,7 +443,10 @@ async fn probes_alone_refuse_nothing() {
 #[tokio::test]
 async fn probes_can_be_a_service_of_the_router() {
     let (readiness, _storage) = starting();
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     // axum takes the prefix off before it calls what is nested.
     let app = serve(routes().nest_service("/internal", probes)).await;
     app.expect(&[

@@ -463,7 +463,10 @@ async fn a_refusal_further_inside_is_nothing_whatever_a_classifier_says() {
 #[tokio::test]
 async fn a_red_probe_that_is_answered_further_inside_is_nothing() {
     let (readiness, _scope, [_storage, index]) = search();
-    let detailed = Probes::new(&readiness).detail(Detail::Names);
+    let detailed = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let inner = ReadinessLayer::probes(&readiness).with_probes(detailed);
     let outer = ReadinessLayer::gate(&readiness);
     index.failing("gone");
@@ -598,7 +601,10 @@ async fn the_window_slides() {
 #[tokio::test(start_paused = true)]
 async fn status_tells_operators_about_the_drift() {
     let (readiness, scope, _reporters) = search();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let layer = ReadinessLayer::new(&readiness).with_probes(probes);
     let status = async |layer: &ReadinessLayer, accept: &str| {
         let service = layer.layer(service_fn(application));

@@ -1088,7 +1088,7 @@ fn is_marked<B>(response: &Response<B>) -> bool {
 /// Both ways to ask for it.
 fn marking(readiness: &Readiness) -> [ReadinessLayer; 2] {
     let layer = ReadinessLayer::new(readiness);
-    let probes = Probes::new(readiness).envoy_headers();
+    let probes = Probes::builder(readiness).envoy_headers().build().unwrap();
     [layer.clone().envoy_headers(), layer.with_probes(probes)]
 }
 

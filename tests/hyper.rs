@@ -288,7 +288,10 @@ async fn a_probe_takes_no_method_but_get_and_head() {
 #[tokio::test]
 async fn a_head_of_anything_is_followed_by_no_body() {
     let (readiness, _storage) = starting();
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     let layer = ReadinessLayer::new(&readiness).with_probes(probes);
     let mut raw = Raw::open(serve_behind(&layer).await).await;
     for (target, status) in [
@@ -329,7 +332,10 @@ async fn probes_in_http_1_0_need_no_host() {
 #[tokio::test]
 async fn targets_without_a_path_are_traffic() {
     let (readiness, _storage) = starting();
-    let root = Probes::new(&readiness).path(Probe::Readiness, "/").unwrap();
+    let root = Probes::builder(&readiness)
+        .path(Probe::Readiness, "/")
+        .build()
+        .unwrap();
     for layer in [
         ReadinessLayer::new(&readiness),
         ReadinessLayer::new(&readiness).with_probes(root),
@@ -348,7 +354,13 @@ async fn targets_without_a_path_are_traffic() {
 #[tokio::test]
 async fn probes_can_be_served_on_a_port_of_their_own() {
     let (readiness, storage) = starting();
-    let server = serve(Probes::new(&readiness).detail(Detail::Full)).await;
+    let server = serve(
+        Probes::builder(&readiness)
+            .detail(Detail::Full)
+            .build()
+            .unwrap(),
+    )
+    .await;
     for version in VERSIONS {
         storage.starting("reading the log");
         let mut connection = Connection::open(version, server).await;
@@ -377,7 +389,10 @@ async fn a_probe_that_waits_answers_as_soon_as_green() {
         let (readiness, storage) = starting();
         let asked = Arc::new(Notify::new());
         let tell = Arc::clone(&asked);
-        let probes = Probes::new(&readiness).detail(Detail::Names);
+        let probes = Probes::builder(&readiness)
+            .detail(Detail::Names)
+            .build()
+            .unwrap();
         // By the time there is a future, what it waits for is settled.
         let service = MapFutureLayer::new(move |future| {
             tell.notify_one();
@@ -402,7 +417,10 @@ async fn a_probe_that_waits_answers_as_soon_as_green() {
 #[tokio::test]
 async fn a_probe_that_waits_in_vain_answers_in_the_end() {
     let (readiness, _storage) = starting();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let layer = ReadinessLayer::new(&readiness).with_probes(probes);
     let server = serve_behind(&layer).await;
     let mut connection = Connection::open(Version::HTTP_11, server).await;

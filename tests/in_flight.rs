@@ -76,7 +76,10 @@ fn nobody_counts_unless_a_layer_is_told_to() {
 #[tokio::test]
 async fn a_job_is_in_flight_although_no_layer_counts_requests() {
     let (readiness, _storage) = ready();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let mut service = ReadinessLayer::new(&readiness)
         .with_probes(probes)
         .layer(Streams::default());
@@ -261,7 +264,10 @@ async fn layers_that_do_not_count_hand_out_no_tokens() {
 #[tokio::test]
 async fn probes_say_what_is_in_flight_while_draining() {
     let (readiness, _storage) = ready();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let mut service = counting(&readiness)
         .with_probes(probes)
         .layer(Streams::default());
@@ -281,7 +287,10 @@ async fn probes_say_what_is_in_flight_while_draining() {
 #[tokio::test]
 async fn status_tells_operators_about_the_traffic() {
     let (readiness, storage) = ready();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let mut service = counting(&readiness)
         .with_probes(probes)
         .layer(Streams::default());

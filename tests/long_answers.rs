@@ -54,7 +54,10 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn a_long_answer_is_rendered_once_for_each_version_and_second() {
     let (readiness, first) = large();
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     for (target, accept) in [
         ("/statusz", "text/plain"),
         ("/readyz?verbose", "text/plain"),
@@ -76,7 +79,7 @@ async fn a_long_answer_is_rendered_once_for_each_version_and_second() {
     let after = text(&probes, "/statusz").await;
     assert!(begins(
         &after,
-        "[-]subsystem-0 failing (required) for 0s: gone\n"
+        "[-]subsystem-0 failing (required) for 0ms: gone\n"
     ));
     advance(SECOND).await;
     let later = text(&probes, "/statusz").await;
@@ -89,7 +92,10 @@ async fn a_long_answer_is_rendered_once_for_each_version_and_second() {
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_in_another_way_is_answered_in_another_way() {
     let (readiness, _first) = large();
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     assert!(text(&probes, "/statusz").await.ends_with(b"\nready\n"));
     assert!(text(&probes, "/livez?verbose").await.ends_with(b"\nlive\n"));
     assert_eq!(text(&probes, "/livez").await, "live\n");
@@ -102,14 +108,15 @@ async fn what_is_asked_in_another_way_is_answered_in_another_way() {
     ));
     let with = text(&probes, "/statusz").await;
     assert!(begins(&with, "[+]subsystem-0 ready (required) for"));
-    let names = text(&probes.clone().detail(Detail::Names), "/statusz").await;
-    assert!(begins(&names, "[+]subsystem-0 ready (required)\n"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn long_answers_that_nobody_reads_hold_so_much_and_no_more() {
     let (readiness, first) = large();
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     let mut unread = Vec::new();
     let mut bytes = 0;
     let at_most = 40 << 20;

@@ -40,7 +40,10 @@ impl Surfaces {
         Self {
             process: gated(&ReadinessLayer::new(readiness)),
             scope: gated(&ReadinessLayer::gate(readiness.scope("scope").unwrap())),
-            probes: Probes::new(readiness).detail(Detail::Full),
+            probes: Probes::builder(readiness)
+                .detail(Detail::Full)
+                .build()
+                .unwrap(),
         }
     }
 

@@ -336,7 +336,10 @@ impl Surfaces {
             watches.push((service, Watch::begin(&mut grpc, service).await));
         }
         Self {
-            probes: Probes::new(readiness).detail(Detail::Full),
+            probes: Probes::builder(readiness)
+                .detail(Detail::Full)
+                .build()
+                .unwrap(),
             layer: ReadinessLayer::new(readiness),
             scope: ReadinessLayer::gate(readiness.scope("scope").unwrap()),
             admin: readiness.serve_on_thread(admin.to_str().unwrap()).unwrap(),

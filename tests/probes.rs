@@ -9,7 +9,7 @@ use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer, Reason, Reporter, Scope, Subsystem,
-    probe::{Detail, PathError, Probe, Probes},
+    probe::{Detail, Probe, Probes, ProbesError},
 };
 
 struct Demo {
@@ -47,7 +47,10 @@ impl Demo {
     }
 
     fn probes(&self, detail: Detail) -> Probes {
-        Probes::new(&self.readiness).detail(detail)
+        Probes::builder(&self.readiness)
+            .detail(detail)
+            .build()
+            .unwrap()
     }
 
     async fn get(&self, detail: Detail, path: &str) -> (StatusCode, String) {
@@ -97,7 +100,10 @@ async fn what_only_a_restart_mends_is_blamed_first() {
     storage.failing("no answer");
     worker.dead("panicked");
     let request = Request::get("/readyz").body(String::new()).unwrap();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let (_, body) = read(probes.oneshot(request).await.unwrap()).await;
     assert_eq!(body, "not ready: worker dead, storage failing\n");
 }
@@ -266,20 +272,23 @@ async fn verbose_has_a_line_for_each_subsystem_and_scope() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unclaimed_subsystem_shows_as_such_and_so_does_a_dropped_reporter() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .build()
         .unwrap();
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     let get = async || {
         let request = Request::get("/readyz?verbose").body(String::new()).unwrap();
         read(probes.clone().oneshot(request).await.unwrap()).await
     };
     assert_eq!(
         get().await,
-        red("[-]storage starting (required, unclaimed) for 0s\nnot ready: storage starting\n")
+        red("[-]storage starting (required, unclaimed) for 0ms\nnot ready: storage starting\n")
     );
     let storage = readiness.reporter("storage").unwrap();
     storage.ready();
@@ -287,7 +296,7 @@ async fn an_unclaimed_subsystem_shows_as_such_and_so_does_a_dropped_reporter() {
     assert_eq!(
         get().await,
         red(
-            "[-]storage failing (required) for 0s: reporter dropped; was ready; keep the reporter, \
+            "[-]storage failing (required) for 0ms: reporter dropped; was ready; keep the reporter, \
              or call leave_ready()\n\
              not ready: storage failing (reporter dropped; was ready; keep the reporter, or call \
              leave_ready())\n"
@@ -302,7 +311,10 @@ async fn a_long_list_of_culprits_is_cut() {
     });
     let readiness = builder.build().unwrap();
     let request = Request::get("/readyz").body(String::new()).unwrap();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let (_, body) = read(probes.oneshot(request).await.unwrap()).await;
     assert!(body.ends_with("s7 starting, 12 more\n"), "{body}");
 }
@@ -441,7 +453,10 @@ async fn an_address_is_the_name_of_a_subsystem_or_a_scope() {
     let [v4, v6] = ["10.0.0.1:8080", "[::1]:8080"].map(|it| readiness.reporter(it).unwrap());
     v4.failing("refused");
     v6.ready();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let get = async |path: &str, accept: &str| {
         let request = Request::get(path).header(header::ACCEPT, accept);
         let request = request.body(String::new()).unwrap();
@@ -639,7 +654,11 @@ async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
 #[tokio::test]
 async fn while_draining_every_answer_tells_envoy_to_take_the_host_out() {
     let demo = Demo::all_ready();
-    let probes = demo.probes(Detail::Names).envoy_headers();
+    let probes = Probes::builder(&demo.readiness)
+        .detail(Detail::Names)
+        .envoy_headers()
+        .build()
+        .unwrap();
     let flag = "x-envoy-immediate-health-check-fail";
     let is_marked = async |method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path);
@@ -768,9 +787,11 @@ async fn no_answer_is_cached_or_sniffed_and_what_is_no_probe_is_404() {
 #[tokio::test]
 async fn load_balancers_that_understand_more_than_one_bit_get_more() {
     let demo = Demo::all_ready();
-    let probes = Probes::new(&demo.readiness)
+    let probes = Probes::builder(&demo.readiness)
         .envoy_headers()
-        .not_found_while_draining();
+        .not_found_while_draining()
+        .build()
+        .unwrap();
     let get = async |path: &str| {
         let request = Request::get(path).body(String::new()).unwrap();
         probes.clone().oneshot(request).await.unwrap()
@@ -863,10 +884,11 @@ async fn json_tells_the_same_at_each_level() {
 #[tokio::test]
 async fn probes_move_and_go() {
     let demo = Demo::all_ready();
-    let probes = Probes::new(&demo.readiness)
+    let probes = Probes::builder(&demo.readiness)
         .path(Probe::Readiness, "/internal/ready")
-        .unwrap()
-        .without(Probe::Health);
+        .without(Probe::Health)
+        .build()
+        .unwrap();
     let status = async |path: &str| {
         let request = Request::get(path).body(String::new()).unwrap();
         probes.clone().oneshot(request).await.unwrap().status()
@@ -880,17 +902,30 @@ async fn probes_move_and_go() {
 #[test]
 fn bad_paths_are_errors_that_say_what_is_wrong() {
     let demo = demo();
-    let error = |path: &str| -> PathError {
-        let probes = Probes::new(&demo.readiness);
-        probes.path(Probe::Liveness, path).unwrap_err()
+    let error = |path: &str| {
+        let probes = Probes::builder(&demo.readiness).path(Probe::Liveness, path);
+        probes.build().unwrap_err()
     };
     assert_eq!(
         error("livez").to_string(),
-        r#""livez" does not begin with `/`"#
+        r#"the path of the liveness probe is "livez"; begin it with `/`"#
     );
     assert_eq!(
         error("/readyz").to_string(),
-        r#""/readyz" is taken by the readiness probe"#
+        r#"the path of the liveness probe is "/readyz", where the readiness probe answers; choose another path, or move or turn off the readiness probe"#
     );
-    assert!(matches!(error("/a?b"), PathError::Malformed { .. }));
+    assert!(matches!(error("/a?b"), ProbesError::MalformedPath { .. }));
+}
+
+#[test]
+fn probes_may_swap_their_paths_in_any_order() {
+    let demo = demo();
+    let probes = Probes::builder(&demo.readiness)
+        .path(Probe::Health, "/livez")
+        .path(Probe::Liveness, "/healthz")
+        .build()
+        .unwrap();
+    let at = |path| probes.paths().find(|(other, _)| *other == path);
+    assert_eq!(at("/livez"), Some(("/livez", Probe::Health)));
+    assert_eq!(at("/healthz"), Some(("/healthz", Probe::Liveness)));
 }

@@ -226,7 +226,10 @@ async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
     policy.ready();
     // The keeper has not been polled, so it does not even know.
     advance(TTL / 4).await;
-    let probes = Probes::new(&readiness).detail(Detail::Full);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     for _ in 0..4 {
         // Without a yield: nobody else runs.
         let request = Request::get("/readyz").body(String::new()).unwrap();
@@ -501,7 +504,10 @@ async fn answer(readiness: &Readiness, path: &str, accept: &str) -> String {
         .header("accept", accept)
         .body(String::new())
         .unwrap();
-    let probes = Probes::new(readiness).detail(Detail::Full);
+    let probes = Probes::builder(readiness)
+        .detail(Detail::Full)
+        .build()
+        .unwrap();
     let response = probes.oneshot(request).await.unwrap();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.into()).unwrap()

@@ -132,7 +132,7 @@ async fn a_life_is_told_from_start_to_stop() {
         ["STATUS=not ready: storage (connection refused)"]
     );
     let heard = systemd.hears_after(12 * SECOND).await;
-    for age in ["1 s", "5 s", "10 s"] {
+    for age in ["1s", "5s", "10s"] {
         let status = format!("STATUS=not ready: storage (connection refused), {age}");
         assert!(heard.contains(&status), "{heard:?}");
     }

@@ -87,10 +87,11 @@ async fn run() -> Result<(), Error> {
 
     let handed_over = listener::handed_over()?;
     let activated = handed_over.is_some();
+    // HAProxy sends no new sessions to a replica that answers 404, and does so
+    // after one check; for all others 404 is as red as 503.
+    let probes = Probes::builder(&readiness).not_found_while_draining();
     let layer = ReadinessLayer::new(&readiness)
-        // HAProxy sends no new sessions to a replica that answers 404, and does
-        // so after one check; for all others 404 is as red as 503.
-        .with_probes(Probes::new(&readiness).not_found_while_draining())
+        .with_probes(probes.build()?)
         // A load balancer sends elsewhere what is refused. Behind a socket of
         // systemd's there is no elsewhere: what arrives early waits.
         .when_starting(if activated {

@@ -138,7 +138,7 @@ impl Gate {
         });
         registry.background().start();
         let probes = match probes {
-            Some(probes) if policy.envoy_headers => Some(probes.envoy_headers()),
+            Some(probes) if policy.envoy_headers => Some(probes.with_envoy_headers()),
             probes => probes,
         };
         let marks = policy.envoy_headers || probes.as_ref().is_some_and(Probes::has_envoy_headers);

@@ -190,7 +190,7 @@ impl ReadinessLayer {
     /// An Envoy that checks health actively takes the host out at the next
     /// response to any request, rather than at its next check; its own health check
     /// filter does the same. Envoy's other header is for
-    /// [probes](Probes::envoy_headers), and this method sets it as well.
+    /// [probes](crate::probe::ProbesBuilder::envoy_headers), and this method sets it as well.
     pub fn envoy_headers(self) -> Self {
         self.policy(|policy| policy.envoy_headers = true)
     }

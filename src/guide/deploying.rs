@@ -173,7 +173,7 @@
 //!   idempotent requests. Checks name the method; without it HAProxy asks with
 //!   OPTIONS, which a probe answers with 405, and a CORS layer with 200 for ever.
 //!   With `http-check disable-on-404` and
-//!   [`not_found_while_draining`](crate::probe::Probes::not_found_while_draining)
+//!   [`not_found_while_draining`](crate::probe::ProbesBuilder::not_found_while_draining)
 //!   HAProxy notices a drain at the first check: after 0.30 s in the median of 12
 //!   (at most 0.50 s), instead of 1.23 s (1.51 s) by `fall 3` (HAProxy 2.6.12,
 //!   `inter 500ms`).

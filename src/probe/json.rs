@@ -1,161 +1,158 @@
 use super::{
-    question::{Detail, Live, Question, Target, blamed_members},
+    question::Detail,
+    rendering::{Rendering, refused_by_reason},
     text::UnclearVerbose,
 };
 use crate::{
-    state::{Damped, DampingProgress, Data, Reason, ScopeId, SubsystemView, Verdict},
+    state::{Aspect, Damped, DampingProgress, Explanation, ScopeId, SubsystemView},
     traffic::Refused,
     wire::{JsonAnswer, JsonDamped, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic},
 };
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// Renders the answer as one JSON object on one line.
-pub(super) fn render(
-    question: &Question,
-    data: &Data,
-    verdict: Verdict,
-    detail: Detail,
-    live: Live<'_>,
-) -> String {
-    let mut answer = JsonAnswer {
-        probe: question.probe.as_str().into(),
-        ok: question.passes(verdict),
-        status: question.verdict_text(verdict).into(),
+pub(super) fn render(answer: &Rendering<'_>) -> String {
+    let mut object = JsonAnswer {
+        probe: answer.question.probe.as_str().into(),
+        ok: answer.question.passes(answer.verdict),
+        status: answer.word().into(),
         ..JsonAnswer::default()
     };
-    if detail >= Detail::Names {
-        add_names(&mut answer, question, data, verdict, detail, live);
+    if answer.detail >= Detail::Names {
+        answer.add_names(&mut object);
     }
     // Every key is a string and no value can fail to serialise.
-    let mut json = serde_json::to_string(&answer).unwrap_or_default();
+    let mut json = serde_json::to_string(&object).unwrap_or_default();
     json.push('\n');
     json
 }
 
-fn add_names<'a>(
-    answer: &mut JsonAnswer<'a>,
-    question: &'a Question,
-    data: &'a Data,
-    verdict: Verdict,
-    detail: Detail,
-    live: Live<'_>,
-) {
-    let full = detail >= Detail::Full;
-    answer.version = Some(data.version);
-    answer.phase = Some(data.phase.as_str().into());
-    answer.condition = Some(verdict.condition().as_str().into());
-    answer.paused = Some(data.pause.is_some());
-    answer.pause_reason = data.pause.as_deref().filter(|_| full).map(Cow::Borrowed);
-
-    let query = &question.query;
-    let names = query.exclude.iter().map(|name| Cow::Borrowed(&**name));
-    (answer.excluded, answer.unknown) = names.partition(|name| data.subsystem(name).is_some());
-    let unclear = query.unclear_verbose.as_deref();
-    answer.unclear = unclear.map(|value| UnclearVerbose(value).to_string().into());
-
-    let subjects = question.subjects(data);
-    answer.subsystems = Some(
-        subjects
-            .map(|view| subsystem(view, full, live.now))
-            .collect(),
-    );
-    if question.target == Target::Scope(ScopeId::Process) {
-        let indices = 0..data.scopes.len();
-        answer.scopes = indices
-            .map(|index| scope(question, data, index, live))
+impl<'a> Rendering<'a> {
+    fn add_names(&self, object: &mut JsonAnswer<'a>) {
+        let (selection, data) = (self.selection, self.selection.data);
+        object.version = Some(data.version);
+        object.phase = Some(data.phase.as_str().into());
+        object.condition = Some(self.verdict.condition().as_str().into());
+        object.paused = Some(data.pause.is_some());
+        object.pause_reason = self
+            .full(|| Some(Cow::Borrowed(data.pause.as_deref()?)))
+            .flatten();
+        object.excluded = names(&selection.excluded);
+        object.unknown = selection
+            .unknown
+            .iter()
+            .map(|name| (*name).into())
             .collect();
-    }
-    answer.traffic = question.shows_counts().then(|| traffic(question, live));
-}
-
-fn subsystem(view: &SubsystemView, full: bool, now: Instant) -> JsonSubsystem<'_> {
-    // A time before 1970 is shown as 1970.
-    let since = || view.since().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let attributes = || {
-        view.attributes()
-            .map(|(key, value)| (key.into(), value.into()))
-    };
-    JsonSubsystem {
-        name: view.name().into(),
-        role: view.role().as_str().into(),
-        vital: view.is_vital(),
-        pending: view.is_pending(),
-        state: view.state().as_str().into(),
-        damped: view.damped().map(|it| damped(it, full, now)),
-        reason: full.then(|| view.reason().map(Cow::Borrowed)),
-        attributes: full.then(|| attributes().collect()),
-        claim: full.then(|| view.claim().as_str().into()),
-        since_unix_ms: full.then(|| millis(since())),
-        for_ms: full.then(|| millis(view.age(now))),
-        transitions: full.then(|| view.transitions()),
-    }
-}
-
-fn damped(damped: Damped<'_>, full: bool, now: Instant) -> JsonDamped<'_> {
-    let (count, needed, counts_in_ms) = match damped.progress() {
-        DampingProgress::Count { count, needed } => (Some(count), Some(needed), None),
-        DampingProgress::Until(until) => {
-            let remaining = until.saturating_duration_since(now);
-            (None, None, Some(millis(remaining)))
+        let unclear = self.question.query.unclear_verbose.as_deref();
+        object.unclear = unclear.map(|value| UnclearVerbose(value).to_string().into());
+        object.subsystems = Some(
+            selection
+                .members()
+                .map(|view| self.subsystem(view))
+                .collect(),
+        );
+        if selection.is_process() {
+            let indices = 0..data.scopes.len();
+            object.scopes = indices.map(|index| self.scope(index)).collect();
         }
-    };
-    JsonDamped {
-        state: damped.state().as_str().into(),
-        reason: damped.reason().filter(|_| full).map(Cow::Borrowed),
-        count,
-        needed,
-        counts_in_ms,
+        object.traffic = self.shows_counts().then(|| self.traffic());
+    }
+
+    /// Returns a value that only [`Detail::Full`] adds.
+    fn full<T>(&self, value: impl FnOnce() -> T) -> Option<T> {
+        (self.detail >= Detail::Full).then(value)
+    }
+
+    fn subsystem(&self, view: &'a SubsystemView) -> JsonSubsystem<'a> {
+        // A time before 1970 is shown as 1970.
+        let since = || view.since().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let attributes = view
+            .attributes()
+            .map(|(key, value)| (key.into(), value.into()));
+        JsonSubsystem {
+            name: view.name().into(),
+            role: view.role().as_str().into(),
+            vital: view.is_vital(),
+            pending: view.is_pending(),
+            state: view.state().as_str().into(),
+            damped: view.damped().map(|damped| self.damped(damped)),
+            reason: self.full(|| view.reason().map(Cow::Borrowed)),
+            attributes: self.full(|| attributes.collect()),
+            claim: self.full(|| view.claim().as_str().into()),
+            since_unix_ms: self.full(|| millis(since())),
+            for_ms: self.full(|| millis(view.age(self.now))),
+            transitions: self.full(|| view.transitions()),
+        }
+    }
+
+    fn damped(&self, damped: Damped<'a>) -> JsonDamped<'a> {
+        let (count, needed, counts_in_ms) = match damped.progress() {
+            DampingProgress::Count { count, needed } => (Some(count), Some(needed), None),
+            DampingProgress::Until(until) => {
+                let remaining = until.saturating_duration_since(self.now);
+                (None, None, Some(millis(remaining)))
+            }
+        };
+        JsonDamped {
+            state: damped.state().as_str().into(),
+            reason: self.full(|| damped.reason().map(Cow::Borrowed)).flatten(),
+            count,
+            needed,
+            counts_in_ms,
+        }
+    }
+
+    fn scope(&self, index: usize) -> JsonScope<'a> {
+        let data = self.selection.data;
+        let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
+        let refused = |refused| self.shows_counts().then(|| counts(refused, Some(id)));
+        JsonScope {
+            name: Cow::Borrowed(&scope.name),
+            condition: scope.status.verdict.condition().as_str().into(),
+            ready: scope.status.verdict.is_ready(),
+            because_of: names(Explanation::of_scope(data, id, Aspect::Readiness).causes()),
+            refused: refused(&self.traffic.refused),
+            dry_run_refused: refused(&self.traffic.dry_run_refused),
+            drift: self.json_drift(id),
+        }
+    }
+
+    fn traffic(&self) -> JsonTraffic<'static> {
+        let traffic = self.traffic;
+        JsonTraffic {
+            in_flight: traffic.flights.count(),
+            late_arrivals: traffic.drain_clock.late_arrivals(),
+            refused: counts(&traffic.refused, None),
+            dry_run_refused: counts(&traffic.dry_run_refused, None),
+            drift: self.json_drift(ScopeId::Process),
+        }
+    }
+
+    fn json_drift(&self, scope: ScopeId) -> Option<JsonDrift> {
+        let drift = self.drift(scope)?;
+        Some(JsonDrift {
+            window_ms: millis(drift.window()),
+            admitted: drift.admitted(),
+            failed: drift.failed(),
+            failure_ratio: drift.failure_ratio(),
+            refusing_ms: millis(drift.refusing()),
+        })
     }
 }
 
-fn scope<'a>(question: &Question, data: &'a Data, index: usize, live: Live<'_>) -> JsonScope<'a> {
-    let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
-    let counted = |refused: &Refused| {
-        let counts = || counts(|reason| refused.by_scope(id, reason));
-        question.shows_counts().then(counts)
-    };
-    JsonScope {
-        name: Cow::Borrowed(&scope.name),
-        condition: scope.status.verdict.condition().as_str().into(),
-        ready: scope.status.verdict.is_ready(),
-        because_of: blamed_members(data, index)
-            .map(|view| view.name().into())
-            .collect(),
-        refused: counted(&live.traffic.refused),
-        dry_run_refused: counted(&live.traffic.dry_run_refused),
-        drift: drift(question, id, live),
-    }
+fn names<'a>(views: &[&'a SubsystemView]) -> Vec<Cow<'a, str>> {
+    views.iter().map(|view| view.name().into()).collect()
 }
 
-fn traffic(question: &Question, live: Live<'_>) -> JsonTraffic<'static> {
-    let traffic = live.traffic;
-    JsonTraffic {
-        in_flight: traffic.flights.count(),
-        late_arrivals: traffic.drain_clock.late_arrivals(),
-        refused: counts(|reason| traffic.refused.total(reason)),
-        dry_run_refused: counts(|reason| traffic.dry_run_refused.total(reason)),
-        drift: drift(question, ScopeId::Process, live),
-    }
-}
-
-fn counts(count_of: impl Fn(Reason) -> u64) -> BTreeMap<Cow<'static, str>, u64> {
-    let counts = Reason::ALL.map(|reason| (reason.as_str().into(), count_of(reason)));
-    counts.into_iter().filter(|(_, count)| *count > 0).collect()
-}
-
-fn drift(question: &Question, scope: ScopeId, live: Live<'_>) -> Option<JsonDrift> {
-    let drift = question.drift(scope, live)?;
-    Some(JsonDrift {
-        window_ms: millis(drift.window()),
-        admitted: drift.admitted(),
-        failed: drift.failed(),
-        failure_ratio: drift.failure_ratio(),
-        refusing_ms: millis(drift.refusing()),
-    })
+fn counts(refused: &Refused, scope: Option<ScopeId>) -> BTreeMap<Cow<'static, str>, u64> {
+    let counts = refused_by_reason(refused, scope);
+    counts
+        .map(|(reason, count)| (reason.as_str().into(), count))
+        .collect()
 }
 
 /// Milliseconds; 64 bits last for 584 million years.

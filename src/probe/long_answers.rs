@@ -1,6 +1,7 @@
 use super::{
     format::Format,
-    question::{Detail, Question, Target},
+    question::{Detail, Topic},
+    rendering::Rendering,
 };
 use crate::wire::Probe;
 use arc_swap::ArcSwapOption;
@@ -40,7 +41,7 @@ pub(super) struct LongAnswers {
 /// A rendered answer and the request that it answers.
 struct CachedAnswer {
     probe: Probe,
-    target: Target,
+    topic: Topic,
     verbose: bool,
     detail: Detail,
     version: u64,
@@ -53,12 +54,10 @@ impl LongAnswers {
     /// answers take too many bytes already.
     pub(super) fn get_or_render(
         &self,
-        question: &Question,
-        detail: Detail,
-        version: u64,
-        now: Instant,
+        rendering: &Rendering<'_>,
         render: impl FnOnce() -> String,
     ) -> Option<Bytes> {
+        let question = rendering.question;
         let last = match question.format {
             Format::Text => &self.text,
             Format::Json => &self.json,
@@ -68,7 +67,7 @@ impl LongAnswers {
         let is_shared = query.exclude.is_empty() && query.unclear_verbose.is_none();
         if is_shared {
             if let Some(cached) = &*last.load() {
-                if cached.is_answer_to(question, detail, version, now) {
+                if cached.is_answer_to(rendering) {
                     return Some(cached.body.clone());
                 }
             }
@@ -86,11 +85,11 @@ impl LongAnswers {
         if is_shared {
             last.store(Some(Arc::new(CachedAnswer {
                 probe: question.probe,
-                target: question.target.clone(),
+                topic: question.topic.clone(),
                 verbose: query.verbose,
-                detail,
-                version,
-                at: now,
+                detail: rendering.detail,
+                version: rendering.selection.data.version,
+                at: rendering.now,
                 body: body.clone(),
             })));
         }
@@ -99,19 +98,14 @@ impl LongAnswers {
 }
 
 impl CachedAnswer {
-    fn is_answer_to(
-        &self,
-        question: &Question,
-        detail: Detail,
-        version: u64,
-        now: Instant,
-    ) -> bool {
-        self.version == version
-            && now.saturating_duration_since(self.at) < MAX_AGE
+    fn is_answer_to(&self, rendering: &Rendering<'_>) -> bool {
+        let question = rendering.question;
+        self.version == rendering.selection.data.version
+            && rendering.now.saturating_duration_since(self.at) < MAX_AGE
             && self.probe == question.probe
             && self.verbose == question.query.verbose
-            && self.detail == detail
-            && self.target == question.target
+            && self.detail == rendering.detail
+            && self.topic == question.topic
     }
 }
 
@@ -143,5 +137,38 @@ impl Drop for CountedBytes {
     fn drop(&mut self) {
         self.bytes_in_use
             .fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use crate::probe::{Detail, Probes};
+    use crate::registry::{Readiness, Subsystem};
+    use http::Request;
+    use http_body_util::{BodyExt, Empty};
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn probes_with_another_detail_share_the_cache_but_no_answer() {
+        let name = |index| format!("{}-{index}", "x".repeat(100));
+        let subsystems = (0..500).map(|index| Subsystem::new(name(index)));
+        let readiness = subsystems.fold(Readiness::builder(), crate::Builder::subsystem);
+        let readiness = readiness.build().unwrap();
+        let full = Probes::builder(&readiness).detail(Detail::Full);
+        let full = full.build().unwrap();
+        // As an admin listener does.
+        let mut names = full.clone();
+        names.config().detail = Some(Detail::Names);
+        let has_ages = async |probes: &Probes| {
+            let request = Request::get("/statusz").body(Empty::<bytes::Bytes>::new());
+            let response = probes.clone().oneshot(request.unwrap()).await.unwrap();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.len() >= super::LONG_ANSWER);
+            String::from_utf8_lossy(&body).contains(" for ")
+        };
+        for _ in 0..2 {
+            assert!(has_ages(&full).await);
+            assert!(!has_ages(&names).await);
+        }
     }
 }

@@ -16,7 +16,7 @@
 //! let readiness = Readiness::builder()
 //!     .subsystem(Subsystem::new("storage"))
 //!     .build()?;
-//! let probes = Probes::new(&readiness).detail(Detail::Full);
+//! let probes = Probes::builder(&readiness).detail(Detail::Full).build()?;
 //!
 //! let request = http::Request::get("/readyz").body(String::new())?;
 //! let response = probes.oneshot(request).await?;
@@ -39,7 +39,7 @@
 //! | `/readyz/NAME` | the readiness of one scope or subsystem; 404 if there is none |
 //! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off, and the body reports any other value, which changes nothing |
 //! | `?exclude=NAME` | the answer as if this subsystem did not exist; repeatable; does not affect gates |
-//! | `?wait=SECONDS` | holds the answer until the probe is green, for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](Probes::without_wait) |
+//! | `?wait=SECONDS` | holds the answer until the probe is green, for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](ProbesBuilder::without_wait) |
 //! | `/statusz` | also counts of requests [refused](crate::Readiness::refused) by all gates and [by the gates of each scope](crate::Scope::refused), counts of requests that a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
 //! | `/statusz` as JSON | also the counts of requests [in flight](crate::Readiness::in_flight) and of [late arrivals](crate::Readiness::late_arrivals) |
 //!
@@ -59,7 +59,10 @@
 //! default. Reasons contain error messages: hosts, paths, sometimes a secret.
 //! Serve [`Detail::Full`] only where operators alone can reach it.
 
+mod answer;
+mod builder;
 mod envoy;
+mod error;
 mod format;
 mod json;
 mod long_answers;
@@ -67,15 +70,17 @@ mod probe_answer;
 mod probes;
 mod query;
 mod question;
+mod rendering;
 mod route;
 mod service;
 mod text;
+mod wait_permit;
 
-pub(crate) use self::envoy::fail_health_check;
 #[cfg(all(unix, feature = "commands"))]
-pub(crate) use self::probes::line;
+pub(crate) use self::answer::line;
+pub(crate) use self::envoy::fail_health_check;
 pub use self::{
-    probe_answer::ProbeAnswer, probes::Probes, question::Detail, route::PathError,
-    service::ProbeFuture,
+    builder::ProbesBuilder, error::ProbesError, probe_answer::ProbeAnswer, probes::Probes,
+    question::Detail, service::ProbeFuture,
 };
 pub use crate::wire::Probe;

@@ -18,7 +18,8 @@ pub(super) struct Query {
     pub(super) verbose: bool,
     /// The value of `verbose`, if it is not a boolean.
     pub(super) unclear_verbose: Option<String>,
-    pub(super) wait: Option<Duration>,
+    /// Zero without `?wait`.
+    pub(super) wait: Duration,
     pub(super) exclude: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ impl Query {
                     Some(verbose) => parsed.verbose = verbose,
                     None => parsed.unclear_verbose = Some(cut(value, MAX_SHOWN).to_owned()),
                 },
-                "wait" => parsed.wait = Some(parse_seconds(value).ok_or(QueryError::Wait)?),
+                "wait" => parsed.wait = parse_seconds(value).ok_or(QueryError::Wait)?,
                 "exclude" if value.is_empty() => return Err(QueryError::Exclude),
                 "exclude" if parsed.exclude.len() == MAX_EXCLUDED => {
                     return Err(QueryError::ManyExcludes);
@@ -56,10 +57,6 @@ impl Query {
             }
         }
         Ok(parsed)
-    }
-
-    pub(super) fn excludes(&self, name: &str) -> bool {
-        self.exclude.iter().any(|excluded| excluded == name)
     }
 }
 
@@ -117,7 +114,7 @@ mod tests {
             Query {
                 verbose: true,
                 unclear_verbose: None,
-                wait: Some(Duration::from_secs(5)),
+                wait: Duration::from_secs(5),
                 exclude: vec!["a".into(), "b".into()],
             }
         );
@@ -140,7 +137,7 @@ mod tests {
         ] {
             assert_eq!(decode_name(name), plain);
             let query = Query::parse(&format!("exclude={name}")).unwrap();
-            assert!(query.excludes(plain), "{name}");
+            assert_eq!(query.exclude, [plain], "{name}");
         }
     }
 

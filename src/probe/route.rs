@@ -1,32 +1,5 @@
+use super::error::ProbesError;
 use crate::wire::Probe;
-use thiserror::Error;
-
-/// Why a path cannot be given to a probe.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PathError {
-    /// The path does not begin with `/`.
-    #[error("{path:?} does not begin with `/`")]
-    Relative {
-        /// The path.
-        path: String,
-    },
-    /// The path contains a character that the path of a request never contains,
-    /// or ends in `/`.
-    #[error("{path:?} is not a plain path (no query, fragment, blank or trailing `/`)")]
-    Malformed {
-        /// The path.
-        path: String,
-    },
-    /// Another probe answers there.
-    #[error("{path:?} is taken by the {probe} probe")]
-    Taken {
-        /// The path.
-        path: String,
-        /// The probe that answers there.
-        probe: Probe,
-    },
-}
 
 /// The paths of the probes.
 #[derive(Clone, Debug)]
@@ -39,65 +12,60 @@ pub(super) struct Routes {
 
 impl Default for Routes {
     fn default() -> Self {
-        let mut routes = Self {
-            paths: [
-                Probe::Liveness,
-                Probe::Readiness,
-                Probe::Startup,
-                Probe::Health,
-                Probe::Status,
-            ]
-            .map(|probe| (probe.default_path().to_owned(), probe))
-            .to_vec(),
-            second_bytes: [false; 256],
-        };
-        routes.index();
-        routes
+        let paths = Probe::ALL
+            .iter()
+            .map(|probe| (probe.default_path().to_owned(), *probe));
+        Self::unchecked(paths.collect())
     }
 }
 
 impl Routes {
-    pub(super) fn set(&mut self, probe: Probe, path: String) -> Result<(), PathError> {
-        if !path.starts_with('/') {
-            return Err(PathError::Relative { path });
+    /// Checks the paths. Each probe has one path at most.
+    pub(super) fn new(paths: Vec<(String, Probe)>) -> Result<Self, ProbesError> {
+        for (index, (path, probe)) in paths.iter().enumerate() {
+            let (path, probe) = (path.clone(), *probe);
+            if !path.starts_with('/') {
+                return Err(ProbesError::RelativePath { probe, path });
+            }
+            let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
+            if !path.chars().all(is_plain) || (path.len() > 1 && path.ends_with('/')) {
+                return Err(ProbesError::MalformedPath { probe, path });
+            }
+            let collides = |(other_path, other): &&(String, Probe)| {
+                let is_below = |above: &str, path| below(above, path).is_some();
+                *other_path == path
+                    || (*other == Probe::Readiness && is_below(other_path, &path))
+                    || (probe == Probe::Readiness && is_below(&path, other_path))
+            };
+            // A probe that was moved comes later than those that were not, and is
+            // the one to report.
+            if let Some((_, taken_by)) = paths[..index].iter().find(collides) {
+                let taken_by = *taken_by;
+                return Err(ProbesError::TakenPath {
+                    probe,
+                    path,
+                    taken_by,
+                });
+            }
         }
-        let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
-        if !path.chars().all(plain) || (path.len() > 1 && path.ends_with('/')) {
-            return Err(PathError::Malformed { path });
-        }
-        let collides = |(other_path, other): &&(String, Probe)| {
-            let below_it =
-                *other == Probe::Readiness && below(other_path, without_slash(&path)).is_some();
-            let above_it =
-                probe == Probe::Readiness && below(&path, without_slash(other_path)).is_some();
-            *other != probe && (*other_path == path || below_it || above_it)
-        };
-        if let Some((_, taken_by)) = self.paths.iter().find(collides) {
-            let probe = *taken_by;
-            return Err(PathError::Taken { path, probe });
-        }
-        self.remove(probe);
-        self.paths.push((path, probe));
-        self.index();
-        Ok(())
+        Ok(Self::unchecked(paths))
     }
 
-    pub(super) fn remove(&mut self, probe: Probe) {
-        self.paths.retain(|(_, other)| *other != probe);
-        self.index();
+    fn unchecked(paths: Vec<(String, Probe)>) -> Self {
+        let mut second_bytes = [false; 256];
+        for (path, _) in &paths {
+            second_bytes[usize::from(second_byte(path))] = true;
+        }
+        Self {
+            paths,
+            second_bytes,
+        }
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = (&str, Probe)> {
         self.paths
             .iter()
             .map(|(path, probe)| (path.as_str(), *probe))
-    }
-
-    fn index(&mut self) {
-        self.second_bytes = [false; 256];
-        for (path, _) in &self.paths {
-            self.second_bytes[usize::from(second_byte(path))] = true;
-        }
     }
 
     #[inline]
@@ -174,20 +142,34 @@ mod tests {
         assert_eq!(routes.find("/healthz/storage"), None);
     }
 
+    /// The routes with these probes moved.
+    fn moved<const N: usize>(moves: [(Probe, &str); N]) -> Result<Routes, ProbesError> {
+        let mut paths = Routes::default().paths;
+        for (probe, path) in moves {
+            paths.retain(|(_, other)| *other != probe);
+            paths.push((path.to_owned(), probe));
+        }
+        Routes::new(paths)
+    }
+
+    #[test]
+    fn the_default_paths_are_valid() {
+        let routes = moved([]).unwrap();
+        assert!(routes.paths().eq(Routes::default().paths()));
+        assert_eq!(routes.paths().count(), Probe::ALL.len());
+    }
+
     #[test]
     fn a_probe_can_move_and_its_old_path_is_free() {
-        let mut routes = Routes::default();
-        routes.set(Probe::Liveness, "/alive".into()).unwrap();
+        let routes = moved([(Probe::Health, "/livez"), (Probe::Liveness, "/alive")]).unwrap();
         assert_eq!(routes.find("/alive"), Some((Probe::Liveness, None)));
-        assert_eq!(routes.find("/livez"), None);
-        routes.set(Probe::Health, "/livez".into()).unwrap();
         assert_eq!(routes.find("/livez"), Some((Probe::Health, None)));
+        assert_eq!(routes.find("/healthz"), None);
     }
 
     #[test]
     fn a_probe_can_stand_at_the_root() {
-        let mut routes = Routes::default();
-        routes.set(Probe::Readiness, "/".into()).unwrap();
+        let routes = moved([(Probe::Readiness, "/")]).unwrap();
         assert_eq!(routes.find("/"), Some((Probe::Readiness, None)));
         assert_eq!(routes.find("/livez"), Some((Probe::Liveness, None)));
         assert_eq!(routes.find("/storage"), None);
@@ -195,26 +177,30 @@ mod tests {
 
     #[test]
     fn a_removed_probe_matches_nothing() {
-        let mut routes = Routes::default();
-        routes.remove(Probe::Status);
-        assert_eq!(routes.find("/statusz"), None);
+        let mut paths = Routes::default().paths;
+        paths.retain(|(_, probe)| *probe != Probe::Status);
+        assert_eq!(Routes::new(paths).unwrap().find("/statusz"), None);
     }
 
     #[test]
-    fn invalid_paths_are_rejected_and_change_nothing() {
-        let mut routes = Routes::default();
-        let mut refused = |path: &str| routes.set(Probe::Liveness, path.into()).unwrap_err();
+    fn invalid_paths_are_rejected() {
+        let refused = |path| moved([(Probe::Liveness, path)]).unwrap_err();
         for path in ["", "livez", "http://x/livez"] {
+            let error = refused(path);
             assert!(
-                matches!(refused(path), PathError::Relative { .. }),
+                matches!(
+                    error,
+                    ProbesError::RelativePath {
+                        probe: Probe::Liveness,
+                        ..
+                    }
+                ),
                 "{path}"
             );
         }
         for path in ["/a?b", "/a#b", "/a b", "/a\n", "/a/", "//", "/ä"] {
-            assert!(
-                matches!(refused(path), PathError::Malformed { .. }),
-                "{path}"
-            );
+            let error = refused(path);
+            assert!(matches!(error, ProbesError::MalformedPath { .. }), "{path}");
         }
         for (path, by) in [
             ("/readyz", Probe::Readiness),
@@ -222,23 +208,26 @@ mod tests {
             ("/statusz", Probe::Status),
         ] {
             let error = refused(path);
-            assert!(
-                matches!(error, PathError::Taken { probe, .. } if probe == by),
-                "{error}"
-            );
+            let expected = ProbesError::TakenPath {
+                probe: Probe::Liveness,
+                path: path.to_owned(),
+                taken_by: by,
+            };
+            assert_eq!(error, expected);
         }
-        assert_eq!(routes.find("/livez"), Some((Probe::Liveness, None)));
     }
 
     #[test]
     fn readiness_cannot_move_above_another_probe() {
-        let mut routes = Routes::default();
-        routes.set(Probe::Liveness, "/probe/live".into()).unwrap();
-        let error = routes.set(Probe::Readiness, "/probe".into()).unwrap_err();
+        let moves = [
+            (Probe::Liveness, "/probe/live"),
+            (Probe::Readiness, "/probe"),
+        ];
+        let error = moved(moves).unwrap_err();
         assert!(matches!(
             error,
-            PathError::Taken {
-                probe: Probe::Liveness,
+            ProbesError::TakenPath {
+                taken_by: Probe::Liveness,
                 ..
             }
         ));

@@ -1,295 +1,228 @@
-use super::question::{Detail, Live, Question, Target, blamed_members};
+use super::{
+    question::Detail,
+    rendering::{Rendering, refused_by_reason},
+};
 use crate::{
     state::{
-        Claim, Condition, Damped, DampingProgress, Data, Phase, Reason, ScopeId, State,
-        SubsystemView, Verdict, text::OneLine,
+        Age, Aspect, Claim, Condition, Damped, DampingProgress, Explanation, Phase, ScopeId,
+        SubsystemView, text::OneLine,
     },
-    traffic::{Drift, Traffic},
-    wire::{
-        Probe,
-        text::{DOWN, DRIFT, UNKNOWN, UP},
-    },
+    traffic::{Drift, Refused},
+    wire::text::{DOWN, DRIFT, UNKNOWN, UP},
 };
 use std::{
-    fmt::{self, Write as _},
-    time::{Duration, Instant},
+    fmt::{self, Display, Write as _},
+    mem,
 };
-
-/// How many blamed subsystems the summary line names.
-const MAX_NAMED: usize = 8;
 
 /// Renders the answer as text: a summary line, preceded by one line for each
 /// subsystem with `?verbose`.
-pub(super) fn render(
-    question: &Question,
-    data: &Data,
-    verdict: Verdict,
-    detail: Detail,
-    live: Live<'_>,
-) -> String {
+pub(super) fn render(answer: &Rendering<'_>) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut text, question, data, verdict, detail, live);
+    let _ = answer.write(&mut text);
     text
 }
 
-fn write(
-    text: &mut String,
-    question: &Question,
-    data: &Data,
-    verdict: Verdict,
-    detail: Detail,
-    live: Live<'_>,
-) -> fmt::Result {
-    if detail == Detail::None {
-        return writeln!(text, "{}", question.verdict_text(verdict));
-    }
-    // These lines precede the list, so that a client that reads only a part of a
-    // long list sees them.
-    for name in &question.query.exclude {
-        if data.subsystem(name).is_none() {
+impl Rendering<'_> {
+    fn write(&self, text: &mut String) -> fmt::Result {
+        if self.detail == Detail::None {
+            return writeln!(text, "{}", self.word());
+        }
+        // These lines precede the list, so that a client that reads only a part of
+        // a long list sees them.
+        for name in &self.selection.unknown {
             writeln!(text, "{UNKNOWN}{}", OneLine(name))?;
         }
-    }
-    if let Some(value) = &question.query.unclear_verbose {
-        writeln!(text, "{}", UnclearVerbose(value))?;
-    }
-    if question.query.verbose || question.probe == Probe::Status {
-        for view in question.subjects(data) {
-            write_subsystem(text, question, view, detail, live.now)?;
+        if let Some(value) = &self.question.query.unclear_verbose {
+            writeln!(text, "{}", UnclearVerbose(value))?;
         }
-        if let Target::Scope(ScopeId::Process) = question.target {
-            for index in 0..data.scopes.len() {
-                write_scope(text, question, data, index, detail, live)?;
+        if self.question.is_verbose() {
+            for view in self.selection.members() {
+                self.write_subsystem(text, view)?;
             }
-            if let Some(drift) = question.drift(ScopeId::Process, live) {
-                writeln!(text, "{DRIFT}{}", DriftSummary(drift))?;
-            }
-            if question.shows_counts() {
-                let traffic = live.traffic;
-                let refused = Counts::nonzero(|reason| traffic.refused.total(reason));
-                if let Some(refused) = refused {
-                    writeln!(text, "refused: {refused}")?;
-                }
-                let refused = Counts::nonzero(|reason| traffic.dry_run_refused.total(reason));
-                if let Some(refused) = refused {
-                    writeln!(text, "a dry run would have refused: {refused}")?;
-                }
+            if self.selection.is_process() {
+                self.write_scopes(text)?;
             }
         }
+        self.write_summary(text)
     }
-    write_summary(text, question, data, verdict, detail, live.traffic)
+
+    fn write_scopes(&self, text: &mut String) -> fmt::Result {
+        for index in 0..self.selection.data.scopes.len() {
+            self.write_scope(text, index)?;
+        }
+        if let Some(drift) = self.drift(ScopeId::Process) {
+            writeln!(text, "{DRIFT}{}", DriftSummary(drift))?;
+        }
+        for (label, refused) in self.refusals() {
+            if let Some(counts) = counts(refused, None) {
+                writeln!(text, "{label}: {counts}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a line for a scope:
+    /// `[-]search failing (scope): index failing (disk full); refused 3 failing`
+    fn write_scope(&self, text: &mut String, index: usize) -> fmt::Result {
+        let data = self.selection.data;
+        let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
+        let verdict = scope.status.verdict;
+        let mark = if verdict.is_ready() { UP } else { DOWN };
+        let condition = verdict.condition();
+        write!(text, "{mark}{} {condition} (scope)", scope.name)?;
+
+        let mut remarks = Remarks::new(text, "; ");
+        remarks.explain(
+            &Explanation::of_scope(data, id, Aspect::Readiness),
+            self.detail,
+        )?;
+        for (label, refused) in self.refusals() {
+            if let Some(counts) = counts(refused, Some(id)) {
+                remarks.add(format_args!("{label} {counts}"))?;
+            }
+        }
+        if let Some(drift) = self.drift(id) {
+            remarks.add(DriftSummary(drift))?;
+        }
+        text.write_char('\n')
+    }
+
+    /// The counts of refused requests that the answer shows, with their labels.
+    fn refusals(&self) -> impl Iterator<Item = (&'static str, &Refused)> {
+        let refusals = [
+            ("refused", &self.traffic.refused),
+            (
+                "a dry run would have refused",
+                &self.traffic.dry_run_refused,
+            ),
+        ];
+        refusals.into_iter().filter(|_| self.shows_counts())
+    }
+
+    fn write_subsystem(&self, text: &mut String, view: &SubsystemView) -> fmt::Result {
+        let is_excluded = self.selection.excludes(view);
+        let mark = if is_excluded || view.state().is_up() {
+            UP
+        } else {
+            DOWN
+        };
+        let (name, state, role) = (view.name(), view.state(), view.role());
+        write!(text, "{mark}{name} {state} ({role}")?;
+        for (applies, word) in [
+            (view.is_vital(), ", vital"),
+            (view.is_pending(), ", pending"),
+            (view.claim() == Claim::Unclaimed, ", unclaimed"),
+            (is_excluded, ", excluded"),
+        ] {
+            text.write_str(if applies { word } else { "" })?;
+        }
+        text.write_char(')')?;
+        if let Some(damped) = view.damped() {
+            self.write_damped(text, damped)?;
+        }
+        if self.detail >= Detail::Full {
+            write!(text, " for {}", Age(view.age(self.now)))?;
+            if let Some(reason) = view.reason() {
+                write!(text, ": {}", OneLine(reason))?;
+            }
+            for (key, value) in view.attributes() {
+                write!(text, " {key}={}", OneLine(value))?;
+            }
+        }
+        text.write_char('\n')
+    }
+
+    /// Writes a reported state that does not take effect yet:
+    /// `, failing 2/3 (timeout)`.
+    fn write_damped(&self, text: &mut String, damped: Damped<'_>) -> fmt::Result {
+        write!(text, ", {} ", damped.state())?;
+        match damped.progress() {
+            DampingProgress::Count { count, needed } => write!(text, "{count}/{needed}")?,
+            DampingProgress::Until(until) => {
+                let remaining = until.saturating_duration_since(self.now);
+                write!(text, "in {}", Age(remaining))?;
+            }
+        }
+        match damped.reason() {
+            Some(reason) if self.detail >= Detail::Full => write!(text, " ({})", OneLine(reason)),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_summary(&self, text: &mut String) -> fmt::Result {
+        let (aspect, data) = (self.question.probe.aspect(), self.selection.data);
+        text.write_str(self.word())?;
+        let is_degraded = self.verdict.condition() == Condition::Degraded;
+        if aspect == Aspect::Readiness && self.verdict.is_ready() && is_degraded {
+            text.write_str(" (degraded)")?;
+        }
+        let mut remarks = Remarks::new(text, ", ");
+        if aspect == Aspect::Readiness {
+            if data.phase >= Phase::Draining {
+                remarks.add(data.phase)?;
+                if let Some(in_flight) = self.traffic.flights.count() {
+                    remarks.add(format_args!("{in_flight} in flight"))?;
+                }
+            }
+            match &data.pause {
+                Some(reason) if self.detail >= Detail::Full && !reason.is_empty() => {
+                    remarks.add(format_args!("paused ({})", OneLine(reason)))?;
+                }
+                Some(_) => remarks.add("paused")?,
+                None => {}
+            }
+        }
+        remarks.explain(&Explanation::new(self.selection, aspect), self.detail)?;
+        text.write_char('\n')
+    }
 }
 
-/// Writes a line for a scope:
-/// `[-]search failing (scope): index failing (disk full); refused 3 failing`
-fn write_scope(
-    text: &mut String,
-    question: &Question,
-    data: &Data,
-    index: usize,
-    detail: Detail,
-    live: Live<'_>,
-) -> fmt::Result {
-    let (id, scope) = (ScopeId::Named(index), &data.scopes[index]);
-    let verdict = scope.status.verdict;
-    let mark = if verdict.is_ready() { UP } else { DOWN };
-    let condition = verdict.condition();
-    write!(text, "{mark}{} {condition} (scope)", scope.name)?;
+/// Appends remarks to a line: `: first, second`.
+struct Remarks<'t> {
+    text: &'t mut String,
+    separator: &'static str,
+    next: &'static str,
+}
 
-    let mut remarks = Vec::new();
-    remarks
-        .extend(Blamed::from_views(blamed_members(data, index), detail).map(|it| it.to_string()));
-    if question.shows_counts() {
-        let traffic = live.traffic;
-        let refused = Counts::nonzero(|reason| traffic.refused.by_scope(id, reason));
-        remarks.extend(refused.map(|refused| format!("refused {refused}")));
-        let refused = Counts::nonzero(|reason| traffic.dry_run_refused.by_scope(id, reason));
-        remarks.extend(refused.map(|refused| format!("a dry run would have refused {refused}")));
+impl<'t> Remarks<'t> {
+    fn new(text: &'t mut String, separator: &'static str) -> Self {
+        Self {
+            text,
+            separator,
+            next: ": ",
+        }
     }
-    let drift = question.drift(id, live);
-    remarks.extend(drift.map(|drift| DriftSummary(drift).to_string()));
-    if !remarks.is_empty() {
-        write!(text, ": {}", remarks.join("; "))?;
+
+    fn add(&mut self, remark: impl Display) -> fmt::Result {
+        let separator = mem::replace(&mut self.next, self.separator);
+        write!(self.text, "{separator}{remark}")
     }
-    text.write_char('\n')
+
+    fn explain(&mut self, explanation: &Explanation<'_>, detail: Detail) -> fmt::Result {
+        if explanation.is_empty() {
+            return Ok(());
+        }
+        self.add(explanation.with_states(detail >= Detail::Full))
+    }
+}
+
+/// Renders the counts by reason, `3 starting, 1 closed`, or returns `None` without
+/// any.
+fn counts(refused: &Refused, scope: Option<ScopeId>) -> Option<String> {
+    let counts =
+        refused_by_reason(refused, scope).map(|(reason, count)| format!("{count} {reason}"));
+    let counts: Vec<_> = counts.collect();
+    (!counts.is_empty()).then(|| counts.join(", "))
 }
 
 /// Displays the valid values of `verbose` and the one given.
 pub(super) struct UnclearVerbose<'a>(pub(super) &'a str);
 
-impl fmt::Display for UnclearVerbose<'_> {
+impl Display for UnclearVerbose<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "verbose takes true or false, not {}", OneLine(self.0))
-    }
-}
-
-fn write_subsystem(
-    text: &mut String,
-    question: &Question,
-    view: &SubsystemView,
-    detail: Detail,
-    now: Instant,
-) -> fmt::Result {
-    let excluded = question.query.excludes(view.name());
-    let mark = if excluded || view.state().is_up() {
-        UP
-    } else {
-        DOWN
-    };
-    write!(
-        text,
-        "{mark}{} {} ({}",
-        view.name(),
-        view.state(),
-        view.role()
-    )?;
-    if view.is_vital() {
-        text.write_str(", vital")?;
-    }
-    if view.is_pending() {
-        text.write_str(", pending")?;
-    }
-    if view.claim() == Claim::Unclaimed {
-        text.write_str(", unclaimed")?;
-    }
-    if excluded {
-        text.write_str(", excluded")?;
-    }
-    text.write_char(')')?;
-    if let Some(damped) = view.damped() {
-        write_damped(text, damped, detail, now)?;
-    }
-    if detail >= Detail::Full {
-        write!(text, " for {}", Age(view.age(now)))?;
-        if let Some(reason) = view.reason() {
-            write!(text, ": {}", OneLine(reason))?;
-        }
-        for (key, value) in view.attributes() {
-            write!(text, " {key}={}", OneLine(value))?;
-        }
-    }
-    text.write_char('\n')
-}
-
-/// Writes a reported state that does not take effect yet: `, failing 2/3 (timeout)`.
-fn write_damped(
-    text: &mut String,
-    damped: Damped<'_>,
-    detail: Detail,
-    now: Instant,
-) -> fmt::Result {
-    write!(text, ", {} ", damped.state())?;
-    match damped.progress() {
-        DampingProgress::Count { count, needed } => write!(text, "{count}/{needed}")?,
-        DampingProgress::Until(until) => {
-            let remaining = until.saturating_duration_since(now);
-            write!(text, "in {}", Age(remaining))?;
-        }
-    }
-    match damped.reason() {
-        Some(reason) if detail >= Detail::Full => write!(text, " ({})", OneLine(reason)),
-        _ => Ok(()),
-    }
-}
-
-fn write_summary(
-    text: &mut String,
-    question: &Question,
-    data: &Data,
-    verdict: Verdict,
-    detail: Detail,
-    traffic: &Traffic,
-) -> fmt::Result {
-    text.write_str(question.verdict_text(verdict))?;
-    let of_readiness = matches!(question.probe, Probe::Readiness | Probe::Status);
-    if of_readiness && verdict.is_ready() && verdict.condition() == Condition::Degraded {
-        text.write_str(" (degraded)")?;
-    }
-    let mut separators = [": "].into_iter().chain(std::iter::repeat(", "));
-    let mut separate = |text: &mut String| text.write_str(separators.next().unwrap_or_default());
-
-    if of_readiness {
-        if data.phase >= Phase::Draining {
-            separate(text)?;
-            write!(text, "{}", data.phase)?;
-            if let Some(in_flight) = traffic.flights.count() {
-                separate(text)?;
-                write!(text, "{in_flight} in flight")?;
-            }
-        }
-        if let Some(reason) = &data.pause {
-            separate(text)?;
-            text.write_str("paused")?;
-            if detail >= Detail::Full && !reason.is_empty() {
-                write!(text, " ({})", OneLine(reason))?;
-            }
-        }
-    }
-    let blamed = question.subjects(data);
-    let blamed = blamed.filter(|view| question.blames(view, verdict));
-    if let Some(blamed) = Blamed::from_views(blamed, detail) {
-        separate(text)?;
-        write!(text, "{blamed}")?;
-    }
-    text.write_char('\n')
-}
-
-/// Displays the blamed subsystems: `storage failing (disk full), 3 more`.
-struct Blamed<'d> {
-    views: Vec<&'d SubsystemView>,
-    detail: Detail,
-}
-
-impl<'d> Blamed<'d> {
-    /// Returns `None` if `blamed` is empty.
-    fn from_views(blamed: impl Iterator<Item = &'d SubsystemView>, detail: Detail) -> Option<Self> {
-        let mut views: Vec<_> = blamed.collect();
-        // When the runtime hangs, all subsystems on it become stale. Vital dead
-        // subsystems come first, because only a restart repairs them.
-        views.sort_by_key(|view| view.effect_on_process().vital_dead == 0);
-        (!views.is_empty()).then_some(Self { views, detail })
-    }
-}
-
-impl fmt::Display for Blamed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, view) in self.views.iter().take(MAX_NAMED).enumerate() {
-            let separator = if index > 0 { ", " } else { "" };
-            write!(f, "{separator}{} {}", view.name(), view.state())?;
-            if self.detail >= Detail::Full && view.state() != State::Ready {
-                if let Some(reason) = view.reason() {
-                    write!(f, " ({})", OneLine(reason))?;
-                }
-            }
-        }
-        match self.views.len().saturating_sub(MAX_NAMED) {
-            0 => Ok(()),
-            unnamed => write!(f, ", {unnamed} more"),
-        }
-    }
-}
-
-/// Displays the counts by reason that are above zero: `3 starting, 1 closed`.
-struct Counts([(Reason, u64); Reason::ALL.len()]);
-
-impl Counts {
-    /// Returns `None` if all counts are zero.
-    fn nonzero(count: impl Fn(Reason) -> u64) -> Option<Self> {
-        let counts = Reason::ALL.map(|reason| (reason, count(reason)));
-        let any = counts.iter().any(|(_, count)| *count > 0);
-        any.then_some(Self(counts))
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.0.iter().filter(|(_, count)| *count > 0);
-        for (index, (reason, count)) in counts.enumerate() {
-            let separator = if index > 0 { ", " } else { "" };
-            write!(f, "{separator}{count} {reason}")?;
-        }
-        Ok(())
     }
 }
 
@@ -297,7 +230,7 @@ impl fmt::Display for Counts {
 /// `3 of 10 failed while ready, refused for 5s against all checks, in 1m`.
 struct DriftSummary(Drift);
 
-impl fmt::Display for DriftSummary {
+impl Display for DriftSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(drift) = self;
         write!(
@@ -314,41 +247,5 @@ impl fmt::Display for DriftSummary {
             )?;
         }
         write!(f, ", in {}", Age(drift.window()))
-    }
-}
-
-/// Displays a duration in its largest whole unit.
-struct Age(Duration);
-
-impl fmt::Display for Age {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        match seconds {
-            0..60 => write!(f, "{seconds}s"),
-            60..3_600 => write!(f, "{}m", seconds / 60),
-            3_600..86_400 => write!(f, "{}h", seconds / 3_600),
-            _ => write!(f, "{}d", seconds / 86_400),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_shown_in_their_largest_whole_unit() {
-        for (seconds, shown) in [
-            (0, "0s"),
-            (59, "59s"),
-            (60, "1m"),
-            (3_599, "59m"),
-            (3_600, "1h"),
-            (86_399, "23h"),
-            (86_400, "1d"),
-            (864_000, "10d"),
-        ] {
-            assert_eq!(Age(Duration::from_secs(seconds)).to_string(), shown);
-        }
     }
 }

@@ -65,9 +65,10 @@ impl Readiness {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
-/// let probes = Probes::new(&readiness)
-///     .path(Probe::Readiness, "/ready")?
-///     .envoy_headers();
+/// let probes = Probes::builder(&readiness)
+///     .path(Probe::Readiness, "/ready")
+///     .envoy_headers()
+///     .build()?;
 /// let admin = AdminListener::new(probes)
 ///     .detail(Detail::Full)
 ///     .header_timeout(Duration::from_secs(2))
@@ -103,12 +104,12 @@ impl AdminListener {
 
     /// Sets how much detail the answers contain. By default [`Detail::Full`] on a
     /// loopback address or a unix socket and [`Detail::Names`] elsewhere, unless
-    /// [`Probes::detail`] has set it.
+    /// [`ProbesBuilder::detail`](crate::probe::ProbesBuilder::detail) has set it.
     ///
     /// On a loopback address it is [`Detail::None`] for a request that names
     /// [another host](super#requests-for-other-hosts).
     pub fn detail(mut self, detail: Detail) -> Self {
-        self.probes = self.probes.detail(detail);
+        self.probes = self.probes.with_detail(detail);
         self
     }
 
@@ -269,7 +270,7 @@ impl AdminListener {
         // On other addresses, remote clients get the details anyway.
         let is_loopback = local.socket_addr().is_some() && local.is_local();
         let served = ServedProbes {
-            for_foreign_hosts: is_loopback.then(|| probes.clone().detail(Detail::None)),
+            for_foreign_hosts: is_loopback.then(|| probes.clone().with_detail(Detail::None)),
             probes,
             #[cfg(all(unix, feature = "commands"))]
             commands,

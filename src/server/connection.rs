@@ -311,7 +311,10 @@ mod tests {
         let storage = Subsystem::new("storage");
         let readiness = Readiness::builder().subsystem(storage).build().unwrap();
         let served = ServedProbes {
-            probes: Probes::new(&readiness).detail(Detail::Names),
+            probes: Probes::builder(&readiness)
+                .detail(Detail::Names)
+                .build()
+                .unwrap(),
             for_foreign_hosts: None,
             #[cfg(feature = "commands")]
             commands: None,

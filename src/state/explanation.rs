@@ -2,17 +2,11 @@
 //! of them are named, and how an age is written. Every surface that explains a
 //! verdict uses this module.
 
-#![cfg_attr(
-    not(all(unix, feature = "systemd", feature = "tracing")),
-    allow(
-        dead_code,
-        reason = "the log and the status of systemd use a part each"
-    )
-)]
-
 use super::{
+    selection::{Selection, Target},
     snapshot::{Data, ScopeId},
     text::{self, OneLine},
+    verdict::Aspect,
     view::SubsystemView,
     vocabulary::State,
 };
@@ -24,91 +18,111 @@ const NAMED: usize = 8;
 /// How many bytes of a reason are kept, so that the next cause has room.
 const REASON: usize = 120;
 
-/// The answer to explain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
-    /// Liveness is red.
-    NotLive,
-    /// The start latch is open.
-    NotStarted,
-    /// The condition is starting or failing.
-    NotReady,
-    /// The condition is degraded.
-    Degraded,
+/// The subsystems that cause an answer to be red, or readiness to be degraded.
+///
+/// The vital ones that are dead or stale come first, because only a restart
+/// repairs them: when the runtime hangs, all subsystems on it become stale. The
+/// others follow in the order of their declaration.
+///
+/// `Display` is for logs and status lines, with short reasons:
+/// `storage (connection refused), policy (starting: 40 %), 3 more`.
+pub(crate) struct Explanation<'a> {
+    causes: Vec<&'a SubsystemView>,
 }
 
-/// The subsystems that cause an answer, in the order of their declaration. They
-/// show as `storage (connection refused), policy (starting: 40 %), 3 more`.
-#[derive(Clone, Copy)]
-pub(crate) struct Causes<'a> {
-    data: &'a Data,
-    scope: ScopeId,
-    question: Question,
-}
+impl<'a> Explanation<'a> {
+    pub(crate) fn new(selection: &Selection<'a>, aspect: Aspect) -> Self {
+        let verdict = selection.verdict();
+        let is_green = verdict.is_green(aspect);
+        let is_cause = |view: &&SubsystemView| {
+            let on_process = view.effect_on_process();
+            let effect = match selection.target {
+                Target::Scope(ScopeId::Process) => on_process,
+                _ => view.effect_on_scope(),
+            };
+            let count = match (aspect, is_green) {
+                (Aspect::Startup, false) => effect.absent,
+                // Liveness is of the process as a whole, in every scope.
+                (Aspect::Liveness, false) => on_process.vital_dead,
+                (Aspect::Startup | Aspect::Liveness, true) => 0,
+                (Aspect::Readiness, false) => effect.awaited + effect.failing,
+                (Aspect::Readiness, true) => effect.degraded,
+            };
+            count > 0 && !selection.excludes(view)
+        };
+        let mut causes: Vec<_> = selection.members().filter(is_cause).collect();
+        causes.sort_by_key(|view| view.effect_on_process().vital_dead == 0);
+        Self { causes }
+    }
 
-impl<'a> Causes<'a> {
-    pub(crate) fn new(data: &'a Data, scope: ScopeId, question: Question) -> Self {
-        Self {
-            data,
-            scope,
-            question,
+    /// Explains an answer about a scope.
+    pub(crate) fn of_scope(data: &'a Data, scope: ScopeId, aspect: Aspect) -> Self {
+        Self::new(&Selection::new(data, Target::Scope(scope)), aspect)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.causes.is_empty()
+    }
+
+    pub(crate) fn causes(&self) -> &[&'a SubsystemView] {
+        &self.causes
+    }
+
+    /// Shows the causes with their states and, if `with_reasons`, whole reasons:
+    /// `storage failing (disk full), 3 more`.
+    pub(crate) fn with_states(&self, with_reasons: bool) -> impl fmt::Display + '_ {
+        WithStates {
+            explanation: self,
+            with_reasons,
         }
     }
 
-    pub(crate) fn iter(self) -> impl Iterator<Item = &'a SubsystemView> {
-        let Self {
-            data,
-            scope,
-            question,
-        } = self;
-        data.members(scope).filter(move |view| {
-            let effect = match (scope, question) {
-                // Liveness is of the process as a whole, in every scope.
-                (ScopeId::Process, _) | (_, Question::NotLive) => view.effect_on_process(),
-                (ScopeId::Named(_), _) => view.effect_on_scope(),
-            };
-            let counts = match question {
-                Question::NotLive => effect.vital_dead,
-                Question::NotStarted => effect.absent,
-                Question::NotReady => effect.awaited + effect.failing,
-                Question::Degraded => effect.degraded,
-            };
-            counts > 0
+    fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        write_one: impl Fn(&mut fmt::Formatter<'_>, &SubsystemView) -> fmt::Result,
+    ) -> fmt::Result {
+        for (index, view) in self.causes.iter().take(NAMED).enumerate() {
+            f.write_str(if index > 0 { ", " } else { "" })?;
+            write_one(f, view)?;
+        }
+        match self.causes.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            unnamed => write!(f, ", {unnamed} more"),
+        }
+    }
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, |f, view| {
+            let name = view.name();
+            match (view.state(), view.reason().map(Short)) {
+                (State::Starting, None) if !view.has_reported() => {
+                    write!(f, "{name} (never reported)")
+                }
+                (State::Starting, Some(reason)) => write!(f, "{name} (starting: {reason})"),
+                (_, Some(reason)) => write!(f, "{name} ({reason})"),
+                (state, None) => write!(f, "{name} ({state})"),
+            }
         })
     }
 }
 
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut unnamed = 0_usize;
-        for (index, view) in self.iter().enumerate() {
-            if index >= NAMED {
-                unnamed += 1;
-                continue;
-            }
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{}{}", view.name(), Why(view))?;
-        }
-        if unnamed > 0 {
-            write!(f, ", {unnamed} more")?;
-        }
-        Ok(())
-    }
+struct WithStates<'e> {
+    explanation: &'e Explanation<'e>,
+    with_reasons: bool,
 }
 
-/// Shows the state and the reason of a cause, as ` (starting: 40 %)`. For a
-/// failure, the reason alone is shown if there is one.
-struct Why<'a>(&'a SubsystemView);
-
-impl fmt::Display for Why<'_> {
+impl fmt::Display for WithStates<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(view) = self;
-        match (view.state(), view.reason()) {
-            (State::Starting, None) if !view.has_reported() => f.write_str(" (never reported)"),
-            (State::Starting, Some(reason)) => write!(f, " (starting: {})", Short(reason)),
-            (_, Some(reason)) => write!(f, " ({})", Short(reason)),
-            (state, None) => write!(f, " ({state})"),
-        }
+        self.explanation.write(f, |f, view| {
+            write!(f, "{} {}", view.name(), view.state())?;
+            match view.reason().filter(|_| self.with_reasons) {
+                Some(reason) => write!(f, " ({})", OneLine(reason)),
+                None => Ok(()),
+            }
+        })
     }
 }
 
@@ -123,18 +137,18 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-/// Shows a duration in its largest whole unit.
+/// Shows a duration in its largest whole unit: `340ms`, `12s`, `1m`, `2h`, `3d`.
 pub(crate) struct Age(pub(crate) Duration);
 
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         match seconds {
-            0 => write!(f, "{} ms", self.0.as_millis()),
-            1..60 => write!(f, "{seconds} s"),
-            60..3_600 => write!(f, "{} min", seconds / 60),
-            3_600..86_400 => write!(f, "{} h", seconds / 3_600),
-            _ => write!(f, "{} d", seconds / 86_400),
+            0 => write!(f, "{}ms", self.0.as_millis()),
+            1..60 => write!(f, "{seconds}s"),
+            60..3_600 => write!(f, "{}m", seconds / 60),
+            3_600..86_400 => write!(f, "{}h", seconds / 3_600),
+            _ => write!(f, "{}d", seconds / 86_400),
         }
     }
 }
@@ -144,57 +158,115 @@ mod tests {
     use super::*;
     use crate::registry::{Readiness, Subsystem};
 
-    fn causes(readiness: &Readiness, scope: ScopeId, question: Question) -> String {
-        Causes::new(&readiness.snapshot().0, scope, question).to_string()
+    fn explain(readiness: &Readiness, scope: ScopeId, aspect: Aspect) -> String {
+        Explanation::of_scope(&readiness.snapshot().0, scope, aspect).to_string()
+    }
+
+    fn process(subsystems: impl IntoIterator<Item = Subsystem>) -> crate::Builder {
+        let subsystems = subsystems.into_iter();
+        subsystems.fold(Readiness::builder(), crate::Builder::subsystem)
     }
 
     #[test]
     fn the_causes_are_named_in_the_order_of_their_declaration_with_their_reasons() {
         let names = ["storage", "policy", "listener"];
-        let builder = names
-            .into_iter()
-            .fold(Readiness::builder(), |builder, name| {
-                builder.subsystem(Subsystem::new(name))
-            });
-        let readiness = builder
+        let readiness = process(names.map(Subsystem::new))
             .subsystem(Subsystem::new("index").optional())
             .scope("search", ["index"])
             .build()
             .unwrap();
-        let process = |question| causes(&readiness, ScopeId::Process, question);
+        let process = |aspect| explain(&readiness, ScopeId::Process, aspect);
         let policy = readiness.reporter("policy").unwrap();
         policy.starting("40 %");
-        readiness.reporter("listener").unwrap().leave_ready();
+        let listener = readiness.reporter("listener").unwrap();
+        listener.ready();
         let waiting = "storage (never reported), policy (starting: 40 %)";
-        assert_eq!(process(Question::NotStarted), waiting);
-        assert_eq!(process(Question::NotReady), waiting);
-        assert_eq!(process(Question::Degraded), "index (never reported)");
-        assert_eq!(process(Question::NotLive), "");
-        let search = causes(&readiness, ScopeId::Named(0), Question::NotReady);
+        assert_eq!(process(Aspect::Startup), waiting);
+        assert_eq!(process(Aspect::Readiness), waiting);
+        assert_eq!(process(Aspect::Liveness), "");
+        let search = explain(&readiness, ScopeId::Named(0), Aspect::Readiness);
         assert_eq!(search, "index (never reported)");
 
         policy.starting("");
         let storage = readiness.reporter("storage").unwrap();
         storage.failing("connection\nrefused");
         assert_eq!(
-            process(Question::NotReady),
+            process(Aspect::Readiness),
             "storage (connection refused), policy (starting)"
         );
         storage.dead("");
         policy.ready();
-        assert_eq!(process(Question::NotReady), "storage (dead)");
+        assert_eq!(process(Aspect::Readiness), "storage (dead)");
+
+        storage.ready();
+        assert_eq!(process(Aspect::Startup), "", "it has started");
+        assert_eq!(process(Aspect::Readiness), "index (never reported)");
+        let _pause = readiness.pause("standby");
+        assert_eq!(process(Aspect::Readiness), "", "the pause is the cause");
+    }
+
+    #[test]
+    fn a_dead_vital_subsystem_is_named_first() {
+        let vital = |name| Subsystem::new(name).vital();
+        let subsystems = [Subsystem::new("storage"), vital("worker"), vital("writer")];
+        let readiness = process(subsystems)
+            .scope("both", ["storage", "worker"])
+            .build()
+            .unwrap();
+        let [storage, worker, writer] =
+            ["storage", "worker", "writer"].map(|name| readiness.reporter(name).unwrap());
+        storage.failing("gone");
+        worker.dead("panicked");
+        writer.failing("full");
+        let process = |aspect| explain(&readiness, ScopeId::Process, aspect);
+        assert_eq!(
+            process(Aspect::Readiness),
+            "worker (panicked), storage (gone), writer (full)"
+        );
+        assert_eq!(process(Aspect::Liveness), "worker (panicked)");
+        let both = |aspect| explain(&readiness, ScopeId::Named(0), aspect);
+        assert_eq!(both(Aspect::Readiness), "worker (panicked), storage (gone)");
+        assert_eq!(both(Aspect::Liveness), "worker (panicked)");
+    }
+
+    #[test]
+    fn an_excluded_subsystem_is_no_cause() {
+        let readiness = process(["a", "b"].map(Subsystem::new)).build().unwrap();
+        let snapshot = readiness.snapshot();
+        let excluded = ["b", "c", "b"].map(str::to_owned);
+        let selection = Selection::new(&snapshot.0, Target::Scope(ScopeId::Process));
+        let selection = selection.without(&excluded);
+        assert_eq!(selection.excluded.len(), 1);
+        assert_eq!(selection.unknown, ["c"]);
+        let explanation = Explanation::new(&selection, Aspect::Readiness);
+        assert_eq!(explanation.with_states(true).to_string(), "a starting");
+    }
+
+    #[test]
+    fn states_and_whole_reasons_are_shown_to_probes() {
+        let readiness = process(["storage"].map(Subsystem::new)).build().unwrap();
+        let storage = readiness.reporter("storage").unwrap();
+        let reason = "x".repeat(2 * REASON);
+        storage.failing(&*reason);
+        let snapshot = readiness.snapshot();
+        let explanation = Explanation::of_scope(&snapshot.0, ScopeId::Process, Aspect::Readiness);
+        let shown = [false, true].map(|reasons| explanation.with_states(reasons).to_string());
+        assert_eq!(
+            shown,
+            [
+                "storage failing".into(),
+                format!("storage failing ({reason})")
+            ]
+        );
     }
 
     #[test]
     fn of_many_causes_eight_are_named_with_short_reasons() {
         let names: Vec<_> = (0..40).map(|index| format!("part-{index}")).collect();
-        let builder = names.iter().fold(Readiness::builder(), |builder, name| {
-            builder.subsystem(Subsystem::new(name))
-        });
-        let readiness = builder.build().unwrap();
+        let readiness = process(names.iter().map(Subsystem::new)).build().unwrap();
         let first = readiness.reporter("part-0").unwrap();
         first.failing("é".repeat(500));
-        let text = causes(&readiness, ScopeId::Process, Question::NotReady);
+        let text = explain(&readiness, ScopeId::Process, Aspect::Readiness);
         assert!(text.starts_with(&format!("part-0 ({}…), part-1 ", "é".repeat(60))));
         assert!(
             text.ends_with(", part-7 (never reported), 32 more"),
@@ -205,10 +277,10 @@ mod tests {
     #[test]
     fn an_age_is_written_in_its_largest_unit() {
         let age = |millis| Age(Duration::from_millis(millis)).to_string();
-        assert_eq!(age(340), "340 ms");
-        assert_eq!(age(12_900), "12 s");
-        assert_eq!(age(119_000), "1 min");
-        assert_eq!(age(3_600_000), "1 h");
-        assert_eq!(age(86_400_000), "1 d");
+        assert_eq!(age(340), "340ms");
+        assert_eq!(age(12_900), "12s");
+        assert_eq!(age(119_000), "1m");
+        assert_eq!(age(3_600_000), "1h");
+        assert_eq!(age(86_400_000), "1d");
     }
 }

@@ -8,8 +8,8 @@
 mod builder;
 mod cell;
 mod counts;
-#[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
 mod explanation;
+mod selection;
 mod snapshot;
 pub(crate) mod text;
 mod verdict;
@@ -26,15 +26,15 @@ pub use self::{
 
 #[cfg(all(unix, feature = "systemd"))]
 pub(crate) use self::explanation::Short;
-#[cfg(any(feature = "tracing", all(unix, feature = "systemd")))]
-pub(crate) use self::explanation::{Age, Causes, Question};
 #[cfg(feature = "check")]
 pub(crate) use self::view::Thresholds;
 pub(crate) use self::{
     builder::{Published, SnapshotBuilder},
     cell::{AdmitFlag, SnapshotCell},
-    counts::Counts,
+    explanation::{Age, Explanation},
+    selection::{Selection, Target},
     snapshot::{Data, ScopeId},
+    verdict::Aspect,
     view::{Declaration, Moment, TooMany},
     views::Slot,
     vocabulary::{PerReason, vocabulary},

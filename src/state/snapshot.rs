@@ -108,18 +108,18 @@ impl Data {
     }
 
     /// The members of a scope. Every subsystem is a member of the process.
-    pub(crate) fn members(&self, scope: ScopeId) -> Box<dyn Iterator<Item = &SubsystemView> + '_> {
-        match scope {
-            ScopeId::Process => Box::new(self.views.iter().map(|view| &**view)),
-            ScopeId::Named(index) => {
-                let members = self.scopes[index].members.iter();
-                let members = members.filter_map(|slot| self.views.get(*slot));
-                // The slot of a retired member may hold a subsystem of other
-                // scopes.
-                let members = members.filter(move |view| view.scopes().contains(&index));
-                Box::new(members.map(|view| &**view))
-            }
-        }
+    pub(crate) fn members(&self, scope: ScopeId) -> impl Iterator<Item = &SubsystemView> {
+        let (all, named) = match scope {
+            ScopeId::Process => (Some(self.views.iter()), None),
+            ScopeId::Named(index) => (None, Some(index)),
+        };
+        let named = named.into_iter().flat_map(|index| {
+            let members = self.scopes[index].members.iter();
+            let members = members.filter_map(|slot| self.views.get(*slot));
+            // The slot of a retired member may hold a subsystem of other scopes.
+            members.filter(move |view| view.scopes().contains(&index))
+        });
+        all.into_iter().flatten().chain(named).map(|view| &**view)
     }
 
     pub(crate) fn subsystem(&self, name: &str) -> Option<&SubsystemView> {
@@ -134,33 +134,6 @@ impl Data {
             view.has_been_up(),
             self.process.counts.vital_dead > 0,
         )
-    }
-
-    /// The verdict on `scope` without the subsystems that `excluded` selects.
-    /// Only probes use it; a gate always counts every subsystem.
-    pub(crate) fn verdict_without(
-        &self,
-        scope: ScopeId,
-        excluded: impl Fn(&SubsystemView) -> bool,
-    ) -> Verdict {
-        let mut counts = self.status(scope).counts;
-        let mut process = self.process.counts;
-        for view in self.members(ScopeId::Process).filter(|view| excluded(view)) {
-            process -= view.effect_on_process();
-        }
-        match scope {
-            ScopeId::Process => counts = process,
-            ScopeId::Named(_) => {
-                for view in self.members(scope).filter(|view| excluded(view)) {
-                    counts -= view.effect_on_scope();
-                }
-            }
-        }
-        // As for the latches: a scope that has not started when the process
-        // begins to drain never starts.
-        let may_start = self.phase < Phase::Draining;
-        let started = self.status(scope).started || (may_start && counts.absent == 0);
-        self.verdict_for(counts, started, process.vital_dead > 0)
     }
 }
 

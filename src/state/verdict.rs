@@ -1,6 +1,29 @@
 use super::vocabulary::{Condition, Phase, Reason};
 use std::fmt;
 
+/// A question that a verdict answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aspect {
+    /// Whether the start latch has closed.
+    Startup,
+    Liveness,
+    Readiness,
+}
+
+impl Aspect {
+    /// The word for an answer.
+    pub(crate) const fn word(self, is_green: bool) -> &'static str {
+        match (self, is_green) {
+            (Self::Startup, true) => "started",
+            (Self::Startup, false) => "not started",
+            (Self::Liveness, true) => "live",
+            (Self::Liveness, false) => "not live",
+            (Self::Readiness, true) => "ready",
+            (Self::Readiness, false) => "not ready",
+        }
+    }
+}
+
 /// The inputs of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -127,6 +150,14 @@ impl Verdict {
         self.started && self.live
     }
 
+    pub(crate) const fn is_green(&self, aspect: Aspect) -> bool {
+        match aspect {
+            Aspect::Startup => self.has_started(),
+            Aspect::Liveness => self.is_live(),
+            Aspect::Readiness => self.is_ready(),
+        }
+    }
+
     /// Whether waiting for `reason` to pass can help. Phases never go back, and
     /// a scope that had not started when the process began to drain never
     /// starts.
@@ -182,9 +213,8 @@ impl Reasons {
 
     /// The reasons, in the order in which a gate looks up their actions.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
-        Reason::ALL
-            .into_iter()
-            .filter(move |reason| self.contains(*reason))
+        let all = Reason::ALL.iter().copied();
+        all.filter(move |reason| self.contains(*reason))
     }
 }
 

@@ -14,6 +14,9 @@ macro_rules! vocabulary {
         }
 
         impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The word for this value in probe bodies, headers and logs.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -45,11 +48,6 @@ macro_rules! vocabulary {
             }
         }
 
-        impl $name {
-            /// Every value, in the order of declaration.
-            pub(crate) const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
-        }
-
         #[doc = concat!("One value for each [`", stringify!($name), "`].")]
         #[derive(Clone, Debug, Default)]
         #[allow(non_snake_case, reason = "the fields are named like the variants")]
@@ -67,7 +65,7 @@ macro_rules! vocabulary {
 
             /// The keys and their values, in the order of declaration.
             pub(crate) fn iter(&self) -> impl Iterator<Item = ($name, &T)> {
-                $name::ALL.into_iter().map(|key| (key, &self[key]))
+                $name::ALL.iter().map(|key| (*key, &self[*key]))
             }
         }
 
@@ -232,8 +230,13 @@ mod tests {
     fn a_table_has_an_entry_of_its_own_for_every_reason() {
         let mut table = PerReason::from_fn(Reason::as_str);
         assert!(table.iter().all(|(reason, word)| reason.as_str() == *word));
-        assert!(table.iter().map(|(reason, _)| reason).eq(Reason::ALL));
-        for reason in Reason::ALL {
+        assert!(
+            table
+                .iter()
+                .map(|(reason, _)| reason)
+                .eq(Reason::ALL.iter().copied())
+        );
+        for &reason in Reason::ALL {
             table[reason] = "";
             let emptied = table.iter().filter(|(_, word)| word.is_empty());
             assert!(emptied.map(|(reason, _)| reason).eq([reason]));

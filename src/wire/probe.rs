@@ -1,5 +1,5 @@
 use super::paths;
-use crate::state::vocabulary;
+use crate::state::{Aspect, vocabulary};
 
 vocabulary! {
     /// A kind of probe.
@@ -34,13 +34,14 @@ impl Probe {
 
     /// The word for an answer: the first word of the text, and `status` in JSON.
     pub const fn word(self, is_green: bool) -> &'static str {
-        match (self, is_green) {
-            (Self::Startup, true) => "started",
-            (Self::Startup, false) => "not started",
-            (Self::Readiness | Self::Status, true) => "ready",
-            (Self::Readiness | Self::Status, false) => "not ready",
-            (Self::Liveness | Self::Health, true) => "live",
-            (Self::Liveness | Self::Health, false) => "not live",
+        self.aspect().word(is_green)
+    }
+
+    pub(crate) const fn aspect(self) -> Aspect {
+        match self {
+            Self::Startup => Aspect::Startup,
+            Self::Readiness | Self::Status => Aspect::Readiness,
+            Self::Liveness | Self::Health => Aspect::Liveness,
         }
     }
 }

@@ -168,7 +168,10 @@ fn unknown_names_are_errors_that_list_them() {
 fn an_applications_port_gives_the_verdict_and_excludes_no_subsystem() {
     let process = Process::ready();
     process.storage.failing("secret");
-    let probes = Probes::new(&process.readiness).detail(Detail::None);
+    let probes = Probes::builder(&process.readiness)
+        .detail(Detail::None)
+        .build()
+        .unwrap();
     let server = AdminListener::new(probes)
         .serve_on_thread(ANYWHERE)
         .unwrap();
@@ -193,9 +196,11 @@ fn an_applications_port_gives_the_verdict_and_excludes_no_subsystem() {
 fn a_404_is_red_while_draining_and_an_error_where_the_probe_was_moved() {
     let process = Process::ready();
     process.readiness.drain();
-    let probes = Probes::new(&process.readiness)
+    let probes = Probes::builder(&process.readiness)
         .not_found_while_draining()
-        .without(Probe::Startup);
+        .without(Probe::Startup)
+        .build()
+        .unwrap();
     let server = AdminListener::new(probes)
         .serve_on_thread(ANYWHERE)
         .unwrap();

@@ -90,7 +90,7 @@ async fn an_episode_of_refusals_is_a_warning_a_summary_and_an_end() {
     assert_eq!(
         summary,
         [
-            "INFO refused 5,120 requests in 10 s so far: storage (timeout) reason=failing dry_run=false"
+            "INFO refused 5,120 requests in 10s so far: storage (timeout) reason=failing dry_run=false"
         ]
     );
     storage.ready();
@@ -100,7 +100,7 @@ async fn an_episode_of_refusals_is_a_warning_a_summary_and_an_end() {
     assert_eq!(
         end,
         [
-            "INFO refused 5,120 requests in 7 s: storage (connection refused) reason=failing dry_run=false"
+            "INFO refused 5,120 requests in 7s: storage (connection refused) reason=failing dry_run=false"
         ]
     );
     pass(600 * SECOND).await;
@@ -155,11 +155,11 @@ async fn a_rollout_that_refuses_warns_of_nothing() {
     let mut ends = lines.take_whole(2);
     ends.sort();
     assert!(
-        ends[0].starts_with("INFO refused 2 requests in 0 ms: storage"),
+        ends[0].starts_with("INFO refused 2 requests in 0ms: storage"),
         "{ends:?}"
     );
     assert!(
-        ends[1].starts_with("INFO would have refused 3 requests in 0 ms"),
+        ends[1].starts_with("INFO would have refused 3 requests in 0ms"),
         "{ends:?}"
     );
 }

@@ -102,7 +102,7 @@ async fn losing_readiness_names_the_culprits_and_regaining_it_tells_how_long_it_
     policy.ready();
     let regained = lines.take_whole(2).pop().unwrap();
     let lasted = "INFO process readiness regained version=11 ready=true condition=ready \
-                  lasted=12 s";
+                  lasted=12s";
     assert_eq!(regained, lasted);
 
     // A scope has readiness of its own.
@@ -114,7 +114,7 @@ async fn losing_readiness_names_the_culprits_and_regaining_it_tells_how_long_it_
     advance(Duration::from_secs(90)).await;
     index.ready();
     let regained = lines.take_whole(3).pop().unwrap();
-    assert!(regained.ends_with("lasted=1 min"), "{regained}");
+    assert!(regained.ends_with("lasted=1m"), "{regained}");
 
     // While it drains, tasks end in any order.
     readiness.drain();

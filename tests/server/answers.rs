@@ -53,10 +53,11 @@ async fn http2_is_not_spoken_by_default() {
 async fn probes_of_ones_own_are_served() {
     let (readiness, _storage) = ready();
     readiness.drain();
-    let probes = Probes::new(&readiness)
+    let probes = Probes::builder(&readiness)
         .path(Probe::Readiness, "/ready")
-        .unwrap()
-        .envoy_headers();
+        .envoy_headers()
+        .build()
+        .unwrap();
     let listener = AdminListener::new(probes).with_http2();
     let server = listener.serve(ANYWHERE).await.unwrap();
     assert_eq!(status(port(&server), "/readyz").await, 404);

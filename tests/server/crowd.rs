@@ -78,7 +78,7 @@ async fn those_who_wait_take_half_of_the_places_at_most() {
 #[tokio::test]
 async fn where_nobody_may_wait_all_are_answered_at_once() {
     let (readiness, _storage) = starting();
-    let probes = Probes::new(&readiness).without_wait();
+    let probes = Probes::builder(&readiness).without_wait().build().unwrap();
     for listener in [
         AdminListener::new(&readiness).without_wait(),
         AdminListener::new(probes),

@@ -33,7 +33,7 @@ async fn who_chooses_how_much_it_tells_has_the_say() {
     storage.failing(SECRET);
     for address in [ANYWHERE, "0.0.0.0:0"] {
         for detail in [Detail::None, Detail::Names, Detail::Full] {
-            let probes = Probes::new(&readiness).detail(detail);
+            let probes = Probes::builder(&readiness).detail(detail).build().unwrap();
             let server = AdminListener::new(probes).serve(address).await.unwrap();
             assert_eq!(told(port(&server)).await, detail, "by the probes");
 

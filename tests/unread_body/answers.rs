@@ -102,7 +102,10 @@ where
 #[tokio::test(start_paused = true)]
 async fn probes_answer_in_the_same_way() {
     let (readiness, _storage) = starting();
-    let probes = Probes::new(&readiness).detail(Detail::Names);
+    let probes = Probes::builder(&readiness)
+        .detail(Detail::Names)
+        .build()
+        .unwrap();
     let layer = ReadinessLayer::new(&readiness).with_probes(&probes);
     let by_layer = headless(layer.layer(service_fn(application)));
     let alone = headless(probes);

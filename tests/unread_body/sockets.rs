@@ -83,7 +83,10 @@ async fn serve(server: Server, bounds: UnreadBody) -> Served {
     let (readiness, storage) = starting();
     storage.failing("gone");
     let layer = ReadinessLayer::new(&readiness).unread_body(bounds.clone());
-    let probes = Probes::new(&readiness).unread_body(bounds);
+    let probes = Probes::builder(&readiness)
+        .unread_body(bounds)
+        .build()
+        .unwrap();
     let (listener, address) = listen().await;
     let met = Arc::new(AtomicUsize::new(0));
     let served = Served {

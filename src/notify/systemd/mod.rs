@@ -55,7 +55,7 @@
 //! starting 2/4: storage (starting: replaying its log), authorize (never reported)
 //! ready
 //! degraded: cache (connection refused)
-//! not ready: storage (connection refused), 12 s
+//! not ready: storage (connection refused), 12s
 //! draining, 17 in flight
 //! ```
 //!

@@ -1,5 +1,5 @@
 use crate::state::{
-    Age, Causes, Condition, Data, Phase, Question, Role, ScopeId, Short, SubsystemView, text,
+    Age, Aspect, Condition, Data, Explanation, Phase, Role, ScopeId, Short, SubsystemView, text,
     text::OneLine,
 };
 use std::{
@@ -50,18 +50,18 @@ impl Line {
             self.write_drain(data.phase, in_flight)?;
             if !verdict.is_live() {
                 self.text.write_str("; ")?;
-                self.write_blamed("not live", data, Question::NotLive, now)?;
+                self.write_red(data, Aspect::Liveness, now)?;
             }
             return Ok(());
         }
         if !verdict.is_live() {
-            self.write_blamed("not live", data, Question::NotLive, now)?;
+            self.write_red(data, Aspect::Liveness, now)?;
         } else if !verdict.has_started() {
             self.write_start(data)?;
         } else {
             match verdict.condition() {
                 Condition::Starting | Condition::Failing => {
-                    self.write_blamed("not ready", data, Question::NotReady, now)?;
+                    self.write_red(data, Aspect::Readiness, now)?;
                 }
                 // Only the pause makes it not ready, and it is written below.
                 _ if data.pause.is_some() => {}
@@ -98,28 +98,23 @@ impl Line {
         let awaited =
             |view: &SubsystemView| view.declaration().at_build && view.role() == Role::Required;
         let all = data.members(ScopeId::Process).filter(|view| awaited(view));
-        let absent = causes(data, Question::NotStarted);
-        let (all, absent_count) = (all.count(), absent.iter().count());
-        let up = all.saturating_sub(absent_count);
+        let absent = explain(data, Aspect::Startup);
+        let all = all.count();
+        let up = all.saturating_sub(absent.causes().len());
         write!(self.text, "starting {up}/{all}: {absent}")
     }
 
     /// `degraded: cache (connection refused)`
     fn write_degraded(&mut self, data: &Data) -> fmt::Result {
-        write!(self.text, "degraded: {}", causes(data, Question::Degraded))
+        write!(self.text, "degraded: {}", explain(data, Aspect::Readiness))
     }
 
-    /// `not ready: storage (connection refused), 12 s`
-    fn write_blamed(
-        &mut self,
-        words: &str,
-        data: &Data,
-        question: Question,
-        now: Instant,
-    ) -> fmt::Result {
-        let blamed = causes(data, question);
-        write!(self.text, "{words}: {blamed}")?;
-        if let Some(age) = blamed.iter().map(|view| view.age(now)).max() {
+    /// `not ready: storage (connection refused), 12s`
+    fn write_red(&mut self, data: &Data, aspect: Aspect, now: Instant) -> fmt::Result {
+        let explanation = explain(data, aspect);
+        write!(self.text, "{}: {explanation}", aspect.word(false))?;
+        let causes = explanation.causes().iter();
+        if let Some(age) = causes.map(|view| view.age(now)).max() {
             self.changes_with_time = true;
             if age >= Duration::from_secs(1) {
                 write!(self.text, ", {}", Age(age))?;
@@ -136,8 +131,8 @@ impl Line {
     }
 }
 
-fn causes(data: &Data, question: Question) -> Causes<'_> {
-    Causes::new(data, ScopeId::Process, question)
+fn explain(data: &Data, aspect: Aspect) -> Explanation<'_> {
+    Explanation::of_scope(data, ScopeId::Process, aspect)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::notes::{Change, Notes};
 use crate::{
     logging::{contained, event},
-    state::{Age, Causes, Published, Question, ScopeId, State, SubsystemView},
+    state::{Age, Aspect, Explanation, Published, ScopeId, State, SubsystemView},
 };
 use std::time::Duration;
 use tracing::{Level, Span};
@@ -195,13 +195,8 @@ impl Line<'_> {
                 event!(info, span, version, ready, %condition, "process readiness");
             }
             Self::Lost(scope) => {
-                let is = after.verdict(*scope);
-                let question = if is.condition().is_able() {
-                    Question::NotLive
-                } else {
-                    Question::NotReady
-                };
-                let (condition, causes) = (is.condition(), Causes::new(after, *scope, question));
+                let condition = after.verdict(*scope).condition();
+                let causes = Explanation::of_scope(after, *scope, Aspect::Readiness);
                 match after.scope_name(*scope).map(|name| &**name) {
                     None => {
                         event!(warn, span, version, %condition, %causes, "process readiness lost");

@@ -4,7 +4,7 @@
 use super::super::core::{Registry, now};
 use crate::{
     logging::{contained, event},
-    state::{Age, Causes, Phase, Question, Reason, Snapshot},
+    state::{Age, Aspect, Explanation, Phase, Reason, Snapshot},
     traffic::{EpisodeEvent, Stage},
 };
 #[cfg(feature = "gate")]
@@ -61,14 +61,20 @@ fn level(event: &EpisodeEvent) -> Level {
 impl EpisodeEvent {
     /// Takes the newest snapshot, unless it no longer contains a cause.
     pub(super) fn with_causes_of(self, newest: Snapshot) -> Self {
-        let has_causes = causes(&newest, &self).iter().next().is_some();
+        let has_causes = causes(&newest, &self).is_some();
         let snapshot = if has_causes { newest } else { self.snapshot };
         Self { snapshot, ..self }
     }
 }
 
-fn causes<'a>(snapshot: &'a Snapshot, event: &EpisodeEvent) -> Causes<'a> {
-    Causes::new(&snapshot.0, event.scope, Question::NotReady)
+/// The subsystems that cause the refusals, unless the scope is ready or something
+/// else is the cause.
+fn causes<'a>(snapshot: &'a Snapshot, event: &EpisodeEvent) -> Option<Explanation<'a>> {
+    if snapshot.0.verdict(event.scope).is_ready() {
+        return None;
+    }
+    let explanation = Explanation::of_scope(&snapshot.0, event.scope, Aspect::Readiness);
+    (!explanation.is_empty()).then_some(explanation)
 }
 
 fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
@@ -116,11 +122,10 @@ impl fmt::Display for Because<'_> {
         let EpisodeEvent {
             reason, snapshot, ..
         } = self.0;
-        let causes = causes(snapshot, self.0);
-        if matches!(reason, Reason::Starting | Reason::Failing) && causes.iter().next().is_some() {
-            return write!(f, "{causes}");
+        match (reason, causes(snapshot, self.0)) {
+            (Reason::Starting | Reason::Failing, Some(causes)) => write!(f, "{causes}"),
+            _ => write!(f, "{reason}"),
         }
-        write!(f, "{reason}")
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::{core::Registry, shrink::shrink};
 use crate::{
     logging::{contained, event},
-    state::{Causes, Condition, Data, Phase, Question, ScopeId, Slot, Snapshot},
+    state::{Aspect, Condition, Data, Explanation, Phase, ScopeId, Slot, Snapshot},
     traffic::EpisodeEvent,
 };
 use std::{
@@ -170,7 +170,7 @@ impl Due {
 }
 
 fn waiting(data: &Data, span: &Span) {
-    let causes = Causes::new(data, ScopeId::Process, Question::NotReady);
+    let causes = Explanation::of_scope(data, ScopeId::Process, Aspect::Readiness);
     event!(info, span, version = data.version, "waiting for {causes}");
 }
 

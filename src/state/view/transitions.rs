@@ -49,7 +49,6 @@ impl SubsystemView {
     // === reports ===
 
     /// Whether any report ever came.
-    #[cfg(any(test, feature = "tracing", all(unix, feature = "systemd")))]
     pub(crate) fn has_reported(&self) -> bool {
         self.reported_since_claim || self.pushes > 0 || self.transitions > 0
     }

@@ -85,7 +85,7 @@ fn ready_is_sent_once_at_the_start() {
     // (Reports have timestamps of the real clock.)
     assert_eq!(
         observer.later(1_000),
-        ["STATUS=not ready: storage (gone), 1 s"]
+        ["STATUS=not ready: storage (gone), 1s"]
     );
     storage.ready();
     assert_eq!(observer.later(1_000), ["STATUS=ready"]);
@@ -259,7 +259,7 @@ fn a_status_is_sent_again_as_its_age_grows() {
     assert_eq!(observer.due(), Some(1_000));
     assert_eq!(observer.later(12_000).len(), 1);
     assert!(
-        observer.sent.status.ends_with(" s"),
+        observer.sent.status.ends_with('s'),
         "{}",
         observer.sent.status
     );

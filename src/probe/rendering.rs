@@ -1,0 +1,56 @@
+use super::question::{Detail, Question};
+use crate::{
+    state::{Reason, ScopeId, Selection, Verdict},
+    traffic::{Drift, Refused, Traffic},
+    wire::Probe,
+};
+use std::time::Instant;
+
+/// The inputs of an answer, for every format.
+#[derive(Clone, Copy)]
+pub(super) struct Rendering<'a> {
+    pub(super) question: &'a Question,
+    pub(super) selection: &'a Selection<'a>,
+    pub(super) verdict: Verdict,
+    pub(super) detail: Detail,
+    // These inputs change with time or with every request, and so are not in the
+    // snapshot.
+    pub(super) now: Instant,
+    pub(super) traffic: &'a Traffic,
+}
+
+impl Rendering<'_> {
+    /// The verdict as text.
+    pub(super) fn word(&self) -> &'static str {
+        let probe = self.question.probe;
+        probe.word(self.verdict.is_green(probe.aspect()))
+    }
+
+    /// Whether the answer shows counts of requests.
+    pub(super) fn shows_counts(&self) -> bool {
+        self.question.probe == Probe::Status
+    }
+
+    /// Returns how well the readiness of a scope has matched its traffic, if the
+    /// answer shows that and outcomes are observed.
+    pub(super) fn drift(&self, scope: ScopeId) -> Option<Drift> {
+        let drift = || self.traffic.outcomes.drift(scope, self.now.into());
+        self.shows_counts().then(drift).flatten()
+    }
+}
+
+/// The refused requests by reason, of all gates or of those of one scope. Reasons
+/// without a request are left out.
+pub(super) fn refused_by_reason(
+    refused: &Refused,
+    scope: Option<ScopeId>,
+) -> impl Iterator<Item = (Reason, u64)> {
+    let counts = Reason::ALL.iter().map(move |&reason| {
+        let count = match scope {
+            None => refused.total(reason),
+            Some(scope) => refused.by_scope(scope, reason),
+        };
+        (reason, count)
+    });
+    counts.filter(|(_, count)| *count > 0)
+}
