@@ -41,6 +41,7 @@ impl Answer {
 impl Future for Answer {
     type Output = OwnResponse;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnResponse> {
         if let Self::Later(response) = &mut *self {
             return response.as_mut().poll(cx);

@@ -1,4 +1,4 @@
-use super::{outcome_tracker::OutcomeTracker, unsent};
+use super::outcome::OutcomeTracker;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -98,12 +98,10 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
                 }
                 Poll::Ready(match frame {
                     // The server drops the body after this last frame.
-                    Some(Ok(frame))
-                        if unsent::is_large(frame.data_ref()) && body.is_end_stream() =>
-                    {
+                    Some(Ok(frame)) if is_large(frame.data_ref()) && body.is_end_stream() => {
                         Some(Ok(match outcome_tracker.take() {
                             Some(outcome_tracker) => {
-                                frame.map_data(|data| unsent::track(data, outcome_tracker))
+                                frame.map_data(|data| track_unsent(data, outcome_tracker))
                             }
                             None => frame,
                         }))
@@ -131,6 +129,42 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
             Kind::Own { body } => body.size_hint(),
         }
     }
+}
+
+/// The last piece of a body is tracked from this many bytes on. The kernel's send
+/// buffer mostly takes a smaller piece in whole, and sends it by itself.
+const LARGE: usize = 64 << 10;
+
+/// The last piece of a body, with the tracker of its response.
+struct Unsent {
+    data: Bytes,
+    _until_it_is_sent: OutcomeTracker,
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+/// Whether [`track_unsent`] has to track the last piece of a body.
+#[inline]
+fn is_large(data: Option<&Bytes>) -> bool {
+    data.is_some_and(|data| data.len() >= LARGE)
+}
+
+/// Attaches the tracker of a response to the last piece of its body, so that the
+/// request is in flight until the server drops the bytes.
+///
+/// A server drops a body as soon as it has all frames, while a slow client may
+/// need a minute to receive the last: hyper puts no bound on a single frame.
+/// Without this, a draining process would take the response for sent, and end.
+#[cold]
+fn track_unsent(data: Bytes, outcome_tracker: OutcomeTracker) -> Bytes {
+    Bytes::from_owner(Unsent {
+        data,
+        _until_it_is_sent: outcome_tracker,
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 use super::{
-    admission::{Admission, poll_inner},
     body::ReadinessBody,
-    waiting::Waiting,
+    head::RequestHead,
+    outcome::{OutcomeTracker, PanicGuard, count_failed},
+    pending::{NotAdmitted, PendingRequest},
 };
-use crate::{response::Answer, traffic::InFlightGuard};
-use http::{Request, Response};
+use crate::{probe, response::Answer, traffic::InFlightGuard};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -13,6 +14,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 
 const COMPLETED: &str = "`ResponseFuture` polled after completion";
@@ -40,9 +42,7 @@ pin_project! {
     {
         Admitted {
             #[pin]
-            response: S::Future,
-            admission: Admission,
-            in_flight: Option<InFlightGuard>,
+            admitted: Admitted<S::Future>,
         },
         Other { other: Other<S, B> },
     }
@@ -65,15 +65,13 @@ where
     #[inline]
     pub(super) fn admitted(
         response: S::Future,
-        admission: Admission,
+        close: bool,
+        marks: bool,
         in_flight: Option<InFlightGuard>,
     ) -> Self {
+        let admitted = Admitted::new(response, close, marks, in_flight);
         Self {
-            kind: Kind::Admitted {
-                response,
-                admission,
-                in_flight,
-            },
+            kind: Kind::Admitted { admitted },
         }
     }
 
@@ -106,11 +104,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            KindProj::Admitted {
-                response,
-                admission,
-                in_flight,
-            } => poll_inner(response, *admission, in_flight, cx),
+            KindProj::Admitted { admitted } => admitted.poll(cx),
             KindProj::Other { other } => other.poll(cx),
         }
     }
@@ -124,13 +118,25 @@ where
     // Cold, to keep the admit path small.
     #[cold]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<ReadinessBody<R>>, S::Error>> {
-        let response = match self {
-            Self::Waiting(waiting) => return waiting.as_mut().poll(cx),
-            // As with every future, polling after the end is the caller's bug.
-            Self::Failed(error) => return Poll::Ready(Err(*error.take().expect(COMPLETED))),
-            Self::Answered(answer) => ready!(Pin::new(answer).poll(cx)),
-        };
-        Poll::Ready(Ok(response.map(ReadinessBody::own)))
+        loop {
+            match self {
+                Self::Waiting(waiting) => {
+                    let ended = ready!(waiting.as_mut().poll(cx));
+                    // A future that is kept after its end holds no permit.
+                    *self = Self::Failed(None);
+                    match ended {
+                        Ended::Response(response) => return Poll::Ready(response),
+                        Ended::Refused(answer) => *self = Self::Answered(answer),
+                    }
+                }
+                // As with every future, polling after the end is the caller's bug.
+                Self::Failed(error) => return Poll::Ready(Err(*error.take().expect(COMPLETED))),
+                Self::Answered(answer) => {
+                    let response = ready!(Pin::new(answer).poll(cx));
+                    return Poll::Ready(Ok(response.map(ReadinessBody::own)));
+                }
+            }
+        }
     }
 }
 
@@ -140,5 +146,175 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response of an admitted request, to which the inner service was called.
+    pub(super) struct Admitted<F> {
+        #[pin]
+        response: F,
+        // Adds `connection: close`.
+        close: bool,
+        // Adds Envoy's header if the process drains when the response is ready.
+        marks: bool,
+        in_flight: Option<InFlightGuard>,
+    }
+}
+
+impl<F> Admitted<F> {
+    #[inline]
+    pub(super) fn new(
+        response: F,
+        close: bool,
+        marks: bool,
+        in_flight: Option<InFlightGuard>,
+    ) -> Self {
+        Self {
+            response,
+            close,
+            marks,
+            in_flight,
+        }
+    }
+}
+
+impl<F, R, E> Future for Admitted<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<ReadinessBody<R>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let panic_guard = PanicGuard::new(this.in_flight.as_ref());
+        let result = this.response.poll(cx);
+        panic_guard.disarm();
+        result.map(|mut result| {
+            if *this.close || *this.marks {
+                if let Ok(response) = &mut result {
+                    let marks = *this.marks
+                        && this
+                            .in_flight
+                            .as_ref()
+                            .is_some_and(InFlightGuard::is_draining);
+                    add_headers(
+                        response.status(),
+                        response.headers_mut(),
+                        *this.close,
+                        marks,
+                    );
+                }
+            }
+            // Taken after an error as well, so that a completed future does not count
+            // until it is dropped.
+            let tracker = this
+                .in_flight
+                .take()
+                .and_then(|in_flight| OutcomeTracker::begin(in_flight, &mut result));
+            result.map(|response| response.map(|body| ReadinessBody::inner(body, tracker)))
+        })
+    }
+}
+
+/// Adds the headers of a response while the process drains. A `connection` header
+/// of the inner service stays, and so does that of an upgrade.
+#[cold]
+fn add_headers(status: StatusCode, headers: &mut HeaderMap, close: bool, marks: bool) {
+    if close && status != StatusCode::SWITCHING_PROTOCOLS {
+        headers
+            .entry(CONNECTION)
+            .or_insert(HeaderValue::from_static("close"));
+    }
+    if marks {
+        probe::fail_health_check(headers);
+    }
+}
+
+pin_project! {
+    /// A request that could not be passed on at once.
+    ///
+    /// Cancel safe: dropping it, as servers do when the client hangs up, gives back
+    /// its wait slot and any permit that the inner service had reserved for it.
+    #[project = WaitingProj]
+    pub(super) enum Waiting<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // With the service whose readiness is polled, and the request to call it
+        // with.
+        Pending { pending: Option<(PendingRequest, S, Request<B>)> },
+        Called {
+            #[pin]
+            admitted: Admitted<S::Future>,
+            // Held until the response is ready.
+            release: Option<OwnedSemaphorePermit>,
+        },
+    }
+}
+
+/// The end of a wait.
+enum Ended<R, E> {
+    Response(Result<Response<ReadinessBody<R>>, E>),
+    Refused(Answer),
+}
+
+impl<S, B> Waiting<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) fn new(pending: PendingRequest, inner: S, request: Request<B>) -> Self {
+        Self::Pending {
+            pending: Some((pending, inner, request)),
+        }
+    }
+
+    fn poll<R>(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<R, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        B: Body + Send + 'static,
+    {
+        loop {
+            let called = match self.as_mut().project() {
+                WaitingProj::Called { admitted, .. } => {
+                    return admitted.poll(cx).map(Ended::Response);
+                }
+                WaitingProj::Pending { pending: slot } => {
+                    // As with every future, polling after the end is the caller's
+                    // bug.
+                    let (pending, inner, request) = slot.as_mut().expect(COMPLETED);
+                    let ready = ready!(pending.poll(inner, RequestHead::from(&*request), cx));
+                    let (pending, mut inner, mut request) = slot.take().expect(COMPLETED);
+                    let gate = &pending.gate;
+                    match ready {
+                        Ok(close) => {
+                            gate.keep_upgrade_in_flight(&mut request, pending.in_flight.as_ref());
+                            let panic_guard = PanicGuard::new(pending.in_flight.as_ref());
+                            let response = inner.call(request);
+                            panic_guard.disarm();
+                            Self::Called {
+                                admitted: Admitted::new(
+                                    response,
+                                    close,
+                                    gate.marks,
+                                    pending.in_flight,
+                                ),
+                                release: pending.release,
+                            }
+                        }
+                        Err(NotAdmitted::Refused(reason, basis)) => {
+                            let answer = gate.refuse(reason, basis, request);
+                            return Poll::Ready(Ended::Refused(answer));
+                        }
+                        Err(NotAdmitted::Failed(error)) => {
+                            count_failed(pending.in_flight.as_ref());
+                            return Poll::Ready(Ended::Response(Err(error)));
+                        }
+                    }
+                }
+            };
+            self.set(called);
+        }
     }
 }

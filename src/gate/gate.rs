@@ -1,29 +1,31 @@
 use super::{
     action::{Action, Hold, Predicate},
-    admission::Admission,
     counts::{GateCounts, WaitSlot},
     head::RequestHead,
-    log,
-    refusal::{self, Refusal, Responder, RetryAfter},
+    refusal::{Responder, RetryAfter},
 };
 use crate::{
-    probe::{self, Probes},
+    probe::Probes,
     registry::{Registry, Scope},
-    response::OwnResponse,
-    state::{AdmitFlag, PerReason, Phase, Reason, Reasons, ScopeId, Verdict},
+    response::Answer,
+    state::{AdmitFlag, PerReason, Reason, ScopeId, Verdict},
     traffic::{ClassifyOutcome, InFlightGuard, ShardedCounters},
     unread::UnreadBodies,
 };
 use http::{Method, Request, header::UPGRADE};
+use http_body::Body;
 use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-/// The settings of a layer.
+/// The settings of a layer, and what the gates of layers derived from it share.
 #[derive(Clone)]
-pub(super) struct Policy {
+pub(super) struct Settings {
+    pub(super) scope: Scope,
+    pub(super) probes: Option<Probes>,
+    pub(super) counts: GateCounts,
     pub(super) actions: PerReason<Action>,
     pub(super) dry_run: bool,
     pub(super) exempt: Option<Predicate>,
@@ -43,21 +45,24 @@ pub(super) enum OutcomeClassifier {
     Custom(Arc<dyn ClassifyOutcome>),
 }
 
-impl Policy {
-    pub(super) fn gating() -> Self {
-        let mut policy = Self {
+impl Settings {
+    pub(super) fn gating(scope: Scope) -> Self {
+        Self {
+            actions: PerReason::from_fn(|reason| match reason {
+                Reason::Closed | Reason::Starting | Reason::Failing => Action::Refuse,
+                Reason::Closing | Reason::Draining | Reason::Paused => Action::Admit,
+                Reason::Saturated => Action::Hold(Hold::while_saturated()),
+            }),
             closes_connections: true,
-            ..Self::admitting()
-        };
-        for reason in [Reason::Closed, Reason::Starting, Reason::Failing] {
-            policy.actions[reason] = Action::Refuse;
+            ..Self::admitting(scope)
         }
-        policy.actions[Reason::Saturated] = Action::Hold(Hold::while_saturated());
-        policy
     }
 
-    pub(super) fn admitting() -> Self {
+    pub(super) fn admitting(scope: Scope) -> Self {
         Self {
+            scope,
+            probes: None,
+            counts: GateCounts::default(),
             actions: PerReason::from_fn(|_| Action::Admit),
             dry_run: false,
             exempt: None,
@@ -74,95 +79,65 @@ impl Policy {
 
 /// The state that all services of a layer share.
 pub(super) struct Gate {
-    pub(super) scope: Scope,
+    pub(super) settings: Settings,
     /// `None` for the process as a whole.
-    scope_name: Option<Arc<str>>,
+    pub(super) scope_name: Option<Arc<str>>,
     #[cfg(feature = "tracing")]
-    episode: Arc<crate::traffic::Episode>,
-    /// The registry of `scope`, to save the request path one pointer.
-    registry: Arc<Registry>,
-    id: ScopeId,
+    pub(super) episode: Arc<crate::traffic::Episode>,
+    /// The registry of the scope, to save the request path one pointer.
+    pub(super) registry: Arc<Registry>,
+    pub(super) id: ScopeId,
     open: AdmitFlag,
-    pub(super) probes: Option<Probes>,
-    pub(super) policy: Policy,
-    pub(super) counts: GateCounts,
     /// Whether admitted requests need an [`InFlightGuard`]: to count in flight, to
     /// observe their outcomes, or to mark their responses.
     pub(super) tracks: bool,
     /// Whether responses get Envoy's header while the process drains.
     pub(super) marks: bool,
-    /// The counters of requests that are admitted while ready, if the layer
-    /// observes outcomes.
     observed: Option<Arc<ShardedCounters>>,
-    /// For each reason to hold, the permits of requests that are released at the
-    /// same time.
+    /// For each hold, the permits of the requests that are released at a time.
     release: PerReason<Option<Arc<Semaphore>>>,
 }
 
-/// The decision on a request.
-#[derive(Clone, Copy)]
-pub(super) enum Decision<'g> {
-    Admit(Admission),
-    Refuse(Reason),
-    Hold(Reason, &'g Hold),
-}
-
-/// The state of the registry that a decision is based on.
-#[derive(Clone, Copy)]
-pub(super) struct Basis {
-    pub(super) verdict: Verdict,
-    version: u64,
-}
-
 impl Gate {
-    pub(super) fn new(
-        scope: Scope,
-        probes: Option<Probes>,
-        policy: Policy,
-        counts: GateCounts,
-    ) -> Self {
-        let release = PerReason::from_fn(|reason| match &policy.actions[reason] {
+    pub(super) fn new(mut settings: Settings) -> Self {
+        let release = PerReason::from_fn(|reason| match &settings.actions[reason] {
             Action::Hold(hold) => {
                 let permits = hold.release.min(Semaphore::MAX_PERMITS);
                 Some(Arc::new(Semaphore::new(permits)))
             }
             _ => None,
         });
-        let (registry, id) = (Arc::clone(scope.readiness().registry()), scope.id());
-        let observed = policy.observes.as_ref().map(|observes| {
+        let registry = Arc::clone(settings.scope.readiness().registry());
+        let id = settings.scope.id();
+        let observed = settings.observes.as_ref().map(|observes| {
             let classifier = match observes {
                 OutcomeClassifier::BuiltIn => None,
                 OutcomeClassifier::Custom(classifier) => Some(classifier),
             };
-            registry.observe(id, policy.counts_in_flight, classifier)
+            registry.observe(id, settings.counts_in_flight, classifier)
         });
         registry.background().start();
-        let probes = match probes {
-            Some(probes) if policy.envoy_headers => Some(probes.with_envoy_headers()),
-            probes => probes,
-        };
-        let marks = policy.envoy_headers || probes.as_ref().is_some_and(Probes::has_envoy_headers);
-        let scope_name = registry.read(|data| data.scope_name(id).cloned());
+        if settings.envoy_headers {
+            settings.probes = settings.probes.map(Probes::with_envoy_headers);
+        }
+        let marks = settings.envoy_headers
+            || settings
+                .probes
+                .as_ref()
+                .is_some_and(Probes::has_envoy_headers);
         Self {
-            scope_name,
+            scope_name: registry.read(|data| data.scope_name(id).cloned()),
             #[cfg(feature = "tracing")]
-            episode: registry.episode(id, policy.dry_run),
+            episode: registry.episode(id, settings.dry_run),
             open: registry.admit_flag(id),
             registry,
             id,
-            scope,
-            probes,
-            counts,
-            tracks: policy.counts_in_flight || observed.is_some() || marks,
+            tracks: settings.counts_in_flight || observed.is_some() || marks,
             marks,
             observed,
-            policy,
             release,
+            settings,
         }
-    }
-
-    pub(super) fn action(&self, reason: Reason) -> &Action {
-        &self.policy.actions[reason]
     }
 
     #[inline]
@@ -177,7 +152,23 @@ impl Gate {
     /// enough to be inlined in the user's crate.
     pub(super) fn is_fast_path(&self, path: &str) -> bool {
         let may_be_probe = |probes: &Probes| probes.may_answer(path);
-        self.is_open() && !self.probes.as_ref().is_some_and(may_be_probe)
+        self.is_open() && !self.settings.probes.as_ref().is_some_and(may_be_probe)
+    }
+
+    /// Answers a probe, or returns `None` if the path of the request is not a
+    /// probe's.
+    pub(super) fn answer_probe<B>(&self, request: &Request<B>) -> Option<Answer> {
+        self.settings.probes.as_ref()?.answer(request)
+    }
+
+    /// Delays `answer` until the body of its request is read, where the connection
+    /// depends on it.
+    #[inline]
+    pub(super) fn read_before<B>(&self, answer: Answer, request: Request<B>) -> Answer
+    where
+        B: Body + Send + 'static,
+    {
+        self.settings.unread.read_before(answer, request)
     }
 
     /// Returns the guard of an admitted request: it observes the outcome if the
@@ -186,22 +177,17 @@ impl Gate {
     /// the process drains.
     #[inline]
     pub(super) fn enter(&self, head: RequestHead<'_>, ready: bool) -> Option<InFlightGuard> {
-        let uncounted = || self.registry.traffic().uncounted.enter();
+        let traffic = self.registry.traffic();
         // A watch of gRPC's health service lasts as long as its client.
-        if head.is_grpc_health() {
-            return self.marks.then(uncounted);
-        }
+        let counts = !head.is_grpc_health();
         match &self.observed {
-            Some(observed) if ready => Some(observed.enter()),
-            _ if self.policy.counts_in_flight => {
-                let flights = &self.registry.traffic().flights;
-                Some(if ready {
-                    flights.enter()
-                } else {
-                    flights.enter_recorded()
-                })
-            }
-            _ => self.marks.then(uncounted),
+            Some(observed) if ready && counts => Some(observed.enter()),
+            _ if self.settings.counts_in_flight && counts => Some(if ready {
+                traffic.flights.enter()
+            } else {
+                traffic.flights.enter_recorded()
+            }),
+            _ => self.marks.then(|| traffic.uncounted.enter()),
         }
     }
 
@@ -214,7 +200,7 @@ impl Gate {
         request: &mut Request<B>,
         in_flight: Option<&InFlightGuard>,
     ) {
-        let counts = |_: &&InFlightGuard| self.policy.counts_in_flight;
+        let counts = |_: &&InFlightGuard| self.settings.counts_in_flight;
         let Some(in_flight) = in_flight.filter(counts) else {
             return;
         };
@@ -223,155 +209,17 @@ impl Gate {
         }
     }
 
-    /// Records a request that is admitted although reasons hold, and that is not
-    /// exempt: while the process drains it is a late arrival.
-    pub(super) fn record_admitted(&self, basis: Basis) {
-        // The gate of a named scope is inside of the process's gate, which has
-        // recorded the request already.
-        if basis.verdict.phase() >= Phase::Draining && self.id == ScopeId::Process {
-            self.registry.traffic().drain_clock.arrived();
-        }
-    }
-
     /// Takes a wait slot, or returns `None` if all are taken.
     pub(super) fn take_slot(&self, reason: Reason, hold: &Hold) -> Option<WaitSlot> {
         let waiting = self.registry.traffic().waiting.enter_recorded();
-        self.counts.take_slot(reason, hold.max_waiting, waiting)
+        let counts = &self.settings.counts;
+        counts.take_slot(reason, hold.max_waiting, waiting)
     }
 
     /// Starts the background tasks of the registry, which do not run yet if the
     /// layer was made outside of a runtime.
     pub(super) fn start_background(&self) {
         self.registry.background().start();
-    }
-
-    /// The current state of the registry.
-    pub(super) fn basis(&self) -> Basis {
-        self.registry.publish_overdue();
-        self.registry.read(|data| Basis {
-            verdict: data.verdict(self.id),
-            version: data.version,
-        })
-    }
-
-    pub(super) fn admission(&self, basis: Basis, head: RequestHead<'_>) -> Admission {
-        Admission {
-            close: self.policy.closes_connections
-                && basis.verdict.phase() >= Phase::Draining
-                && head.is_http1(),
-            marks: self.marks,
-        }
-    }
-
-    /// Decides on a request. In a dry run, counts the decision and admits the
-    /// request.
-    ///
-    /// `passed` are the reasons in spite of which the request was admitted before;
-    /// they are not considered again.
-    pub(super) fn decide(
-        &self,
-        basis: Basis,
-        passed: Reasons,
-        head: RequestHead<'_>,
-    ) -> Decision<'_> {
-        let admitted = Decision::Admit(self.admission(basis, head));
-        let reasons = basis.verdict.reasons().without(passed);
-        if reasons.is_empty() || self.is_exempt(head) {
-            return admitted;
-        }
-        let mut decision = admitted;
-        for reason in reasons.iter() {
-            match self.decide_for(reason, basis, head) {
-                // A refusal for any reason outweighs a hold.
-                Some(refused @ Decision::Refuse(_)) => {
-                    decision = refused;
-                    break;
-                }
-                Some(held) if matches!(decision, Decision::Admit(_)) => decision = held,
-                _ => {}
-            }
-        }
-        if self.policy.dry_run {
-            self.count_dry(decision, head);
-            return admitted;
-        }
-        decision
-    }
-
-    /// The decision for one reason, or `None` if its action admits the request.
-    fn decide_for(
-        &self,
-        reason: Reason,
-        basis: Basis,
-        head: RequestHead<'_>,
-    ) -> Option<Decision<'_>> {
-        match self.action(reason) {
-            Action::Admit => None,
-            Action::Refuse => Some(Decision::Refuse(reason)),
-            Action::Shed(shed) => shed.sheds(head).then_some(Decision::Refuse(reason)),
-            Action::Hold(hold) if basis.verdict.can_pass(reason) && has_runtime() => {
-                Some(Decision::Hold(reason, hold))
-            }
-            Action::Hold(_) => Some(Decision::Refuse(reason)),
-        }
-    }
-
-    pub(super) fn is_exempt(&self, head: RequestHead<'_>) -> bool {
-        head.is_grpc_health()
-            || self
-                .policy
-                .exempt
-                .as_ref()
-                .is_some_and(|exempt| exempt(head))
-    }
-
-    fn count_dry(&self, decision: Decision<'_>, head: RequestHead<'_>) {
-        match decision {
-            Decision::Admit(_) => {}
-            Decision::Refuse(reason) => self.count_refused(reason, head),
-            Decision::Hold(reason, _) => self.count_held(reason),
-        }
-    }
-
-    pub(super) fn count_held(&self, reason: Reason) {
-        self.counts.count_held(reason, self.policy.dry_run);
-    }
-
-    pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
-        self.counts.count_refused(reason, self.policy.dry_run);
-        let traffic = self.registry.traffic();
-        let refused = if self.policy.dry_run {
-            &traffic.dry_run_refused
-        } else {
-            &traffic.refused
-        };
-        refused.count(self.id, reason);
-        #[cfg(feature = "tracing")]
-        self.registry.log_refused(&self.episode, reason);
-        log::refused(self.scope_name.as_ref(), reason, head, self.policy.dry_run);
-    }
-
-    /// Refuses a request: counts it and makes the response.
-    pub(super) fn refuse(
-        &self,
-        reason: Reason,
-        basis: Basis,
-        head: RequestHead<'_>,
-    ) -> OwnResponse {
-        self.count_refused(reason, head);
-        let refusal = Refusal {
-            reason,
-            scope: self.scope_name.clone(),
-            retry_after: self.policy.retry_after.pick(),
-            version: basis.version,
-        };
-        let leaving = basis.verdict.phase() >= Phase::Draining;
-        let responder = self.policy.responder.as_ref();
-        let mut response = refusal::respond(refusal, head, leaving, responder);
-        if self.marks && leaving {
-            probe::fail_health_check(response.headers_mut());
-        }
-        response
     }
 
     /// Waits until the verdict differs from `seen`.

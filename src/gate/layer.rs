@@ -1,7 +1,7 @@
 use super::{
     action::Action,
     counts::GateCounts,
-    gate::{Gate, OutcomeClassifier, Policy},
+    gate::{Gate, OutcomeClassifier, Settings},
     head::RequestHead,
     refusal::{Refusal, RetryAfter},
     service::ReadinessService,
@@ -33,33 +33,24 @@ pub struct ReadinessLayer {
 impl ReadinessLayer {
     /// Answers the probes and gates traffic by the readiness of the process.
     pub fn new(readiness: &Readiness) -> Self {
-        Self::build(readiness.into(), Some(readiness.into()), Policy::gating())
+        Self::gate(readiness).with_probes(readiness)
     }
 
     /// Gates traffic by the readiness of a scope and answers no probes: for a
     /// route or a nested router that depends on subsystems which other routes do
     /// not need.
     pub fn gate(scope: impl Into<Scope>) -> Self {
-        Self::build(scope.into(), None, Policy::gating())
+        Self::build(Settings::gating(scope.into()))
     }
 
     /// Answers probes and lets all traffic through.
     pub fn probes(readiness: &Readiness) -> Self {
-        Self::build(
-            readiness.into(),
-            Some(readiness.into()),
-            Policy::admitting(),
-        )
+        Self::build(Settings::admitting(readiness.into())).with_probes(readiness)
     }
 
     /// Replaces the probes that the layer answers.
     pub fn with_probes(self, probes: impl Into<Probes>) -> Self {
-        let gate = &self.gate;
-        let (scope, policy) = (gate.scope.clone(), gate.policy.clone());
-        let counts = gate.counts.clone();
-        Self {
-            gate: Arc::new(Gate::new(scope, Some(probes.into()), policy, counts)),
-        }
+        self.set(|settings| settings.probes = Some(probes.into()))
     }
 
     // === actions ===
@@ -122,7 +113,7 @@ impl ReadinessLayer {
     /// ([`Readiness::dry_run_refused`], [`GateCounts::dry_run_refused`]), and logs
     /// it as a refusal (at debug level, with `dry_run`).
     pub fn dry_run(self) -> Self {
-        self.policy(|policy| policy.dry_run = true)
+        self.set(|settings| settings.dry_run = true)
     }
 
     /// Counts the requests that it admits as [in flight](Readiness::in_flight),
@@ -143,9 +134,9 @@ impl ReadinessLayer {
     /// Counting allocates only for such upgrades, and threads do not wait for each
     /// other.
     pub fn count_in_flight(self) -> Self {
-        let flights = &self.gate.scope.readiness().registry().traffic().flights;
+        let flights = &self.gate.registry.traffic().flights;
         flights.begin();
-        self.policy(|policy| policy.counts_in_flight = true)
+        self.set(|settings| settings.counts_in_flight = true)
     }
 
     /// Counts how many of the requests that it admits while its scope is
@@ -156,7 +147,7 @@ impl ReadinessLayer {
     /// and as what. Observing allocates nothing, and threads do not wait for each
     /// other.
     pub fn observe_outcomes(self) -> Self {
-        self.policy(|policy| policy.observes = Some(OutcomeClassifier::BuiltIn))
+        self.set(|settings| settings.observes = Some(OutcomeClassifier::BuiltIn))
     }
 
     /// Observes outcomes like [`observe_outcomes`](Self::observe_outcomes), where
@@ -168,7 +159,7 @@ impl ReadinessLayer {
     /// totals.
     pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
         let classifier = Arc::new(classifier);
-        self.policy(|policy| policy.observes = Some(OutcomeClassifier::Custom(classifier)))
+        self.set(|settings| settings.observes = Some(OutcomeClassifier::Custom(classifier)))
     }
 
     /// Always admits the requests for which `exempt` returns `true`. The layer
@@ -177,12 +168,12 @@ impl ReadinessLayer {
     /// gRPC's own health service is always exempt: `POST` with a gRPC content type
     /// to `/grpc.health.v1.Health/Check`, `/Watch` or `/List`.
     pub fn exempt(self, exempt: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.policy(|policy| policy.exempt = Some(Arc::new(exempt)))
+        self.set(|settings| settings.exempt = Some(Arc::new(exempt)))
     }
 
     /// Sets the delay after which refused clients should retry.
     pub fn retry_after(self, retry_after: RetryAfter) -> Self {
-        self.policy(|policy| policy.retry_after = retry_after)
+        self.set(|settings| settings.retry_after = retry_after)
     }
 
     /// Adds `x-envoy-immediate-health-check-fail` to every response once the
@@ -192,7 +183,7 @@ impl ReadinessLayer {
     /// filter does the same. Envoy's other header is for
     /// [probes](crate::probe::ProbesBuilder::envoy_headers), and this method sets it as well.
     pub fn envoy_headers(self) -> Self {
-        self.policy(|policy| policy.envoy_headers = true)
+        self.set(|settings| settings.envoy_headers = true)
     }
 
     /// Lets `responder` change or replace the response of a refusal. It gets the
@@ -220,43 +211,33 @@ impl ReadinessLayer {
         + Sync
         + 'static,
     ) -> Self {
-        self.policy(|policy| policy.responder = Some(Arc::new(responder)))
+        self.set(|settings| settings.responder = Some(Arc::new(responder)))
     }
 
     /// Sets how far the layer reads the body of an HTTP/1 request that it refuses,
     /// or that asks for a probe.
     pub fn unread_body(self, bounds: UnreadBody) -> Self {
-        self.policy(|policy| policy.unread.bounds = bounds)
+        self.set(|settings| settings.unread.bounds = bounds)
     }
 
     /// The numbers of requests that the gates of this layer have refused and held.
     pub fn counts(&self) -> GateCounts {
-        self.gate.counts.clone()
+        self.gate.settings.counts.clone()
     }
 
     fn action(self, reason: Reason, action: Action) -> Self {
-        self.policy(|policy| policy.actions[reason] = action)
+        self.set(|settings| settings.actions[reason] = action)
     }
 
-    fn policy(self, change: impl FnOnce(&mut Policy)) -> Self {
-        let Gate {
-            scope,
-            probes,
-            policy,
-            counts,
-            ..
-        } = &*self.gate;
-        let mut policy = policy.clone();
-        change(&mut policy);
-        let gate = Gate::new(scope.clone(), probes.clone(), policy, counts.clone());
-        Self {
-            gate: Arc::new(gate),
-        }
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.gate.settings.clone();
+        change(&mut settings);
+        Self::build(settings)
     }
 
-    fn build(scope: Scope, probes: Option<Probes>, policy: Policy) -> Self {
+    fn build(settings: Settings) -> Self {
         Self {
-            gate: Arc::new(Gate::new(scope, probes, policy, GateCounts::default())),
+            gate: Arc::new(Gate::new(settings)),
         }
     }
 }
@@ -272,9 +253,9 @@ impl<S> Layer<S> for ReadinessLayer {
 impl fmt::Debug for ReadinessLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadinessLayer")
-            .field("scope", &self.gate.scope)
-            .field("probes", &self.gate.probes)
-            .field("dry_run", &self.gate.policy.dry_run)
+            .field("scope", &self.gate.settings.scope)
+            .field("probes", &self.gate.settings.probes)
+            .field("dry_run", &self.gate.settings.dry_run)
             .finish_non_exhaustive()
     }
 }

@@ -246,25 +246,22 @@
 //! [`when_saturated`](ReadinessLayer::when_saturated) instead.
 
 mod action;
-mod admission;
 mod body;
 mod counts;
+mod decision;
 mod drift;
 mod future;
-#[expect(clippy::module_inception, reason = "the gate itself")]
+#[expect(clippy::module_inception, reason = "the state of the gate")]
 mod gate;
 mod head;
 mod layer;
 mod log;
 mod outcome;
-mod outcome_tracker;
 mod pending;
 mod refusal;
 mod service;
 #[cfg(feature = "tower-http")]
 mod tower_http;
-mod unsent;
-mod waiting;
 
 #[cfg(feature = "tower-http")]
 pub use self::tower_http::{ReadinessAsSuccess, TowerHttpClassifier};

@@ -1,10 +1,10 @@
 use super::{
     action::{Action, Hold},
-    admission::{Admission, count_failed},
     counts::WaitSlot,
-    gate::{Basis, Decision, Gate, has_runtime},
+    decision::{Basis, Decision},
+    gate::{Gate, has_runtime},
     head::RequestHead,
-    outcome_tracker::PanicGuard,
+    outcome::PanicGuard,
 };
 use crate::{
     state::{Reason, Reasons, Verdict},
@@ -29,16 +29,20 @@ use tower_service::Service;
 /// When the verdict changes, each wait ends early, and the gate decides on the
 /// request again.
 pub(super) struct PendingRequest {
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     since: Instant,
     /// The verdict of the last decision.
     seen: Option<Verdict>,
+    /// Completes when the verdict differs from `seen`.
+    changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     /// The reasons in spite of which the request was admitted.
     passed: Reasons,
-    changed: Option<Changed>,
     slot: Option<WaitSlot>,
-    release: Option<OwnedSemaphorePermit>,
-    in_flight: Option<InFlightGuard>,
+    /// The permit with which this request was released. It is held until the
+    /// response is there.
+    pub(super) release: Option<OwnedSemaphorePermit>,
+    /// Counts this request as in flight since it was admitted.
+    pub(super) in_flight: Option<InFlightGuard>,
     step: Step,
 }
 
@@ -54,25 +58,23 @@ enum Step {
     Released(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>),
     /// The gate has admitted the request. The inner service is not polled yet.
     Admitted,
-    /// The inner service has no room. The field bounds the wait.
-    Saturated(SaturationWait),
+    /// The inner service has no room. The timer bounds the wait, if there is one.
+    Saturated(Option<Pin<Box<Sleep>>>),
 }
 
-/// A wait until the verdict differs from `from`.
-struct Changed {
-    from: Verdict,
-    future: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-}
-
-enum SaturationWait {
-    Endless,
-    Until(Pin<Box<Sleep>>),
-}
+/// A refusal, and the state that it is based on.
+type Refused = (Reason, Basis);
 
 /// Why a request was not passed on.
 pub(super) enum NotAdmitted<E> {
     Refused(Reason, Basis),
     Failed(E),
+}
+
+impl<E> From<Refused> for NotAdmitted<E> {
+    fn from((reason, basis): Refused) -> Self {
+        Self::Refused(reason, basis)
+    }
 }
 
 impl PendingRequest {
@@ -87,8 +89,8 @@ impl PendingRequest {
             gate: Arc::clone(gate),
             since: Instant::now(),
             seen: None,
-            passed,
             changed: None,
+            passed,
             slot: None,
             release: None,
             in_flight,
@@ -108,61 +110,20 @@ impl PendingRequest {
         pending.hold(reason, hold).then_some(pending)
     }
 
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// The permit with which this request was released. The caller keeps it until
-    /// the response is there.
-    pub(super) fn take_release(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.release.take()
-    }
-
-    /// The guard that counts this request as in flight since it was admitted.
-    pub(super) fn take_in_flight(&mut self) -> Option<InFlightGuard> {
-        self.in_flight.take()
-    }
-
-    /// Completes when `inner` is ready to be called with `request`, or with an error
-    /// if the request is not passed on. An error gives back the permit and the guard
-    /// of the request.
+    /// Completes when `inner` is ready to be called with the request, or with an
+    /// error if the request is not passed on. The result is whether the response
+    /// gets `connection: close`.
     pub(super) fn poll<S, B>(
-        &mut self,
-        inner: &mut S,
-        request: &Request<B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Admission, NotAdmitted<S::Error>>>
-    where
-        S: Service<Request<B>> + Clone,
-    {
-        let head = RequestHead::from(request);
-        let ready = ready!(self.poll_ready(inner, head, cx));
-        self.slot = None;
-        self.changed = None;
-        if let Err(not_admitted) = &ready {
-            self.release = None;
-            let in_flight = self.in_flight.take();
-            if let NotAdmitted::Failed(_) = not_admitted {
-                count_failed(in_flight);
-            }
-        }
-        Poll::Ready(ready)
-    }
-
-    fn poll_ready<S, B>(
         &mut self,
         inner: &mut S,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Admission, NotAdmitted<S::Error>>>
+    ) -> Poll<Result<bool, NotAdmitted<S::Error>>>
     where
         S: Service<Request<B>> + Clone,
     {
-        let refused_for = |(reason, basis)| Poll::Ready(Err(NotAdmitted::Refused(reason, basis)));
         loop {
-            if let Err(refused) = ready!(self.poll_gate(head, cx)) {
-                return refused_for(refused);
-            }
+            ready!(self.poll_gate(head, cx))?;
             let panic_guard = PanicGuard::new(self.in_flight.as_ref());
             let room = inner.poll_ready(cx);
             panic_guard.disarm();
@@ -171,8 +132,8 @@ impl PendingRequest {
             }
             // The verdict may have changed during the wait.
             let basis = self.gate.basis();
-            if let Err(refused) = self.decide_again_admitted(basis, head) {
-                return refused_for(refused);
+            if self.see(basis) {
+                self.decide_again(basis, false, head)?;
             }
             if let Step::Held { .. } = self.step {
                 // Give back permits that the inner service has reserved.
@@ -180,10 +141,11 @@ impl PendingRequest {
                 continue;
             }
             if room.is_ready() {
-                return Poll::Ready(Ok(self.gate.admission(basis, head)));
+                self.slot = None;
+                return Poll::Ready(Ok(self.gate.closes_connection(basis, head)));
             }
             if let Poll::Ready(reason) = self.poll_saturated(head, cx) {
-                return refused_for((reason, self.gate.basis()));
+                return Poll::Ready(Err((reason, self.gate.basis()).into()));
             }
             ready!(self.poll_changed(cx));
         }
@@ -194,29 +156,29 @@ impl PendingRequest {
         &mut self,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), (Reason, Basis)>> {
+    ) -> Poll<Result<(), Refused>> {
         loop {
-            let was_released = match &mut self.step {
-                Step::Held { timer, .. } => {
-                    if timer.as_mut().poll(cx).is_pending() {
-                        ready!(self.poll_changed(cx));
-                    }
-                    false
-                }
-                Step::Released(permit) => match permit.as_mut().poll(cx) {
-                    Poll::Ready(permit) => {
-                        self.release = permit;
-                        true
-                    }
-                    Poll::Pending => {
-                        ready!(self.poll_changed(cx));
-                        false
-                    }
-                },
+            let progress = match &mut self.step {
+                Step::Held { timer, .. } => timer.as_mut().poll(cx).map(|()| None),
+                Step::Released(permit) => permit.as_mut().poll(cx).map(Some),
                 Step::Admitted | Step::Saturated(_) => return Poll::Ready(Ok(())),
             };
-            if let Err(refused) = self.decide_again_held(was_released, head) {
-                return Poll::Ready(Err(refused));
+            let was_released = match progress {
+                Poll::Ready(Some(permit)) => {
+                    self.release = permit;
+                    true
+                }
+                Poll::Ready(None) => false,
+                Poll::Pending => {
+                    ready!(self.poll_changed(cx));
+                    false
+                }
+            };
+            let basis = self.gate.basis();
+            if self.see(basis) || !was_released {
+                self.decide_again(basis, was_released, head)?;
+            } else {
+                self.admit(basis, head);
             }
         }
     }
@@ -227,70 +189,48 @@ impl PendingRequest {
             return Poll::Ready(());
         };
         let gate = &self.gate;
-        let changed = match &mut self.changed {
-            Some(changed) if changed.from == seen => changed,
-            changed => changed.insert(Changed {
-                from: seen,
-                future: Box::pin(Arc::clone(gate).verdict_changed(seen)),
-            }),
-        };
-        ready!(changed.future.as_mut().poll(cx));
+        let changed = self
+            .changed
+            .get_or_insert_with(|| Box::pin(Arc::clone(gate).verdict_changed(seen)));
+        ready!(changed.as_mut().poll(cx));
         self.changed = None;
         Poll::Ready(())
     }
 
-    /// Decides again on a request that is held or waits to be released, because
-    /// its reason may have passed or come back, and another may hold by now.
-    fn decide_again_held(
-        &mut self,
-        was_released: bool,
-        head: RequestHead<'_>,
-    ) -> Result<(), (Reason, Basis)> {
-        let gate = Arc::clone(&self.gate);
-        let basis = gate.basis();
+    /// Stores the verdict that the next decision is based on. Returns whether it
+    /// differs from the last.
+    fn see(&mut self, basis: Basis) -> bool {
         let is_new = self.seen.replace(basis.verdict) != Some(basis.verdict);
-        if was_released && !is_new {
-            self.admit(basis, head);
-            return Ok(());
+        if is_new {
+            self.changed = None;
         }
-        match gate.decide(basis, Reasons::NONE, head) {
-            Decision::Refuse(reason) => return Err((reason, basis)),
-            Decision::Hold(reason, hold) => {
-                if !self.hold(reason, hold) {
-                    return Err((reason, basis));
-                }
-            }
-            Decision::Admit(_) => match self.step {
-                Step::Held {
-                    reason, deadline, ..
-                } => self.step = Step::Released(Box::pin(gate.acquire_release(reason, deadline))),
-                _ if was_released => self.admit(basis, head),
-                _ => {}
-            },
-        }
-        Ok(())
+        is_new
     }
 
-    /// Decides again on an admitted request that waits for room: refuses or holds
-    /// it if a reason holds that did not hold when it was admitted.
-    fn decide_again_admitted(
+    /// Decides again on the request: the reason of its hold may have passed or come
+    /// back, and another may hold by now.
+    fn decide_again(
         &mut self,
         basis: Basis,
+        was_released: bool,
         head: RequestHead<'_>,
-    ) -> Result<(), (Reason, Basis)> {
-        if self.seen.replace(basis.verdict) == Some(basis.verdict) {
-            return Ok(());
-        }
+    ) -> Result<(), Refused> {
         let gate = Arc::clone(&self.gate);
         match gate.decide(basis, self.passed, head) {
             Decision::Refuse(reason) => return Err((reason, basis)),
             Decision::Hold(reason, hold) => {
-                self.in_flight = None;
                 if !self.hold(reason, hold) {
                     return Err((reason, basis));
                 }
             }
-            Decision::Admit(_) => self.passed = basis.verdict.reasons(),
+            Decision::Admit => match self.step {
+                Step::Held {
+                    reason, deadline, ..
+                } => self.step = Step::Released(Box::pin(gate.acquire_release(reason, deadline))),
+                Step::Released(_) if was_released => self.admit(basis, head),
+                Step::Released(_) => {}
+                Step::Admitted | Step::Saturated(_) => self.passed = basis.verdict.reasons(),
+            },
         }
         Ok(())
     }
@@ -299,6 +239,8 @@ impl PendingRequest {
     /// are taken or its time is up.
     fn hold(&mut self, reason: Reason, hold: &Hold) -> bool {
         self.release = None;
+        self.in_flight = None;
+        self.passed = Reasons::NONE;
         if self.slot.as_ref().map(WaitSlot::reason) != Some(reason) {
             self.slot = None;
             self.slot = self.gate.take_slot(reason, hold);
@@ -320,67 +262,56 @@ impl PendingRequest {
         self.slot = None;
         self.passed = basis.verdict.reasons();
         self.in_flight = self.gate.enter(head, self.passed.is_empty());
-        self.gate.record_admitted(basis);
+        self.gate.record_admitted(basis, head);
         self.step = Step::Admitted;
     }
 
     /// Waits while the inner service is pending, which wakes the task when it has
     /// room. Completes when the time for the wait is up.
     fn poll_saturated(&mut self, head: RequestHead<'_>, cx: &mut Context<'_>) -> Poll<Reason> {
-        loop {
-            match &mut self.step {
-                Step::Saturated(SaturationWait::Endless) => return Poll::Pending,
-                Step::Saturated(SaturationWait::Until(sleep)) => {
-                    ready!(sleep.as_mut().poll(cx));
-                    self.slot = None;
-                    if !self.gate.policy.dry_run {
-                        return Poll::Ready(Reason::Saturated);
-                    }
-                    self.gate.count_refused(Reason::Saturated, head);
-                    self.step = Step::Saturated(SaturationWait::Endless);
+        if let Step::Saturated(timer) = &mut self.step {
+            let Some(timer) = timer else {
+                return Poll::Pending;
+            };
+            ready!(timer.as_mut().poll(cx));
+            self.slot = None;
+            return self.refuse_saturated(head);
+        }
+        if !tokio::task::coop::has_budget_remaining() {
+            // The inner service may be pending only because this task has used up
+            // tokio's budget. Poll it again at the next turn.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.step = Step::Saturated(None);
+        let gate = &self.gate;
+        if gate.is_exempt(head) {
+            return Poll::Pending;
+        }
+        match &gate.settings.actions[Reason::Saturated] {
+            Action::Admit => Poll::Pending,
+            Action::Shed(shed) if !shed.sheds(head) => Poll::Pending,
+            Action::Refuse | Action::Shed(_) => self.refuse_saturated(head),
+            Action::Hold(hold) => {
+                self.slot = gate.take_slot(Reason::Saturated, hold);
+                if self.slot.is_none() {
+                    return self.refuse_saturated(head);
                 }
-                _ if !tokio::task::coop::has_budget_remaining() => {
-                    // The inner service may be pending only because this task
-                    // has used up tokio's budget. Poll it again at the next turn.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                _ => match self.saturation_wait(head) {
-                    Some(saturation_wait) => self.step = Step::Saturated(saturation_wait),
-                    None => return Poll::Ready(Reason::Saturated),
-                },
+                gate.count_held(Reason::Saturated);
+                let timer = has_runtime().then(|| Box::pin(sleep(hold.max_wait)));
+                self.step = Step::Saturated(timer);
+                self.poll_saturated(head, cx)
             }
         }
     }
 
-    /// How long to wait for room, or `None` to refuse the request at once.
-    fn saturation_wait(&mut self, head: RequestHead<'_>) -> Option<SaturationWait> {
-        let gate = &self.gate;
-        if gate.is_exempt(head) {
-            return Some(SaturationWait::Endless);
+    /// Refuses the request; in a dry run counts that, and waits without a bound.
+    fn refuse_saturated(&mut self, head: RequestHead<'_>) -> Poll<Reason> {
+        if !self.gate.settings.dry_run {
+            return Poll::Ready(Reason::Saturated);
         }
-        let refused = match gate.action(Reason::Saturated) {
-            Action::Admit => false,
-            Action::Refuse => true,
-            Action::Shed(shed) => shed.sheds(head),
-            Action::Hold(hold) => {
-                self.slot = gate.take_slot(Reason::Saturated, hold);
-                if self.slot.is_some() {
-                    gate.count_held(Reason::Saturated);
-                    return Some(if has_runtime() {
-                        SaturationWait::Until(Box::pin(sleep(hold.max_wait)))
-                    } else {
-                        SaturationWait::Endless
-                    });
-                }
-                true
-            }
-        };
-        if refused && gate.policy.dry_run {
-            gate.count_refused(Reason::Saturated, head);
-        } else if refused {
-            return None;
-        }
-        Some(SaturationWait::Endless)
+        self.gate.count_refused(Reason::Saturated, head);
+        self.step = Step::Saturated(None);
+        Poll::Pending
     }
 }

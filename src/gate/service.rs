@@ -1,14 +1,13 @@
 use super::{
-    admission::{Admission, count_failed},
     body::ReadinessBody,
-    future::ResponseFuture,
-    gate::{Decision, Gate},
+    decision::Decision,
+    future::{ResponseFuture, Waiting},
+    gate::Gate,
     head::RequestHead,
-    outcome_tracker::PanicGuard,
+    outcome::{PanicGuard, count_failed},
     pending::PendingRequest,
-    waiting::Waiting,
 };
-use crate::{response::Answer, state::Reasons, traffic::InFlightGuard};
+use crate::{state::Reasons, traffic::InFlightGuard};
 use http::{Request, Response};
 use http_body::Body;
 use std::{
@@ -71,7 +70,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.gate.is_fast_path(request.uri().path()) {
-            self.pass(request, Admission::PLAIN, Reasons::NONE)
+            self.pass(request, false, Reasons::NONE)
         } else {
             self.call_slow(request)
         }
@@ -80,96 +79,56 @@ where
 
 impl<S> ReadinessService<S> {
     /// Passes on a request that was admitted in spite of the reasons `passed`: at
-    /// once if the inner service has room, otherwise when it has.
+    /// once if the inner service has room, otherwise when it has. With `close`, the
+    /// response gets `connection: close`.
     #[inline]
     fn pass<B, R>(
         &mut self,
         request: Request<B>,
-        admission: Admission,
+        close: bool,
         passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        if self.gate.tracks {
-            return self.track(request, admission, passed);
+        if !self.gate.tracks {
+            return self.forward::<false, B, R>(request, close, passed, None);
         }
-        // No task waits for this poll, so the waker does nothing: while the service
-        // is pending, the returned future polls it again with its own waker.
-        match self
-            .inner
-            .poll_ready(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(Ok(())) => {
-                ResponseFuture::admitted(self.inner.call(request), admission, None)
-            }
-            room => self.no_room(request, None, passed, room),
+        let head = RequestHead::from(&request);
+        let in_flight = self.gate.enter(head, passed.is_empty());
+        if self.gate.settings.counts_in_flight {
+            self.forward::<true, B, R>(request, close, passed, in_flight)
+        } else {
+            self.forward::<false, B, R>(request, close, passed, in_flight)
         }
     }
 
-    /// Passes on a request that counts as in flight until its response ends,
-    /// whose outcome is observed, or whose response is marked.
-    ///
-    /// Separate from [`pass`](Self::pass), so that a layer without these settings
-    /// does not pay for them. [`count`](Self::count) is separate because the check
-    /// for an upgrade costs a move of the request.
-    #[inline]
-    fn track<B, R>(
-        &mut self,
-        request: Request<B>,
-        admission: Admission,
-        passed: Reasons,
-    ) -> ResponseFuture<S, B>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone,
-    {
-        let in_flight = self
-            .gate
-            .enter(RequestHead::from(&request), passed.is_empty());
-        let marks = self.gate.marks;
-        let admission = Admission { marks, ..admission };
-        if self.gate.policy.counts_in_flight {
-            return self.count(request, admission, in_flight, passed);
-        }
-        let panic_guard = PanicGuard::new(in_flight.as_ref());
-        match self
-            .inner
-            .poll_ready(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(Ok(())) => {
-                let response = self.inner.call(request);
-                panic_guard.disarm();
-                ResponseFuture::admitted(response, admission, in_flight)
-            }
-            room => {
-                panic_guard.disarm();
-                self.no_room(request, in_flight, passed, room)
-            }
-        }
-    }
-
-    #[inline]
-    fn count<B, R>(
+    #[inline(always)]
+    fn forward<const COUNTS: bool, B, R>(
         &mut self,
         mut request: Request<B>,
-        admission: Admission,
-        in_flight: Option<InFlightGuard>,
+        close: bool,
         passed: Reasons,
+        in_flight: Option<InFlightGuard>,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
+        // No task waits for this poll, so the waker does nothing: while the service
+        // is pending, the returned future polls it again with its own waker.
         let panic_guard = PanicGuard::new(in_flight.as_ref());
         match self
             .inner
             .poll_ready(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(Ok(())) => {
-                self.gate
-                    .keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                let gate = &self.gate;
+                if COUNTS {
+                    gate.keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                }
                 let response = self.inner.call(request);
                 panic_guard.disarm();
-                ResponseFuture::admitted(response, admission, in_flight)
+                ResponseFuture::admitted(response, close, gate.marks, in_flight)
             }
             room => {
                 panic_guard.disarm();
@@ -193,9 +152,10 @@ impl<S> ReadinessService<S> {
     {
         // A service that failed must not be used again. A pending service may have
         // a place in a queue, so the request waits with that instance, not a clone.
-        let polled = self.replace_inner();
+        let fresh = self.inner.clone();
+        let polled = mem::replace(&mut self.inner, fresh);
         if let Poll::Ready(Err(error)) = room {
-            count_failed(in_flight);
+            count_failed(in_flight.as_ref());
             return ResponseFuture::failed(error);
         }
         let pending = PendingRequest::admitted(&self.gate, in_flight, passed);
@@ -210,56 +170,33 @@ impl<S> ReadinessService<S> {
         S: Service<Request<B>, Response = Response<R>> + Clone,
         B: Body + Send + 'static,
     {
-        self.gate.start_background();
-        let probes = self.gate.probes.as_ref();
-        if let Some(answer) = probes.and_then(|probes| probes.answer(&request)) {
-            return self.answered(answer, request);
+        let gate = &self.gate;
+        gate.start_background();
+        if let Some(answer) = gate.answer_probe(&request) {
+            return ResponseFuture::answered(gate.read_before(answer, request));
         }
-        if self.gate.is_open() {
+        if gate.is_open() {
             // The path only begins like a probe's.
-            return self.pass(request, Admission::PLAIN, Reasons::NONE);
+            return self.pass(request, false, Reasons::NONE);
         }
         let head = RequestHead::from(&request);
-        let basis = self.gate.basis();
-        let reason = match self.gate.decide(basis, Reasons::NONE, head) {
-            Decision::Admit(admission) => {
-                if !self.gate.is_exempt(head) {
-                    self.gate.record_admitted(basis);
-                }
-                return self.pass(request, admission, basis.verdict.reasons());
+        let basis = gate.basis();
+        match gate.decide(basis, Reasons::NONE, head) {
+            Decision::Admit => {
+                let close = gate.closes_connection(basis, head);
+                gate.record_admitted(basis, head);
+                self.pass(request, close, basis.verdict.reasons())
             }
-            Decision::Refuse(reason) => reason,
-            Decision::Hold(reason, hold) => {
-                match PendingRequest::held(&self.gate, reason, hold, basis) {
-                    Some(pending) => {
-                        let waiting = Waiting::new(pending, self.inner.clone(), request);
-                        return ResponseFuture::waiting(waiting);
-                    }
-                    None => reason,
-                }
+            Decision::Refuse(reason) => {
+                ResponseFuture::answered(gate.refuse(reason, basis, request))
             }
-        };
-        let answer = Answer::now(self.gate.refuse(reason, basis, head));
-        self.answered(answer, request)
-    }
-
-    /// Answers a request without the inner service. Reads its body first, where the
-    /// connection depends on it.
-    fn answered<B>(&self, answer: Answer, request: Request<B>) -> ResponseFuture<S, B>
-    where
-        S: Service<Request<B>>,
-        B: Body + Send + 'static,
-    {
-        ResponseFuture::answered(self.gate.policy.unread.read_before(answer, request))
-    }
-
-    /// Replaces the inner service by a clone of it, and returns the original.
-    fn replace_inner(&mut self) -> S
-    where
-        S: Clone,
-    {
-        let fresh = self.inner.clone();
-        mem::replace(&mut self.inner, fresh)
+            Decision::Hold(reason, hold) => match PendingRequest::held(gate, reason, hold, basis) {
+                Some(pending) => {
+                    ResponseFuture::waiting(Waiting::new(pending, self.inner.clone(), request))
+                }
+                None => ResponseFuture::answered(gate.refuse(reason, basis, request)),
+            },
+        }
     }
 }
 
@@ -267,7 +204,7 @@ impl<S: fmt::Debug> fmt::Debug for ReadinessService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadinessService")
             .field("inner", &self.inner)
-            .field("scope", &self.gate.scope)
+            .field("scope", &self.gate.settings.scope)
             .finish_non_exhaustive()
     }
 }

@@ -94,6 +94,16 @@ impl Traffic {
         }
     }
 
+    /// The counts of the requests that layers refused, or in dry run would have
+    /// refused.
+    pub(crate) fn refused(&self, dry_run: bool) -> &Refused {
+        if dry_run {
+            &self.dry_run_refused
+        } else {
+            &self.refused
+        }
+    }
+
     /// Whether at one moment of this call no request was in flight or waiting.
     pub(crate) fn is_idle(&self) -> bool {
         // A request moves from `waiting` to `flights`, so `waiting` is read first.

@@ -8,6 +8,13 @@ impl InFlightGuard {
     pub(crate) fn observed(&self) -> Option<&Observed> {
         self.shard().observed.as_ref()
     }
+
+    /// Counts the request as failed, if its outcome is observed.
+    pub(crate) fn count_failed(&self) {
+        if let Some(observed) = self.observed() {
+            observed.count_failed();
+        }
+    }
 }
 
 /// The guard of an observed request whose response has not failed so far.
@@ -28,8 +35,8 @@ impl ResponseGuard {
     #[cold]
     pub(crate) fn fail(mut self) -> Option<InFlightGuard> {
         let in_flight = self.0.take();
-        if let Some(observed) = in_flight.as_ref().and_then(InFlightGuard::observed) {
-            observed.count_failed();
+        if let Some(in_flight) = &in_flight {
+            in_flight.count_failed();
         }
         in_flight
     }

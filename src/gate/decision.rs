@@ -1,0 +1,159 @@
+use super::{
+    action::{Action, Hold},
+    gate::{Gate, has_runtime},
+    head::RequestHead,
+    log,
+    refusal::{self, Refusal},
+};
+use crate::{
+    probe,
+    response::Answer,
+    state::{Phase, Reason, Reasons, ScopeId, Verdict},
+};
+use http::Request;
+use http_body::Body;
+
+/// The decision on one request.
+#[derive(Clone, Copy)]
+pub(super) enum Decision<'g> {
+    Admit,
+    Refuse(Reason),
+    Hold(Reason, &'g Hold),
+}
+
+/// The state of the registry that a decision is based on.
+#[derive(Clone, Copy)]
+pub(super) struct Basis {
+    pub(super) verdict: Verdict,
+    version: u64,
+}
+
+impl Basis {
+    fn is_leaving(self) -> bool {
+        self.verdict.phase() >= Phase::Draining
+    }
+}
+
+impl Gate {
+    /// The current state of the registry.
+    pub(super) fn basis(&self) -> Basis {
+        self.registry.publish_overdue();
+        self.registry.read(|data| Basis {
+            verdict: data.verdict(self.id),
+            version: data.version,
+        })
+    }
+
+    /// Decides on a request. In a dry run, counts the decision and admits the
+    /// request.
+    ///
+    /// `passed` are the reasons in spite of which the request was admitted before;
+    /// they are not considered again.
+    pub(super) fn decide(
+        &self,
+        basis: Basis,
+        passed: Reasons,
+        head: RequestHead<'_>,
+    ) -> Decision<'_> {
+        let reasons = basis.verdict.reasons().without(passed);
+        if reasons.is_empty() || self.is_exempt(head) {
+            return Decision::Admit;
+        }
+        let mut decision = Decision::Admit;
+        for reason in reasons.iter() {
+            match (self.decide_for(reason, basis, head), decision) {
+                // A refusal for any reason outweighs a hold.
+                (refused @ Decision::Refuse(_), _) => {
+                    decision = refused;
+                    break;
+                }
+                (held, Decision::Admit) => decision = held,
+                _ => {}
+            }
+        }
+        if self.settings.dry_run {
+            match decision {
+                Decision::Admit => {}
+                Decision::Refuse(reason) => self.count_refused(reason, head),
+                Decision::Hold(reason, _) => self.count_held(reason),
+            }
+            return Decision::Admit;
+        }
+        decision
+    }
+
+    fn decide_for(&self, reason: Reason, basis: Basis, head: RequestHead<'_>) -> Decision<'_> {
+        match &self.settings.actions[reason] {
+            Action::Hold(hold) if basis.verdict.can_pass(reason) && has_runtime() => {
+                Decision::Hold(reason, hold)
+            }
+            Action::Admit => Decision::Admit,
+            Action::Shed(shed) if !shed.sheds(head) => Decision::Admit,
+            Action::Refuse | Action::Shed(_) | Action::Hold(_) => Decision::Refuse(reason),
+        }
+    }
+
+    pub(super) fn is_exempt(&self, head: RequestHead<'_>) -> bool {
+        let exempt = self.settings.exempt.as_ref();
+        head.is_grpc_health() || exempt.is_some_and(|exempt| exempt(head))
+    }
+
+    /// Whether the response to a request that is admitted gets `connection: close`.
+    pub(super) fn closes_connection(&self, basis: Basis, head: RequestHead<'_>) -> bool {
+        self.settings.closes_connections && basis.is_leaving() && head.is_http1()
+    }
+
+    /// Records a request that is admitted although reasons hold, unless it is exempt:
+    /// while the process drains it is a late arrival.
+    pub(super) fn record_admitted(&self, basis: Basis, head: RequestHead<'_>) {
+        // The gate of a named scope is inside of the process's gate, which has
+        // recorded the request already.
+        if basis.is_leaving() && self.id == ScopeId::Process && !self.is_exempt(head) {
+            self.registry.traffic().drain_clock.arrived();
+        }
+    }
+
+    pub(super) fn count_held(&self, reason: Reason) {
+        let settings = &self.settings;
+        settings.counts.count_held(reason, settings.dry_run);
+    }
+
+    pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
+        let dry_run = self.settings.dry_run;
+        self.settings.counts.count_refused(reason, dry_run);
+        self.registry
+            .traffic()
+            .refused(dry_run)
+            .count(self.id, reason);
+        #[cfg(feature = "tracing")]
+        self.registry.log_refused(&self.episode, reason);
+        log::refused(self.scope_name.as_ref(), reason, head, dry_run);
+    }
+
+    /// Refuses a request: counts it and makes the response, which is ready when the
+    /// body of the request is read, where the connection depends on it.
+    #[inline]
+    pub(super) fn refuse<B>(&self, reason: Reason, basis: Basis, request: Request<B>) -> Answer
+    where
+        B: Body + Send + 'static,
+    {
+        let answer = self.refusal(reason, basis, RequestHead::from(&request));
+        self.read_before(answer, request)
+    }
+
+    fn refusal(&self, reason: Reason, basis: Basis, head: RequestHead<'_>) -> Answer {
+        self.count_refused(reason, head);
+        let refusal = Refusal {
+            reason,
+            scope: self.scope_name.clone(),
+            retry_after: self.settings.retry_after.pick(),
+            version: basis.version,
+        };
+        let responder = self.settings.responder.as_ref();
+        let mut response = refusal::respond(refusal, head, basis.is_leaving(), responder);
+        if self.marks && basis.is_leaving() {
+            probe::fail_health_check(response.headers_mut());
+        }
+        Answer::now(response)
+    }
+}
