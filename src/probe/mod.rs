@@ -30,7 +30,8 @@
 //! Paths match exactly, except for one trailing slash; the query string and the
 //! form of the URI do not matter. A probe answers `GET` and `HEAD`, and 405 to
 //! any other method. Green is 200, red is 503; a probe never redirects. The body
-//! is text, or JSON for a client that sends `accept: application/json`.
+//! is text, or [JSON](crate::wire#the-json-of-a-probe) for a client that sends
+//! `accept: application/json`.
 //!
 //! [`Detail::Names`] and [`Detail::Full`] add:
 //!

@@ -4,6 +4,27 @@
 //! - [`Probe`]: the probes, their names and their words for green and red.
 //! - [`JsonAnswer`]: the JSON of a probe. Deserialise it to read an answer in Rust;
 //!   the probes serialise the same types.
+//!
+//! # The JSON of a probe
+//!
+//! A probe answers with JSON if the request has `accept: application/json`. The
+//! [schema](JSON_SCHEMA) is machine-readable, and says of each field its type, its
+//! unit and the level of detail from which on answers have it. This is an
+//! answer of `/statusz` with all details (on one line in reality):
+//!
+//! ```json
+#![doc = include_str!("example.json")]
+//! ```
+//!
+//! Times are whole milliseconds, in fields that end in `_ms`. A field without a value
+//! is left out, but for `reason`, `in_flight` and `failure_ratio`, which are `null`.
+//!
+//! **Stability.** Within a major version, no field is removed or changes its type, its
+//! unit or its meaning, and no word does. Fields and words may be added, so a client
+//! ignores those that it does not know. The order of the fields is not promised; that
+//! of `subsystems` and `scopes` is the order of their declaration. Messages for people
+//! (`reason`, `pause_reason`, `unclear`) may change. The HTTP status and `ok` always
+//! agree, and are enough to decide on.
 
 mod json;
 pub mod paths;
@@ -15,3 +36,7 @@ pub use self::{
     json::{JsonAnswer, JsonDamped, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic},
     probe::Probe,
 };
+
+/// The [JSON Schema](https://json-schema.org/draft/2020-12) of the JSON of a probe
+/// (draft 2020-12). The file is `src/wire/answer.schema.json` in the package.
+pub const JSON_SCHEMA: &str = include_str!("answer.schema.json");
