@@ -91,20 +91,48 @@ impl<S> ReadinessService<S> {
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        if !self.gate.tracks {
-            return self.forward::<false, B, R>(request, close, passed, None);
+        if self.gate.tracks {
+            return self.track(request, close, passed);
         }
-        let head = RequestHead::from(&request);
-        let in_flight = self.gate.enter(head, passed.is_empty());
-        if self.gate.settings.counts_in_flight {
-            self.forward::<true, B, R>(request, close, passed, in_flight)
-        } else {
-            self.forward::<false, B, R>(request, close, passed, in_flight)
+        // No task waits for this poll, so the waker does nothing: while the service
+        // is pending, the returned future polls it again with its own waker.
+        let cx = &mut Context::from_waker(Waker::noop());
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                ResponseFuture::admitted(self.inner.call(request), close, false, None)
+            }
+            room => self.no_room(request, None, passed, room),
         }
     }
 
+    /// Passes on a request that counts as in flight, whose outcome is observed, or
+    /// whose response is marked.
+    ///
+    /// Separate from [`pass`](Self::pass), because the guards cost a copy of the
+    /// request and one of the response.
+    #[inline]
+    fn track<B, R>(
+        &mut self,
+        request: Request<B>,
+        close: bool,
+        passed: Reasons,
+    ) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        let head = RequestHead::from(&request);
+        let in_flight = self.gate.enter(head, passed.is_empty());
+        if self.gate.settings.counts_in_flight {
+            self.call_tracked::<true, B, R>(request, close, passed, in_flight)
+        } else {
+            self.call_tracked::<false, B, R>(request, close, passed, in_flight)
+        }
+    }
+
+    /// `UPGRADES` is a constant, because the check for an upgrade costs a copy of the
+    /// request.
     #[inline(always)]
-    fn forward<const COUNTS: bool, B, R>(
+    fn call_tracked<const UPGRADES: bool, B, R>(
         &mut self,
         mut request: Request<B>,
         close: bool,
@@ -114,16 +142,12 @@ impl<S> ReadinessService<S> {
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
     {
-        // No task waits for this poll, so the waker does nothing: while the service
-        // is pending, the returned future polls it again with its own waker.
         let panic_guard = PanicGuard::new(in_flight.as_ref());
-        match self
-            .inner
-            .poll_ready(&mut Context::from_waker(Waker::noop()))
-        {
+        let cx = &mut Context::from_waker(Waker::noop());
+        match self.inner.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
                 let gate = &self.gate;
-                if COUNTS {
+                if UPGRADES {
                     gate.keep_upgrade_in_flight(&mut request, in_flight.as_ref());
                 }
                 let response = self.inner.call(request);
