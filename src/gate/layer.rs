@@ -259,3 +259,30 @@ impl fmt::Debug for ReadinessLayer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new reason does not compile here without its setter.
+    #[test]
+    fn each_reason_has_a_setter_of_its_own() {
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        for reason in Reason::ALL {
+            let set = match reason {
+                Reason::Closed => ReadinessLayer::when_closed,
+                Reason::Starting => ReadinessLayer::when_starting,
+                Reason::Failing => ReadinessLayer::when_failing,
+                Reason::Closing => ReadinessLayer::when_closing,
+                Reason::Draining => ReadinessLayer::when_draining,
+                Reason::Paused => ReadinessLayer::when_paused,
+                Reason::Saturated => ReadinessLayer::when_saturated,
+            };
+            // A layer that only answers probes admits for every reason.
+            let layer = set(ReadinessLayer::probes(&readiness), Action::Refuse);
+            let actions = layer.gate.settings.actions.iter();
+            let refused = actions.filter(|(_, action)| matches!(action, Action::Refuse));
+            assert!(refused.map(|(reason, _)| reason).eq([*reason]), "{reason}");
+        }
+    }
+}
