@@ -27,7 +27,12 @@ pub(super) fn render(answer: &Rendering<'_>) -> String {
 impl Rendering<'_> {
     fn write(&self, text: &mut String) -> fmt::Result {
         if self.detail == Detail::None {
-            return writeln!(text, "{}", self.word());
+            // Not formatted, because this is the answer to nearly every probe.
+            let word = self.word();
+            text.reserve_exact(word.len() + 1);
+            text.push_str(word);
+            text.push('\n');
+            return Ok(());
         }
         // These lines precede the list, so that a client that reads only a part of
         // a long list sees them.
