@@ -2,12 +2,15 @@
 use super::signals::Signals;
 use super::{
     error::ShutdownError,
-    listener::SignalListener,
-    plan::{IDLE_GRACE, Plan, RegisteredPlan, Trigger},
-    shutdown::{Shutdown, quiet},
+    shutdown::{Plan, Shutdown, Trigger, quiet},
+    signals::SignalListener,
 };
-use crate::{registry::Readiness, traffic::Times};
-use std::{fmt, future::Future};
+use crate::registry::{Readiness, Times, bounded_from};
+use std::{
+    fmt,
+    future::{Future, pending},
+    sync::Arc,
+};
 use tokio::{runtime::Handle, time::Duration};
 
 impl Readiness {
@@ -39,8 +42,8 @@ impl Readiness {
             delay: ShutdownBuilder::DELAY,
             up_to: None,
             cap: ShutdownBuilder::CAP,
-            idle_grace: IDLE_GRACE,
-            trigger: None,
+            idle_grace: ShutdownBuilder::IDLE_GRACE,
+            trigger: Box::pin(pending()),
             #[cfg(feature = "signal")]
             signals: None,
         }
@@ -76,7 +79,7 @@ pub struct ShutdownBuilder {
     up_to: Option<Duration>,
     cap: Duration,
     idle_grace: Duration,
-    trigger: Option<Trigger>,
+    trigger: Trigger,
     #[cfg(feature = "signal")]
     signals: Option<Signals>,
 }
@@ -84,7 +87,7 @@ pub struct ShutdownBuilder {
 impl ShutdownBuilder {
     const DELAY: Duration = Duration::from_secs(5);
     const CAP: Duration = Duration::from_secs(20);
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+    pub(super) const IDLE_GRACE: Duration = Duration::from_secs(2);
 
     /// Sets how long the process serves traffic as before, from the beginning of
     /// the drain, while load balancers notice it. By default 5 seconds.
@@ -173,7 +176,7 @@ impl ShutdownBuilder {
     ///
     /// [`Readiness::drain`] begins the drain from anywhere, with no trigger.
     pub fn on(mut self, trigger: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.trigger = Some(Box::pin(trigger));
+        self.trigger = Box::pin(trigger);
         self
     }
 
@@ -200,9 +203,7 @@ impl ShutdownBuilder {
             ("closing cap", self.cap),
             ("idle grace", self.idle_grace),
         ] {
-            if duration > Self::LONGEST {
-                return Err(ShutdownError::TooLong { what, duration });
-            }
+            bounded_from(Duration::ZERO, what, duration)?;
         }
         if up_to < self.delay {
             return Err(ShutdownError::ShortExtension {
@@ -210,24 +211,26 @@ impl ShutdownBuilder {
                 up_to,
             });
         }
-        #[cfg(feature = "signal")]
-        let listener = SignalListener::install(self.signals.as_ref())?;
-        #[cfg(not(feature = "signal"))]
         let listener = SignalListener::default();
+        #[cfg(feature = "signal")]
+        let listener = match &self.signals {
+            Some(signals) => SignalListener::install(signals)?,
+            None => listener,
+        };
         let times = Times {
             late_after: self.delay - quiet(self.delay),
             longest_delay: up_to,
             cap: self.cap,
             idle_grace: self.idle_grace,
         };
+        let registry = Arc::clone(self.readiness.registry());
         let plan = Plan {
             delay: self.delay,
-            up_to,
-            trigger: self.trigger,
+            times: registry.drain_clock().plan(times),
+            registry,
             listener,
-            _registered: RegisteredPlan::new(self.readiness.registry(), times),
         };
-        Ok(Shutdown::new(self.readiness, plan, runtime))
+        Ok(Shutdown::new(self.readiness, self.trigger, plan, runtime))
     }
 }
 

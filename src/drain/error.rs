@@ -1,3 +1,4 @@
+use crate::registry::SettingError;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -9,15 +10,12 @@ pub enum ShutdownError {
     #[error("the shutdown was built outside of a tokio runtime; build it within one")]
     NoRuntime,
     /// A duration is longer than a day.
-    #[error("the {what} is at most a day, not {duration:?}")]
-    TooLong {
-        /// The name of the setting.
-        what: &'static str,
-        /// The duration given.
-        duration: Duration,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The limit of the extension is shorter than the delay.
-    #[error("a delay of {delay:?} cannot be extended up to {up_to:?}")]
+    #[error(
+        "a `delay` of {delay:?} cannot be extended up to {up_to:?}; give `extend_up_to` the delay or more"
+    )]
     ShortExtension {
         /// The delay.
         delay: Duration,

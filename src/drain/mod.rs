@@ -65,13 +65,11 @@
 //! where, and shows the same for hyper and tonic.
 
 mod builder;
+mod close;
 mod error;
-mod listener;
 mod output;
-mod plan;
 mod run;
 mod shutdown;
-#[cfg(feature = "signal")]
 mod signals;
 mod wait;
 

@@ -1,10 +1,10 @@
 use super::{
+    close::{end_watchers, finish, give_up},
     error::ShutdownTimeout,
     output::ServerOutput,
-    wait::{self, GiveUp},
 };
 use crate::{registry::Readiness, state::Phase};
-use std::{future::IntoFuture, pin::pin};
+use std::future::IntoFuture;
 
 /// How long [`flush_log`] waits for lines that are not written yet.
 #[cfg(feature = "tracing")]
@@ -84,43 +84,25 @@ impl Readiness {
         S: IntoFuture,
         S::Output: ServerOutput,
     {
-        let mut give_up = pin!(wait::give_up(self));
-        let output = tokio::select! { biased;
-            output = server.into_future() => output,
-            gave_up = give_up.as_mut() => {
-                if let GiveUp::Idle = gave_up {
+        let registry = self.registry();
+        let (outcome, ends) = tokio::select! { biased;
+            output = server.into_future() => {
+                let ends = self.verdict().phase() >= Phase::Draining;
+                let finished = if ends { finish(registry).await } else { Ok(()) };
+                (finished.map(|()| output), ends)
+            }
+            gave_up = give_up(self) => {
+                if gave_up.is_ok() {
                     log_idle_connections();
                 }
-                self.close_last().await;
-                return match gave_up {
-                    GiveUp::Idle => Ok(S::Output::let_go()),
-                    GiveUp::Cap(in_flight) => Err(ShutdownTimeout { in_flight, server_ended: false }),
-                };
+                (gave_up.map(|()| S::Output::let_go()), true)
             }
         };
-        if self.verdict().phase() < Phase::Draining {
-            flush_log();
-            return Ok(output);
+        if ends {
+            end_watchers(registry).await;
         }
-        self.advance_at_once(Phase::Closing);
-        let gave_up = tokio::select! { biased;
-            () = wait::all_finished(self) => GiveUp::Idle,
-            gave_up = give_up => gave_up,
-        };
-        self.close_last().await;
-        match gave_up {
-            GiveUp::Idle => Ok(output),
-            GiveUp::Cap(in_flight) => Err(ShutdownTimeout {
-                in_flight,
-                server_ended: true,
-            }),
-        }
-    }
-
-    async fn close_last(&self) {
-        self.advance_at_once(Phase::Closed);
-        wait::end_watchers(self).await;
         flush_log();
+        outcome
     }
 }
 

@@ -1,9 +1,13 @@
-use super::{plan::Plan, wait};
-use crate::{registry::Readiness, state::Phase};
+use super::{close::close, signals::SignalListener};
+use crate::{
+    registry::{Readiness, Registry, Times},
+    state::Phase,
+};
 use std::{
     fmt,
     future::{Future, pending},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::{
@@ -13,6 +17,22 @@ use tokio::{
 
 /// Time enough for signal handlers that have begun to return.
 const HANDLERS_RETURN: Duration = Duration::from_millis(100);
+
+pub(super) type Trigger = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The settings of one [`Shutdown`], in force until it is dropped.
+pub(super) struct Plan {
+    pub(super) delay: Duration,
+    pub(super) times: Arc<Times>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) listener: SignalListener,
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        self.registry.drain_clock().withdraw(&self.times);
+    }
+}
 
 /// A future that drains the process at a signal or trigger, and completes when
 /// the server has to stop accepting; built by
@@ -39,9 +59,10 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    pub(super) fn new(readiness: Readiness, plan: Plan, runtime: Handle) -> Self {
+    pub(super) fn new(readiness: Readiness, trigger: Trigger, plan: Plan, runtime: Handle) -> Self {
+        let running = Box::pin(shut_down(readiness, trigger, plan, runtime));
         Self {
-            running: Some(Box::pin(shut_down(readiness, plan, runtime))),
+            running: Some(running),
         }
     }
 }
@@ -66,26 +87,24 @@ impl fmt::Debug for Shutdown {
     }
 }
 
-async fn shut_down(readiness: Readiness, mut plan: Plan, runtime: Handle) {
-    let trigger = plan.trigger.take().unwrap_or_else(|| Box::pin(pending()));
+async fn shut_down(readiness: Readiness, trigger: Trigger, mut plan: Plan, runtime: Handle) {
     tokio::select! { biased;
         () = trigger => {}
         // Polled before `draining`, to consume the signal: if another `Shutdown` has
         // begun to drain on the same ctrl-c, `delay` must not take it for a second
         // ctrl-c.
-        () = plan.listener.signal() => {}
+        _ = plan.listener.next() => {}
         () = readiness.draining() => {}
     }
-    readiness.advance_at_once(Phase::Draining);
+    plan.registry.advance(Phase::Draining);
     tokio::select! { biased;
         () = readiness.closing() => {}
-        () = delay(&readiness, &mut plan) => {}
+        () = delay(&mut plan) => {}
     }
 
-    readiness.advance_at_once(Phase::Closing);
-    warn_of_late_arrivals(&readiness, quiet(plan.delay));
     // Neither task keeps the registry alive.
-    drop(runtime.spawn(wait::close(readiness.registry().clone())));
+    drop(runtime.spawn(close(Arc::clone(&plan.registry), pending())));
+    warn_of_late_arrivals(&plan);
     drop(runtime.spawn(async move {
         // The SIGINT that ended the delay may not have run all of its handlers.
         sleep(HANDLERS_RETURN).await;
@@ -101,20 +120,19 @@ pub(super) fn quiet(delay: Duration) -> Duration {
 
 /// Completes when the drain delay and its extension are over, or at a second
 /// ctrl-c.
-async fn delay(readiness: &Readiness, plan: &mut Plan) {
-    let drain_clock = &readiness.registry().traffic().drain_clock;
+async fn delay(plan: &mut Plan) {
+    let arrivals = &plan.registry.traffic().arrivals;
     let quiet = quiet(plan.delay);
     // The drain may have begun before this future was polled.
-    let since = drain_clock.since().unwrap_or_else(Instant::now);
-    let longest = since + plan.up_to;
+    let since = arrivals.since().unwrap_or_else(Instant::now);
+    let longest = since + plan.times.longest_delay;
     let mut end = since + plan.delay;
     loop {
         tokio::select! { biased;
             () = sleep_until(end) => {}
             () = plan.listener.interrupt() => return,
         }
-        let quiet_from = drain_clock.last_arrival().map(|last| last + quiet);
-        match quiet_from {
+        match arrivals.last().map(|last| last + quiet) {
             Some(later) if later > end && end < longest => end = later.min(longest),
             _ => return,
         }
@@ -122,10 +140,11 @@ async fn delay(readiness: &Readiness, plan: &mut Plan) {
 }
 
 #[cfg(feature = "tracing")]
-fn warn_of_late_arrivals(readiness: &Readiness, recently: Duration) {
-    let last = readiness.registry().traffic().drain_clock.last_arrival();
-    if last.is_some_and(|last| last.elapsed() < recently) {
-        let late = readiness.late_arrivals();
+fn warn_of_late_arrivals(plan: &Plan) {
+    let arrivals = &plan.registry.traffic().arrivals;
+    let is_recent = |last: Instant| last.elapsed() < quiet(plan.delay);
+    if arrivals.last().is_some_and(is_recent) {
+        let late = arrivals.late();
         crate::logging::line(tracing::Level::WARN, || {
             move |span| {
                 crate::logging::event!(
@@ -142,4 +161,4 @@ fn warn_of_late_arrivals(readiness: &Readiness, recently: Duration) {
 }
 
 #[cfg(not(feature = "tracing"))]
-fn warn_of_late_arrivals(_: &Readiness, _: Duration) {}
+fn warn_of_late_arrivals(_: &Plan) {}

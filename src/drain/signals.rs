@@ -1,10 +1,13 @@
 //! The signals that begin a drain.
 
+#[cfg(feature = "signal")]
 use super::error::ShutdownError;
-use std::task::{Context, Poll};
+use std::future::pending;
 
 /// POSIX fixes these two numbers (kill, XSI).
+#[cfg(feature = "signal")]
 const SIGINT: i32 = 2;
+#[cfg(feature = "signal")]
 const SIGTERM: i32 = 15;
 
 /// Which signals begin to drain the process.
@@ -18,10 +21,13 @@ const SIGTERM: i32 = 15;
 ///
 /// let like_nginx = Signals::none().number(3); // SIGQUIT
 /// ```
+#[cfg(feature = "signal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Signals(Vec<i32>);
 
+#[cfg(feature = "signal")]
 impl Signals {
     /// An empty set, to add signals to.
     pub fn none() -> Self {
@@ -52,18 +58,18 @@ impl Signals {
     }
 }
 
+#[cfg(feature = "signal")]
 impl Default for Signals {
     fn default() -> Self {
         Self::none().terminate().interrupt()
     }
 }
 
-/// The installed signal handlers; a signal that arrives before the first poll
-/// is not lost. While a value with SIGINT is alive, ctrl-c does not kill the
-/// process.
-pub(super) struct SignalHandlers(imp::Handlers);
-
 /// The kind of a received signal.
+#[cfg_attr(
+    not(feature = "signal"),
+    expect(dead_code, reason = "none is received")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalKind {
     Interrupt,
@@ -71,29 +77,50 @@ pub(super) enum SignalKind {
     Other,
 }
 
-impl SignalHandlers {
+/// Receives the signals of a [`Shutdown`](super::Shutdown), from its creation on.
+/// While a listener with SIGINT is alive, ctrl-c does not kill the process.
+#[derive(Default)]
+pub(super) struct SignalListener {
+    #[cfg(feature = "signal")]
+    handlers: Option<imp::Handlers>,
+}
+
+impl SignalListener {
+    /// Installs the handlers.
+    #[cfg(feature = "signal")]
     pub(super) fn install(signals: &Signals) -> Result<Self, ShutdownError> {
-        imp::Handlers::install(&signals.0).map(Self)
+        let handlers = Some(imp::Handlers::install(&signals.0)?);
+        Ok(Self { handlers })
     }
 
-    /// Polls for the next signal. Signals that arrive between two polls count as
-    /// one.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
-        self.0.poll(cx)
+    /// Completes at the next signal; never without signals, or without the feature
+    /// `signal`. Signals that arrive between two calls count as one. Cancel safe.
+    pub(super) async fn next(&mut self) -> SignalKind {
+        #[cfg(feature = "signal")]
+        if let Some(handlers) = &mut self.handlers {
+            return handlers.next().await;
+        }
+        pending().await
+    }
+
+    /// Completes at SIGINT, and ignores all others.
+    pub(super) async fn interrupt(&mut self) {
+        while self.next().await != SignalKind::Interrupt {}
     }
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signal"))]
 mod imp {
     use super::{SIGINT, SIGTERM, ShutdownError, SignalKind};
     use signal_hook::flag::register_conditional_default;
     use std::{
+        future::poll_fn,
         io,
         sync::{
             Arc, Mutex, MutexGuard, PoisonError,
             atomic::{AtomicBool, Ordering},
         },
-        task::{Context, Poll},
+        task::Poll,
     };
     use tokio::signal::unix::{self, Signal};
 
@@ -109,41 +136,40 @@ mod imp {
             let mut numbers = numbers.to_vec();
             numbers.sort_by_key(|number| [SIGTERM, SIGINT].contains(number));
             let mut interrupt = None;
-            let install = |number| {
+            let mut install = |signal| {
                 // Handlers run in the order of installation. The emulation of
                 // the default goes before tokio's: a task that tokio's handler
                 // wakes may turn the emulation on, and this same signal must not
                 // kill.
-                if number == SIGINT {
-                    let guard = InterruptGuard::acquire();
-                    interrupt = Some(guard.map_err(|source| failed(number, source))?);
+                if signal == SIGINT {
+                    interrupt = Some(InterruptGuard::acquire()?);
                 }
-                match unix::signal(unix::SignalKind::from_raw(number)) {
-                    Ok(signal) => Ok((number, signal)),
-                    Err(source) => Err(failed(number, source)),
-                }
+                unix::signal(unix::SignalKind::from_raw(signal))
             };
+            let signals = numbers.into_iter().map(|signal| match install(signal) {
+                Ok(handler) => Ok((signal, handler)),
+                Err(source) => Err(ShutdownError::Signal { signal, source }),
+            });
             Ok(Self {
-                signals: numbers.into_iter().map(install).collect::<Result<_, _>>()?,
+                signals: signals.collect::<Result<_, _>>()?,
                 _interrupt: interrupt,
             })
         }
 
-        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
-            for (number, signal) in &mut self.signals {
-                if let Poll::Ready(Some(())) = signal.poll_recv(cx) {
-                    return Poll::Ready(match *number {
-                        SIGINT => SignalKind::Interrupt,
-                        _ => SignalKind::Other,
-                    });
+        pub(super) async fn next(&mut self) -> SignalKind {
+            poll_fn(|cx| {
+                for (number, signal) in &mut self.signals {
+                    if let Poll::Ready(Some(())) = signal.poll_recv(cx) {
+                        return Poll::Ready(match *number {
+                            SIGINT => SignalKind::Interrupt,
+                            _ => SignalKind::Other,
+                        });
+                    }
                 }
-            }
-            Poll::Pending
+                Poll::Pending
+            })
+            .await
         }
-    }
-
-    fn failed(signal: i32, source: io::Error) -> ShutdownError {
-        ShutdownError::Signal { signal, source }
     }
 
     /// Guard: while one is alive, SIGINT does not kill the process.
@@ -194,10 +220,10 @@ mod imp {
     }
 }
 
-#[cfg(windows)]
+#[cfg(all(windows, feature = "signal"))]
 mod imp {
     use super::{SIGINT, ShutdownError, SignalKind};
-    use std::task::{Context, Poll};
+    use std::future::pending;
     use tokio::signal::windows::{CtrlC, ctrl_c};
 
     pub(super) struct Handlers(CtrlC);
@@ -210,10 +236,10 @@ mod imp {
             })
         }
 
-        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SignalKind> {
-            match self.0.poll_recv(cx) {
-                Poll::Ready(Some(())) => Poll::Ready(SignalKind::Interrupt),
-                _ => Poll::Pending,
+        pub(super) async fn next(&mut self) -> SignalKind {
+            match self.0.recv().await {
+                Some(()) => SignalKind::Interrupt,
+                None => pending().await,
             }
         }
     }

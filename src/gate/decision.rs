@@ -109,7 +109,7 @@ impl Gate {
         // The gate of a named scope is inside of the process's gate, which has
         // recorded the request already.
         if basis.is_leaving() && self.id == ScopeId::Process && !self.is_exempt(head) {
-            self.registry.traffic().drain_clock.arrived();
+            self.registry.traffic().arrivals.record();
         }
     }
 

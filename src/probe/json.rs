@@ -125,7 +125,7 @@ impl<'a> Rendering<'a> {
         let traffic = self.traffic;
         JsonTraffic {
             in_flight: traffic.flights.count(),
-            late_arrivals: traffic.drain_clock.late_arrivals(),
+            late_arrivals: traffic.arrivals.late(),
             refused: counts(&traffic.refused, None),
             dry_run_refused: counts(&traffic.dry_run_refused, None),
             drift: self.json_drift(ScopeId::Process),

@@ -1,5 +1,6 @@
 use super::{
     background::BackgroundTasks,
+    drain_clock::DrainClock,
     log::{Log, Logged, Memory, Timed},
     shrink::shrink,
     timer::TtlTimer,
@@ -28,6 +29,7 @@ pub(crate) struct Registry {
     /// The last handle that could write has been dropped.
     closed: AtomicBool,
     traffic: Traffic,
+    drain_clock: DrainClock,
     /// How often the start has made progress.
     progress: Counter,
     progressed: Notify,
@@ -96,6 +98,7 @@ impl Registry {
             writer_state: Mutex::new(writer_state),
             changed: Wakers::default(),
             closed: AtomicBool::new(false),
+            drain_clock: DrainClock::new(&traffic.arrivals),
             traffic,
             progress: Counter::default(),
             progressed: Notify::default(),
@@ -194,6 +197,11 @@ impl Registry {
     /// The counters of requests.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// The times of the drain.
+    pub(crate) fn drain_clock(&self) -> &DrainClock {
+        &self.drain_clock
     }
 
     /// Counts a step of progress in a subsystem that the start waits for.

@@ -7,6 +7,7 @@
 mod background;
 mod builder;
 mod core;
+mod drain_clock;
 mod error;
 mod handle;
 mod log;
@@ -33,6 +34,7 @@ pub(crate) use self::name::check as check_name;
 pub(crate) use self::{
     background::{Start, TaskId},
     core::Registry,
+    drain_clock::Times,
     handle::SubsystemHandle,
     subsystem::{bounded, bounded_from},
     timer::Witness,

@@ -79,28 +79,9 @@ impl Readiness {
     /// subsystems bring about.
     pub fn advance(&self, phase: Phase) {
         if phase >= Phase::Draining {
-            self.registry()
-                .report(|_, draft| self.set_phase(draft, phase));
+            let registry = self.registry();
+            registry.report(|_, draft| registry.set_phase(draft, phase));
         }
-    }
-
-    /// As [`advance`](Self::advance), but never waits for the log: for the tasks
-    /// that shut the process down.
-    pub(crate) fn advance_at_once(&self, phase: Phase) {
-        if phase >= Phase::Draining {
-            self.registry()
-                .update(|_, draft| self.set_phase(draft, phase));
-        }
-    }
-
-    fn set_phase(&self, draft: &mut SnapshotBuilder, phase: Phase) {
-        // Before a reader can see that the process drains, or closes.
-        let (drain_clock, now) = (&self.registry().traffic().drain_clock, Instant::now());
-        drain_clock.begin(now);
-        if phase >= Phase::Closing {
-            drain_clock.close(now);
-        }
-        draft.advance(phase);
     }
 
     // === reading ===
@@ -181,6 +162,20 @@ impl Readiness {
             // The registry closes with its last handle, and `self` is a handle.
             Err(RegistryClosed {}) => std::future::pending().await,
         }
+    }
+}
+
+impl Registry {
+    /// Moves the process on to `phase`, [`Draining`](Phase::Draining) or a later one.
+    /// Never waits for the log: for the tasks that shut the process down.
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.update(|_, draft| self.set_phase(draft, phase));
+    }
+
+    fn set_phase(&self, draft: &mut SnapshotBuilder, phase: Phase) {
+        // Before a reader can see that the process drains, or closes.
+        self.drain_clock().record(phase, Instant::now());
+        draft.advance(phase);
     }
 }
 

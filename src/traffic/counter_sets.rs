@@ -1,5 +1,5 @@
 use super::{
-    classify::ClassifyOutcome, drain_clock::DrainClock, sharded_counters::ShardedCounters,
+    arrivals::Arrivals, classify::ClassifyOutcome, sharded_counters::ShardedCounters,
     window::Totals,
 };
 use std::{collections::HashMap, sync::Arc};
@@ -13,7 +13,7 @@ pub(super) struct CounterSets {
     past: Totals,
     /// Scan for unused sets once this many exist.
     retire_at: usize,
-    drain_clock: Option<Arc<DrainClock>>,
+    arrivals: Option<Arc<Arrivals>>,
 }
 
 /// The kind of requests that share a set.
@@ -28,9 +28,9 @@ struct Kind {
 impl CounterSets {
     const FEW: usize = 16;
 
-    pub(super) fn new(drain_clock: Option<Arc<DrainClock>>) -> Self {
+    pub(super) fn new(arrivals: Option<Arc<Arrivals>>) -> Self {
         Self {
-            drain_clock,
+            arrivals,
             ..Self::default()
         }
     }
@@ -55,7 +55,7 @@ impl CounterSets {
         }
         let shards = Arc::new(ShardedCounters::observing(
             classifier,
-            self.drain_clock.as_ref(),
+            self.arrivals.as_ref(),
         ));
         self.present.insert(kind, Arc::clone(&shards));
         shards

@@ -39,8 +39,8 @@ impl InFlightGuard {
 
     /// Whether the process drains.
     pub(crate) fn is_draining(&self) -> bool {
-        let drain_clock = self.0.drain_clock.as_ref();
-        drain_clock.is_some_and(|drain_clock| drain_clock.since().is_some())
+        let arrivals = self.0.arrivals.as_ref();
+        arrivals.is_some_and(|arrivals| arrivals.since().is_some())
     }
 
     pub(super) fn shard(&self) -> &Shard {

@@ -1,5 +1,5 @@
 use super::{
-    drain_clock::DrainClock, in_flight::InFlightGuard, outcomes::Outcomes, records::Records,
+    arrivals::Arrivals, in_flight::InFlightGuard, outcomes::Outcomes, records::Records,
     sharded_counters::ShardedCounters,
 };
 use std::{
@@ -24,9 +24,9 @@ pub(crate) struct InFlightCounter {
 
 impl InFlightCounter {
     /// A counter that includes the observed requests in flight.
-    pub(super) fn with_observed(outcomes: Arc<Outcomes>, drain_clock: &Arc<DrainClock>) -> Self {
+    pub(super) fn with_observed(outcomes: Arc<Outcomes>, arrivals: &Arc<Arrivals>) -> Self {
         Self {
-            shards: ShardedCounters::with(drain_clock),
+            shards: ShardedCounters::with(arrivals),
             observed: Some(outcomes),
             ..Self::default()
         }

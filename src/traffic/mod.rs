@@ -1,5 +1,5 @@
-//! The counters of requests: in flight, refused, and by outcome, together with the
-//! clock of the drain. Operators read them, and the shutdown waits for them.
+//! The counters of requests: in flight, refused, and by outcome, and while the
+//! process drains. Operators read them, and the shutdown waits for them.
 
 #[cfg(feature = "gate")]
 mod classify;
@@ -8,8 +8,8 @@ mod classify;
 mod classify {
     pub(crate) trait ClassifyOutcome: Send + Sync {}
 }
+mod arrivals;
 mod counter_sets;
-mod drain_clock;
 mod drift;
 #[cfg(feature = "gate")]
 mod drift_judge;
@@ -19,7 +19,6 @@ mod episode;
 mod in_flight;
 mod in_flight_counter;
 mod outcomes;
-mod plans;
 mod records;
 mod refused;
 mod response_guard;
@@ -37,21 +36,15 @@ pub(crate) use self::classify::ClassifyOutcome;
 pub(crate) use self::drift_judge::{Change, DriftJudge};
 #[cfg(feature = "tracing")]
 pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
+pub(crate) use self::{
+    arrivals::Arrivals, end_watchers::EndWatchers, in_flight_counter::InFlightCounter,
+    outcomes::Outcomes, refused::Refused, response_guard::ResponseGuard, shard::Observed,
+    sharded_counters::ShardedCounters,
+};
 #[cfg(feature = "gate")]
 pub use self::{
     classify::{Classified, ClassifyEnd, ClassifyOutcome},
     drift_judge::{TrafficWatch, TrafficWatchError},
-};
-pub(crate) use self::{
-    drain_clock::DrainClock,
-    end_watchers::EndWatchers,
-    in_flight_counter::InFlightCounter,
-    outcomes::Outcomes,
-    plans::{PlanId, Times},
-    refused::Refused,
-    response_guard::ResponseGuard,
-    shard::Observed,
-    sharded_counters::ShardedCounters,
 };
 pub use self::{drift::Drift, in_flight::InFlightGuard};
 
@@ -65,7 +58,7 @@ pub(crate) struct Traffic {
     /// Requests that do not count, but whose responses are marked while the process
     /// drains.
     pub(crate) uncounted: ShardedCounters,
-    pub(crate) drain_clock: Arc<DrainClock>,
+    pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) end_watchers: EndWatchers,
     pub(crate) refused: Refused,
     /// Requests that layers in dry run would have refused.
@@ -78,13 +71,13 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// The counters of a registry with this number of named scopes.
     pub(crate) fn new(scopes: usize) -> Self {
-        let drain_clock = Arc::default();
-        let outcomes = Arc::new(Outcomes::with(&drain_clock));
+        let arrivals = Arc::default();
+        let outcomes = Arc::new(Outcomes::with(&arrivals));
         Self {
-            flights: InFlightCounter::with_observed(Arc::clone(&outcomes), &drain_clock),
+            flights: InFlightCounter::with_observed(Arc::clone(&outcomes), &arrivals),
             waiting: InFlightCounter::default(),
-            uncounted: ShardedCounters::with(&drain_clock),
-            drain_clock,
+            uncounted: ShardedCounters::with(&arrivals),
+            arrivals,
             end_watchers: EndWatchers::default(),
             refused: Refused::new(scopes),
             dry_run_refused: Refused::new(scopes),

@@ -1,7 +1,7 @@
 use super::{
+    arrivals::Arrivals,
     classify::ClassifyOutcome,
     counter_sets::CounterSets,
-    drain_clock::DrainClock,
     drift::Drift,
     sharded_counters::ShardedCounters,
     window::{Totals, Window},
@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant};
 #[derive(Default)]
 pub(crate) struct Outcomes {
     scopes: Mutex<Vec<Scope>>,
-    drain_clock: Option<Arc<DrainClock>>,
+    arrivals: Option<Arc<Arrivals>>,
 }
 
 struct Scope {
@@ -37,9 +37,9 @@ struct Disputes {
 }
 
 impl Outcomes {
-    pub(super) fn with(drain_clock: &Arc<DrainClock>) -> Self {
+    pub(super) fn with(arrivals: &Arc<Arrivals>) -> Self {
         Self {
-            drain_clock: Some(Arc::clone(drain_clock)),
+            arrivals: Some(Arc::clone(arrivals)),
             ..Self::default()
         }
     }
@@ -54,7 +54,7 @@ impl Outcomes {
         now: Instant,
     ) -> Arc<ShardedCounters> {
         self.with_scopes(|scopes, retired| {
-            let scope = find_or_insert(scopes, scope, self.drain_clock.as_ref());
+            let scope = find_or_insert(scopes, scope, self.arrivals.as_ref());
             if scope.window.is_none() {
                 scope.window = Some(Window::new(now, scope.totals(now)));
             }
@@ -129,13 +129,13 @@ impl Outcomes {
 fn find_or_insert<'s>(
     scopes: &'s mut Vec<Scope>,
     id: ScopeId,
-    drain_clock: Option<&Arc<DrainClock>>,
+    arrivals: Option<&Arc<Arrivals>>,
 ) -> &'s mut Scope {
     let known = scopes.iter().position(|scope| scope.id == id);
     let index = known.unwrap_or_else(|| {
         scopes.push(Scope {
             id,
-            sets: CounterSets::new(drain_clock.cloned()),
+            sets: CounterSets::new(arrivals.cloned()),
             window: None,
             disputes: Disputes::default(),
         });

@@ -1,4 +1,4 @@
-use super::{classify::ClassifyOutcome, drain_clock::DrainClock};
+use super::{arrivals::Arrivals, classify::ClassifyOutcome};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -15,7 +15,7 @@ pub(super) struct Shard {
     pub(super) observed: Option<Observed>,
     /// Shows whether the process drains, for responses with Envoy's header. It is
     /// here, so that response futures need no field for it.
-    pub(super) drain_clock: Option<Arc<DrainClock>>,
+    pub(super) arrivals: Option<Arc<Arrivals>>,
 }
 
 /// Counts the outcomes of the requests of one shard that were admitted while ready.

@@ -1,6 +1,6 @@
 use super::{
+    arrivals::Arrivals,
     classify::ClassifyOutcome,
-    drain_clock::DrainClock,
     in_flight::InFlightGuard,
     shard::{Observed, Shard},
 };
@@ -22,21 +22,21 @@ impl ShardedCounters {
     const MAX_SHARDS: usize = 64;
 
     /// Counts requests whose guards show whether the process drains.
-    pub(super) fn with(drain_clock: &Arc<DrainClock>) -> Self {
+    pub(super) fn with(arrivals: &Arc<Arrivals>) -> Self {
         Self::with_shards(|| Shard {
             observed: None,
-            drain_clock: Some(Arc::clone(drain_clock)),
+            arrivals: Some(Arc::clone(arrivals)),
         })
     }
 
     /// Counts requests whose outcomes are observed.
     pub(super) fn observing(
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
-        drain_clock: Option<&Arc<DrainClock>>,
+        arrivals: Option<&Arc<Arrivals>>,
     ) -> Self {
         Self::with_shards(|| Shard {
             observed: Some(Observed::by(classifier.cloned())),
-            drain_clock: drain_clock.cloned(),
+            arrivals: arrivals.cloned(),
         })
     }
 

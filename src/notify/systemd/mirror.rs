@@ -131,7 +131,7 @@ impl Mirror {
             data,
             in_flight: traffic.flights.count().filter(|_| drains),
             progress,
-            drained_by: traffic.drain_clock.over_at_latest(),
+            drained_by: registry.drain_clock().over_at_latest(),
             now: Instant::now(),
             clock: NotifyState::monotonic_usec_now().ok(),
         };

@@ -170,7 +170,7 @@ impl Commander {
                 // Counted before the drain begins, because it may end at once. A
                 // client that does not wait for the end closes its connection.
                 self.watch_end();
-                readiness.advance_at_once(Phase::Draining);
+                readiness.registry().advance(Phase::Draining);
                 readiness.verdict().phase().as_str()
             }
         };

@@ -1,0 +1,242 @@
+use crate::{state::Phase, traffic::Arrivals};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::time::{Duration, Instant};
+
+/// Plans and records the times between the call to drain and the end of the
+/// process.
+#[derive(Debug)]
+pub(crate) struct DrainClock {
+    /// Also records when the drain began.
+    arrivals: Arc<Arrivals>,
+    closing_since: OnceLock<Instant>,
+    /// The plans of all shutdowns, in the order in which they were made.
+    plans: Mutex<Vec<Plan>>,
+}
+
+/// The times by which one shutdown plans the end of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// From the beginning of the drain until arrivals are late.
+    pub(crate) late_after: Duration,
+    /// The longest time from the beginning of the drain until the server has to stop
+    /// accepting.
+    pub(crate) longest_delay: Duration,
+    /// From then until the requests still in flight are cut off.
+    pub(crate) cap: Duration,
+    /// From `Closed` until the shutdown stops waiting for a server that has nothing
+    /// in flight.
+    pub(crate) idle_grace: Duration,
+}
+
+#[derive(Debug)]
+struct Plan {
+    times: Arc<Times>,
+    /// Whether its shutdown was dropped while the process drained.
+    abandoned: bool,
+}
+
+impl DrainClock {
+    pub(super) fn new(arrivals: &Arc<Arrivals>) -> Self {
+        Self {
+            arrivals: Arc::clone(arrivals),
+            closing_since: OnceLock::new(),
+            plans: Mutex::default(),
+        }
+    }
+
+    /// Adds a plan for the end of the process, until it is
+    /// [withdrawn](Self::withdraw).
+    pub(crate) fn plan(&self, times: Times) -> Arc<Times> {
+        let times = Arc::new(times);
+        self.change(|plans| {
+            plans.push(Plan {
+                times: Arc::clone(&times),
+                abandoned: false,
+            });
+        });
+        times
+    }
+
+    /// Withdraws a plan, because its shutdown was dropped.
+    ///
+    /// While the process drains, the plan stays in force as long as no other
+    /// shutdown has a plan: a server that ended has dropped its shutdown, and the
+    /// process waits for the remaining requests until the cap. Once the process
+    /// closes, the plan stays in force.
+    pub(crate) fn withdraw(&self, times: &Arc<Times>) {
+        if self.closing_since.get().is_some() {
+            return;
+        }
+        let is_it = |plan: &Plan| Arc::ptr_eq(&plan.times, times);
+        let drains = self.arrivals.since().is_some();
+        self.change(|plans| {
+            if !drains {
+                plans.retain(|plan| !is_it(plan));
+            } else if let Some(plan) = plans.iter_mut().find(|plan| is_it(plan)) {
+                plan.abandoned = true;
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Plan>)) {
+        let mut plans = self.lock();
+        change(&mut plans);
+        let times = times(&plans);
+        // A copy, so that requests take no lock.
+        self.arrivals
+            .set_late_after(times.map(|times| times.late_after));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Plan>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn times(&self) -> Option<Times> {
+        times(&self.lock())
+    }
+
+    /// Records when the process drains, and when it closes. Later calls have no
+    /// effect.
+    pub(super) fn record(&self, phase: Phase, now: Instant) {
+        self.arrivals.begin(now);
+        if phase >= Phase::Closing {
+            let _ = self.closing_since.set(now);
+        }
+    }
+
+    /// The latest end of the process, if there is a plan.
+    #[cfg(all(unix, feature = "systemd"))]
+    pub(crate) fn over_at_latest(&self) -> Option<Instant> {
+        let open = || {
+            let times = self.times()?;
+            Some(self.arrivals.since()? + times.longest_delay + times.cap)
+        };
+        self.cut_off().or_else(open)
+    }
+
+    /// When the requests still in flight are cut off. `None` without a plan, and
+    /// until the process closes.
+    pub(crate) fn cut_off(&self) -> Option<Instant> {
+        Some(*self.closing_since.get()? + self.times()?.cap)
+    }
+
+    /// How long a server with nothing in flight has to end once the process is
+    /// closed, if there is a plan.
+    pub(crate) fn idle_grace(&self) -> Option<Duration> {
+        Some(self.times()?.idle_grace)
+    }
+}
+
+/// The times that count, or `None` without a plan. Abandoned plans count only where
+/// there are no others. The delay is the shortest, because its shutdown completes
+/// first; the other times are those of the oldest plan.
+fn times(plans: &[Plan]) -> Option<Times> {
+    let all_abandoned = plans.iter().all(|plan| plan.abandoned);
+    plans
+        .iter()
+        .filter(|plan| all_abandoned || !plan.abandoned)
+        .map(|plan| *plan.times)
+        .reduce(|first, other| Times {
+            late_after: first.late_after.min(other.late_after),
+            longest_delay: first.longest_delay.min(other.longest_delay),
+            ..first
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    fn clock() -> DrainClock {
+        DrainClock::new(&Arc::default())
+    }
+
+    fn plan(clock: &DrainClock, delay: u64, cap: u64) -> Arc<Times> {
+        clock.plan(Times {
+            late_after: Duration::from_secs(delay),
+            longest_delay: Duration::from_secs(delay),
+            cap: Duration::from_secs(cap),
+            idle_grace: Duration::ZERO,
+        })
+    }
+
+    /// The delay and the cap that count.
+    fn counting(clock: &DrainClock) -> Option<(u64, u64)> {
+        let times = clock.times()?;
+        assert_eq!(times.late_after, times.longest_delay);
+        Some((times.longest_delay.as_secs(), times.cap.as_secs()))
+    }
+
+    #[test]
+    fn the_shortest_delay_counts_and_the_cap_of_the_first() {
+        let clock = clock();
+        assert_eq!(counting(&clock), None);
+        for (delay, cap) in [(5, 20), (3, 10), (7, 30)] {
+            plan(&clock, delay, cap);
+        }
+        assert_eq!(counting(&clock), Some((3, 20)));
+    }
+
+    #[test]
+    fn a_plan_that_is_withdrawn_before_the_drain_does_not_count() {
+        let clock = clock();
+        let first = plan(&clock, 1, 100);
+        plan(&clock, 5, 2);
+        clock.withdraw(&first);
+        assert_eq!(counting(&clock), Some((5, 2)));
+    }
+
+    #[test]
+    fn a_plan_that_is_withdrawn_during_the_drain_counts_where_there_is_no_other() {
+        let clock = clock();
+        let first = plan(&clock, 1, 100);
+        clock.record(Phase::Draining, Instant::now());
+        clock.withdraw(&first);
+        assert_eq!(counting(&clock), Some((1, 100)));
+        let second = plan(&clock, 5, 2);
+        assert_eq!(counting(&clock), Some((5, 2)));
+        clock.withdraw(&second);
+        assert_eq!(counting(&clock), Some((1, 100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_can_be_withdrawn_until_the_process_closes() {
+        let end = |cap| Instant::now() + Duration::from_secs(cap);
+        let records = |clock: &DrainClock, phase| clock.record(phase, Instant::now());
+        // Before the drain, a withdrawn plan does not count.
+        let withdrawn = clock();
+        withdrawn.withdraw(&plan(&withdrawn, 4, 100));
+        records(&withdrawn, Phase::Draining);
+        advance(Duration::from_secs(60)).await;
+        withdrawn.arrivals.record();
+        assert_eq!(withdrawn.arrivals.late(), 0);
+        records(&withdrawn, Phase::Closing);
+        assert_eq!((withdrawn.cut_off(), withdrawn.idle_grace()), (None, None));
+
+        // While draining, another plan replaces it.
+        let replaced = clock();
+        let first = plan(&replaced, 4, 100);
+        plan(&replaced, 4, 2);
+        records(&replaced, Phase::Draining);
+        replaced.withdraw(&first);
+        records(&replaced, Phase::Closing);
+        assert_eq!(replaced.cut_off(), Some(end(2)));
+
+        // While draining, it counts without another plan.
+        let alone = clock();
+        let only = plan(&alone, 4, 100);
+        records(&alone, Phase::Draining);
+        alone.withdraw(&only);
+        records(&alone, Phase::Closing);
+        assert_eq!(alone.cut_off(), Some(end(100)));
+
+        // While closing, it counts.
+        let closing = clock();
+        let first = plan(&closing, 4, 100);
+        plan(&closing, 4, 2);
+        records(&closing, Phase::Closing);
+        closing.withdraw(&first);
+        assert_eq!(closing.cut_off(), Some(end(100)));
+    }
+}

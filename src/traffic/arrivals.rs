@@ -1,0 +1,108 @@
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+use tokio::time::{Duration, Instant};
+
+/// Counts the requests that are admitted while the process drains.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    /// When the drain began.
+    since: OnceLock<Instant>,
+    /// How long after `since` an arrival is late, in nanoseconds; `u64::MAX` if no
+    /// arrival is late.
+    late_after: AtomicU64,
+    late: AtomicU64,
+    /// How long after `since` the last request arrived, in nanoseconds plus 1; zero
+    /// if no request has.
+    last: AtomicU64,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self {
+            since: OnceLock::new(),
+            late_after: AtomicU64::new(u64::MAX),
+            late: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Arrivals {
+    /// Records the beginning of the drain. Later calls have no effect.
+    pub(crate) fn begin(&self, now: Instant) {
+        let _ = self.since.set(now);
+    }
+
+    /// When the drain began.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.since.get().copied()
+    }
+
+    /// Sets how long after the beginning of the drain an arrival is late.
+    pub(crate) fn set_late_after(&self, late_after: Option<Duration>) {
+        let late_after = late_after.map_or(u64::MAX, nanos);
+        self.late_after.store(late_after, Ordering::Relaxed);
+    }
+
+    /// Records a request that was admitted, if the process drains.
+    pub(crate) fn record(&self) {
+        let Some(since) = self.since() else { return };
+        let after = nanos(since.elapsed());
+        self.last
+            .fetch_max(after.saturating_add(1), Ordering::Relaxed);
+        if after >= self.late_after.load(Ordering::Relaxed) {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// When the last request was admitted while draining.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        let after = self.last.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.since()? + Duration::from_nanos(after))
+    }
+
+    /// How many requests were late.
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+}
+
+/// The time in nanoseconds. A `u64` holds 584 years.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn arrivals_are_late_from_the_set_time_on() {
+        let arrivals = Arrivals::default();
+        arrivals.record();
+        assert_eq!(arrivals.last(), None, "not draining yet");
+
+        arrivals.begin(Instant::now());
+        arrivals.set_late_after(Some(Duration::from_secs(4)));
+        advance(Duration::from_millis(3_999)).await;
+        arrivals.record();
+        assert_eq!(arrivals.late(), 0);
+        advance(Duration::from_millis(1)).await;
+        arrivals.record();
+        assert_eq!(arrivals.late(), 1);
+        assert_eq!(arrivals.last(), Some(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_beginning_changes_nothing() {
+        let arrivals = Arrivals::default();
+        let first = Instant::now();
+        arrivals.begin(first);
+        advance(Duration::from_secs(1)).await;
+        arrivals.begin(Instant::now());
+        assert_eq!(arrivals.since(), Some(first));
+    }
+}
