@@ -1,5 +1,5 @@
 //! Random histories against a model that is too simple to be wrong: after
-//! every step, every surface answers what the model says.
+//! every step, every surface gives the answer of the model.
 
 mod history;
 
@@ -78,11 +78,11 @@ fn run(steps: Vec<Step>) {
         model.settle();
         let after = real.readiness.snapshot();
 
-        // Every change is published under a larger version and wakes whoever
-        // waits, and nothing else does.
+        // Each change, and nothing else, is published under a larger version and
+        // wakes subscribers.
         assert!(after.version() >= before.version());
-        let heard = subscription.changed().now_or_never();
-        assert_eq!(heard.is_some(), after.version() > before.version());
+        let changed = subscription.changed().now_or_never();
+        assert_eq!(changed.is_some(), after.version() > before.version());
         assert!(after.phase() >= before.phase());
         assert!(after.verdict().has_started() >= before.verdict().has_started());
         if after.version() == before.version() {
@@ -98,14 +98,14 @@ fn run(steps: Vec<Step>) {
                 None => after.verdict(),
                 Some(name) => after.scope(name).unwrap(),
             };
-            let said = Answer {
+            let answer = Answer {
                 condition: verdict.condition(),
                 started: verdict.has_started(),
                 live: verdict.is_live(),
                 ready: verdict.is_ready(),
                 refused: Surfaces::refuses(service),
             };
-            assert_eq!(said, expected, "{scope:?} after {step:?}");
+            assert_eq!(answer, expected, "{scope:?} after {step:?}");
         }
         let process = model.process();
         assert_eq!(surfaces.probe("/startupz"), process.started);
@@ -123,7 +123,7 @@ fn run(steps: Vec<Step>) {
             let ready =
                 entry.up() && process.live && model.pauses == 0 && model.phase < Phase::Draining;
             assert_eq!(surfaces.probe(&format!("/readyz/{}", entry.name)), ready);
-            // Leaving it out is as if it were not there.
+            // An excluded subsystem counts as if it did not exist.
             let path = format!("/livez?exclude={}", entry.name);
             let mut without = Model {
                 entries: model.entries.clone(),
@@ -147,7 +147,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_surface_says_what_the_model_says(steps in vec(step(), 1..80)) {
+    fn every_surface_gives_the_answer_of_the_model(steps in vec(step(), 1..80)) {
         run(steps);
     }
 }

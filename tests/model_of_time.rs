@@ -1,6 +1,6 @@
-//! Random histories of one subsystem whose silence counts and whose reports are
-//! held down, on tokio's paused clock: at every moment, what is published is
-//! what a reader of the documentation would expect.
+//! Random histories of one subsystem with a TTL and a hold-down, on tokio's paused
+//! clock: at every moment, the published state is the one that the documentation
+//! promises.
 
 use futures_util::FutureExt;
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -9,9 +9,9 @@ use tower_readiness::{Readiness, Reporter, State, Subsystem};
 
 const TTL: Duration = Duration::from_secs(4);
 const HOLD_DOWN: Duration = Duration::from_secs(1);
-/// How long a beat may take to be seen.
-const LOOK: Duration = Duration::from_secs(1);
-/// Time goes on in steps of this.
+/// How late the timer may notice a heartbeat.
+const TIMER_DELAY: Duration = Duration::from_secs(1);
+/// The step in which the clock advances.
 const TICK: Duration = Duration::from_millis(100);
 
 const STATES: [State; 5] = [
@@ -24,7 +24,7 @@ const STATES: [State; 5] = [
 
 #[derive(Clone, Debug)]
 enum Step {
-    Say(State),
+    Report(State),
     Beat,
     Pass(u32),
     Drain,
@@ -32,23 +32,23 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => select(&STATES[..]).prop_map(Step::Say),
-        8 => Just(Step::Say(State::Ready)),
+        8 => select(&STATES[..]).prop_map(Step::Report),
+        8 => Just(Step::Report(State::Ready)),
         8 => Just(Step::Beat),
         16 => (1..60_u32).prop_map(Step::Pass),
         1 => Just(Step::Drain),
     ]
 }
 
-/// What the documentation lets one expect.
+/// The behaviour that the documentation promises.
 struct Model {
-    said: Option<State>,
-    /// The last report or beat.
+    reported: Option<State>,
+    /// The last report or heartbeat.
     sign: Instant,
-    /// The first report of being down since it was up.
+    /// The first report of a down state since the subsystem was up.
     down_since: Option<Instant>,
     draining: bool,
-    /// What was published before the last step.
+    /// The state that was published before the last step.
     was: State,
 }
 
@@ -56,30 +56,30 @@ impl Model {
     fn check(&mut self, is: State) {
         let now = Instant::now();
         let silent_for = now - self.sign;
-        let Some(said) = self.said else {
-            assert_eq!(is, State::Starting, "nothing was said");
+        let Some(reported) = self.reported else {
+            assert_eq!(is, State::Starting, "no report yet");
             return;
         };
         if is == State::Stale {
-            // A beat is seen at the next look.
-            let not_seen_yet = self.was == State::Stale && silent_for <= LOOK;
+            // The timer notices a heartbeat at its next run.
+            let not_seen_yet = self.was == State::Stale && silent_for <= TIMER_DELAY;
             assert!(silent_for >= TTL || not_seen_yet, "{silent_for:?}");
             assert!(!self.draining || self.was == State::Stale, "it drains");
         } else {
-            let too_long = silent_for > TTL + LOOK + TICK;
+            let too_long = silent_for > TTL + TIMER_DELAY + TICK;
             assert!(!too_long || self.draining, "{silent_for:?}");
             let held_down = |since| now - since <= HOLD_DOWN + TICK;
-            let damped = is.is_up() && !said.is_up() && said != State::Dead;
+            let damped = is.is_up() && !reported.is_up() && reported != State::Dead;
             assert!(
-                is == said || damped && self.down_since.is_some_and(held_down),
-                "{is} although {said} was said"
+                is == reported || damped && self.down_since.is_some_and(held_down),
+                "{is} although {reported} was reported"
             );
         }
         self.was = is;
     }
 }
 
-fn say(reporter: &Reporter, state: State) {
+fn report(reporter: &Reporter, state: State) {
     match state {
         State::Starting => reporter.starting("again"),
         State::Ready => reporter.ready(),
@@ -89,7 +89,7 @@ fn say(reporter: &Reporter, state: State) {
     }
 }
 
-/// What is published, without looking for what is overdue.
+/// Returns the published state, without publishing overdue changes first.
 fn published(readiness: &Readiness) -> State {
     let mut subscription = readiness.subscribe();
     let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
@@ -103,7 +103,7 @@ async fn run(steps: Vec<Step>) {
         .unwrap();
     let link = readiness.reporter("link").unwrap();
     let mut model = Model {
-        said: None,
+        reported: None,
         sign: Instant::now(),
         down_since: None,
         draining: false,
@@ -111,10 +111,10 @@ async fn run(steps: Vec<Step>) {
     };
     for step in steps {
         match step {
-            Step::Say(state) => {
+            Step::Report(state) => {
                 let before = published(&readiness);
-                say(&link, state);
-                model.said = Some(state);
+                report(&link, state);
+                model.reported = Some(state);
                 model.sign = Instant::now();
                 let is = published(&readiness);
                 if state.is_up() || state == State::Dead || !before.is_up() {
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_published_is_what_one_would_expect(steps in vec(step(), 1..60)) {
+    fn the_published_state_follows_the_documentation(steps in vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

@@ -1,4 +1,4 @@
-//! What systemd is told, received by a socket in its place.
+//! The messages to systemd, received by a socket in its place.
 #![cfg(unix)]
 
 mod support;
@@ -29,7 +29,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// A path that no other test has.
+    /// Returns a path that no other test uses.
     fn path() -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -59,26 +59,26 @@ impl Recorder {
         }
     }
 
-    /// What has arrived since.
+    /// Returns the messages that have arrived since the last call.
     fn all(&self) -> Vec<String> {
         std::iter::from_fn(|| self.one()).collect()
     }
 
-    /// What has arrived since, when every task has had its turn.
-    async fn hears(&self) -> Vec<String> {
+    /// As [`Self::all`], after every task has been polled.
+    async fn receive(&self) -> Vec<String> {
         settle().await;
         self.all()
     }
 
-    /// What arrives in this time. Read all along, for a socket holds no more
-    /// than ten messages by default.
-    async fn hears_after(&self, time: Duration) -> Vec<String> {
-        let mut heard = Vec::new();
+    /// Lets this time pass, and returns the messages that arrive in it. Reads in
+    /// each step, because a socket holds ten messages by default.
+    async fn receive_for(&self, time: Duration) -> Vec<String> {
+        let mut received = Vec::new();
         for _ in 0..time.as_millis() / STEP.as_millis() {
             pass(STEP).await;
-            heard.extend(self.all());
+            received.extend(self.all());
         }
-        heard
+        received
     }
 }
 
@@ -94,7 +94,7 @@ async fn settle() {
     }
 }
 
-/// Lets time pass in steps, so that whatever sleeps wakes when it should.
+/// Advances the clock in steps, so that each sleeping task wakes in time.
 async fn pass(time: Duration) {
     let mut left = time;
     while !left.is_zero() {
@@ -107,55 +107,55 @@ async fn pass(time: Duration) {
 const STEP: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn tell(readiness: &Readiness, options: SystemdOptions) {
+fn notify(readiness: &Readiness, options: SystemdOptions) {
     assert_eq!(readiness.notify_systemd_with(options), Ok(Systemd::Present));
 }
 
-// === a life ===
+// === from start to stop ===
 
 #[tokio::test(start_paused = true)]
-async fn a_life_is_told_from_start_to_stop() {
+async fn messages_follow_a_process_from_start_to_stop() {
     let (systemd, (readiness, storage)) = (Recorder::new(), starting());
-    tell(&readiness, systemd.options());
+    notify(&readiness, systemd.options());
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["STATUS=starting 0/1: storage (never reported)"]
     );
 
     pass(SECOND).await;
     storage.ready();
-    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
     pass(SECOND).await;
     storage.failing("connection refused");
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["STATUS=not ready: storage (connection refused)"]
     );
-    let heard = systemd.hears_after(12 * SECOND).await;
+    let received = systemd.receive_for(12 * SECOND).await;
     for age in ["1s", "5s", "10s"] {
         let status = format!("STATUS=not ready: storage (connection refused), {age}");
-        assert!(heard.contains(&status), "{heard:?}");
+        assert!(received.contains(&status), "{received:?}");
     }
     storage.ready();
-    assert_eq!(systemd.hears_after(SECOND).await, ["STATUS=ready"]);
+    assert_eq!(systemd.receive_for(SECOND).await, ["STATUS=ready"]);
 
     readiness.drain();
-    assert_eq!(systemd.hears().await, ["STOPPING=1\nSTATUS=draining"]);
+    assert_eq!(systemd.receive().await, ["STOPPING=1\nSTATUS=draining"]);
     readiness.advance(Phase::Closed);
-    assert_eq!(systemd.hears_after(SECOND).await, ["STATUS=closed"]);
+    assert_eq!(systemd.receive_for(SECOND).await, ["STATUS=closed"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_is_told_by_its_guard_and_changes_no_readiness() {
+async fn a_reload_is_sent_and_changes_no_readiness() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
-    tell(&readiness, systemd.options());
-    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    notify(&readiness, systemd.options());
+    assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
 
     let reload = readiness.reloading();
     assert!(readiness.snapshot().is_reloading());
     assert!(readiness.verdict().is_ready());
-    let heard = systemd.hears_after(SECOND).await;
-    let lines: Vec<_> = heard[0].lines().collect();
+    let received = systemd.receive_for(SECOND).await;
+    let lines: Vec<_> = received[0].lines().collect();
     assert_eq!(lines[0], "RELOADING=1");
     let clock = lines[1].strip_prefix("MONOTONIC_USEC=").unwrap();
     let rustix::time::Timespec { tv_sec, tv_nsec } =
@@ -166,45 +166,45 @@ async fn a_reload_is_told_by_its_guard_and_changes_no_readiness() {
 
     drop(reload);
     assert!(!readiness.snapshot().is_reloading());
-    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_is_told_while_it_drains() {
+async fn the_status_counts_requests_in_flight_during_a_drain() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
     let _layer = tower_readiness::ReadinessLayer::new(&readiness).count_in_flight();
     let jobs = [readiness.track(), readiness.track()];
-    tell(&readiness, systemd.options());
-    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    notify(&readiness, systemd.options());
+    assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
     readiness.drain();
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["STOPPING=1\nSTATUS=draining, 2 in flight"]
     );
     drop(jobs);
     assert_eq!(
-        systemd.hears_after(2 * SECOND).await,
+        systemd.receive_for(2 * SECOND).await,
         ["STATUS=draining, 0 in flight"]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_in_flight_is_told_although_no_layer_counts() {
+async fn the_status_counts_jobs_without_a_layer() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
     let job = readiness.track();
-    tell(&readiness, systemd.options());
-    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    notify(&readiness, systemd.options());
+    assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
     readiness.drain();
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["STOPPING=1\nSTATUS=draining, 1 in flight"]
     );
     drop(job);
-    assert_eq!(systemd.hears_after(2 * SECOND).await, ["STATUS=draining"]);
+    assert_eq!(systemd.receive_for(2 * SECOND).await, ["STATUS=draining"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_retiring_nor_dying_means_that_the_process_stops() {
+async fn a_retired_or_dead_subsystem_does_not_send_stopping() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .subsystem(Subsystem::new("worker").vital())
@@ -212,25 +212,28 @@ async fn neither_retiring_nor_dying_means_that_the_process_stops() {
         .unwrap();
     let [storage, worker] = ["storage", "worker"].map(|name| readiness.reporter(name).unwrap());
     let systemd = Recorder::new();
-    tell(&readiness, systemd.options());
+    notify(&readiness, systemd.options());
     storage.ready();
     worker.ready();
     pass(SECOND).await;
     storage.retire();
     pass(SECOND).await;
     worker.dead("gave up");
-    let heard = systemd.hears_after(SECOND).await.join("\n");
-    assert!(heard.contains("not live: worker (gave up)"), "{heard}");
-    assert!(!heard.contains("STOPPING"), "{heard}");
+    let received = systemd.receive_for(SECOND).await.join("\n");
+    assert!(
+        received.contains("not live: worker (gave up)"),
+        "{received}"
+    );
+    assert!(!received.contains("STOPPING"), "{received}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reason_smuggles_no_assignment() {
+async fn a_line_break_in_a_reason_adds_no_assignment() {
     let (systemd, (readiness, storage)) = (Recorder::new(), starting());
-    tell(&readiness, systemd.options());
+    notify(&readiness, systemd.options());
     storage.failing("x\nREADY=1\nSTOPPING=1");
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["STATUS=starting 0/1: storage (x READY=1 STOPPING=1)"]
     );
 }
@@ -250,36 +253,39 @@ fn vital() -> (Readiness, Reporter) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_come_at_half_of_the_time_while_liveness_is_green() {
+async fn pings_come_at_half_of_the_interval_while_liveness_is_green() {
     let (systemd, (readiness, worker)) = (Recorder::new(), vital());
-    tell(&readiness, systemd.options().watchdog(10 * SECOND));
-    assert_eq!(systemd.hears().await, ["READY=1\nWATCHDOG=1\nSTATUS=ready"]);
-    assert_eq!(systemd.hears_after(4 * SECOND).await, [""; 0]);
-    assert_eq!(systemd.hears_after(SECOND).await, ["WATCHDOG=1"]);
-    let heard = systemd.hears_after(50 * SECOND).await;
-    assert_eq!(heard, ["WATCHDOG=1"; 10]);
+    notify(&readiness, systemd.options().watchdog(10 * SECOND));
+    assert_eq!(
+        systemd.receive().await,
+        ["READY=1\nWATCHDOG=1\nSTATUS=ready"]
+    );
+    assert_eq!(systemd.receive_for(4 * SECOND).await, [""; 0]);
+    assert_eq!(systemd.receive_for(SECOND).await, ["WATCHDOG=1"]);
+    let received = systemd.receive_for(50 * SECOND).await;
+    assert_eq!(received, ["WATCHDOG=1"; 10]);
 
     worker.dead("gave up");
-    let heard = systemd.hears_after(60 * SECOND).await.join("\n");
-    assert!(!heard.contains("WATCHDOG"), "{heard}");
+    let received = systemd.receive_for(60 * SECOND).await.join("\n");
+    assert!(!received.contains("WATCHDOG"), "{received}");
     worker.ready();
-    assert_eq!(systemd.hears().await, ["WATCHDOG=1\nSTATUS=ready"]);
+    assert_eq!(systemd.receive().await, ["WATCHDOG=1\nSTATUS=ready"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_does_not_wait_for_a_ping_to_be_missed() {
     let (systemd, (readiness, worker)) = (Recorder::new(), vital());
-    tell(&readiness, systemd.options().trigger_watchdog());
-    systemd.hears_after(SECOND).await;
+    notify(&readiness, systemd.options().trigger_watchdog());
+    systemd.receive_for(SECOND).await;
     worker.dead("gave up");
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["WATCHDOG=trigger\nSTATUS=not live: worker (gave up)"]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pings_end_with_a_silence_although_who_keeps_the_time_hangs() {
+async fn pings_end_when_a_ttl_expires_although_the_runtime_of_the_timer_hangs() {
     let mut builder = runtime::Builder::new_current_thread();
     let hangs = builder.enable_all().build().unwrap();
     let readiness = {
@@ -290,13 +296,13 @@ async fn the_pings_end_with_a_silence_although_who_keeps_the_time_hangs() {
     let worker = readiness.reporter("worker").unwrap();
     worker.ready();
     let systemd = Recorder::new();
-    tell(&readiness, systemd.options().watchdog(2 * SECOND));
-    let heard = systemd.hears_after(4 * SECOND).await;
-    assert!(heard.len() >= 4, "{heard:?}");
-    systemd.hears_after(2 * SECOND).await;
-    let heard = systemd.hears_after(20 * SECOND).await.join("\n");
-    assert!(!heard.contains("WATCHDOG"), "{heard}");
-    assert!(heard.contains("STATUS=not live: worker"), "{heard}");
+    notify(&readiness, systemd.options().watchdog(2 * SECOND));
+    let received = systemd.receive_for(4 * SECOND).await;
+    assert!(received.len() >= 4, "{received:?}");
+    systemd.receive_for(2 * SECOND).await;
+    let received = systemd.receive_for(20 * SECOND).await.join("\n");
+    assert!(!received.contains("WATCHDOG"), "{received}");
+    assert!(received.contains("STATUS=not live: worker"), "{received}");
     hangs.shutdown_background();
 }
 
@@ -309,7 +315,7 @@ fn a_runtime_that_hangs_sends_no_ping() {
         .build()
         .unwrap();
     let _guard = runtime.enter();
-    tell(&readiness, systemd.options().watchdog(watchdog));
+    notify(&readiness, systemd.options().watchdog(watchdog));
     let run = |time| runtime.block_on(tokio::time::sleep(time));
     run(watchdog);
     assert!(
@@ -318,9 +324,9 @@ fn a_runtime_that_hangs_sends_no_ping() {
             .iter()
             .any(|message| message.contains("WATCHDOG=1"))
     );
-    // The thread is not in the runtime, which is all that a hang is.
+    // While this thread sleeps outside of the runtime, the runtime hangs.
     thread::sleep(watchdog * 5);
-    // Neither a report nor whoever asks sends anything.
+    // Neither a report nor a reader of the verdict sends a message.
     assert!(readiness.verdict().is_live());
     drop(readiness.pause("seen"));
     assert_eq!(systemd.all(), [""; 0]);
@@ -336,7 +342,7 @@ fn a_runtime_that_hangs_sends_no_ping() {
 // === extensions ===
 
 #[tokio::test(start_paused = true)]
-async fn the_start_is_extended_by_progress_of_whoever_is_awaited() {
+async fn progress_of_an_awaited_subsystem_extends_the_start() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .subsystem(Subsystem::new("index").optional())
@@ -345,8 +351,8 @@ async fn the_start_is_extended_by_progress_of_whoever_is_awaited() {
     let [storage, index] = ["storage", "index"].map(|name| readiness.reporter(name).unwrap());
     let systemd = Recorder::new();
     let options = systemd.options().extend_start(8 * SECOND, 19 * SECOND);
-    tell(&readiness, options);
-    systemd.hears().await;
+    notify(&readiness, options);
+    systemd.receive().await;
 
     for _ in 0..3 {
         storage.starting("reading");
@@ -354,40 +360,43 @@ async fn the_start_is_extended_by_progress_of_whoever_is_awaited() {
         index.progress("reading");
         pass(SECOND).await;
     }
-    let heard = systemd.all();
-    assert_eq!(heard, ["STATUS=starting 0/1: storage (starting: reading)"]);
+    let received = systemd.all();
+    assert_eq!(
+        received,
+        ["STATUS=starting 0/1: storage (starting: reading)"]
+    );
 
-    // The same words again are progress, too.
+    // The same text run_child is progress too.
     for _ in 0..4 {
         storage.progress("reading");
         assert_eq!(
-            systemd.hears_after(4 * SECOND).await.len(),
+            systemd.receive_for(4 * SECOND).await.len(),
             1,
             "four seconds each, from the third on"
         );
     }
     storage.progress("reading");
-    assert_eq!(systemd.hears_after(4 * SECOND).await, [""; 0]);
+    assert_eq!(systemd.receive_for(4 * SECOND).await, [""; 0]);
     assert_eq!(readiness.verdict().condition(), Condition::Starting);
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_is_told_at_once() {
+async fn progress_is_sent_at_once() {
     let (systemd, (readiness, storage)) = (Recorder::new(), starting());
-    tell(
+    notify(
         &readiness,
         systemd.options().extend_start(4 * SECOND, 19 * SECOND),
     );
     storage.starting("reading");
-    systemd.hears_after(SECOND).await;
+    systemd.receive_for(SECOND).await;
     storage.progress("reading");
-    assert_eq!(systemd.hears().await, ["EXTEND_TIMEOUT_USEC=4000000"]);
+    assert_eq!(systemd.receive().await, ["EXTEND_TIMEOUT_USEC=4000000"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stop_is_extended_to_what_the_drain_may_take() {
+async fn the_stop_is_extended_for_as_long_as_the_drain_may_take() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
-    tell(&readiness, systemd.options().extend_stop());
+    notify(&readiness, systemd.options().extend_stop());
     let shutdown = readiness
         .shutdown()
         .delay(2 * SECOND)
@@ -396,19 +405,19 @@ async fn the_stop_is_extended_to_what_the_drain_may_take() {
         .build()
         .unwrap();
     let shutdown = tokio::spawn(shutdown);
-    systemd.hears_after(SECOND).await;
+    systemd.receive_for(SECOND).await;
     readiness.drain();
     assert_eq!(
-        systemd.hears().await,
+        systemd.receive().await,
         ["STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\nSTATUS=draining"]
     );
-    let heard = systemd.hears_after(6 * SECOND).await;
+    let received = systemd.receive_for(6 * SECOND).await;
     shutdown.await.unwrap();
-    // Nobody came, so it closed after 2 seconds, and is cut off at 16.
-    assert_eq!(heard, ["STATUS=closing", "EXTEND_TIMEOUT_USEC=13000000"]);
-    let heard = systemd.hears_after(60 * SECOND).await;
+    // No request came, so it closes after 2 seconds; the limit is at 16.
+    assert_eq!(received, ["STATUS=closing", "EXTEND_TIMEOUT_USEC=13000000"]);
+    let received = systemd.receive_for(60 * SECOND).await;
     assert_eq!(
-        heard,
+        received,
         [
             "EXTEND_TIMEOUT_USEC=8000000",
             "EXTEND_TIMEOUT_USEC=3000000",
@@ -420,21 +429,21 @@ async fn the_stop_is_extended_to_what_the_drain_may_take() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_without_an_end_is_not_extended() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
-    tell(&readiness, systemd.options().extend_stop());
-    systemd.hears().await;
+    notify(&readiness, systemd.options().extend_stop());
+    systemd.receive().await;
     readiness.drain();
-    let heard = systemd.hears_after(60 * SECOND).await;
-    assert_eq!(heard, ["STOPPING=1\nSTATUS=draining"]);
+    let received = systemd.receive_for(60 * SECOND).await;
+    assert_eq!(received, ["STOPPING=1\nSTATUS=draining"]);
 }
 
 // === when it starts and ends ===
 
 #[test]
-fn it_starts_on_the_first_runtime_and_goes_on_with_the_next() {
+fn the_mirror_starts_in_the_first_runtime_and_continues_in_the_next() {
     let (systemd, (readiness, storage)) = (Recorder::new(), starting());
-    tell(&readiness, systemd.options());
+    notify(&readiness, systemd.options());
     storage.ready();
-    assert_eq!(systemd.all(), [""; 0], "nobody is there to send it");
+    assert_eq!(systemd.all(), [""; 0], "no runtime could send it");
     for expected in [
         ["READY=1\nSTATUS=ready"],
         ["STATUS=not ready: storage (gone)"],
@@ -444,74 +453,74 @@ fn it_starts_on_the_first_runtime_and_goes_on_with_the_next() {
             .start_paused(true)
             .build()
             .unwrap();
-        let heard = runtime.block_on(async {
-            // Whoever asks there starts it.
+        let received = runtime.block_on(async {
+            // A subscriber in the runtime starts the mirror.
             drop(readiness.subscribe().changed().await);
-            systemd.hears_after(SECOND).await
+            systemd.receive_for(SECOND).await
         });
-        assert_eq!(heard, expected);
-        // So that it is another one.
+        assert_eq!(received, expected);
+        // The next round has another runtime.
         drop(runtime);
         storage.failing("gone");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_does_not_keep_the_registry_alive_and_ends_with_it() {
+async fn the_mirror_does_not_keep_the_registry_alive_and_ends_with_it() {
     let (systemd, (readiness, storage)) = (Recorder::new(), ready());
-    tell(&readiness, systemd.options().watchdog(SECOND));
-    systemd.hears().await;
+    notify(&readiness, systemd.options().watchdog(SECOND));
+    systemd.receive().await;
     let mut subscription = readiness.subscribe();
     drop((storage, readiness));
     while subscription.changed().await.is_ok() {}
-    systemd.hears_after(SECOND / 10).await;
-    assert_eq!(systemd.hears_after(60 * SECOND).await, [""; 0]);
+    systemd.receive_for(SECOND / 10).await;
+    assert_eq!(systemd.receive_for(60 * SECOND).await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_from_the_thread_of_a_reporter() {
     let (systemd, (readiness, storage)) = (Recorder::new(), starting());
-    tell(&readiness, systemd.options());
-    systemd.hears_after(SECOND).await;
+    notify(&readiness, systemd.options());
+    systemd.receive_for(SECOND).await;
     thread::spawn(move || storage.ready()).join().unwrap();
     assert_eq!(systemd.all(), [""; 0]);
-    assert_eq!(systemd.hears().await.len(), 1);
+    assert_eq!(systemd.receive().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_told_only_once() {
+async fn the_mirror_starts_only_once() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
-    tell(&readiness, systemd.options());
-    let again = readiness.notify_systemd_with(systemd.options());
-    assert_eq!(again, Err(SystemdError::Twice));
-    assert_eq!(systemd.hears().await, ["READY=1\nSTATUS=ready"]);
+    notify(&readiness, systemd.options());
+    let run_child = readiness.notify_systemd_with(systemd.options());
+    assert_eq!(run_child, Err(SystemdError::Twice));
+    assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
 }
 
-// === a socket that does not do what it should ===
+// === sockets that are missing, full or invalid ===
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_is_not_there_yet_is_told_when_it_is() {
+async fn a_missing_socket_gets_the_state_once_it_exists() {
     let (path, (readiness, storage)) = (Recorder::path(), starting());
-    tell(&readiness, SystemdOptions::default().socket(&path));
+    notify(&readiness, SystemdOptions::default().socket(&path));
     storage.ready();
     pass(60 * SECOND).await;
     storage.failing("gone");
     pass(SECOND).await;
     let systemd = Recorder::at(path);
-    // What is true by then, and never what was.
-    let heard = systemd.hears_after(2 * SECOND).await;
+    // Only the present state is sent, no earlier one.
+    let received = systemd.receive_for(2 * SECOND).await;
     assert!(
-        heard[0].starts_with("READY=1\nSTATUS=not ready: storage (gone)"),
-        "{heard:?}"
+        received[0].starts_with("READY=1\nSTATUS=not ready: storage (gone)"),
+        "{received:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_vanished_is_told_when_it_is_back() {
+async fn a_removed_socket_gets_the_state_once_it_is_back() {
     let (systemd, (readiness, storage)) = (Recorder::new(), ready());
     let path = systemd.path.clone();
-    tell(&readiness, systemd.options());
-    assert_eq!(systemd.hears().await.len(), 1);
+    notify(&readiness, systemd.options());
+    assert_eq!(systemd.receive().await.len(), 1);
     drop(systemd);
     pass(SECOND).await;
     storage.degraded("slow");
@@ -519,16 +528,16 @@ async fn a_socket_that_vanished_is_told_when_it_is_back() {
     assert!(readiness.verdict().is_ready());
     let systemd = Recorder::at(path);
     assert_eq!(
-        systemd.hears_after(2 * SECOND).await,
+        systemd.receive_for(2 * SECOND).await,
         ["STATUS=degraded: storage (slow)"]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_socket_holds_up_nobody_and_gets_the_newest_at_last() {
+async fn a_full_socket_blocks_no_report_and_gets_the_newest_state() {
     let (systemd, (readiness, storage)) = (Recorder::new(), ready());
-    tell(&readiness, systemd.options());
-    systemd.hears().await;
+    notify(&readiness, systemd.options());
+    systemd.receive().await;
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
     let full = loop {
@@ -538,7 +547,7 @@ async fn a_full_socket_holds_up_nobody_and_gets_the_newest_at_last() {
     };
     assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
 
-    // Everything goes on: were the send to block, so would this test.
+    // If the send blocked, this test would block too.
     for round in 0..100 {
         storage.degraded(format!("{round}"));
         pass(SECOND / 10).await;
@@ -546,7 +555,7 @@ async fn a_full_socket_holds_up_nobody_and_gets_the_newest_at_last() {
     let fill = systemd.all();
     assert!(fill.iter().all(|message| message == "x"));
     assert_eq!(
-        systemd.hears_after(2 * SECOND).await,
+        systemd.receive_for(2 * SECOND).await,
         ["STATUS=degraded: storage (99)"]
     );
 }
@@ -555,10 +564,10 @@ async fn a_full_socket_holds_up_nobody_and_gets_the_newest_at_last() {
 async fn a_ping_is_tried_again_before_it_is_missed() {
     let (path, (readiness, _worker)) = (Recorder::path(), vital());
     let options = SystemdOptions::default().socket(&path);
-    tell(&readiness, options.watchdog(SECOND));
+    notify(&readiness, options.watchdog(SECOND));
     pass(60 * SECOND).await;
     let systemd = Recorder::at(path);
-    assert!(!systemd.hears_after(SECOND / 4).await.is_empty());
+    assert!(!systemd.receive_for(SECOND / 4).await.is_empty());
 }
 
 #[cfg(target_os = "linux")]
@@ -571,7 +580,7 @@ async fn an_abstract_name_is_a_socket_too() {
     let socket = UnixDatagram::bind_addr(&address).unwrap();
     socket.set_nonblocking(true).unwrap();
     let options = SystemdOptions::default().socket(format!("@{name}"));
-    tell(&readiness, options);
+    notify(&readiness, options);
     settle().await;
     let mut buffer = [0; 64];
     let bytes = socket.recv(&mut buffer).unwrap();
@@ -579,23 +588,29 @@ async fn an_abstract_name_is_a_socket_too() {
 }
 
 #[test]
-fn an_address_that_is_none_is_an_error() {
+fn an_invalid_address_is_an_error() {
     let (readiness, _storage) = ready();
-    let tell = |socket: &str| {
+    let notify = |socket: &str| {
         let options = SystemdOptions::default().socket(socket);
         readiness.notify_systemd_with(options)
     };
-    assert!(matches!(tell("notify"), Err(SystemdError::Socket { .. })));
-    assert!(matches!(tell("vsock:2:9"), Err(SystemdError::Vsock { .. })));
+    assert!(matches!(notify("notify"), Err(SystemdError::Socket { .. })));
+    assert!(matches!(
+        notify("vsock:2:9"),
+        Err(SystemdError::Vsock { .. })
+    ));
     let long = "/".to_owned() + &"x".repeat(200);
-    assert!(matches!(tell(&long), Err(SystemdError::LongSocket { .. })));
-    assert_eq!(tell(""), Ok(Systemd::Absent));
-    // None of them counts as told.
-    assert_eq!(tell("/nowhere/notify"), Ok(Systemd::Present));
+    assert!(matches!(
+        notify(&long),
+        Err(SystemdError::LongSocket { .. })
+    ));
+    assert_eq!(notify(""), Ok(Systemd::Absent));
+    // After each error, the mirror can still be started.
+    assert_eq!(notify("/nowhere/notify"), Ok(Systemd::Present));
 }
 
 #[test]
-fn options_that_make_no_sense_are_errors() {
+fn options_out_of_bounds_are_errors() {
     let (readiness, _storage) = ready();
     let options = || SystemdOptions::default().socket("/nowhere/notify");
     for options in [
@@ -616,9 +631,9 @@ fn options_that_make_no_sense_are_errors() {
 
 // === the environment, and the log ===
 
-/// This process again, with another environment: runs the test `name` alone,
-/// which is told by a variable that it is the inner one.
-fn again(name: &str, environment: &[(&str, &str)]) -> String {
+/// Runs the ignored test `name` alone in a child process with another environment,
+/// and returns its output.
+fn run_child(name: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--ignored"])
         .env_remove("NOTIFY_SOCKET")
@@ -632,10 +647,10 @@ fn again(name: &str, environment: &[(&str, &str)]) -> String {
     text
 }
 
-/// Tells whatever the environment says, and what comes of it.
+/// Notifies systemd as the environment says, and prints the result.
 #[test]
 #[ignore = "run by the tests below, with an environment of their own"]
-fn told_by_the_environment() {
+fn notify_as_the_environment_says() {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -652,8 +667,8 @@ fn told_by_the_environment() {
 fn systemd_is_found_by_the_environment() {
     let systemd = Recorder::new();
     let path = systemd.path.to_str().unwrap();
-    let outcome = again(
-        "told_by_the_environment",
+    let outcome = run_child(
+        "notify_as_the_environment_says",
         &[("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", "1600000")],
     );
     assert!(outcome.contains("outcome: Ok(Present)"), "{outcome}");
@@ -661,8 +676,8 @@ fn systemd_is_found_by_the_environment() {
         systemd.all(),
         ["READY=1\nWATCHDOG=1\nSTATUS=ready", "WATCHDOG=1"]
     );
-    again(
-        "told_by_the_environment",
+    run_child(
+        "notify_as_the_environment_says",
         &[
             ("NOTIFY_SOCKET", path),
             ("WATCHDOG_USEC", "1600000"),
@@ -673,16 +688,16 @@ fn systemd_is_found_by_the_environment() {
 }
 
 #[test]
-fn an_environment_that_makes_no_sense_is_an_error_and_none_is_none() {
-    let told = |environment: &[_]| again("told_by_the_environment", environment);
-    assert!(told(&[]).contains("outcome: Ok(Absent)"));
-    assert!(told(&[("NOTIFY_SOCKET", "")]).contains("outcome: Ok(Absent)"));
-    assert!(told(&[("NOTIFY_SOCKET", "x")]).contains("outcome: Err(Socket"));
+fn an_invalid_environment_is_an_error_and_an_empty_one_is_absent() {
+    let run = |environment: &[_]| run_child("notify_as_the_environment_says", environment);
+    assert!(run(&[]).contains("outcome: Ok(Absent)"));
+    assert!(run(&[("NOTIFY_SOCKET", "")]).contains("outcome: Ok(Absent)"));
+    assert!(run(&[("NOTIFY_SOCKET", "x")]).contains("outcome: Err(Socket"));
     for usec in ["0", "soon", "-5"] {
-        let outcome = told(&[("NOTIFY_SOCKET", "/nowhere/x"), ("WATCHDOG_USEC", usec)]);
+        let outcome = run(&[("NOTIFY_SOCKET", "/nowhere/x"), ("WATCHDOG_USEC", usec)]);
         assert!(outcome.contains("outcome: Err(Watchdog"), "{outcome}");
-        // Without a systemd there is nobody who means it.
-        assert!(told(&[("WATCHDOG_USEC", usec)]).contains("outcome: Ok(Absent)"));
+        // Without NOTIFY_SOCKET the variable does not matter.
+        assert!(run(&[("WATCHDOG_USEC", usec)]).contains("outcome: Ok(Absent)"));
     }
 }
 
@@ -699,7 +714,7 @@ async fn a_socket_that_is_gone_is_logged_once() {
         .finish();
     let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
     let (readiness, storage) = ready();
-    tell(
+    notify(
         &readiness,
         SystemdOptions::default().socket(Recorder::path()),
     );
@@ -708,35 +723,35 @@ async fn a_socket_that_is_gone_is_logged_once() {
         pass(SECOND).await;
     }
     let logged = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let told = || logged().matches("cannot notify systemd").count();
-    // Another thread writes it.
-    while told() == 0 {
+    let count = || logged().matches("cannot notify systemd").count();
+    // The log thread writes the line.
+    while count() == 0 {
         std::thread::yield_now();
     }
-    // A line that waits for no longer than this one would have come before it.
+    // A second line would have been written before this one.
     storage.failing("gone");
     while !logged().contains("subsystem failing") {
         std::thread::yield_now();
     }
-    assert_eq!(told(), 1, "{}", logged());
+    assert_eq!(count(), 1, "{}", logged());
 }
 
 #[cfg(feature = "tracing")]
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_that_panics_does_not_end_who_tells() {
+async fn a_subscriber_that_panics_does_not_end_the_mirror() {
     let (path, (readiness, _storage)) = (Recorder::path(), ready());
     use tracing_subscriber::layer::SubscriberExt;
     let subscriber = tracing_subscriber::registry().with(Panics);
     let _logs = tracing::subscriber::set_default(subscriber);
-    tell(&readiness, SystemdOptions::default().socket(&path));
+    notify(&readiness, SystemdOptions::default().socket(&path));
     pass(SECOND).await;
     let systemd = Recorder::at(path);
-    let heard = systemd.hears_after(4 * SECOND).await;
-    assert_eq!(heard, ["READY=1\nSTATUS=ready"]);
+    let received = systemd.receive_for(4 * SECOND).await;
+    assert_eq!(received, ["READY=1\nSTATUS=ready"]);
 }
 
-/// A subscriber that cannot write. (Not one of `fmt` with such a writer: that
-/// leaves its line behind, for the next subscriber on the same thread to write.)
+/// A subscriber that panics. (A `fmt` subscriber whose writer panics would leave its
+/// line in a buffer, and the next subscriber on the same thread would write it.)
 #[cfg(feature = "tracing")]
 struct Panics;
 

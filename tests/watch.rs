@@ -1,4 +1,4 @@
-//! What the crate reports of the process by itself.
+//! The subsystems that the crate itself reports: runtime and traffic.
 
 mod support;
 
@@ -37,30 +37,30 @@ fn ready() -> Readiness {
     readiness
 }
 
-/// What is published, without looking for what is overdue.
+/// Returns the published state, without publishing overdue changes first.
 fn runtime(readiness: &Readiness) -> State {
     let mut subscription = readiness.subscribe();
     let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
     snapshot.subsystem("runtime").unwrap().state()
 }
 
-/// Looks from a thread that is none of the runtime's, until it is so.
+/// Polls the condition from a thread outside of the runtime until it holds.
 #[track_caller]
-fn becomes(mut what: impl FnMut() -> bool) {
+fn becomes(mut condition: impl FnMut() -> bool) {
     let found = (0..30_000).any(|_| {
         thread::sleep(Duration::from_millis(1));
-        what()
+        condition()
     });
     assert!(found, "nothing happened");
 }
 
-/// Blocks the only worker, until it is told to go on.
+/// Blocks the only worker until the sender is dropped.
 fn block(runtime: &Runtime) -> mpsc::Sender<()> {
     let (go_on, blocked) = mpsc::channel();
     let (begun, has_begun) = mpsc::channel();
     runtime.spawn(async move {
         begun.send(()).unwrap();
-        // What should have been awaited.
+        // A blocking call in a task.
         let _ = blocked.recv();
     });
     has_begun.recv().unwrap();
@@ -94,7 +94,7 @@ fn a_runtime_that_is_only_overloaded_is_degraded_and_stays_live() {
     let (overloaded, done) = (readiness.clone(), Arc::new(AtomicBool::new(false)));
     let stop = Arc::clone(&done);
     let busy = thread::spawn(move || {
-        // Its counters are up to date after each task.
+        // The runtime updates its counters after each task.
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_all().event_interval(1).build().unwrap();
         runtime.block_on(async move {
@@ -133,7 +133,7 @@ fn a_runtime_that_is_only_overloaded_is_degraded_and_stays_live() {
 }
 
 #[test]
-fn whoever_lives_on_a_blocked_runtime_is_found_silent_too() {
+fn a_subsystem_with_heartbeats_from_a_blocked_runtime_is_stale_too() {
     let runtime_ = one_worker();
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("policy").ttl(Duration::from_millis(50)))
@@ -161,7 +161,7 @@ fn whoever_lives_on_a_blocked_runtime_is_found_silent_too() {
     becomes(|| runtime(&readiness) == State::Ready && policy() == State::Ready);
 }
 
-/// Nobody gets a turn for so long, and then everybody.
+/// Lets the runtime poll no task for this long, and then all tasks.
 async fn blocked(millis: u64) {
     tokio::time::advance(Duration::from_millis(millis)).await;
     for _ in 0..4 {
@@ -169,7 +169,7 @@ async fn blocked(millis: u64) {
     }
 }
 
-/// As many tenths of a second in which everybody gets a turn in time.
+/// Lets this many tenths of a second pass in which all tasks are polled in time.
 async fn idle(tenths: u32) {
     for _ in 0..tenths {
         blocked(100).await;
@@ -180,13 +180,12 @@ async fn watched() -> Readiness {
     let readiness = ready();
     let watch = RuntimeWatch::default().stalled_after(Duration::from_secs(3_600));
     readiness.watch_runtime(watch).unwrap();
-    // It begins.
+    // The task of the watch begins.
     tokio::task::yield_now().await;
     readiness
 }
 
-/// Half of all tasks wait for no longer than the first, 1 in 100 for longer than
-/// the second.
+/// Returns the published median and 99th percentile of the delay of tasks.
 fn delays(readiness: &Readiness) -> [String; 2] {
     let snapshot = readiness.snapshot();
     let view = snapshot.subsystem("runtime").unwrap();
@@ -207,7 +206,7 @@ async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
     idle(120).await;
     assert_eq!(runtime(&readiness), State::Ready);
 
-    // One in a hundred is no news, and neither is what is fast enough.
+    // One long delay in a hundred does not count, nor do short delays.
     blocked(290).await;
     blocked(10).await;
     for _ in 0..50 {
@@ -229,9 +228,9 @@ async fn a_runtime_is_degraded_while_tasks_wait_for_their_turn() {
     assert_eq!(delays(&readiness), ["0ms", "0ms"]);
 }
 
-/// The turns that nobody asked for, because nobody got one, count like the rest.
+/// The measurements that a pause skipped count like the others.
 #[tokio::test(start_paused = true)]
-async fn a_pause_counts_for_as_long_as_it_takes_and_not_once() {
+async fn a_long_pause_counts_for_its_whole_length() {
     let readiness = watched().await;
     for _ in 0..4 {
         idle(95).await;
@@ -268,7 +267,7 @@ async fn delays_are_published_together() {
 }
 
 #[tokio::test]
-async fn the_names_that_the_crate_answers_for_are_nobody_elses() {
+async fn the_names_of_the_crates_own_subsystems_are_reserved() {
     let readiness = ready();
     assert!(readiness.add(Subsystem::new("runtime")).is_err());
     let declared = Readiness::builder()
@@ -294,13 +293,13 @@ async fn a_runtime_is_watched_once() {
 }
 
 #[test]
-fn there_has_to_be_a_runtime_to_watch() {
+fn watching_needs_a_runtime() {
     let watched = ready().watch_runtime(RuntimeWatch::default());
     assert!(matches!(watched, Err(WatchError::NoRuntime)));
 }
 
 #[tokio::test]
-async fn absurd_watches_are_refused_and_nothing_is_added() {
+async fn settings_out_of_bounds_are_errors_that_add_no_subsystem() {
     let readiness = ready();
     let refused = |watch| match readiness.watch_runtime(watch).unwrap_err() {
         WatchError::Setting(SettingError::OutOfBounds { least, .. }) => least,
@@ -435,7 +434,7 @@ async fn time_spent_refusing_while_all_checks_pass_is_drift() {
     up.store(true, Ordering::Relaxed);
     tokio::time::sleep(second * 5).await;
     assert!(refusing() > agreed);
-    // A layer that comes later sees at once that it is so.
+    // A layer that is made later measures from its beginning.
     let scope = readiness.scope("storage-only").unwrap();
     let _layer = ReadinessLayer::gate(&scope).observe_outcomes();
     tokio::time::sleep(second * 5).await;
@@ -451,7 +450,7 @@ async fn time_spent_refusing_while_all_checks_pass_is_drift() {
 // === while it drains ===
 
 #[test]
-fn a_stall_says_nothing_while_the_process_drains() {
+fn a_stall_changes_nothing_while_the_process_drains() {
     let runtime_ = one_worker();
     let readiness = ready();
     let watch = RuntimeWatch::default().stalled_after(Duration::from_millis(100));
@@ -462,7 +461,7 @@ fn a_stall_says_nothing_while_the_process_drains() {
     let go_on = block(&runtime_);
     // The task of the watch publishes what it has measured until then.
     let version = readiness.snapshot().version();
-    // Long enough for what would go wrong.
+    // Longer than `stalled_after`.
     thread::sleep(Duration::from_millis(400));
     assert_eq!(readiness.snapshot().version(), version);
     assert!(readiness.verdict().is_live());

@@ -11,8 +11,8 @@ use tower_readiness::{
     server::{AdminListener, AdminServer},
 };
 
-/// A process that listens in a folder of its own, and where.
-pub(crate) fn commanded() -> (Folder, Process, AdminServer, String) {
+/// Returns a process with commands, and the path of its socket.
+pub(crate) fn with_commands() -> (Folder, Process, AdminServer, String) {
     let folder = Folder::new();
     set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
     let process = Process::ready();
@@ -27,8 +27,8 @@ pub(crate) fn at(path: &str, arguments: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn a_pause_turns_readiness_red_until_it_is_taken_back() {
-    let (_folder, process, _server, path) = commanded();
+fn a_pause_turns_readiness_red_until_it_is_resumed() {
+    let (_folder, process, _server, path) = with_commands();
     assert_eq!(
         at(&path, &["pause", "disk is full"]),
         (0, "paused\n".into())
@@ -36,7 +36,7 @@ fn a_pause_turns_readiness_red_until_it_is_taken_back() {
     let line = "not ready: paused (disk is full)\n";
     assert_eq!(run(&["check", &path, "--ready"]), (1, line.into()));
     assert_eq!(run(&["check", &path]).0, 0);
-    // The newer reason counts, and one end ends it.
+    // The newer reason counts, and one resume ends the pause.
     assert_eq!(at(&path, &["pause"]), (0, "paused\n".into()));
     assert_eq!(process.readiness.snapshot().paused(), Some(""));
     assert_eq!(at(&path, &["resume"]), (0, "resumed\n".into()));
@@ -54,20 +54,20 @@ fn a_pause_turns_readiness_red_until_it_is_taken_back() {
 
 #[test]
 fn readiness_never_turns_green_between_two_pauses() {
-    let (_folder, process, _server, path) = commanded();
+    let (_folder, process, _server, path) = with_commands();
     let commands = Commands::new(&path);
     commands.pause("first").unwrap();
     let before = process.readiness.snapshot().version();
     commands.pause("second").unwrap();
     let snapshot = process.readiness.snapshot();
     assert_eq!(snapshot.paused(), Some("second"));
-    // That the first went changed nothing any more.
+    // The end of the first pause published no version of its own.
     assert_eq!(snapshot.version(), before + 1);
 }
 
 #[test]
 fn a_pause_ends_with_the_listener() {
-    let (_folder, process, server, path) = commanded();
+    let (_folder, process, server, path) = with_commands();
     assert_eq!(at(&path, &["pause", "x"]).0, 0);
     assert!(process.readiness.snapshot().paused().is_some());
     server.stop();
@@ -75,7 +75,7 @@ fn a_pause_ends_with_the_listener() {
     assert_eq!(process.readiness.snapshot().paused(), None);
 }
 
-// === by hand ===
+// === requests by hand ===
 
 pub(crate) fn raw(mut stream: impl Read + Write, request: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
@@ -97,8 +97,8 @@ fn request(method: &str, path: &str, more: &str) -> String {
 }
 
 #[test]
-fn what_is_not_posted_commands_nothing() {
-    let (_folder, process, _server, path) = commanded();
+fn commands_need_the_method_post() {
+    let (_folder, process, _server, path) = with_commands();
     for (command, methods, allowed) in [
         ("pause", &["GET", "PUT", "DELETE", "OPTIONS"][..], "POST"),
         ("resume", &["GET", "PUT", "DELETE", "OPTIONS"], "POST"),
@@ -120,9 +120,9 @@ fn what_is_not_posted_commands_nothing() {
 
 #[test]
 fn a_reason_that_is_too_long_or_does_not_arrive_pauses_nothing() {
-    let (folder, process, server, path) = commanded();
-    // The second is more than the buffers of the socket hold: its client gets the
-    // answer only if the listener reads on.
+    let (folder, process, server, path) = with_commands();
+    // The second reason is longer than the buffers of the socket, so its client
+    // gets the answer only if the listener reads on.
     for length in [5_000, 1 << 20] {
         let reason = "x".repeat(length);
         let body = format!("content-length: {length}\r\n\r\n{reason}");
@@ -143,7 +143,7 @@ fn a_reason_that_is_too_long_or_does_not_arrive_pauses_nothing() {
     assert!(process.readiness.verdict().is_ready());
 }
 
-/// Waits until it has ended.
+/// Waits until the listener has ended.
 pub(crate) fn ended(server: &AdminServer) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -152,7 +152,7 @@ pub(crate) fn ended(server: &AdminServer) {
 }
 
 #[test]
-fn an_address_that_is_no_socket_is_told() {
+fn a_file_that_is_not_a_socket_is_an_error() {
     let folder = Folder::new();
     let file = folder.0.join("file");
     fs::write(&file, "").unwrap();

@@ -1,5 +1,5 @@
 use crate::{
-    commands::{at, commanded, get, raw},
+    commands::{at, get, raw, with_commands},
     folder::Folder,
     readiness,
     rows::Process,
@@ -25,8 +25,8 @@ use tower_readiness::{
 };
 
 #[test]
-fn a_drain_begins_and_may_be_commanded_again() {
-    let (_folder, process, _server, path) = commanded();
+fn a_drain_begins_and_can_be_commanded_again() {
+    let (_folder, process, _server, path) = with_commands();
     for _ in 0..2 {
         assert_eq!(at(&path, &["drain"]), (0, "draining\n".into()));
         assert_eq!(process.readiness.verdict().phase(), Phase::Draining);
@@ -60,19 +60,19 @@ fn output(child: Child) -> (Option<i32>, String) {
 }
 
 #[test]
-fn who_waits_for_a_drain_returns_when_the_process_is_closed() {
-    let (_folder, process, _server, path) = commanded();
+fn drain_wait_returns_when_the_process_is_closed() {
+    let (_folder, process, _server, path) = with_commands();
     let mut child = waiting(&path, &process);
     process.readiness.advance(Phase::Closing);
-    // It would have to return too early to fail here.
+    // Fails only if the command returns too early.
     assert_eq!(child.try_wait().unwrap(), None);
     process.readiness.advance(Phase::Closed);
     assert_eq!(output(child), (Some(0), "closed\n".into()));
 }
 
 #[test]
-fn who_waits_for_a_drain_returns_when_the_listener_is_gone() {
-    let (_folder, process, server, path) = commanded();
+fn drain_wait_returns_when_the_listener_is_gone() {
+    let (_folder, process, server, path) = with_commands();
     let child = waiting(&path, &process);
     server.stop();
     let (code, out) = output(child);
@@ -80,7 +80,7 @@ fn who_waits_for_a_drain_returns_when_the_listener_is_gone() {
     assert!(process.readiness.verdict().phase() < Phase::Closed);
 }
 
-/// Reads the head of a request, and gives the connection back.
+/// Accepts a connection, and reads the head of a request.
 fn request(listener: &UnixListener) -> (UnixStream, String) {
     let (stream, _) = listener.accept().unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -91,14 +91,14 @@ fn request(listener: &UnixListener) -> (UnixStream, String) {
     (stream, head)
 }
 
-/// The process at the other end may be the first one of the container that the
-/// command runs in, and kill it by ending before it has.
+/// The draining process may be the first process of the container in which the
+/// command runs. Then its exit kills the command, so it waits for the command.
 #[test]
-fn who_waits_for_a_drain_hangs_up_when_it_exits_and_not_before() {
+fn drain_wait_closes_its_connections_only_by_its_exit() {
     let folder = Folder::new();
     let path = folder.socket();
     let listener = UnixListener::bind(&path).unwrap();
-    // Nobody reads what it prints until there is room, so it cannot exit.
+    // The output of the command is full, so it cannot exit until the test reads.
     let (mut reader, output) = UnixStream::pair().unwrap();
     output.set_nonblocking(true).unwrap();
     while (&output).write(&[b'x'; 4096]).is_ok() {}
@@ -119,7 +119,7 @@ fn who_waits_for_a_drain_hangs_up_when_it_exits_and_not_before() {
     wait.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nclosed\n")
         .unwrap();
     for connection in [&mut drain, &mut wait] {
-        // Time enough to hang up too early.
+        // Long enough for a command that closes too early.
         let time = Some(Duration::from_millis(300));
         connection.set_read_timeout(time).unwrap();
         let error = connection.read(&mut [0]).unwrap_err();
@@ -136,22 +136,23 @@ fn who_waits_for_a_drain_hangs_up_when_it_exits_and_not_before() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// What waits for a process that is over without a word, and `next` at its path.
-fn waiting_beyond(next: &Process) -> (Folder, AdminServer, Child) {
+/// Starts a command that waits for a process, which then ends without an answer;
+/// `next` listens at the same path.
+fn waiting_with_successor(next: &Process) -> (Folder, AdminServer, Child) {
     let folder = Folder::new();
     set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
     let path = folder.socket();
     let old = UnixListener::bind(&path).unwrap();
     let child = begin_to_wait(path.to_str().unwrap());
-    let asked = || {
+    let accept = || {
         let (stream, _) = old.accept().unwrap();
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
         while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
         stream
     };
-    let obeyed = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndraining\n";
-    asked().write_all(obeyed).unwrap();
-    let unanswered = asked();
+    let draining = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndraining\n";
+    accept().write_all(draining).unwrap();
+    let unanswered = accept();
     fs::remove_file(&path).unwrap();
     let listener = AdminListener::new(&next.readiness).with_commands();
     let server = listener.serve_on_thread(path).unwrap();
@@ -160,10 +161,10 @@ fn waiting_beyond(next: &Process) -> (Folder, AdminServer, Child) {
 }
 
 #[test]
-fn the_successor_of_one_that_is_waited_for_is_left_alone() {
+fn drain_wait_does_not_drain_a_successor() {
     let next = Process::ready();
-    let (_folder, _server, mut child) = waiting_beyond(&next);
-    // It would wait for what it had begun.
+    let (_folder, _server, mut child) = waiting_with_successor(&next);
+    // A command that had drained the successor would wait for it.
     while child.try_wait().unwrap().is_none() {
         assert_eq!(next.readiness.verdict().phase(), Phase::Started);
         thread::sleep(Duration::from_millis(1));
@@ -173,17 +174,17 @@ fn the_successor_of_one_that_is_waited_for_is_left_alone() {
 }
 
 #[test]
-fn a_successor_that_drains_too_is_waited_for() {
+fn drain_wait_waits_for_a_successor_that_drains_too() {
     let next = Process::ready();
     next.readiness.drain();
-    let (_folder, _server, child) = waiting_beyond(&next);
+    let (_folder, _server, child) = waiting_with_successor(&next);
     next.readiness.advance(Phase::Closed);
     assert_eq!(output(child), (Some(0), "closed\n".into()));
 }
 
 #[test]
 fn waiting_begins_no_drain() {
-    let (_folder, process, _server, path) = commanded();
+    let (_folder, process, _server, path) = with_commands();
     let wait = || raw(UnixStream::connect(&path).unwrap(), &get("/commands/drain"));
     let answer = wait();
     assert!(answer.starts_with("HTTP/1.1 409 "), "{answer}");
@@ -196,12 +197,12 @@ fn waiting_begins_no_drain() {
 }
 
 #[test]
-fn who_waits_for_a_drain_can_limit_it() {
-    let (_folder, _process, _server, path) = commanded();
+fn drain_wait_has_a_timeout() {
+    let (_folder, _process, _server, path) = with_commands();
     let (code, out) = at(&path, &["drain", "--wait", "--timeout", "0.05"]);
     assert_eq!(code, 1);
     assert!(out.contains("within 50ms"), "{out}");
-    // That it never was there is no end of a drain.
+    // A process that never listened has not ended a drain.
     let (code, out) = at("/nowhere/admin.sock", &["drain", "--wait"]);
     assert_eq!(code, 1);
     assert!(out.contains("cannot connect"), "{out}");

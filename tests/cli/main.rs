@@ -27,7 +27,7 @@ fn readiness(arguments: &[&str]) -> Command {
     command
 }
 
-/// The exit code and both outputs.
+/// Returns the exit code, standard output and standard error.
 fn outcome(command: &mut Command) -> (i32, String, String) {
     let Output {
         status,

@@ -1,7 +1,7 @@
 use crate::{outcome, readiness, run};
 
 #[test]
-fn wrong_usage_is_64_and_says_what_is_wrong() {
+fn wrong_usage_exits_with_64_and_names_the_argument() {
     for (arguments, says) in [
         (&[][..], "check, pause"),
         (&["chekc"], "chekc"),
@@ -48,7 +48,7 @@ fn wrong_usage_is_64_and_says_what_is_wrong() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["-h"], &["check", "--help"]] {
         let (code, out) = run(arguments);
         assert_eq!(code, 0);
