@@ -94,13 +94,12 @@ pub enum CheckError {
     },
     /// The check excludes more subsystems than
     /// [`MAX_EXCLUDED`](super::HealthCheck::MAX_EXCLUDED). It has not connected.
-    #[error(
-        "exclude takes at most {} names, not {count}",
-        super::HealthCheck::MAX_EXCLUDED
-    )]
+    #[error("exclude takes at most {most} names, not {count}")]
     TooManyExcluded {
         /// The number of names.
         count: usize,
+        /// The most names that a check can exclude.
+        most: usize,
     },
     /// The answer is a redirect. Probes never redirect, and the client does not
     /// follow: another process could give the answer.

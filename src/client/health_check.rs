@@ -142,7 +142,10 @@ impl HealthCheck {
         }
         match self.exclude.len() {
             ..=Self::MAX_EXCLUDED => Ok(()),
-            count => Err(CheckError::TooManyExcluded { count }),
+            count => Err(CheckError::TooManyExcluded {
+                count,
+                most: Self::MAX_EXCLUDED,
+            }),
         }
     }
 
@@ -287,7 +290,13 @@ mod tests {
         assert!(exclude(HealthCheck::MAX_EXCLUDED).validate().is_ok());
         let error = exclude(HealthCheck::MAX_EXCLUDED + 1).run().unwrap_err();
         assert!(
-            matches!(error, CheckError::TooManyExcluded { count: 65 }),
+            matches!(
+                error,
+                CheckError::TooManyExcluded {
+                    count: 65,
+                    most: 64
+                }
+            ),
             "{error:?}"
         );
     }
