@@ -1,6 +1,7 @@
 #[cfg(feature = "signal")]
 use super::signals::Signals;
 use super::{
+    close::IDLE_GRACE,
     error::ShutdownError,
     shutdown::{Plan, Shutdown, Trigger, quiet},
     signals::SignalListener,
@@ -42,7 +43,7 @@ impl Readiness {
             delay: ShutdownBuilder::DELAY,
             up_to: None,
             cap: ShutdownBuilder::CAP,
-            idle_grace: ShutdownBuilder::IDLE_GRACE,
+            idle_grace: IDLE_GRACE,
             trigger: Box::pin(pending()),
             #[cfg(feature = "signal")]
             signals: None,
@@ -87,7 +88,6 @@ pub struct ShutdownBuilder {
 impl ShutdownBuilder {
     const DELAY: Duration = Duration::from_secs(5);
     const CAP: Duration = Duration::from_secs(20);
-    pub(super) const IDLE_GRACE: Duration = Duration::from_secs(2);
 
     /// Sets how long the process serves traffic as before, from the beginning of
     /// the drain, while load balancers notice it. By default 5 seconds.

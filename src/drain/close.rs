@@ -1,4 +1,4 @@
-use super::{builder::ShutdownBuilder, error::ShutdownTimeout};
+use super::error::ShutdownTimeout;
 use crate::{
     registry::{Readiness, Registry},
     state::Phase,
@@ -17,6 +17,9 @@ pub(super) const POLL_EVERY: Duration = Duration::from_millis(10);
 /// that a client sent before it saw the connection close are served in this
 /// time.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// The default time in which a server with nothing in flight has to end.
+pub(super) const IDLE_GRACE: Duration = Duration::from_secs(2);
 
 /// How long clients that wait for the end have to read the answer and to
 /// disconnect: some hundred times longer than a command takes to print a line
@@ -53,7 +56,7 @@ pub(super) async fn give_up(readiness: &Readiness) -> Result<(), ShutdownTimeout
     close(Arc::clone(registry), pending()).await;
     let grace = registry.drain_clock().idle_grace();
     tokio::select! { biased;
-        () = quiet_for(registry, grace.unwrap_or(ShutdownBuilder::IDLE_GRACE)) => return Ok(()),
+        () = quiet_for(registry, grace.unwrap_or(IDLE_GRACE)) => return Ok(()),
         () = cut_off(registry) => {}
     }
     let traffic = registry.traffic();

@@ -1,5 +1,12 @@
 use super::{error::ProbesError, probes::Probes, question::Detail, route::Routes};
-use crate::{unread::UnreadBody, wire::Probe};
+use crate::{registry::Readiness, unread::UnreadBody, wire::Probe};
+
+impl Probes {
+    /// Configures probes.
+    pub fn builder(readiness: &Readiness) -> ProbesBuilder {
+        ProbesBuilder::new(Self::new(readiness))
+    }
+}
 
 /// Configures [`Probes`].
 ///
@@ -22,7 +29,7 @@ pub struct ProbesBuilder {
 }
 
 impl ProbesBuilder {
-    pub(super) fn new(probes: Probes) -> Self {
+    fn new(probes: Probes) -> Self {
         let paths = probes.paths();
         let paths = paths
             .map(|(path, probe)| (path.to_owned(), probe))

@@ -1,4 +1,4 @@
-use super::{builder::ProbesBuilder, long_answers::LongAnswers, question::Detail, route::Routes};
+use super::{long_answers::LongAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
 use std::{
     fmt,
@@ -46,11 +46,6 @@ impl Probes {
         }))
     }
 
-    /// Configures probes.
-    pub fn builder(readiness: &Readiness) -> ProbesBuilder {
-        ProbesBuilder::new(Self::new(readiness))
-    }
-
     /// Returns the paths at which probes answer.
     pub fn paths(&self) -> impl Iterator<Item = (&str, Probe)> {
         self.0.routes.paths()
@@ -69,7 +64,7 @@ impl Probes {
         self
     }
 
-    /// Whether [`envoy_headers`](ProbesBuilder::envoy_headers) are on.
+    /// Whether [`envoy_headers`](super::ProbesBuilder::envoy_headers) are on.
     pub(crate) fn has_envoy_headers(&self) -> bool {
         self.0.envoy_headers
     }
@@ -83,7 +78,7 @@ impl Probes {
         self
     }
 
-    /// Sets the detail, unless [`detail`](ProbesBuilder::detail) has set it.
+    /// Sets the detail, unless [`detail`](super::ProbesBuilder::detail) has set it.
     pub(crate) fn default_detail(mut self, detail: Detail) -> Self {
         self.config().detail.get_or_insert(detail);
         self
