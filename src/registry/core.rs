@@ -119,12 +119,7 @@ impl Registry {
         &self,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> R {
-        let (result, publication) = self.publish(write);
-        if let Some(publication) = publication {
-            self.notify(&publication.published);
-            publication.finish(self);
-        }
-        result
+        self.write(false, write)
     }
 
     /// As [`update`](Self::update), but waits until the lines of the change are in
@@ -133,10 +128,20 @@ impl Registry {
         &self,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> R {
+        self.write(true, write)
+    }
+
+    fn write<R>(
+        &self,
+        waits_for_log: bool,
+        write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
+    ) -> R {
         let (result, publication) = self.publish(write);
         if let Some(publication) = publication {
             self.notify(&publication.published);
-            publication.logged.wait();
+            if waits_for_log {
+                publication.logged.wait();
+            }
             publication.finish(self);
         }
         result

@@ -48,9 +48,9 @@ impl Readiness {
     ///
     /// The subsystem is [pending](SubsystemView::is_pending) until it is first up
     /// (ready or degraded), or until [its time for
-    /// that](Subsystem::ready_within) is over. A pending subsystem only degrades the process; afterwards it counts like any
-    /// other. The startup latch does not wait for it, and no named scope contains
-    /// it. [`Reporter::retire`] removes it.
+    /// that](Subsystem::ready_within) is over. A pending subsystem only degrades the
+    /// process; afterwards it counts like any other. The startup latch does not wait
+    /// for it, and no named scope contains it. [`Reporter::retire`] removes it.
     ///
     /// # Errors
     ///
