@@ -267,6 +267,19 @@ async fn a_request_that_waits_for_its_turn_can_be_held_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_whose_turn_comes_with_a_failure_is_held_again() {
+    one_of_two!(gated, first, second);
+    // Both happen before the second request is polled.
+    drop(first);
+    gated.storage.failing("gone again");
+    gated.inner.allow(1);
+    assert_pending!(second.poll());
+    assert!(arrived(&mut gated.inner).is_none());
+    assert_eq!(gated.readiness.in_flight(), Some(0));
+    assert_eq!(gated.layer.counts().waiting(Reason::Failing), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_is_no_reason_costs_nobody_the_turn() {
     one_of_two!(gated, first, second);
     gated.readiness.drain();
