@@ -1,0 +1,310 @@
+//! The operations and the sizes that have budgets.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header::ACCEPT};
+use http_body_util::Full;
+use std::{
+    convert::Infallible,
+    future::{Ready, poll_fn, ready},
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tower::{Layer, Service};
+use tower_readiness::{
+    Action, Readiness, ReadinessLayer, Reporter, Subsystem,
+    gate::ReadinessService,
+    probe::{Detail, Probes},
+};
+
+/// Does an operation once.
+pub(crate) type Operation = Box<dyn FnMut()>;
+
+/// An operation, and the name of another whose cost is subtracted.
+pub(crate) struct Measure {
+    pub(crate) name: &'static str,
+    pub(crate) baseline: Option<&'static str>,
+    pub(crate) prepare: fn() -> Operation,
+}
+
+/// Begins with the baselines, which have no budget themselves. The cost of a service is
+/// the difference to the bare service; a report or a reading counts as a whole.
+pub(crate) const MEASURES: [Measure; 19] = [
+    baseline("empty_loop", || Box::new(|| ())),
+    baseline("bare_in_place", || in_place(Bare, StatusCode::OK)),
+    baseline("bare_cloned", || cloned(Bare)),
+    baseline("bare_accepting", || accepting(Bare, "/", "*/*")),
+    baseline("two_reports_and_admit", || hold_then_admit(false)),
+    measure("admit_in_place", "bare_in_place", || {
+        in_place(admitting(|layer| layer), StatusCode::OK)
+    }),
+    measure("admit_cloned", "bare_cloned", || {
+        cloned(admitting(|layer| layer))
+    }),
+    measure("count_in_flight", "bare_in_place", || {
+        in_place(admitting(ReadinessLayer::count_in_flight), StatusCode::OK)
+    }),
+    measure("observe_outcomes", "bare_in_place", || {
+        in_place(admitting(ReadinessLayer::observe_outcomes), StatusCode::OK)
+    }),
+    measure("refuse", "bare_in_place", || {
+        let readiness = registry(1, false).0;
+        let service = ReadinessLayer::new(&readiness).layer(Bare);
+        in_place(service, StatusCode::SERVICE_UNAVAILABLE)
+    }),
+    measure("hold_then_admit", "two_reports_and_admit", || {
+        hold_then_admit(true)
+    }),
+    measure("probe_text", "bare_accepting", || {
+        accepting(probes(), "/readyz", "text/plain")
+    }),
+    measure("probe_json_verbose", "bare_accepting", || {
+        accepting(probes(), "/readyz?verbose", "application/json")
+    }),
+    measure("report_repeated", "empty_loop", || {
+        let (_, reporters) = registry(16, true);
+        Box::new(move || reporters[8].ready())
+    }),
+    measure("report_changed_of_16", "empty_loop", || change(16)),
+    measure("report_changed_of_1000", "empty_loop", || change(1_000)),
+    measure("heartbeat", "empty_loop", || {
+        let (_, reporters) = registry(16, true);
+        Box::new(move || reporters[8].heartbeat())
+    }),
+    measure(
+        "wake_a_subscriber",
+        "report_changed_of_16",
+        wake_a_subscriber,
+    ),
+    measure("read_a_snapshot", "empty_loop", || {
+        let (readiness, reporters) = registry(16, true);
+        Box::new(move || {
+            black_box(&reporters);
+            drop(black_box(readiness.snapshot()));
+        })
+    }),
+];
+
+const fn baseline(name: &'static str, prepare: fn() -> Operation) -> Measure {
+    Measure {
+        name,
+        baseline: None,
+        prepare,
+    }
+}
+
+const fn measure(
+    name: &'static str,
+    baseline: &'static str,
+    prepare: fn() -> Operation,
+) -> Measure {
+    Measure {
+        name,
+        baseline: Some(baseline),
+        prepare,
+    }
+}
+
+/// Sizes in bytes.
+pub(crate) fn sizes() -> [(&'static str, i64); 3] {
+    let mut service = admitting(|layer| layer);
+    let future = size_of_val(&service.call(request(&Uri::from_static("/"))));
+    let future = future - size_of::<<Bare as Service<Request<String>>>::Future>();
+    let bytes = |size: usize| size.try_into().expect("a small number");
+    [
+        ("service_over_inner", bytes(size_of_val(&service))),
+        ("response_future_over_inner", bytes(future)),
+        ("snapshot_per_subsystem", snapshot_per_subsystem()),
+    ]
+}
+
+/// The bytes that an outdated snapshot of 1,000 subsystems keeps allocated, for each
+/// subsystem, when the current snapshot shares no view with it.
+fn snapshot_per_subsystem() -> i64 {
+    let (readiness, reporters) = registry(1_000, true);
+    let mut outdated = Some(readiness.snapshot());
+    for reporter in &reporters {
+        reporter.degraded("slow");
+    }
+    let freed = allocation_counter::measure(|| outdated = None);
+    -freed.bytes_current / 1_000
+}
+
+// === services ===
+
+/// A service without work: the layer has the rest of the cost.
+#[derive(Clone)]
+struct Bare;
+
+impl Service<Request<String>> for Bare {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<String>) -> Self::Future {
+        black_box(&request);
+        ready(Ok(Response::new(Full::from("ok"))))
+    }
+}
+
+fn admitting(set: fn(ReadinessLayer) -> ReadinessLayer) -> ReadinessService<Bare> {
+    let (readiness, reporters) = registry(1, true);
+    // A dropped reporter would be a report.
+    reporters.into_iter().for_each(Reporter::leave_ready);
+    set(ReadinessLayer::new(&readiness)).layer(Bare)
+}
+
+fn request(path: &Uri) -> Request<String> {
+    let mut request = Request::new(String::new());
+    *request.uri_mut() = path.clone();
+    black_box(request)
+}
+
+/// Calls a service whose readiness and response are there at once.
+fn serve<S, B>(service: &mut S, request: Request<String>) -> StatusCode
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible>,
+{
+    let is_ready = poll_fn(|cx| service.poll_ready(cx)).now_or_never();
+    assert!(matches!(is_ready, Some(Ok(()))));
+    let response = service.call(request).now_or_never();
+    match black_box(&response) {
+        Some(Ok(response)) => response.status(),
+        _ => panic!("the response is pending"),
+    }
+}
+
+fn in_place<S, B>(mut service: S, status: StatusCode) -> Operation
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible> + 'static,
+{
+    let path = Uri::from_static("/");
+    Box::new(move || assert_eq!(serve(&mut service, request(&path)), status))
+}
+
+fn cloned<S, B>(service: S) -> Operation
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+{
+    let path = Uri::from_static("/");
+    Box::new(move || {
+        let status = serve(&mut black_box(&service).clone(), request(&path));
+        assert_eq!(status, StatusCode::OK);
+    })
+}
+
+/// A request that is held because the process fails, and is admitted when it is
+/// ready again. Without a hold, the request comes after that.
+fn hold_then_admit(holds: bool) -> Operation {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let (readiness, reporters) = registry(1, true);
+    let hold = Action::hold(Duration::from_secs(10)).expect("a valid hold");
+    let mut service = ReadinessLayer::new(&readiness)
+        .when_failing(hold)
+        .layer(Bare);
+    let path = Uri::from_static("/");
+    Box::new(move || {
+        let _context = runtime.enter();
+        let mut cx = Context::from_waker(Waker::noop());
+        reporters[0].failing("gone");
+        if holds {
+            let mut response = pin!(service.call(request(&path)));
+            assert!(response.as_mut().poll(&mut cx).is_pending());
+            reporters[0].ready();
+            assert!(black_box(response.as_mut().poll(&mut cx)).is_ready());
+        } else {
+            reporters[0].ready();
+            serve(&mut service, request(&path));
+        }
+    })
+}
+
+/// The probes of a process with 16 subsystems, all of which they may show.
+fn probes() -> Probes {
+    let (readiness, reporters) = registry(16, true);
+    reporters.into_iter().for_each(Reporter::leave_ready);
+    let probes = Probes::builder(&readiness).detail(Detail::Full);
+    probes.build().expect("valid paths")
+}
+
+fn accepting<S, B>(mut service: S, path: &'static str, accept: &'static str) -> Operation
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible> + 'static,
+{
+    let path = Uri::from_static(path);
+    Box::new(move || {
+        let mut request = request(&path);
+        let accept = HeaderValue::from_static(accept);
+        request.headers_mut().insert(ACCEPT, accept);
+        assert_eq!(serve(&mut service, request), StatusCode::OK);
+    })
+}
+
+// === reports ===
+
+fn registry(subsystems: usize, ready: bool) -> (Readiness, Vec<Reporter>) {
+    let names: Vec<_> = (0..subsystems)
+        .map(|index| format!("subsystem-{index}"))
+        .collect();
+    let declare = |name: &String| Subsystem::new(name).ttl(Duration::from_secs(3_600));
+    let readiness = names
+        .iter()
+        .fold(Readiness::builder(), |builder, name| {
+            builder.subsystem(declare(name))
+        })
+        .build()
+        .expect("valid names");
+    let claim = |name: &String| {
+        let reporter = readiness.reporter(name).expect("a declared name");
+        if ready {
+            reporter.ready();
+        }
+        reporter
+    };
+    let reporters = names.iter().map(claim).collect();
+    (readiness, reporters)
+}
+
+/// Alternates between two states, so that each report publishes a snapshot.
+fn change(subsystems: usize) -> Operation {
+    let (_, reporters) = registry(subsystems, true);
+    let report = alternating(reporters, subsystems / 2);
+    Box::new(report)
+}
+
+fn alternating(reporters: Vec<Reporter>, index: usize) -> impl FnMut() {
+    let mut up = true;
+    move || {
+        up = !up;
+        if up {
+            reporters[index].ready();
+        } else {
+            reporters[index].failing("connection refused");
+        }
+    }
+}
+
+/// A change for which one task waits, and that task's next wait.
+fn wake_a_subscriber() -> Operation {
+    let (readiness, reporters) = registry(16, true);
+    let mut report = alternating(reporters, 8);
+    let mut subscription = readiness.subscribe();
+    subscription.changed().now_or_never();
+    Box::new(move || {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut changed = pin!(subscription.changed());
+        assert!(changed.as_mut().poll(&mut cx).is_pending());
+        report();
+        assert!(black_box(changed.as_mut().poll(&mut cx)).is_ready());
+    })
+}
