@@ -17,9 +17,10 @@ use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration
 use tokio::time::{sleep, timeout};
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type Pooled = legacy::Client<HttpConnector, Body>;
 pub(crate) type Failure = (Cause, String);
 
-const WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -77,30 +78,19 @@ impl Kind {
 pub(crate) struct Client {
     http1: SocketAddr,
     http2: SocketAddr,
-    keep_alive: legacy::Client<HttpConnector, Body>,
-    fresh: legacy::Client<HttpConnector, Body>,
-    multiplexed: legacy::Client<HttpConnector, Body>,
+    keep_alive: Pooled,
+    fresh: Pooled,
+    multiplexed: Pooled,
 }
 
 impl Client {
     pub(crate) fn new(http1: SocketAddr, http2: SocketAddr) -> Self {
-        let build = |configure: fn(&mut legacy::Builder) -> &mut legacy::Builder| {
-            let mut connector = HttpConnector::new();
-            connector.set_nodelay(true);
-            let mut builder = legacy::Client::builder(TokioExecutor::new());
-            builder
-                .pool_timer(TokioTimer::new())
-                // Before the balancer gives up on an idle connection.
-                .pool_idle_timeout(Duration::from_secs(10))
-                .retry_canceled_requests(false);
-            configure(&mut builder).build(connector)
-        };
         Self {
             http1,
             http2,
-            keep_alive: build(|builder| builder),
-            fresh: build(|builder| builder.pool_max_idle_per_host(0)),
-            multiplexed: build(|builder| builder.http2_only(true)),
+            keep_alive: pooled(|builder| builder),
+            fresh: pooled(|builder| builder.pool_max_idle_per_host(0)),
+            multiplexed: pooled(|builder| builder.http2_only(true)),
         }
     }
 
@@ -143,6 +133,19 @@ impl Client {
             .await
             .unwrap_or_else(|_| Err((Cause::Timeout, format!("{WITHIN:?}"))))
     }
+}
+
+/// A client with a pool of connections, which never sends a request twice.
+pub(crate) fn pooled(configure: fn(&mut legacy::Builder) -> &mut legacy::Builder) -> Pooled {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        // Before the balancer gives up on an idle connection.
+        .pool_idle_timeout(Duration::from_secs(10))
+        .retry_canceled_requests(false);
+    configure(&mut builder).build(connector)
 }
 
 /// A body that is sent in parts over `time`; `sum` is what it adds up to.
@@ -200,13 +203,13 @@ pub(crate) async fn judge(
     })
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// An error and what caused it.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -37,17 +37,11 @@ impl Load {
         let client = Arc::new(client);
         let mut rng = Rng::with_seed(self.seed);
         let mut tally = Tally::default();
-        let mut requests = JoinSet::new();
-        for number in 0_u64.. {
-            let due = self.due(number);
-            sleep_until(start + due).await;
-            if *stop.borrow() {
-                break;
-            }
+        let send = |number, due| {
             let (protocol, kind) = self.draw(&mut rng);
             let client = Arc::clone(&client);
             let id = format!("{:08x}-{number}", self.seed);
-            requests.spawn(async move {
+            async move {
                 let lag = start.elapsed().saturating_sub(due);
                 let result = client.request(protocol, kind, &id).await;
                 Outcome {
@@ -57,20 +51,15 @@ impl Load {
                     what: kind.over(protocol),
                     failure: result.err(),
                 }
-            });
-            while let Some(outcome) = requests.try_join_next() {
-                tally.add(outcome?);
             }
-        }
-        while let Some(outcome) = requests.join_next().await {
-            tally.add(outcome?);
-        }
+        };
+        open_loop(self.rate, start, stop, send, |outcome| tally.add(outcome)).await?;
         Ok(tally)
     }
 
     /// When a request leaves, from the start.
     pub(crate) fn due(&self, number: u64) -> Duration {
-        Duration::from_nanos(number * 1_000_000_000 / u64::from(self.rate))
+        due(self.rate, number)
     }
 
     fn draw(&self, rng: &mut Rng) -> (Protocol, Kind) {
@@ -89,4 +78,39 @@ impl Load {
         };
         (protocol, kind)
     }
+}
+
+/// Calls `send` at `rate` per second from `start` until told to stop, with the
+/// number of the request and the time from `start` at which it is due; waits for
+/// the futures that `send` returned, and calls `done` with each output.
+pub(crate) async fn open_loop<F>(
+    rate: u32,
+    start: Instant,
+    stop: watch::Receiver<bool>,
+    mut send: impl FnMut(u64, Duration) -> F,
+    mut done: impl FnMut(F::Output),
+) -> Result<(), BoxError>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let mut requests = JoinSet::new();
+    for number in 0_u64.. {
+        let due = due(rate, number);
+        sleep_until(start + due).await;
+        if *stop.borrow() {
+            break;
+        }
+        requests.spawn(send(number, due));
+        while let Some(output) = requests.try_join_next() {
+            done(output?);
+        }
+    }
+    while let Some(output) = requests.join_next().await {
+        done(output?);
+    }
+    Ok(())
+}
+
+fn due(rate: u32, number: u64) -> Duration {
+    Duration::from_nanos(number * 1_000_000_000 / u64::from(rate))
 }

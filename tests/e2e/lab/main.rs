@@ -13,6 +13,7 @@ mod load;
 mod pinned;
 mod plot;
 mod ports;
+mod remote;
 mod replica;
 mod report;
 mod scenario;
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1).peekable();
     let result = if args.next_if_eq("serve").is_some() {
         serve(args.next())
+    } else if args.next_if_eq("load").is_some() {
+        load(args.next())
     } else {
         drive(args.collect())
     };
@@ -54,6 +57,16 @@ fn serve(config: Option<String>) -> Result<ExitCode, BoxError> {
         .enable_all()
         .build()?
         .block_on(arms::serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Load alone, for a service that another program deploys.
+fn load(config: Option<String>) -> Result<ExitCode, BoxError> {
+    let config = serde_json::from_str(&config.ok_or("load needs a configuration")?)?;
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(remote::run(config))?;
     Ok(ExitCode::SUCCESS)
 }
 

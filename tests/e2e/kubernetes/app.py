@@ -1,0 +1,262 @@
+"""One deployment of the shipped manifest in a namespace of its own, under load."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import yaml
+
+import manifest
+from api import Failed, Watch, ask, call, get, kubectl, until
+
+TOGETHER = 1.0  # seconds within which what two programs do is one event
+
+
+class Pod:
+    def __init__(self, one):
+        status = one.get("status", {})
+        self.name = one["metadata"]["name"]
+        self.address = status.get("podIP")
+        self.terminating = "deletionTimestamp" in one["metadata"]
+        conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+        self.ready = conditions.get("Ready") == "True"
+        self.restarts = sum(each["restartCount"] for each in status.get("containerStatuses", []))
+
+
+class App:
+    def __init__(self, name, file, changes, rate, load_program):
+        self.name, self.file, self.changes, self.rate = name, file, changes, rate
+        self.load_program = load_program
+        self.loads = 0
+        self.objects = manifest.changed(manifest.shipped(file), [manifest.says_its_pod(), *changes])
+        names = {one["kind"]: one["metadata"]["name"] for one in self.objects}
+        self.deployment, self.service = names["Deployment"], names["Service"]
+        ports = {one["name"]: one["containerPort"] for one in manifest.container(self.objects)["ports"]}
+        self.port = ports.get("http") or ports["https"]
+        self.probe_port = ports.get("admin", self.port)
+
+    def path(self, kind, group="api/v1"):
+        return f"/{group}/namespaces/{self.name}/{kind}"
+
+    def deploy(self):
+        kubectl("create", "namespace", self.name)
+        self.pods_seen = Watch(self.path("pods"))
+        self.endpoints_seen = Watch(self.path("endpoints"))
+        # Without the schema, which takes 20 s to ask for.
+        self.kubectl("apply", "--validate=false", "-f", "-", stdin=yaml.safe_dump_all(self.objects))
+        self.rolled_out()
+
+    def remove(self):
+        self.pods_seen.stop()
+        self.endpoints_seen.stop()
+        self.kubectl("delete", "deployment", self.deployment, "--wait=false")
+
+    def kubectl(self, *arguments, stdin=None):
+        return kubectl("--namespace", self.name, *arguments, stdin=stdin)
+
+    def rolled_out(self):
+        """Until all pods are new and ready, all others have ended, and the
+        endpoints are the pods."""
+        target = f"deployment/{self.deployment}"
+        self.kubectl("rollout", "status", target, "--timeout=240s")
+        self.settled()
+
+    def settled(self):
+        def holds():
+            spec = get(self.path(f"deployments/{self.deployment}", "apis/apps/v1"))["spec"]
+            pods = self.live()
+            if len(pods) != spec["replicas"] or not all(pod.ready for pod in pods):
+                return False
+            # Kubernetes 1.20 shows pods for up to a minute after their processes.
+            if len(self.processes()) != spec["replicas"]:
+                return False
+            return self.endpoints() == {pod.name for pod in pods}
+
+        until(f"{self.name}: pods, processes and endpoints are those wanted", holds)
+
+    def pods(self):
+        return [Pod(one) for one in get(self.path("pods"))["items"]]
+
+    def live(self):
+        return [pod for pod in self.pods() if not pod.terminating]
+
+    def pod(self, name):
+        return next((pod for pod in self.pods() if pod.name == name), None)
+
+    def processes(self):
+        """The process of each pod that has one."""
+        found = {}
+        names = {f"NAME={pod.name}".encode(): pod.name for pod in self.pods()}
+        for folder in pathlib.Path("/proc").iterdir():
+            try:
+                if (folder / "comm").read_text() == "app\n":
+                    for variable in (folder / "environ").read_bytes().split(b"\0"):
+                        if variable in names:
+                            found[names[variable]] = int(folder.name)
+            except OSError:
+                pass  # it is none, or it has ended
+        return found
+
+    def kill(self, pod):
+        os.kill(self.processes()[pod], signal.SIGKILL)
+
+    def endpoints(self):
+        return addresses(get(self.path(f"endpoints/{self.service}")))
+
+    def left_endpoints(self, pod, since):
+        """When the endpoints were without the pod first."""
+
+        def when():
+            for at, _, one in list(self.endpoints_seen.seen):
+                if at >= since and pod not in addresses(one):
+                    return at
+
+        return until(f"{pod} leaves the endpoints", when)
+
+    def joined_endpoints(self, pod, since):
+        def when():
+            for at, _, one in list(self.endpoints_seen.seen):
+                if at >= since and pod in addresses(one):
+                    return at
+
+        return until(f"{pod} joins the endpoints", when)
+
+    def fewest_endpoints(self, since):
+        """The smallest number of endpoints that were ready at a time."""
+        seen = [len(addresses(one)) for at, _, one in list(self.endpoints_seen.seen) if at >= since]
+        return min([*seen, len(self.endpoints())])
+
+    def events(self, reason):
+        """How often the kubelet or a controller said it, by its words."""
+        counted = {}
+        for one in get(self.path("events"))["items"]:
+            if one["reason"] == reason:
+                text = one["message"].strip().partition("\n")[0]
+                counted[text] = counted.get(text, 0) + (one.get("count") or 1)
+        return counted
+
+    def evict(self, pod):
+        """The status that the Eviction API answers with."""
+        body = {
+            "apiVersion": "policy/v1beta1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.name},
+        }
+        return call("POST", self.path(f"pods/{pod}/eviction"), body)[0]
+
+    def flip(self, pod, subsystem, state):
+        path = f"/demo/{subsystem}/{state}"
+        status, body = ask(pod.address, self.port, path, "POST")
+        if status != 200:
+            raise Failed(f"{pod.name}: POST {path}: {status} {body}")
+
+    def answers(self, pod):
+        """What the pod answers to probes and to traffic, asked past the service."""
+        probes = {path: ask(pod.address, self.probe_port, path)[0] for path in ("/startupz", "/livez", "/readyz")}
+        return {**probes, "traffic": ask(pod.address, self.port, "/")[0]}
+
+    def expect_row(self, row, pod):
+        """That the pod answers as the truth table says; the words for it."""
+        expected, answers = ROWS[row], self.answers(pod)
+        if answers != expected:
+            raise Failed(f"{pod.name}: {row}: expected {expected}, got {answers}")
+        return f"truth table, {row}: " + ", ".join(f"{path} {status}" for path, status in answers.items())
+
+    def load(self):
+        self.loads += 1
+        return Load(self)
+
+
+# The rows of the truth table, with the deploy example's one choice of its own:
+# /readyz is 404 while it drains, which is as red as 503.
+ROWS = {
+    "Starting": {"/startupz": 503, "/livez": 200, "/readyz": 503, "traffic": 503},
+    "Ready": {"/startupz": 200, "/livez": 200, "/readyz": 200, "traffic": 200},
+    "Degraded": {"/startupz": 200, "/livez": 200, "/readyz": 200, "traffic": 200},
+    "Failing": {"/startupz": 200, "/livez": 200, "/readyz": 503, "traffic": 503},
+    "vital dead": {"/startupz": 200, "/livez": 503, "/readyz": 503, "traffic": 503},
+    "Draining": {"/startupz": 200, "/livez": 200, "/readyz": 404, "traffic": 200},
+}
+
+
+def addresses(endpoints):
+    """The pods that are ready according to an Endpoints object."""
+    return {
+        address["targetRef"]["name"]
+        for subset in endpoints.get("subsets") or []
+        for address in subset.get("addresses") or []
+    }
+
+
+class Load:
+    """Requests at a fixed rate from beyond the node, until `stop`."""
+
+    def __init__(self, app):
+        service = get(app.path(f"services/{app.service}"))["spec"]
+        address = f"{service['clusterIP']}:{service['ports'][0]['port']}"
+        config = {
+            "address": address,
+            "rate": app.rate,
+            "seed": app.loads,
+            "slow_percent": 2,
+            "http2_connections": 20,
+            "grpc_channels": 10,
+        }
+        self.process = subprocess.Popen(
+            ["nsenter", "--net=/run/netns/client", app.load_program, "load", json.dumps(config)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        # Connections open, and every transport has sent.
+        time.sleep(2)
+
+    def stop(self):
+        time.sleep(2)
+        output, _ = self.process.communicate(timeout=60)
+        if self.process.returncode != 0:
+            raise Failed(f"the load ended with {self.process.returncode}")
+        return Client(json.loads(output))
+
+
+class Client:
+    """What the clients of one load saw."""
+
+    def __init__(self, report):
+        self.report = report
+        self.transports = report["transports"]
+        self.sent = sum(one["sent"] for one in self.transports.values())
+        self.failures = report["failures"]
+        for one in self.failures:
+            one["at"] = report["started"] + one["due"]
+
+    def failed(self, since=0.0):
+        return [one for one in self.failures if one["at"] >= since]
+
+    def by_transport(self):
+        return ", ".join(f"{name}: {one['failed']} of {one['sent']}" for name, one in self.transports.items())
+
+    def causes(self):
+        causes = self.report["causes"].items()
+        return ", ".join(f"{count} × {cause}" for cause, count in causes) or "none"
+
+    def examples(self):
+        lines = [f"{one['due']:.2f} s {one['transport']}: {one['cause']}: {one['detail']}" for one in self.failures]
+        return lines[:8]
+
+    def largest_share(self):
+        """Of the HTTP/2 connections that left a pod, the largest share that left
+        it within half a second, in percent, and of how many; the worst pod's."""
+        pods = {}
+        for one in self.report["departures"]:
+            if one["pod"]:
+                pods.setdefault(one["pod"], []).append(one["at"])
+        worst = (0, 0)
+        for times in pods.values():
+            if len(times) >= 4:
+                most = max(sum(first <= at < first + 0.5 for at in times) for first in times)
+                worst = max(worst, (round(100 * most / len(times)), len(times)))
+        return worst

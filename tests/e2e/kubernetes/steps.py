@@ -1,0 +1,206 @@
+"""What is done to a deployment under load, and what has to follow from it. Each
+step returns what it saw; a difference from what has to be is an error."""
+
+import time
+
+import manifest
+from api import Failed, until
+
+# Seconds from a change of the endpoints until kube-proxy has changed its rules (it
+# waits up to one), and whatever had been sent before is over.
+SETTLES = 3.0
+FRESH = "HTTP/1, keep-alive off"
+DRAIN = 5  # seconds, DRAIN_SECONDS of the shipped manifest
+
+
+class Seen:
+    def __init__(self, facts, since=0.0, transports=None, causes=None):
+        """Failures count from the time `since`, of the transports named (or all);
+        before it, only those of these causes may be (or any)."""
+        self.facts, self.since, self.transports, self.causes = facts, since, transports, causes
+
+
+def after(at, since):
+    return f"{at - since:.1f} s"
+
+
+def drains(app):
+    return {"name": "DRAIN_SECONDS", "value": "0"} not in manifest.container(app.objects)["env"]
+
+
+def becomes_row(app, row, pod, patience=10):
+    from app import ROWS
+
+    until(f"{pod.name} answers as {row}", lambda: app.answers(pod) == ROWS[row], patience)
+    return app.expect_row(row, pod)
+
+
+def no_restarts(app):
+    for pod in app.live():
+        if pod.restarts:
+            raise Failed(f"{pod.name} was restarted {pod.restarts} times")
+    return "kubelet: no container restarted"
+
+
+def restart(app, rounds):
+    """kubectl rollout restart"""
+    facts, since = [], time.time()
+    for number in range(rounds):
+        app.kubectl("rollout", "restart", f"deployment/{app.deployment}")
+        if drains(app) and number == 0:
+            leaving = until("a pod is told to end", lambda: [pod for pod in app.pods() if pod.terminating])
+            facts.append(becomes_row(app, "Draining", leaving[0]))
+        app.rolled_out()
+    fewest = app.fewest_endpoints(since)
+    if fewest < 3:
+        raise Failed(f"only {fewest} endpoints at a time, though none may be missing")
+    facts += [f"endpoints: never fewer than {fewest} of 3", no_restarts(app)]
+    hooks = app.events("FailedPreStopHook")
+    if hooks:
+        facts.append(f"kubelet: {sum(hooks.values())} × FailedPreStopHook: {next(iter(hooks))}")
+    return Seen(facts)
+
+
+def scale(app, rounds):
+    """scaled from 3 to 1 and back"""
+    since = time.time()
+    for _ in range(rounds):
+        for count in (1, 3):
+            app.kubectl("scale", f"deployment/{app.deployment}", f"--replicas={count}")
+            app.rolled_out()
+    return Seen([f"endpoints: {app.fewest_endpoints(since)} at the fewest", no_restarts(app)])
+
+
+def evict(app, _):
+    """two pods evicted, one as soon as the other"""
+    since = time.time()
+    first, second, _ = app.live()
+    status = app.evict(first.name)
+    if status != 201:
+        raise Failed(f"the first eviction: {status}, not 201")
+    refused = app.evict(second.name)
+    if refused != 429:
+        raise Failed(f"the second eviction, at once: {refused}, not 429")
+    until("the second eviction is let through", lambda: app.evict(second.name) == 201)
+    let_through = time.time()
+    ready = {pod.name for pod in app.live() if pod.ready} - {second.name}
+    if len(ready) < 2:
+        raise Failed(f"it was let through while only {len(ready)} others were ready")
+    app.rolled_out()
+    fewest = app.fewest_endpoints(since)
+    if fewest < 2:
+        raise Failed(f"only {fewest} endpoints at a time, though one of 3 may be missing")
+    return Seen(
+        [
+            f"Eviction API: 201; the second 429 at once, 201 after {after(let_through, since)}, "
+            "when the replacement was ready",
+            f"endpoints: never fewer than {fewest} of 3",
+            no_restarts(app),
+        ]
+    )
+
+
+def kill(app, _):
+    """the process of one pod killed by SIGKILL"""
+    pod, since = app.live()[0], time.time()
+    app.kill(pod.name)
+    left = app.left_endpoints(pod.name, since)
+    until(f"{pod.name} was restarted", lambda: app.pod(pod.name).restarts == 1)
+    app.settled()
+    joined = app.joined_endpoints(pod.name, left)
+    if app.pod(pod.name).restarts != 1:
+        raise Failed(f"{pod.name} was restarted {app.pod(pod.name).restarts} times, not once")
+    return Seen(
+        [
+            "truth table: no row, since the process says nothing",
+            "kubelet: one container restarted, once",
+            f"endpoints: without the pod after {after(left, since)}, with it again after {after(joined, since)}",
+        ],
+        since=left + SETTLES,
+    )
+
+
+def one_fails(app, _):
+    """storage, which is required, fails in one pod for 40 s"""
+    pod, since = app.live()[0], time.time()
+    app.flip(pod, "storage", "failing")
+    facts = [app.expect_row("Failing", pod)]
+    if manifest.container(app.objects)["readinessProbe"]["httpGet"]["path"] == "/readyz":
+        left = app.left_endpoints(pod.name, since)
+        facts.append(f"endpoints: without the pod after {after(left, since)}")
+    else:
+        left = since + 5
+    # Longer than liveness needs to restart what it finds dead.
+    time.sleep(max(0, since + 40 - time.time()))
+    seen = app.pod(pod.name)
+    listed = pod.name in app.endpoints()
+    facts += [f"kubelet: Ready {seen.ready}, in the endpoints {listed}", no_restarts(app)]
+    facts += [f"kubelet: {text}" for text in app.events("Unhealthy") if text.startswith("Readiness")][:1]
+    app.flip(pod, "storage", "ready")
+    app.settled()
+    # Connections that were open before stay with the pod, whatever the endpoints
+    # are, and are refused there.
+    return Seen(facts, left + SETTLES, {FRESH}, {"503 by gate (failing)"})
+
+
+def all_fail(app, _):
+    """one subsystem fails in all pods for 10 s"""
+    pods, since = app.live(), time.time()
+    subsystem, row = app.fails
+    for pod in pods:
+        app.flip(pod, subsystem, "failing")
+    facts = [app.expect_row(row, pod) for pod in pods][:1]
+    time.sleep(10)
+    endpoints = app.endpoints()
+    expected = 3 if row == "Degraded" else 0
+    if len(endpoints) != expected:
+        raise Failed(f"{len(endpoints)} endpoints, not {expected}")
+    facts += [f"endpoints: {len(endpoints)} of 3", no_restarts(app)]
+    for pod in pods:
+        app.flip(pod, subsystem, "ready")
+    app.settled()
+    facts.append(f"ready again after {after(time.time(), since)}")
+    return Seen(facts)
+
+
+def vital_dies(app, _):
+    """worker, which is vital, dies in one pod"""
+    pod, since = app.live()[0], time.time()
+    app.flip(pod, "worker", "dead")
+    facts = [app.expect_row("vital dead", pod)]
+    left = app.left_endpoints(pod.name, since)
+    until("the pod's container is restarted", lambda: app.pod(pod.name).restarts > 0)
+    restarted = time.time()
+    app.settled()
+    # A second restart would come after as long.
+    time.sleep(5)
+    restarts = {each.name: each.restarts for each in app.live()}
+    if restarts != {name: int(name == pod.name) for name in restarts}:
+        raise Failed(f"restarts: {restarts}, not one of {pod.name}")
+    killing = app.events("Killing")
+    facts += [
+        f"endpoints: without the pod after {after(left, since)}",
+        f"kubelet: restarted after {after(restarted, since)}, once, and no other",
+        *(f"kubelet: {text}" for text in killing if "liveness" in text),
+    ]
+    return Seen(facts, left + SETTLES, {FRESH}, None)
+
+
+def slow_start(app, _):
+    """a third pod that needs 15 s to start"""
+    old = {pod.name for pod in app.live()}
+    since = time.time()
+    app.kubectl("scale", f"deployment/{app.deployment}", "--replicas=3")
+    has_address = lambda: [pod for pod in app.live() if pod.name not in old and pod.address]
+    (pod,) = until("the third pod has an address", has_address)
+    facts = [becomes_row(app, "Starting", pod)]
+    app.kubectl("rollout", "status", f"deployment/{app.deployment}", "--timeout=240s")
+    joined = app.joined_endpoints(pod.name, since)
+    becomes_row(app, "Ready", pod, patience=60)
+    app.settled()
+    facts.append(f"endpoints: with the pod after {after(joined, since)}")
+    refusals = app.events("Unhealthy")
+    for text, count in refusals.items():
+        facts.append(f"kubelet: {count} × {text}")
+    facts.append(no_restarts(app))
+    return Seen(facts)
