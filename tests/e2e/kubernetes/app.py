@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -11,8 +12,7 @@ import yaml
 
 import manifest
 from api import Failed, Watch, ask, call, get, kubectl, until
-
-TOGETHER = 1.0  # seconds within which what two programs do is one event
+from truth import ROWS
 
 
 class Pod:
@@ -28,8 +28,7 @@ class Pod:
 
 class App:
     def __init__(self, name, file, changes, rate, load_program):
-        self.name, self.file, self.changes, self.rate = name, file, changes, rate
-        self.load_program = load_program
+        self.name, self.rate, self.load_program = name, rate, load_program
         self.loads = 0
         self.objects = manifest.changed(manifest.shipped(file), [manifest.says_its_pod(), *changes])
         names = {one["kind"]: one["metadata"]["name"] for one in self.objects}
@@ -43,14 +42,18 @@ class App:
 
     def deploy(self):
         kubectl("create", "namespace", self.name)
-        self.pods_seen = Watch(self.path("pods"))
         self.endpoints_seen = Watch(self.path("endpoints"))
         # Without the schema, which takes 20 s to ask for.
         self.kubectl("apply", "--validate=false", "-f", "-", stdin=yaml.safe_dump_all(self.objects))
         self.rolled_out()
 
+    def write_state(self, folder):
+        """What a reader needs to find out why something went wrong."""
+        kinds = "deployments,pods,endpoints,events"
+        text = self.kubectl("get", kinds, "--output=wide") + self.kubectl("describe", "pods")
+        (folder / f"{self.name}.txt").write_text(text)
+
     def remove(self):
-        self.pods_seen.stop()
         self.endpoints_seen.stop()
         self.kubectl("delete", "deployment", self.deployment, "--wait=false")
 
@@ -73,9 +76,11 @@ class App:
             # Kubernetes 1.20 shows pods for up to a minute after their processes.
             if len(self.processes()) != spec["replicas"]:
                 return False
-            return self.endpoints() == {pod.name for pod in pods}
+            if self.endpoints() != {pod.name for pod in pods}:
+                return False
+            return self.proxied() == {pod.address for pod in pods}
 
-        until(f"{self.name}: pods, processes and endpoints are those wanted", holds)
+        until(f"{self.name}: pods, processes, endpoints and rules are those wanted", holds)
 
     def pods(self):
         return [Pod(one) for one in get(self.path("pods"))["items"]]
@@ -106,6 +111,17 @@ class App:
     def endpoints(self):
         return addresses(get(self.path(f"endpoints/{self.service}")))
 
+    def proxied(self):
+        """The addresses that kube-proxy's rules send to."""
+        rules = subprocess.run(["iptables-save", "-t", "nat"], stdout=subprocess.PIPE, text=True, check=True)
+        own = [line for line in rules.stdout.splitlines() if f'"{self.name}/{self.service}' in line]
+        return set(re.findall(r"--to-destination ([0-9.]+):", "\n".join(own)))
+
+    def left_proxy(self, pod):
+        """When kube-proxy's rules were seen without the pod."""
+        until(f"{pod.name} leaves the rules of kube-proxy", lambda: pod.address not in self.proxied())
+        return time.time()
+
     def left_endpoints(self, pod, since):
         """When the endpoints were without the pod first."""
 
@@ -129,11 +145,12 @@ class App:
         seen = [len(addresses(one)) for at, _, one in list(self.endpoints_seen.seen) if at >= since]
         return min([*seen, len(self.endpoints())])
 
-    def events(self, reason):
-        """How often the kubelet or a controller said it, by its words."""
+    def events(self, reason, pod=None):
+        """How often the kubelet or a controller said it, by its words; of all pods
+        or of one."""
         counted = {}
         for one in get(self.path("events"))["items"]:
-            if one["reason"] == reason:
+            if one["reason"] == reason and pod in (None, one["involvedObject"]["name"]):
                 text = one["message"].strip().partition("\n")[0]
                 counted[text] = counted.get(text, 0) + (one.get("count") or 1)
         return counted
@@ -168,18 +185,6 @@ class App:
     def load(self):
         self.loads += 1
         return Load(self)
-
-
-# The rows of the truth table, with the deploy example's one choice of its own:
-# /readyz is 404 while it drains, which is as red as 503.
-ROWS = {
-    "Starting": {"/startupz": 503, "/livez": 200, "/readyz": 503, "traffic": 503},
-    "Ready": {"/startupz": 200, "/livez": 200, "/readyz": 200, "traffic": 200},
-    "Degraded": {"/startupz": 200, "/livez": 200, "/readyz": 200, "traffic": 200},
-    "Failing": {"/startupz": 200, "/livez": 200, "/readyz": 503, "traffic": 503},
-    "vital dead": {"/startupz": 200, "/livez": 503, "/readyz": 503, "traffic": 503},
-    "Draining": {"/startupz": 200, "/livez": 200, "/readyz": 404, "traffic": 200},
-}
 
 
 def addresses(endpoints):
@@ -223,37 +228,64 @@ class Load:
 
 
 class Client:
-    """What the clients of one load saw."""
+    """What the clients of one load saw, or of several, one after the other."""
 
     def __init__(self, report):
-        self.report = report
-        self.transports = report["transports"]
-        self.sent = sum(one["sent"] for one in self.transports.values())
+        self.reports = [report]
         self.failures = report["failures"]
         for one in self.failures:
             one["at"] = report["started"] + one["due"]
 
-    def failed(self, since=0.0):
-        return [one for one in self.failures if one["at"] >= since]
+    def __add__(self, other):
+        both = Client.__new__(Client)
+        both.reports = self.reports + other.reports
+        both.failures = self.failures + other.failures
+        return both
+
+    def counts(self, key):
+        """Sums over the reports, by name."""
+        sums = {}
+        for report in self.reports:
+            for name, transport in report["transports"].items():
+                sums[name] = sums.get(name, 0) + transport[key]
+        return sums
+
+    @property
+    def sent(self):
+        return sum(self.counts("sent").values())
+
+    def failed(self, since, transports):
+        """Failures of requests that were due from then on, over these transports
+        or all."""
+        return [
+            one
+            for one in self.failures
+            if one["at"] >= since and (not transports or one["transport"] in transports)
+        ]
 
     def by_transport(self):
-        return ", ".join(f"{name}: {one['failed']} of {one['sent']}" for name, one in self.transports.items())
+        failed = self.counts("failed")
+        return ", ".join(f"{name}: {failed[name]} of {sent}" for name, sent in self.counts("sent").items())
 
     def causes(self):
-        causes = self.report["causes"].items()
-        return ", ".join(f"{count} × {cause}" for cause, count in causes) or "none"
+        causes = {}
+        for one in self.failures:
+            causes[one["cause"]] = causes.get(one["cause"], 0) + 1
+        return ", ".join(f"{count} × {cause}" for cause, count in causes.items())
 
     def examples(self):
-        lines = [f"{one['due']:.2f} s {one['transport']}: {one['cause']}: {one['detail']}" for one in self.failures]
-        return lines[:8]
+        return [
+            f"{one['due']:.2f} s {one['transport']}: {one['cause']}: {one['detail']}" for one in self.failures[:8]
+        ]
 
     def largest_share(self):
-        """Of the HTTP/2 connections that left a pod, the largest share that left
-        it within half a second, in percent, and of how many; the worst pod's."""
+        """Of the HTTP/2 connections that left a pod, the largest share that did so
+        within half a second, in percent, and of how many; of the worst pod."""
         pods = {}
-        for one in self.report["departures"]:
-            if one["pod"]:
-                pods.setdefault(one["pod"], []).append(one["at"])
+        for report in self.reports:
+            for one in report["departures"]:
+                if one["pod"]:
+                    pods.setdefault(one["pod"], []).append(report["started"] + one["at"])
         worst = (0, 0)
         for times in pods.values():
             if len(times) >= 4:

@@ -3,8 +3,6 @@
 import copy
 import pathlib
 
-import yaml
-
 FOLDER = pathlib.Path(__file__).resolve().parents[3] / "examples" / "deploy" / "kubernetes"
 
 # What 1.20 does not know yet, in every arm.
@@ -13,6 +11,8 @@ OLDER = {"PodDisruptionBudget": ("policy/v1", "policy/v1beta1")}
 
 def shipped(file):
     """The objects of a shipped file as Kubernetes 1.20 knows them."""
+    import yaml  # not needed to name the arms
+
     objects = list(yaml.safe_load_all((FOLDER / file).read_text()))
     for one in objects:
         if one["kind"] in OLDER:
@@ -45,11 +45,15 @@ class Change:
         self.words, self.apply = words, apply
 
 
-def setting(name, value):
+def setting(name, value, shipped=True):
+    """Sets a variable of the container; `shipped` says whether the file has it."""
+
     def apply(objects):
         environment = container(objects)["env"]
-        environment[:] = [one for one in environment if one["name"] != name]
-        environment.append({"name": name, "value": value})
+        others = [one for one in environment if one["name"] != name]
+        if (len(others) < len(environment)) != shipped:
+            raise ValueError(f"whether the file sets {name} is no longer {shipped}")
+        environment[:] = [*others, {"name": name, "value": value}]
 
     return Change(f"{name}={value}", apply)
 
@@ -86,7 +90,7 @@ def no_startup_probe():
 def pre_stop_drains():
     def apply(objects):
         only = container(objects)
-        setting("ADMIN", "unix:/run/app/admin.sock").apply(objects)
+        setting("ADMIN", "unix:/run/app/admin.sock", shipped=False).apply(objects)
         command = ["/readiness", "drain", "--wait", "--addr", "unix:/run/app/admin.sock"]
         only["lifecycle"] = {"preStop": {"exec": {"command": command}}}
         only["volumeMounts"] = [{"name": "run", "mountPath": "/run/app"}]

@@ -17,6 +17,9 @@ class Arm:
     changes: list = dataclasses.field(default_factory=list)
     replicas: int = 3
     file: str = "deployment.yaml"
+    # Requests per second. Controls that lose only what is sent within the instant
+    # in which a pod leaves need many.
+    rate: int = 100
     # Which subsystem fails in all pods, and the row of the truth table for it.
     fails: tuple = ()
 
@@ -33,26 +36,26 @@ class Scenario:
 def all_scenarios():
     no_delay = manifest.setting("DRAIN_SECONDS", "0")
     asks_liveness = manifest.readiness_asks_liveness()
-    slow = manifest.setting("START_SECONDS", "15")
+    slow = manifest.setting("START_SECONDS", "15", shipped=False)
     pre_stop = manifest.pre_stop_drains()
     moves = [steps.restart, steps.scale, steps.evict]
     return [
         Scenario(
             "moves",
-            "pods leave because somebody wants them to, or are killed",
+            "pods are replaced, scaled and evicted",
             [
-                Arm("shipped", SAVES, moves),
-                Arm("no-delay", LOSES, moves, [no_delay]),
-                Arm("killed", STATES, [steps.kill]),
+                Arm("shipped", SAVES, moves, rate=300),
+                Arm("no-delay", LOSES, moves, [no_delay], rate=300),
             ],
         ),
         Scenario(
             "one-fails",
-            "one pod cannot serve",
+            "one pod cannot serve, dies or is killed",
             [
                 Arm("storage-fails", SAVES, [steps.one_fails]),
                 Arm("asks-liveness", LOSES, [steps.one_fails], [asks_liveness]),
                 Arm("vital-dies", STATES, [steps.vital_dies]),
+                Arm("killed", STATES, [steps.kill]),
             ],
         ),
         Scenario(
@@ -82,16 +85,16 @@ def all_scenarios():
             "pre-stop",
             "a hook drains, before SIGTERM comes",
             [
-                Arm("hook", SAVES, [steps.restart], [pre_stop]),
-                Arm("hook-no-delay", LOSES, [steps.restart], [pre_stop, no_delay]),
+                Arm("hook", SAVES, [steps.restart], [pre_stop], rate=300),
+                Arm("hook-no-delay", LOSES, [steps.restart], [pre_stop, no_delay], rate=300),
             ],
         ),
         Scenario(
             "admin-port",
             "probes on a port of their own (the demo speaks plain HTTP at the other)",
             [
-                Arm("admin", SAVES, [steps.restart], file="admin-port.yaml"),
-                Arm("admin-no-delay", LOSES, [steps.restart], [no_delay], file="admin-port.yaml"),
+                Arm("admin", SAVES, [steps.restart], file="admin-port.yaml", rate=300),
+                Arm("admin-no-delay", LOSES, [steps.restart], [no_delay], file="admin-port.yaml", rate=300),
             ],
         ),
     ]

@@ -5,18 +5,20 @@ import time
 
 import manifest
 from api import Failed, until
+from truth import ROWS
 
-# Seconds from a change of the endpoints until kube-proxy has changed its rules (it
-# waits up to one), and whatever had been sent before is over.
-SETTLES = 3.0
+# Seconds from the change of kube-proxy's rules to the first request that has to be
+# answered elsewhere: a packet that was on its way has arrived by then.
+SETTLES = 0.5
 FRESH = "HTTP/1, keep-alive off"
-DRAIN = 5  # seconds, DRAIN_SECONDS of the shipped manifest
 
 
 class Seen:
+    """Facts, and which failures must not be: those of requests from the time `since`
+    on, over the transports named, or all. If causes are named, no request fails for
+    another one at any time."""
+
     def __init__(self, facts, since=0.0, transports=None, causes=None):
-        """Failures count from the time `since`, of the transports named (or all);
-        before it, only those of these causes may be (or any)."""
         self.facts, self.since, self.transports, self.causes = facts, since, transports, causes
 
 
@@ -29,8 +31,6 @@ def drains(app):
 
 
 def becomes_row(app, row, pod, patience=10):
-    from app import ROWS
-
     until(f"{pod.name} answers as {row}", lambda: app.answers(pod) == ROWS[row], patience)
     return app.expect_row(row, pod)
 
@@ -105,6 +105,7 @@ def kill(app, _):
     pod, since = app.live()[0], time.time()
     app.kill(pod.name)
     left = app.left_endpoints(pod.name, since)
+    left_proxy = app.left_proxy(pod)
     until(f"{pod.name} was restarted", lambda: app.pod(pod.name).restarts == 1)
     app.settled()
     joined = app.joined_endpoints(pod.name, left)
@@ -116,7 +117,7 @@ def kill(app, _):
             "kubelet: one container restarted, once",
             f"endpoints: without the pod after {after(left, since)}, with it again after {after(joined, since)}",
         ],
-        since=left + SETTLES,
+        since=left_proxy + SETTLES,
     )
 
 
@@ -127,20 +128,21 @@ def one_fails(app, _):
     facts = [app.expect_row("Failing", pod)]
     if manifest.container(app.objects)["readinessProbe"]["httpGet"]["path"] == "/readyz":
         left = app.left_endpoints(pod.name, since)
+        left_proxy = app.left_proxy(pod)
         facts.append(f"endpoints: without the pod after {after(left, since)}")
     else:
-        left = since + 5
+        left_proxy = since + 5
     # Longer than liveness needs to restart what it finds dead.
     time.sleep(max(0, since + 40 - time.time()))
     seen = app.pod(pod.name)
     listed = pod.name in app.endpoints()
     facts += [f"kubelet: Ready {seen.ready}, in the endpoints {listed}", no_restarts(app)]
-    facts += [f"kubelet: {text}" for text in app.events("Unhealthy") if text.startswith("Readiness")][:1]
+    facts += [f"kubelet: {text}" for text in app.events("Unhealthy", pod.name) if text.startswith("Readiness")]
     app.flip(pod, "storage", "ready")
     app.settled()
     # Connections that were open before stay with the pod, whatever the endpoints
     # are, and are refused there.
-    return Seen(facts, left + SETTLES, {FRESH}, {"503 by gate (failing)"})
+    return Seen(facts, left_proxy + SETTLES, {FRESH}, {"503 by gate (failing)"})
 
 
 def all_fail(app, _):
@@ -169,6 +171,7 @@ def vital_dies(app, _):
     app.flip(pod, "worker", "dead")
     facts = [app.expect_row("vital dead", pod)]
     left = app.left_endpoints(pod.name, since)
+    left_proxy = app.left_proxy(pod)
     until("the pod's container is restarted", lambda: app.pod(pod.name).restarts > 0)
     restarted = time.time()
     app.settled()
@@ -177,13 +180,13 @@ def vital_dies(app, _):
     restarts = {each.name: each.restarts for each in app.live()}
     if restarts != {name: int(name == pod.name) for name in restarts}:
         raise Failed(f"restarts: {restarts}, not one of {pod.name}")
-    killing = app.events("Killing")
+    killing = app.events("Killing", pod.name)
     facts += [
         f"endpoints: without the pod after {after(left, since)}",
         f"kubelet: restarted after {after(restarted, since)}, once, and no other",
         *(f"kubelet: {text}" for text in killing if "liveness" in text),
     ]
-    return Seen(facts, left + SETTLES, {FRESH}, None)
+    return Seen(facts, left_proxy + SETTLES, {FRESH}, {"503 by gate (failing)"})
 
 
 def slow_start(app, _):
@@ -199,8 +202,6 @@ def slow_start(app, _):
     becomes_row(app, "Ready", pod, patience=60)
     app.settled()
     facts.append(f"endpoints: with the pod after {after(joined, since)}")
-    refusals = app.events("Unhealthy")
-    for text, count in refusals.items():
-        facts.append(f"kubelet: {count} × {text}")
+    facts += [f"kubelet: {count} × {text}" for text, count in app.events("Unhealthy", pod.name).items()]
     facts.append(no_restarts(app))
     return Seen(facts)
