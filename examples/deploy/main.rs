@@ -38,12 +38,14 @@ use std::{
     time::Duration,
 };
 #[cfg(unix)]
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt};
+#[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals, probe::Probes,
-    server::AdminListener,
+    server::{Address, AdminListener},
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -115,6 +117,14 @@ async fn run() -> Result<(), Error> {
 
     // Its first answers are for whoever watches the start.
     let admin = setting("ADMIN", "127.0.0.1:28080".to_owned())?;
+    // Every user may write to Kubernetes' `emptyDir`, so the listener refuses
+    // commands there, and an image without a shell cannot make a folder below it.
+    #[cfg(unix)]
+    if let Ok(Address::Unix(socket)) = admin.parse() {
+        if let Some(folder) = socket.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+    }
     let listener = AdminListener::new(&readiness);
     // Over TCP there are none; over a unix socket only its owner may send them.
     #[cfg(unix)]

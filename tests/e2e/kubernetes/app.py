@@ -11,8 +11,8 @@ import time
 import yaml
 
 import manifest
+import truth
 from api import Failed, Watch, ask, call, get, kubectl, until
-from truth import ROWS
 
 
 class Pod:
@@ -175,12 +175,15 @@ class App:
         probes = {path: ask(pod.address, self.probe_port, path)[0] for path in ("/startupz", "/livez", "/readyz")}
         return {**probes, "traffic": ask(pod.address, self.port, "/")[0]}
 
-    def expect_row(self, row, pod):
-        """That the pod answers as the truth table says; the words for it."""
-        expected, answers = ROWS[row], self.answers(pod)
-        if answers != expected:
-            raise Failed(f"{pod.name}: {row}: expected {expected}, got {answers}")
-        return f"truth table, {row}: " + ", ".join(f"{path} {status}" for path, status in answers.items())
+    def expect_row(self, name, pod, patience=0):
+        """That the pod answers as the row of the truth table says, at once or within
+        some seconds; the words for it."""
+        row, deadline = truth.row(name, self.probe_port != self.port), time.monotonic() + patience
+        while (answers := self.answers(pod)) != row:
+            if time.monotonic() >= deadline:
+                raise Failed(f"{pod.name}: {name}: expected {row}, got {answers}")
+            time.sleep(0.1)
+        return f"truth table, {name}: " + ", ".join(f"{path} {status}" for path, status in answers.items())
 
     def load(self):
         self.loads += 1

@@ -90,8 +90,11 @@ def no_startup_probe():
 def pre_stop_drains():
     def apply(objects):
         only = container(objects)
-        setting("ADMIN", "unix:/run/app/admin.sock", shipped=False).apply(objects)
-        command = ["/readiness", "drain", "--wait", "--addr", "unix:/run/app/admin.sock"]
+        # Commands are refused in the volume itself, which every user may write to;
+        # the deploy example makes the folder below it.
+        socket = "unix:/run/app/own/admin.sock"
+        setting("ADMIN", socket, shipped=False).apply(objects)
+        command = ["/readiness", "drain", "--wait", "--addr", socket]
         only["lifecycle"] = {"preStop": {"exec": {"command": command}}}
         only["volumeMounts"] = [{"name": "run", "mountPath": "/run/app"}]
         deployment(objects)["spec"]["template"]["spec"]["volumes"] = [{"name": "run", "emptyDir": {}}]

@@ -5,7 +5,6 @@ import time
 
 import manifest
 from api import Failed, until
-from truth import ROWS
 
 # Seconds from the change of kube-proxy's rules to the first request that has to be
 # answered elsewhere: a packet that was on its way has arrived by then.
@@ -30,11 +29,6 @@ def drains(app):
     return {"name": "DRAIN_SECONDS", "value": "0"} not in manifest.container(app.objects)["env"]
 
 
-def becomes_row(app, row, pod, patience=10):
-    until(f"{pod.name} answers as {row}", lambda: app.answers(pod) == ROWS[row], patience)
-    return app.expect_row(row, pod)
-
-
 def no_restarts(app):
     for pod in app.live():
         if pod.restarts:
@@ -49,15 +43,20 @@ def restart(app, rounds):
         app.kubectl("rollout", "restart", f"deployment/{app.deployment}")
         if drains(app) and number == 0:
             leaving = until("a pod is told to end", lambda: [pod for pod in app.pods() if pod.terminating])
-            facts.append(becomes_row(app, "Draining", leaving[0]))
+            facts.append(app.expect_row("Draining", leaving[0], patience=4))
         app.rolled_out()
     fewest = app.fewest_endpoints(since)
     if fewest < 3:
         raise Failed(f"only {fewest} endpoints at a time, though none may be missing")
     facts += [f"endpoints: never fewer than {fewest} of 3", no_restarts(app)]
-    hooks = app.events("FailedPreStopHook")
-    if hooks:
-        facts.append(f"kubelet: {sum(hooks.values())} × FailedPreStopHook: {next(iter(hooks))}")
+    if "lifecycle" in manifest.container(app.objects):
+        hooks = app.events("FailedPreStopHook")
+        refused = [text for text in hooks if "refuses" in text]
+        if refused:
+            raise Failed(f"the hook was refused: {refused[0]}")
+        # The command runs in the container, and ends with its first process.
+        facts.append(f"kubelet: {sum(hooks.values())} × FailedPreStopHook")
+        facts += [f"kubelet: {text}" for text in list(hooks)[:1]]
     return Seen(facts)
 
 
@@ -196,10 +195,10 @@ def slow_start(app, _):
     app.kubectl("scale", f"deployment/{app.deployment}", "--replicas=3")
     has_address = lambda: [pod for pod in app.live() if pod.name not in old and pod.address]
     (pod,) = until("the third pod has an address", has_address)
-    facts = [becomes_row(app, "Starting", pod)]
+    facts = [app.expect_row("Starting", pod, patience=10)]
     app.kubectl("rollout", "status", f"deployment/{app.deployment}", "--timeout=240s")
     joined = app.joined_endpoints(pod.name, since)
-    becomes_row(app, "Ready", pod, patience=60)
+    app.expect_row("Ready", pod, patience=60)
     app.settled()
     facts.append(f"endpoints: with the pod after {after(joined, since)}")
     facts += [f"kubelet: {count} × {text}" for text, count in app.events("Unhealthy", pod.name).items()]

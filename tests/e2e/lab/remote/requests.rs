@@ -143,15 +143,25 @@ impl Requests {
         Ok(Answer::Handled { pod })
     }
 
+    /// A request that the connection did not send, because it ended before, leaves
+    /// on the next one: until then the client still has it, so this is no retry.
     async fn kept(&self, connection: &Kept, slow: bool) -> Result<Answer, Failure> {
-        let (mut sender, last) = connection.open().await?;
-        let response = sender
-            .send_request(self.request(slow, Empty::new())?)
-            .await
-            .map_err(|error| unanswered(false, &error))?;
-        let pod = judge(response).await?;
-        last.set(&pod);
-        Ok(Answer::Handled { pod })
+        let mut request = self.request(slow, Empty::new())?;
+        loop {
+            let (mut sender, last) = connection.open().await?;
+            let mut error = match sender.try_send_request(request).await {
+                Ok(response) => {
+                    let pod = judge(response).await?;
+                    last.set(&pod);
+                    return Ok(Answer::Handled { pod });
+                }
+                Err(error) => error,
+            };
+            match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(unanswered(false, &error.into_error())),
+            }
+        }
     }
 
     fn request<B>(&self, slow: bool, body: B) -> Result<Request<B>, Failure> {
