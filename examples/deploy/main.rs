@@ -45,7 +45,7 @@ use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals, probe::Probes,
-    server::{Address, AdminListener},
+    server::AdminListener,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -120,9 +120,12 @@ async fn run() -> Result<(), Error> {
     // Every user may write to Kubernetes' `emptyDir`, so the listener refuses
     // commands there, and an image without a shell cannot make a folder below it.
     #[cfg(unix)]
-    if let Ok(Address::Unix(socket)) = admin.parse() {
+    if let Ok(tower_readiness::server::Address::Unix(socket)) = admin.parse() {
         if let Some(folder) = socket.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
         }
     }
     let listener = AdminListener::new(&readiness);

@@ -60,6 +60,22 @@
 //! started with `ipv6.disable=1`, binding `[::]` fails, and `0.0.0.0:3000` is
 //! right.)
 //!
+//! Where all endpoints may terminate at the same time (the strategy `Recreate`, one
+//! replica, one pod on a node with `externalTrafficPolicy: Local`), kube-proxy sends
+//! to terminating pods from Kubernetes 1.26 on, but only to those whose readiness
+//! probe is green (KEP-1669). A drain turns readiness red at once. There, use a
+//! preStop hook that sleeps, and a delay of zero: readiness stays green until the
+//! hook has ended.
+//!
+//! kube-proxy moves new connections, and leaves open ones with their pod. While a pod
+//! fails, the gate refuses each request on a connection that a client keeps, although
+//! the endpoint is gone; a client of HTTP/2 or with a pool should close a connection
+//! on which it receives `x-readiness`. A drain asks HTTP/1 clients to reconnect.
+//!
+//! A preStop hook may be `readiness drain --wait --addr unix:/run/app/own/admin.sock`.
+//! The admin listener refuses commands in an `emptyDir` itself, which every user may
+//! write to. The deploy example creates the folder of its socket below it.
+//!
 //! The files set no `readinessGates`: a readiness gate is a condition that a
 //! controller outside the pod sets. The process does not see it, so its own probes
 //! say green while the pod is not Ready, and while that controller is down no pod

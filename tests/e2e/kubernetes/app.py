@@ -91,13 +91,13 @@ class App:
     def pod(self, name):
         return next((pod for pod in self.pods() if pod.name == name), None)
 
-    def processes(self):
-        """The process of each pod that has one."""
+    def processes(self, command="app"):
+        """The process of this name of each pod that has one."""
         found = {}
         names = {f"NAME={pod.name}".encode(): pod.name for pod in self.pods()}
         for folder in pathlib.Path("/proc").iterdir():
             try:
-                if (folder / "comm").read_text() == "app\n":
+                if (folder / "comm").read_text() == f"{command}\n":
                     for variable in (folder / "environ").read_bytes().split(b"\0"):
                         if variable in names:
                             found[names[variable]] = int(folder.name)
@@ -253,9 +253,10 @@ class Client:
                 sums[name] = sums.get(name, 0) + transport[key]
         return sums
 
-    @property
-    def sent(self):
-        return sum(self.counts("sent").values())
+    def sent(self, transports=None):
+        """Requests over these transports, or all."""
+        sent = self.counts("sent").items()
+        return sum(count for name, count in sent if not transports or name in transports)
 
     def failed(self, since, transports):
         """Failures of requests that were due from then on, over these transports

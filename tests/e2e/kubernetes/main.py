@@ -39,6 +39,17 @@ class Outcome:
         """The failures that the arm's claim is about."""
         return self.client.failed(self.seen.since, self.seen.transports)
 
+    def judged(self):
+        """How many requests were sent over the transports that are judged, and how
+        many of these failed, at any time."""
+        transports = self.seen.transports
+        return self.client.sent(transports), len(self.client.failed(0.0, transports))
+
+    def others(self):
+        """The same over the other transports."""
+        sent, failed = self.judged()
+        return self.client.sent() - sent, len(self.client.failures) - failed
+
 
 def judge(arm, client, seen):
     """What is wrong with what the clients saw."""

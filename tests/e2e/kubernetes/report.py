@@ -42,7 +42,7 @@ def section(outcome):
     for fact in seen.facts:
         yield f"- {fact}"
     causes = f" ({client.causes()})" if client.failures else ""
-    yield f"- clients: {thousands(client.sent)} requests, {thousands(len(client.failures))} failed{causes}"
+    yield f"- clients: {thousands(client.sent())} requests, {thousands(len(client.failures))} failed{causes}"
     yield f"- {client.by_transport()}"
     if seen.since and arm.claims != LOSES:
         transports = " and ".join(sorted(seen.transports or ["all transports"]))
@@ -75,11 +75,11 @@ def title(outcome):
 
 
 def summary(outcomes):
-    yield "| scenario, what happens | arm | requests | failed | |"
-    yield "|---|---|---:|---:|---|"
+    yield "| scenario, what happens | arm | requests | failed | not judged | failed | |"
+    yield "|---|---|---:|---:|---:|---:|---|"
     for one in outcomes:
-        sent, failed = thousands(one.client.sent), thousands(len(one.client.failures))
-        yield f"| {title(one)} | {one.arm.name} | {sent} | {failed} | {verdict(one, outcomes)} |"
+        numbers = " | ".join(map(thousands, [*one.judged(), *one.others()]))
+        yield f"| {title(one)} | {one.arm.name} | {numbers} | {verdict(one, outcomes)} |"
     yield ""
     yield headline(outcomes)
     yield ""
@@ -112,20 +112,21 @@ def controls_of(outcome, outcomes):
 def headline(outcomes):
     """The arms that lose nothing from the first request to the last, and their
     controls."""
-    arms = [
-        one
-        for one in outcomes
-        if one.arm.claims == SAVES and not one.seen.since and any(c.counted() for c in controls_of(one, outcomes))
-    ]
+    arms = [one for one in outcomes if one.arm.claims == SAVES and not one.seen.since]
+    arms = [one for one in arms if any(control.counted() for control in controls_of(one, outcomes))]
     controls = [one for one in outcomes if one.arm.claims == LOSES and not one.seen.since]
-    sent = sum(one.client.sent for one in arms)
-    failed = sum(len(one.client.failures) for one in arms)
-    lost = sum(len(one.client.failures) for one in controls)
-    of = sum(one.client.sent for one in controls)
+    sent, failed = total(one.judged() for one in arms)
+    others, others_failed = total(one.others() for one in arms)
+    of, lost = total(one.judged() for one in controls)
     return (
-        f"Kubernetes 1.20.2: {thousands(sent)} requests in {len(arms)} arms, {thousands(failed)} failed; "
-        f"in their {len(controls)} controls {thousands(lost)} of {thousands(of)}."
+        f"Kubernetes 1.20.2: {sent} requests in {len(arms)} arms, {failed} failed; in their {len(controls)} "
+        f"controls {lost} of {of}. Not judged, on connections and channels that the drain does not retire "
+        f"before its end: {others_failed} of {others}."
     )
+
+
+def total(pairs):
+    return [thousands(sum(numbers)) for numbers in zip(*pairs)] or ["0", "0"]
 
 
 def whole(introduction_text, summary_text, outcomes):

@@ -154,7 +154,8 @@ pub(crate) async fn run(config: Config) -> Result<(), BoxError> {
             }
         }
     };
-    open_loop(config.rate, start, stopped, send, |outcome| report.add(outcome)).await?;
+    let done = |outcome| report.add(outcome);
+    open_loop(config.rate, start, stopped, send, done).await?;
     report.lasted = start.elapsed().as_secs_f64();
     report.departures = requests.departures();
     report.connections = requests.connections().await;

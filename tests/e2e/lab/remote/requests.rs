@@ -201,10 +201,7 @@ async fn judge(response: Response<Incoming>) -> Result<String, Failure> {
 }
 
 /// A channel that notes each end of its connection, when it opens the next one.
-fn channel(
-    address: SocketAddr,
-    departures: Departures,
-) -> Result<HealthClient<Channel>, BoxError> {
+fn channel(address: SocketAddr, departures: Departures) -> Result<HealthClient<Channel>, BoxError> {
     let was_open = AtomicBool::new(false);
     let connector = tower::service_fn(move |_: Uri| {
         if was_open.swap(true, Ordering::Relaxed) {
