@@ -155,6 +155,11 @@ class App:
                 counted[text] = counted.get(text, 0) + (one.get("count") or 1)
         return counted
 
+    def timeouts(self):
+        """How many probes of the kubelet got no answer in time. A service that drains
+        or fails answers; this comes of a busy machine."""
+        return sum(count for text, count in self.events("Unhealthy").items() if "Client.Timeout" in text)
+
     def evict(self, pod):
         """The status that the Eviction API answers with."""
         body = {

@@ -99,13 +99,15 @@ def run_arm(scenario, arm, given, rounds):
             started = time.monotonic()
             client, seen = hurt(app, arm, step, rounds)
             took = time.monotonic() - started
+            if timeouts := app.timeouts():
+                seen.facts.append(f"kubelet: {timeouts} probes timed out, as on a busy machine")
             outcome = Outcome(scenario.name, arm, step, client, seen, took, judge(arm, client, seen))
             outcomes.append(outcome)
             with printing:
                 print("\n".join(report.section(outcome)), "\n", flush=True)
-    except Exception:
+    except Failed as error:
         app.write_state(given.report.parent)
-        raise
+        raise Failed(f"{error} (probes that timed out, as on a busy machine: {app.timeouts()})") from error
     finally:
         app.remove()
     return outcomes
