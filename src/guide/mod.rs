@@ -22,6 +22,22 @@
 //!     .build()?;
 //! # Ok::<(), tower_readiness::BuildError>(())
 //! ```
+//!
+//! # Examples
+//!
+//! Each example runs with one command, and prints what to try next.
+//!
+//! | | `cargo run --example` |
+//! |---|---|
+//! | axum | `axum` |
+//! | the layers of tower-http; one file to copy, with CORS outside | `full_stack --features tower-http` |
+//! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
+//! | tonic, gRPC health checks | `tonic --features grpc` |
+//! | a reverse proxy, whose reporter shows whether the upstream answers | `reverse_proxy` |
+//! | a second port, with details for operators | `admin_port` |
+//! | systemd: start, reload, watchdog, restart | `systemd --features systemd` |
+//! | an identity-aware proxy with all of it, its faults, and how to cause each | `zero_trust_proxy --features check,server` |
+//! | the service of the files in `examples/deploy` | `deploy --features full` |
 
 #[cfg(feature = "gate")]
 pub mod choosing_what_is_required;
