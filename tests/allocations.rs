@@ -1,5 +1,5 @@
-//! Promise: the admit path allocates nothing. A test binary of its own, for it
-//! has a counting allocator.
+//! Promise: the admit path allocates nothing. A test binary of its own, because it has
+//! a counting allocator.
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -64,7 +64,7 @@ fn an_admitted_request_allocates_nothing() {
     storage.ready();
     let mut service = ReadinessLayer::new(&readiness).layer(Inner);
 
-    // Paths that could and that could not be a probe's.
+    // Paths that may and paths that cannot be a probe path.
     for path in ["/", "/index.html", "/reports/2026", "/livez-not"] {
         let path = Uri::from_static(path);
         let in_place = allocations(|| assert_eq!(serve(&mut service, &path), 200));
@@ -90,7 +90,7 @@ fn an_admitted_request_allocates_nothing_while_draining_either() {
     let service = ReadinessLayer::gate(&readiness);
     let mut service = service.layer(Inner);
     let path = Uri::from_static("/");
-    // Whatever a thread sets up once for itself.
+    // The first request sets up the locals of the thread.
     serve(&mut service, &path);
     let mut request = Request::new(String::new());
     *request.version_mut() = http::Version::HTTP_2;
@@ -111,7 +111,7 @@ fn a_refusal_without_a_body_allocates_nothing_for_the_body() {
     let path = Uri::from_static("/");
     let refused = |layer: ReadinessLayer| {
         let mut service = layer.layer(Inner);
-        // Whatever a thread sets up once for itself.
+        // The first request sets up the locals of the thread.
         serve(&mut service, &path);
         allocations(|| assert_eq!(serve(&mut service, &path), 503))
     };
@@ -129,7 +129,7 @@ fn counting_what_is_in_flight_allocates_nothing() {
     let layer = ReadinessLayer::new(&readiness).count_in_flight();
     let mut service = layer.layer(Inner);
     let path = Uri::from_static("/");
-    // The thread takes its number.
+    // The first request numbers the thread.
     serve(&mut service, &path);
     let counted = allocations(|| assert_eq!(serve(&mut service, &path), 200));
     assert_eq!(counted, 0);
@@ -165,7 +165,7 @@ fn observing_outcomes_allocates_nothing() {
         ),
     ] {
         let mut service = layer.layer(Inner);
-        // The thread takes its number.
+        // The first request numbers the thread.
         serve(&mut service, &path);
         let before = readiness.drift().unwrap().admitted();
         let observed = allocations(|| assert_eq!(serve(&mut service, &path), 200));
@@ -215,7 +215,7 @@ fn a_detached_reporter_allocates_nothing() {
     assert_eq!(count, 0);
 }
 
-/// What is still allocated of what `run` has allocated.
+/// The bytes that `run` has allocated and not freed.
 fn live(run: impl FnOnce()) -> i64 {
     allocation_counter::measure(run).count_current
 }
@@ -226,7 +226,7 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
     let come_and_go = || {
         let reporters: Vec<_> = (0..2_000)
             .map(|index| {
-                // So long that no other thread publishes anything of it, for
+                // So long that no other thread publishes a change of it, because
                 // each thread is counted by itself.
                 let subsystem = Subsystem::new(format!("tenant-{index}"))
                     .ttl(Duration::from_secs(3_600))
@@ -240,7 +240,7 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
             .collect();
         reporters.into_iter().for_each(Reporter::retire);
     };
-    // The tables grow once, to what was there at the same time.
+    // The tables grow once, to the largest number of entries at a time.
     come_and_go();
     for _ in 0..3 {
         assert_eq!(live(come_and_go), 0);
@@ -306,7 +306,7 @@ fn checks_that_come_and_go_leave_nothing_behind() {
     };
     come_and_go();
     come_and_go();
-    // tokio keeps some of what it has used for the next time.
+    // tokio keeps some allocations for later tasks.
     let left: Vec<_> = (0..4).map(|_| live(come_and_go)).collect();
     assert!(left.iter().all(|left| *left < 100), "{left:?}");
 }
@@ -325,7 +325,7 @@ fn a_registry_that_was_large_once_costs_no_more_than_before() {
         });
         measured.bytes_total
     };
-    // The lines of the first ones take more.
+    // The first lines allocate more.
     for _ in 0..100 {
         report();
     }
@@ -341,7 +341,7 @@ fn a_registry_that_was_large_once_costs_no_more_than_before() {
             })
             .collect();
         tenants.into_iter().for_each(Reporter::retire);
-        // The last snapshot of the many goes with the next report.
+        // The next report drops the last large snapshot.
         report();
     });
     assert_eq!(report(), before);

@@ -66,7 +66,7 @@ impl Peer {
         self.send(Method::GET, path).await
     }
 
-    /// Asks for each path and compares the status and the body.
+    /// Requests each path and compares the status and the body.
     async fn expect(&self, cases: &[(&str, u16, &str)]) {
         for &(path, status, body) in cases {
             let response = self.get(path).await;
@@ -202,8 +202,8 @@ async fn probes_win_over_routes_that_match_the_same_path() {
     assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// axum announces the length of the body that it is given, if nothing else
-/// has been announced, and for HEAD that is an empty one.
+/// axum sets `content-length` from the body of the response where the header is
+/// missing, and the body of a HEAD response is empty.
 #[tokio::test]
 async fn a_head_announces_the_length_of_the_get_or_none() {
     let (readiness, _storage) = starting();
@@ -245,7 +245,7 @@ async fn a_single_page_application_never_answers_a_probe() {
             ("/livez/unknown", 200, "index.html"),
         ])
         .await;
-        // A subsystem is there for whoever may know of it.
+        // A probe of a subsystem is found where the detail shows names.
         let expected = match detail {
             Detail::None => 404,
             _ => 200,
@@ -379,7 +379,7 @@ async fn a_gate_on_one_route_refuses_that_route_only() {
     ])
     .await;
     assert_eq!(counts.refused(Reason::Starting), 1);
-    // Neither is a method that was added after the layer.
+    // A method that was added after the layer is not gated either.
     let forgotten = app.send(Method::DELETE, "/search").await;
     assert_eq!(forgotten.body(), "forgotten");
 
@@ -447,7 +447,7 @@ async fn probes_can_be_a_service_of_the_router() {
         .detail(Detail::Full)
         .build()
         .unwrap();
-    // axum takes the prefix off before it calls what is nested.
+    // axum removes the prefix before it calls the nested service.
     let app = serve(routes().nest_service("/internal", probes)).await;
     app.expect(&[
         ("/internal/livez", 200, "live\n"),
@@ -483,8 +483,8 @@ async fn outside_of_a_nested_router_probes_stand_at_the_root() {
     .await;
 }
 
-/// axum applies a layer to each route, and nests routes one by one: what no
-/// inner route matches never gets to the layer.
+/// axum applies a layer to each route, and nests routes one by one: a request that
+/// matches no inner route does not reach the layer.
 #[tokio::test]
 async fn inside_of_a_nested_router_no_probe_is_reached() {
     let (readiness, storage) = starting();
@@ -505,8 +505,8 @@ async fn inside_of_a_nested_router_no_probe_is_reached() {
     app.expect(&[("/api/users/7", 200, "user 7")]).await;
 }
 
-/// With something that matches below the prefix the layer is reached, and sees
-/// the path without the prefix.
+/// A request that an inner route matches reaches the layer, which sees the path
+/// without the prefix.
 #[tokio::test]
 async fn inside_of_a_nested_router_that_matches_all_probes_stand_below_the_prefix() {
     let (readiness, _storage) = starting();
@@ -542,7 +542,7 @@ async fn inside_of_a_nested_router_that_matches_all_probes_stand_below_the_prefi
 
 // === the layer in the wrong place ===
 
-/// What is added to a router after the layer is outside of it.
+/// Routes that are added to a router after the layer are outside of it.
 #[tokio::test]
 async fn routes_added_after_the_layer_are_not_gated() {
     let (readiness, _storage) = starting();
@@ -559,7 +559,7 @@ async fn routes_added_after_the_layer_are_not_gated() {
         .await;
 }
 
-/// The worst place of all: an unready process whose every probe is green.
+/// The worst place: every probe of a process that is not ready is green.
 #[tokio::test]
 async fn a_fallback_added_after_the_layer_takes_the_probes() {
     let (readiness, _storage) = starting();
@@ -595,8 +595,8 @@ async fn a_route_layer_gates_routes_and_answers_no_probes() {
     }
 }
 
-/// Each router brings its routes with or without the layer. Of two fallbacks
-/// that nobody set, that of the router merged last stays.
+/// The routes of each router keep or lack their layer. Of two default fallbacks, that
+/// of the router merged last stays.
 #[tokio::test]
 async fn a_merge_gates_the_routes_of_the_layered_router() {
     let (readiness, _storage) = starting();
@@ -633,7 +633,7 @@ async fn a_merge_gates_the_routes_of_the_layered_router() {
         .await;
 }
 
-/// A fallback that was set stays, whichever router brought it.
+/// A fallback that was set stays, whichever router it belongs to.
 #[tokio::test]
 async fn a_merge_keeps_the_fallback_that_was_set() {
     let (readiness, _storage) = starting();
@@ -670,8 +670,8 @@ async fn a_router_of_tonic_that_is_merged_after_the_layer_takes_the_probes() {
 
 // === around the whole router ===
 
-/// Fails to compile if the layer changes the error of what it wraps: axum
-/// serves nothing that can fail.
+/// Fails to compile if the layer changes the error of the service: axum serves only
+/// services that cannot fail.
 fn around(
     layer: &ReadinessLayer,
     router: Router,
@@ -694,7 +694,7 @@ async fn around_the_whole_router_everything_is_gated() {
     };
 
     // Either as the only service of another router, or with the body that
-    // `axum::serve` asks for.
+    // `axum::serve` requires.
     let in_a_router = serve(Router::new().fallback_service(around(&layer, router()))).await;
     let by_itself = {
         let service = ServiceBuilder::new()
@@ -770,7 +770,7 @@ async fn what_fails_while_ready_is_drift() {
     }
 
     let uri = format!("http://{}/torn", peer.address).parse().unwrap();
-    // Whether the head comes through is a matter of buffers.
+    // Buffers decide whether the head arrives.
     let whole = async { Some(peer.client.get(uri).await.ok()?.into_body().collect().await) };
     assert!(!matches!(soon(whole).await, Some(Ok(_))));
     until(|| counts() == (8, 3)).await;

@@ -1,4 +1,4 @@
-//! Active checks: asked off the request path, on tokio's paused clock.
+//! Active checks: run off the request path, on tokio's paused clock.
 
 mod support;
 
@@ -23,7 +23,7 @@ use tower_readiness::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Every ten seconds, and what is found counts at once.
+/// A check every ten seconds, of which each result counts at once.
 fn every_ten() -> Check {
     Check::every(SECOND * 10).jitter(0.0).failures(1)
 }
@@ -65,7 +65,7 @@ fn build(subsystem: Subsystem) -> Readiness {
     Readiness::builder().subsystem(subsystem).build().unwrap()
 }
 
-/// Lets time pass, and whatever is due happen.
+/// Lets time pass, and all due tasks run.
 async fn pass(time: Duration) {
     let step = Duration::from_millis(250);
     let mut left = time;
@@ -83,7 +83,7 @@ async fn settle() {
     }
 }
 
-/// The state that is published, its reason, and what is damped.
+/// The published state, its reason, and the damped state.
 fn shown(readiness: &Readiness) -> (State, String, Option<(State, DampingProgress)>) {
     let mut subscription = readiness.subscribe();
     let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
@@ -97,7 +97,7 @@ fn state(readiness: &Readiness) -> State {
     shown(readiness).0
 }
 
-// === when it is asked ===
+// === when it runs ===
 
 #[tokio::test(start_paused = true)]
 async fn a_check_is_asked_at_once_and_then_at_every_interval() {
@@ -169,7 +169,7 @@ fn a_check_starts_on_the_first_runtime_that_is_met() {
             let _layer = ReadinessLayer::new(&readiness);
             support::until(|| database.asked() == run).await;
         });
-        // And, when that ends, on the next.
+        // When that runtime ends, it starts on the next.
     }
 }
 
@@ -218,7 +218,7 @@ async fn checks_that_begin_together_do_not_ask_in_step() {
     drop(readiness);
 }
 
-// === what it comes to ===
+// === results ===
 
 #[tokio::test(start_paused = true)]
 async fn it_takes_several_failures_in_a_row_to_be_down_and_they_show() {
@@ -298,7 +298,7 @@ async fn an_outcome_can_be_degraded_and_carry_attributes() {
     assert_eq!(state(&readiness), State::Failing);
 }
 
-// === what goes wrong ===
+// === failures of a check ===
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_has_failed_and_its_future_is_dropped() {
@@ -374,8 +374,8 @@ async fn a_check_that_panics_every_time_keeps_being_asked() {
     assert_eq!(state(&readiness), State::Failing);
 }
 
-/// A thread that is blocked polls nothing any more, yet its silence is found. A
-/// check may not fall silent, whatever becomes of a reporter beside it.
+/// A blocked thread polls no check, yet the silence of the check is found. A reporter
+/// beside the check does not hide that silence.
 #[test]
 fn a_check_that_blocks_its_thread_for_good_turns_stale() {
     let none = |_: &Readiness| None;
@@ -402,7 +402,7 @@ fn a_check_that_blocks_its_thread_for_good_turns_stale() {
                 let (blocked, asked) = (Arc::clone(&blocked), Arc::clone(&asked));
                 async move {
                     if asked.fetch_add(1, Ordering::Relaxed) == 1 {
-                        // What should have been awaited.
+                        // A blocking call in a task.
                         let (released, freed) = &*blocked;
                         let released = released.lock().unwrap();
                         drop(freed.wait_while(released, |released| !*released).unwrap());
@@ -429,7 +429,7 @@ fn a_check_that_blocks_its_thread_for_good_turns_stale() {
         };
         let is_asked = becomes(&|| asked.load(Ordering::Relaxed) == 2);
         let was_stale = !when_stale || becomes(&is_stale);
-        // Whatever this sets, it is not the last word.
+        // Whatever state this reporter sets, the silence of the check counts.
         let reporter = beside(&readiness);
         let is_stale = becomes(&is_stale);
         let asked = asked.load(Ordering::Relaxed);
@@ -473,7 +473,7 @@ async fn an_error_whose_words_vary_is_published_at_most_once_a_second() {
 
 // === on a thread ===
 
-/// A call that goes on until it is let go.
+/// A call that blocks until the test releases it.
 #[derive(Default)]
 struct Calls {
     begun: AtomicUsize,
@@ -498,7 +498,7 @@ impl Calls {
     }
 }
 
-/// Real time, for a paused clock does not wait for a thread.
+/// Real time, because a paused clock does not wait for a thread.
 #[tokio::test]
 async fn a_blocking_check_that_hangs_takes_one_thread_and_is_called_again_after_its_end() {
     let calls = Arc::new(Calls::default());
@@ -512,7 +512,7 @@ async fn a_blocking_check_that_hangs_takes_one_thread_and_is_called_again_after_
     let reason = || shown(&readiness).1;
     support::until(|| reason() == "no answer within 10ms").await;
     let version = readiness.snapshot().version();
-    // Other runs have failed meanwhile, for it beats with each.
+    // Other runs have failed meanwhile: each run sends a heartbeat.
     let reporter = readiness.reporter("database").unwrap();
     for _ in 0..3 {
         reporter.degraded("asked by hand");
@@ -637,7 +637,7 @@ async fn a_check_ends_with_its_subsystem_and_with_the_registry() {
     settle().await;
     assert_eq!((database.asked(), state(&readiness)), (1, State::Ready));
     reporter.retire();
-    // The keeper stays.
+    // The timer task stays.
     support::until(|| metrics.num_alive_tasks() == 1).await;
 
     let reporter = readiness.add(database.subsystem(hour)).unwrap();
@@ -696,7 +696,7 @@ fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
     assert_eq!(refused(told(minute(), 69)), short(69, 70));
     let backs_off = || minute().back_off_to(SECOND * 120);
     assert_eq!(refused(told(backs_off(), 129)), short(129, 130));
-    // Whichever was said first.
+    // In either order of the settings.
     let ask = || ready(Outcome::ready());
     let subsystem = || Subsystem::new("database").ttl(SECOND * 69);
     assert_eq!(refused(subsystem().check(minute(), ask)), short(69, 70));
@@ -711,7 +711,7 @@ fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
     for (check, ttl) in [(minute(), 70), (backs_off(), 130)] {
         readiness.add(told(check, ttl)).unwrap().retire();
     }
-    // The last one counts, and so does its ttl.
+    // The last check counts, and so does its ttl.
     let seconds = Check::every(SECOND);
     let subsystem = Subsystem::new("database").check(seconds, ask);
     let subsystem = subsystem.check(minute(), ask);

@@ -34,7 +34,7 @@ fn phase(readiness: &Readiness) -> Phase {
     readiness.verdict().phase()
 }
 
-/// What a gate on the process makes of a plain HTTP/1 request.
+/// The status with which a gate on the process answers a plain HTTP/1 request.
 async fn status(layer: &ReadinessLayer) -> StatusCode {
     let service = layer.layer(service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
@@ -165,13 +165,13 @@ async fn the_delay_is_extended_while_requests_arrive_and_no_longer() {
     let mut shutdown = task::spawn(shutdown.build().unwrap());
     readiness.drain();
     assert_pending!(shutdown.poll());
-    // The last at 4.6 s, so the fifth of the delay without any ends at 5.6 s.
+    // The last request at 4.6 s, so a fifth of the delay without requests ends at 5.6 s.
     advance(Duration::from_millis(4_600)).await;
     assert_eq!(status(&layer).await, 200);
     assert_pending!(shutdown.poll());
     advance(Duration::from_millis(400) + MS).await;
     assert_pending!(shutdown.poll());
-    // One more, at 5.501 s.
+    // One more request, at 5.501 s.
     advance(Duration::from_millis(500)).await;
     assert_eq!(status(&layer).await, 200);
     advance(Duration::from_millis(999)).await;
@@ -370,7 +370,7 @@ async fn the_process_closes_when_nothing_was_in_flight_for_a_second() {
         advance(10 * MS).await;
         settle().await;
     }
-    // Too short to be met by a look, but not overlooked.
+    // Shorter than the interval of the polls, but counted.
     assert_eq!(status(&layer).await, 200);
     for _ in 0..98 {
         advance(10 * MS).await;
@@ -497,7 +497,7 @@ async fn a_handler_can_begin_the_drain_and_still_answer() {
     assert!(shutdown.is_woken());
 }
 
-// === waiting for what is in flight ===
+// === waiting for requests in flight ===
 
 #[tokio::test(start_paused = true)]
 async fn drained_waits_for_closing_and_for_what_is_in_flight() {
@@ -551,7 +551,7 @@ async fn where_nobody_counts_drained_waits_until_the_process_is_closed() {
 
 // === running a server ===
 
-/// Tells when it is dropped.
+/// Sets a flag when it is dropped.
 struct Server(Arc<AtomicBool>);
 
 impl Drop for Server {
@@ -671,8 +671,8 @@ async fn a_server_that_ends_by_itself_leaves_the_process_as_it_is() {
 
 // === connections that do nothing ===
 
-/// Runs a server that never ends, with one job in flight for 3 s, and gives what
-/// comes of it and when, counted from the beginning of `Closing`.
+/// Runs a server that never ends, with one job in flight for 3 s. Returns the output of
+/// `run` and the time of its end, counted from the beginning of `Closing`.
 async fn runs_idle(
     grace: Duration,
     cap: Duration,
@@ -709,7 +709,7 @@ async fn a_server_with_nothing_in_flight_is_let_go_of_after_the_grace() {
     ] {
         let (output, after) = runs_idle(grace, cap, true).await;
         assert_eq!(output, Ok(()));
-        // The job, and the second without any; looked at every 10 ms.
+        // The job, and the quiet second after it; polled every 10 ms.
         let due = Duration::from_secs(3 + 1) + grace;
         assert!(after >= due && after < due + 50 * MS, "{after:?}");
     }
@@ -769,7 +769,7 @@ async fn a_server_that_ends_within_the_grace_keeps_its_output() {
         .idle_grace(Duration::from_secs(16))
         .build()
         .unwrap();
-    // Nothing is in flight, but a slow client still reads what was sent.
+    // No request is in flight, but a slow client still reads its response.
     let output = readiness.run(async move {
         shutdown.await;
         sleep(Duration::from_secs(15)).await;

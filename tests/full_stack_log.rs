@@ -1,5 +1,5 @@
-//! What the stack of the example `full_stack` logs. In a process of its own, for
-//! a subscriber of one thread may miss what another thread meets first.
+//! The log of the stack of the example `full_stack`. In a process of its own, because a
+//! subscriber of one thread may miss an event that another thread reaches first.
 
 #[path = "../examples/full_stack/app.rs"]
 mod app;
@@ -20,7 +20,7 @@ async fn get(app: &Router, path: &str) -> StatusCode {
     app.clone().oneshot(request).await.unwrap().status()
 }
 
-/// What is logged, as text.
+/// The logged lines, as text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -54,7 +54,7 @@ fn refusal(layer: &ReadinessLayer) -> Option<Reason> {
     refused_for(&response.unwrap().unwrap())
 }
 
-// === what a refusal looks like ===
+// === the response of a refusal ===
 
 #[tokio::test]
 async fn a_refusal_says_what_a_client_a_proxy_and_an_outer_layer_need() {
@@ -86,7 +86,7 @@ async fn a_refused_head_has_no_body() {
     let request = Request::head("/").body(Empty::new()).unwrap();
     let response = service.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    // What a GET would have (RFC 9110, section 8.6).
+    // The length of the response to a GET (RFC 9110, section 8.6).
     assert_eq!(response.headers()[header::CONTENT_LENGTH], "20");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(body.is_empty());
@@ -190,7 +190,7 @@ async fn retry_after_is_as_configured() {
 
 // === the inner service's readiness ===
 
-/// A gate around a service that is stepped by hand, and has no room yet.
+/// A gate around a service that the test steps by hand, and that has no room yet.
 fn mocked(layer: &ReadinessLayer) -> (Gated, mock::Handle<Req, Res>) {
     let (inner, mut handle) = mock::pair();
     handle.allow(0);
@@ -208,7 +208,7 @@ async fn the_gate_is_always_ready_and_asks_inside_only_for_a_request_it_passes_o
     let (readiness, storage) = storage();
     let (mut service, mut handle) = mocked(&ReadinessLayer::new(&readiness));
 
-    // Pending inside, and yet ready, refusing, and answering probes.
+    // The inner service is pending; the gate is ready, refuses and answers probes.
     let mut ready = task::spawn(());
     ready.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
     let refused = service.call(get("/")).now_or_never().unwrap().unwrap();
@@ -273,8 +273,8 @@ async fn an_error_of_the_inner_response_passes_through() {
     assert_eq!(assert_ready_err!(request.poll()).to_string(), "no luck");
 }
 
-/// Panics when called without having been ready itself, as the contract of
-/// `poll_ready` allows, and hands its readiness to no clone.
+/// Panics when it is called before it was ready, as the contract of `poll_ready`
+/// allows. A clone begins without readiness.
 #[derive(Default)]
 struct Strict {
     ready: bool,
@@ -292,7 +292,7 @@ impl Service<Req> for Strict {
     type Future = std::future::Ready<Result<Res, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Only when asked again, so that every request has to wait once.
+        // Ready at the second poll, so that every request waits once.
         if std::mem::replace(&mut self.ready, true) {
             return Poll::Ready(Ok(()));
         }
@@ -329,8 +329,7 @@ async fn a_refusal_and_a_probe_keep_no_permit_and_no_place_in_the_queue() {
     let limited = ConcurrencyLimitLayer::new(1).layer(inner);
     let mut service = ReadinessLayer::new(&readiness).layer(limited);
 
-    // Were one of these to keep the only permit, the request below would
-    // never get it.
+    // If one of these kept the only permit, the request below would never get it.
     let mut ready = task::spawn(());
     ready.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
     let refused = service.call(get("/")).now_or_never().unwrap().unwrap();
@@ -348,7 +347,7 @@ async fn a_refusal_and_a_probe_keep_no_permit_and_no_place_in_the_queue() {
     assert_pending!(first.poll());
     let respond = arrived(&mut handle).unwrap();
 
-    // One that gave up waiting does not keep its place either.
+    // A dropped request does not keep its place in the queue either.
     let mut second = task::spawn(service.call(get("/")));
     assert_pending!(second.poll());
     drop(second);
@@ -452,8 +451,8 @@ async fn a_saturated_service_has_room_for_so_many_waiters() {
     assert_pending!(task::spawn(test.service.call(get("/"))).poll());
 }
 
-/// Never saturated, but pending when its task has used up tokio's budget, as
-/// is whatever is built on tokio's channels and semaphores.
+/// Never saturated, but pending when its task has used up tokio's budget, as services
+/// on tokio's channels and semaphores are.
 #[derive(Clone)]
 struct Cooperative;
 
@@ -693,7 +692,7 @@ async fn a_dry_run_refuses_nothing_and_counts_what_it_would_have() {
     let shown = format!("{counts:?}");
     assert!(shown.contains("Starting: Count { refused: 0, held: 0, dry_run_refused: 1,"));
 
-    // What really happened is counted apart.
+    // The real decisions have their own counters.
     for reason in [Reason::Starting, Reason::Failing] {
         assert_eq!((counts.refused(reason), counts.held(reason)), (0, 0));
         assert_eq!(readiness.refused(reason), 0);
@@ -936,7 +935,7 @@ async fn held_requests_are_let_go_a_few_at_a_time() {
     let third = arrived(&mut handle).unwrap();
     assert!(arrived(&mut handle).is_none());
 
-    // Those whose time is up are let go as well: the gate is open.
+    // Requests whose time is up are admitted too, because the gate is open.
     tokio::time::advance(Duration::from_secs(3)).await;
     for request in &mut requests[1..] {
         assert_pending!(request.poll());
@@ -1048,7 +1047,7 @@ async fn a_refusal_names_the_snapshot_that_it_was_judged_by() {
     let judged_by = readiness.snapshot().version();
     let storage = Arc::new(storage);
     let reporter = Arc::clone(&storage);
-    // Something changes between the judgement and the response.
+    // The snapshot changes between the decision and the response.
     let layer = ReadinessLayer::new(&readiness).exempt(move |_| {
         reporter.ready();
         false
@@ -1076,7 +1075,7 @@ fn without_a_runtime_there_is_no_time_to_wait() {
     assert_eq!(refusal(&layer), Some(Reason::Starting));
 }
 
-// === what Envoy is told ===
+// === the header for Envoy ===
 
 fn is_marked<B>(response: &Response<B>) -> bool {
     let flag = response
@@ -1085,7 +1084,7 @@ fn is_marked<B>(response: &Response<B>) -> bool {
     flag.is_some_and(|flag| flag == "true")
 }
 
-/// Both ways to ask for it.
+/// Both ways to enable the header.
 fn marking(readiness: &Readiness) -> [ReadinessLayer; 2] {
     let layer = ReadinessLayer::new(readiness);
     let probes = Probes::builder(readiness).envoy_headers().build().unwrap();

@@ -36,7 +36,7 @@ async fn process() -> Process {
         .unwrap();
     let [storage, index] = ["storage", "index"].map(|name| readiness.reporter(name).unwrap());
     let (listener, address) = listen().await;
-    // The gate is closed for all but this service.
+    // The gate refuses every other service.
     let server = Server::builder()
         .layer(ReadinessLayer::new(&readiness).count_in_flight())
         .add_service(readiness.grpc_health())
@@ -209,7 +209,7 @@ async fn a_watch_tells_the_present_status_and_then_each_change() {
     assert_eq!(next(&mut watch).await, Some(NotServing));
     process.storage.ready();
     assert_eq!(next(&mut watch).await, Some(Serving));
-    // What does not change the status is no news.
+    // A report that changes no status sends nothing.
     process.index.ready();
     process.storage.degraded("slow");
     process.storage.failing("gone");
@@ -307,7 +307,7 @@ async fn a_client_that_does_not_read_gets_what_its_window_holds_and_then_the_new
     while let Some(status) = next(&mut unread).await {
         statuses.push(status);
     }
-    // The last is that of the reporter that was dropped.
+    // The last status is that of the dropped reporter.
     assert_eq!(statuses.last(), Some(&NotServing));
     let count = statuses.len();
     assert!((100..=110).contains(&count), "{count}");

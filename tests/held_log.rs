@@ -1,6 +1,6 @@
-//! How long a log that is held up holds up others: a report, and the end of
-//! [`Readiness::run`]. Only that they wait is judged by the clock, for a machine
-//! may be slow; that they go on is judged by their end.
+//! How long a blocked log delays a report and the end of [`Readiness::run`]. The clock
+//! gives lower bounds only, because a machine may be slow; that both continue is shown
+//! by their end.
 
 mod support;
 
@@ -31,7 +31,7 @@ async fn run(readiness: &Readiness) -> Duration {
     begun.elapsed()
 }
 
-/// One test, for the process has one log.
+/// One test, because the process has one log.
 #[tokio::test]
 async fn a_report_waits_for_its_line_and_the_end_for_all() {
     let (_allow, allowed) = mpsc::channel();

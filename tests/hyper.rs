@@ -38,7 +38,7 @@ use tower_readiness::{
 const REFUSED: &str = "not ready: starting\n";
 const RED: &str = "not ready\n";
 const GREEN: &str = "ready\n";
-/// What the application answers.
+/// The body of a response of the application.
 const SERVED: &str = "served";
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 /// 8 MiB.
@@ -46,7 +46,7 @@ const LARGE: usize = 8 << 20;
 
 // === the server ===
 
-/// The application: reads what it is sent and says so.
+/// The application: reads the body of the request to its end, and answers.
 async fn application(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::default());
     match request.uri().path() {
@@ -159,7 +159,7 @@ impl Connection<Empty<Bytes>> {
     }
 }
 
-/// An HTTP/1 connection to write to and read from as one likes.
+/// An HTTP/1 connection on which the test writes and reads bytes.
 struct Raw(BufReader<TcpStream>);
 
 impl Raw {
@@ -393,7 +393,7 @@ async fn a_probe_that_waits_answers_as_soon_as_green() {
             .detail(Detail::Names)
             .build()
             .unwrap();
-        // By the time there is a future, what it waits for is settled.
+        // When the service returns its future, the request already waits.
         let service = MapFutureLayer::new(move |future| {
             tell.notify_one();
             future
@@ -452,7 +452,7 @@ async fn a_connection_outlives_probes_and_refusals() {
     }
 }
 
-/// The answer comes before the body is sent, so nobody waited for it.
+/// The answer comes before the body is sent, so the server did not wait for the body.
 #[tokio::test]
 async fn a_refused_upload_is_not_read() {
     let (readiness, storage) = starting();
@@ -484,7 +484,7 @@ async fn a_refused_upload_is_not_read() {
         assert_eq!(refused.body(), REFUSED, "{version:?}");
     }
 
-    // And one that is admitted is read to the end.
+    // The body of an admitted request is read to its end.
     storage.ready();
     let mut raw = Raw::open(server).await;
     let head = format!("POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: {LARGE}\r\n\r\n");
@@ -578,7 +578,7 @@ async fn a_draining_process_serves_and_asks_http_1_to_close() {
         assert_eq!(value(before.headers(), "connection"), "");
 
         readiness.advance(phase);
-        // Red, without an end to the connection of whoever asks.
+        // A red probe does not end the connection of its client.
         let probe = raw.ask("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert_eq!(probe.status(), StatusCode::SERVICE_UNAVAILABLE);
         let last = raw.ask("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -629,8 +629,8 @@ async fn a_process_that_drains_before_it_started_refuses() {
     assert_eq!(value(refused.headers(), "connection"), "close");
 }
 
-/// hyper removes the header from HTTP/2 and logs a warning for each, so look
-/// at what it is given.
+/// hyper removes the header from HTTP/2 and logs a warning for each, so the test
+/// looks at the response before hyper gets it.
 #[tokio::test]
 async fn a_draining_process_gives_no_connection_header_to_http_2() {
     for (phase, body) in [

@@ -1,4 +1,4 @@
-//! What counts as in flight, from when to when.
+//! Which requests count as in flight, from when to when.
 
 mod support;
 
@@ -29,7 +29,7 @@ use tower_readiness::{
 type Part = Result<Frame<Bytes>, &'static str>;
 type Frames = StreamBody<ReceiverStream<Part>>;
 
-/// Answers at once, with a body that goes on for as long as the sender likes.
+/// Answers at once, with a body that lasts until its sender is dropped.
 #[derive(Clone, Default)]
 struct Streams {
     senders: Arc<Mutex<Vec<mpsc::Sender<Part>>>>,
@@ -92,7 +92,7 @@ async fn a_job_is_in_flight_although_no_layer_counts_requests() {
     };
     assert_eq!(ask().await, "not ready: draining, 1 in flight\n");
     drop(job);
-    // Requests are not counted, so that there are none is not known.
+    // No layer counts requests, so the number in flight is unknown.
     assert_eq!(readiness.in_flight(), None);
     assert_eq!(ask().await, "not ready: draining\n");
 }
@@ -115,7 +115,7 @@ async fn a_request_is_in_flight_until_its_body_has_ended() {
 
     drop(sender);
     assert!(body.frame().await.is_none());
-    // The body is still there; a server may keep it for a while.
+    // The body has ended but is not dropped; a server may keep it for a while.
     assert_eq!(readiness.in_flight(), Some(0), "ended");
     drop(body);
     assert_eq!(readiness.in_flight(), Some(0));
@@ -194,7 +194,7 @@ async fn a_request_that_waits_for_room_is_in_flight_until_it_is_refused() {
     let (readiness, _storage) = ready();
     let hold = Action::hold(Duration::from_secs(2)).unwrap();
     let layer = counting(&readiness).when_saturated(hold);
-    // The permit is held until the response is there, which is never.
+    // The permit is held until the response, which never comes.
     let slow = service_fn(|_: Request<String>| {
         std::future::pending::<Result<Response<Frames>, Infallible>>()
     });
@@ -312,7 +312,7 @@ async fn status_tells_operators_about_the_traffic() {
     );
 }
 
-/// What a request has in flight must not depend on which thread drops it.
+/// A request leaves the count on whichever thread drops it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn requests_may_end_on_other_threads_than_they_began() {
     let (readiness, _storage) = ready();

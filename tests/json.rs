@@ -222,7 +222,7 @@ async fn answers_have_the_documented_fields_and_no_others() {
             State::Degraded => storage.degraded("slow"),
             State::Failing => storage.failing("disk\nfull"),
             State::Stale => {
-                // In steps, for a jump of more than a ttl counts as a frozen process.
+                // In steps, because a jump of more than a ttl counts as a frozen process.
                 for _ in 0..21 {
                     tokio::time::sleep(second).await;
                 }

@@ -1,5 +1,5 @@
-//! Answers of processes with thousands of subsystems: rendered rarely, shared,
-//! and bounded in what those that nobody reads can hold.
+//! Answers of processes with thousands of subsystems: rendered rarely, shared, and
+//! bounded in the memory that unread answers hold.
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -131,7 +131,7 @@ async fn long_answers_that_nobody_reads_hold_so_much_and_no_more() {
         advance(SECOND).await;
     }
     assert!(bytes > 20 << 20, "{bytes}");
-    // The verdict is still told, and of this moment.
+    // The answer still has the current verdict.
     let (status, json) = ask(&probes, "/readyz", "application/json").await;
     assert_eq!(status, 200);
     assert_eq!(

@@ -1,5 +1,5 @@
-//! The crate's own threads and the subscriber of the process: nothing that is
-//! traced on them reaches it, and whatever other threads trace does.
+//! The crate's own threads and the subscriber of the process: events on these threads do
+//! not reach the subscriber, and events on other threads do.
 
 use bytes::Bytes;
 use http::Request;
@@ -31,7 +31,7 @@ struct Line {
     message: String,
 }
 
-/// Keeps all that is traced.
+/// Records every event.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<Line>>>);
 
@@ -65,12 +65,12 @@ fn this_thread() -> String {
     thread::current().name().unwrap_or_default().to_owned()
 }
 
-/// A place of the application's that threads of the crate come to as well.
+/// Code of the application that threads of the crate run as well.
 fn trace() {
     tracing::info!("traced by the application");
 }
 
-/// Traces where the timer thread of the crate wakes it.
+/// A waker that traces an event on the thread that wakes it: the timer thread.
 struct Traces(Mutex<bool>);
 
 impl Wake for Traces {
@@ -91,7 +91,7 @@ fn becomes(what: impl Fn() -> bool) {
     assert!(found, "nothing happened");
 }
 
-/// Speaks HTTP/2 until the listener has answered.
+/// Opens HTTP/2 on a connection, and waits for the answer of the listener.
 fn greet(address: SocketAddr) {
     let mut connection = TcpStream::connect(address).unwrap();
     // The preface and an empty SETTINGS frame (RFC 9113, section 3.4).
@@ -110,21 +110,20 @@ async fn ask(address: SocketAddr) -> http::StatusCode {
     response.status()
 }
 
-/// tracing asks the subscriber of the thread that comes to an event first, and
-/// keeps what that says for all threads. One test, for it does so once in a
-/// process.
+/// tracing asks the subscriber of the thread that reaches an event first, and caches
+/// its interest for all threads. One test, because this happens once in a process.
 #[test]
 fn what_they_trace_is_dropped_and_hides_nothing_of_other_threads() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("policy").ttl(Duration::from_millis(50)))
         .build()
         .unwrap();
-    // This thread is there before there is a subscriber.
+    // This thread starts before the subscriber is set.
     let admin = AdminListener::new(&readiness).with_http2();
     let admin = admin.serve_on_thread("127.0.0.1:0").unwrap();
     let lines = Lines::default();
     tracing::subscriber::set_global_default(Registry::default().with(lines.clone())).unwrap();
-    // The timer thread is the first that has a line for the subscriber.
+    // The timer thread is the first to reach an event.
     let policy = dispatcher::with_default(&Dispatch::none(), || {
         let policy = readiness.reporter("policy").unwrap();
         policy.ready();

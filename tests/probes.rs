@@ -1,4 +1,4 @@
-//! What probes answer, word for word.
+//! The answers to probes, word for word.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -344,7 +344,7 @@ async fn a_scope_names_the_members_that_are_the_cause() {
         line(Detail::Names).await,
         "[-]search failing (scope): database failing"
     );
-    // It is no member, but as it is vital nothing is ready without it.
+    // The storage is not a member, but a vital subsystem makes every scope red.
     demo.storage.dead("disk gone");
     assert_eq!(
         line(Detail::Names).await,
@@ -414,7 +414,7 @@ async fn status_says_which_gate_refused_and_what_a_dry_run_would_have() {
         let all = &demo.readiness;
         assert_eq!((all.refused(reason), all.dry_run_refused(reason)), of_all);
     }
-    // Probes are asked far too often for it.
+    // Probes omit the counts, because they are sent often.
     let (_, body) = demo.get(Detail::Names, "/readyz?verbose").await;
     assert!(!body.contains("refused"), "{body}");
 }

@@ -1,4 +1,4 @@
-//! What whoever declares, reports and follows can rely on.
+//! Declaring subsystems, reporting for them and following the snapshots.
 
 mod support;
 
@@ -202,7 +202,7 @@ fn a_panic_in_a_task_leaves_no_green_behind() {
     assert!(!readiness.verdict().is_ready());
 }
 
-/// A reporter that is a temporary goes at the end of its statement.
+/// A reporter that is a temporary is dropped at the end of its statement.
 #[test]
 fn a_reporter_that_was_not_kept_says_what_to_write_instead() {
     let readiness = Readiness::builder()
@@ -276,7 +276,7 @@ fn subsystems_come_and_go_and_keep_nobody_elses_place() {
         }
     }
     assert_eq!(names(&readiness).len(), 51);
-    // More than have left, so that some find a place and some make one.
+    // More than have retired, so that some use a free slot and some a new slot.
     let newcomers: Vec<_> = (0..60)
         .map(|index| {
             let name = format!("newcomer-{index}");
@@ -343,7 +343,7 @@ fn a_report_waits_for_nobody_who_reads() {
     for reader in &mut readers {
         assert_pending!(reader.poll());
     }
-    // Nobody polls them any more, and somebody holds on to an old snapshot.
+    // No task polls the subscriptions, and one old snapshot is kept.
     for _ in 0..100 {
         storage.failing("gone");
         storage.ready();

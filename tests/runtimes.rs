@@ -1,8 +1,8 @@
-//! What runs beside a registry survives the runtime that it was first met on:
-//! one that ends, one that no thread drives, and one whose worker is blocked.
+//! The background tasks of a registry survive their first runtime: a runtime that ends,
+//! a runtime that no thread drives, and a runtime whose worker is blocked.
 //!
-//! Times are real here, for the timer thread goes by the real clock; each wait
-//! ends with what it waits for, and how long it takes is not judged.
+//! Times are real here, because the timer thread uses the real clock. Each wait ends
+//! when its condition holds; the time that it takes does not matter.
 
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
@@ -47,7 +47,7 @@ const FIRST: [First; 4] = [
     First::Blocked,
 ];
 
-/// Who calls afterwards.
+/// The call that comes afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Report,
@@ -124,7 +124,7 @@ fn end(first: First, runtime: Runtime) -> Kept {
             let (begun, has_begun) = mpsc::channel();
             runtime.spawn(async move {
                 begun.send(()).unwrap();
-                // What should have been awaited.
+                // A blocking call in a task.
                 let _ = blocked.recv();
             });
             has_begun.recv().unwrap();
@@ -135,7 +135,7 @@ fn end(first: First, runtime: Runtime) -> Kept {
     Kept { runtime, go_on }
 }
 
-/// A registry with a third subsystem to report for, and everything that calls.
+/// A registry with a third subsystem, and every object that a [`Call`] uses.
 struct Caller {
     readiness: Readiness,
     cache: Reporter,
@@ -195,8 +195,8 @@ impl Caller {
     }
 }
 
-/// What is published of a subsystem. This thread has no runtime, so to look
-/// starts nothing, and it does not look for what is overdue.
+/// Reads the published view of a subsystem. This thread has no runtime, so reading
+/// starts no task, and it publishes no overdue change.
 fn published<R>(readiness: &Readiness, name: &str, look: impl FnOnce(&SubsystemView) -> R) -> R {
     let mut subscription = readiness.subscribe();
     let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
@@ -242,7 +242,7 @@ fn silence_is_found_whatever_becomes_of_the_first_runtime() {
             caller.call(call);
             state(&readiness, "policy") == State::Stale
         });
-        // And again, once it lives on another one.
+        // Again, after it has moved to another runtime.
         let living = one_worker();
         living.block_on(async { caller.call(call) });
         policy.heartbeat();
@@ -314,14 +314,13 @@ fn a_check_is_red_without_its_runtime_and_runs_again_on_the_next_that_calls() {
         }
         let call = match call {
             Call::Nothing => Call::Snapshot,
-            // The thread that answers takes nothing away from a runtime.
+            // The answering thread takes no task from a runtime.
             Call::AdminProbe if first == First::Blocked || first == First::NotDriven => {
                 Call::Snapshot
             }
             call => call,
         };
-        // A runtime that may still get round to the check is not given up at
-        // once.
+        // A runtime that may still run the check keeps it for a while.
         becomes(&case, || {
             living.block_on(async { caller.call(call) });
             state(&readiness, "database") == State::Ready

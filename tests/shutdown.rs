@@ -41,10 +41,10 @@ use tower_readiness::{
     drain::{InFlightGuard, Shutdown, ShutdownTimeout},
 };
 
-/// Long enough for what would go wrong, and no figure that anything is judged by.
+/// Long enough for a wrong step to show. No assertion depends on the length.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// Its delay lasts until somebody closes by hand.
+/// A shutdown whose delay lasts until the test closes the process.
 fn shutdown(readiness: &Readiness) -> Shutdown {
     let delay = Duration::from_secs(3_600);
     readiness.shutdown().delay(delay).build().unwrap()
@@ -52,8 +52,8 @@ fn shutdown(readiness: &Readiness) -> Shutdown {
 
 // === load ===
 
-/// Keeps one HTTP/2 connection busy until the server lets go of it, and tells
-/// how many of the requests that were sent on it were answered.
+/// Keeps one HTTP/2 connection busy until the server ends it. Returns how many of the
+/// requests sent on it were answered.
 async fn load_one_http2_connection(address: SocketAddr) -> u64 {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -78,7 +78,7 @@ async fn load_one_http2_connection(address: SocketAddr) -> u64 {
                         assert_eq!(body.to_bytes(), "served");
                         answered += 1;
                     }
-                    // It comes back unless it was sent.
+                    // hyper returns the request if it was not sent.
                     Err(mut error) => {
                         assert!(error.take_message().is_some(), "lost: {error:?}");
                         return answered;
@@ -102,7 +102,7 @@ async fn serves_all_that_is_sent(
     let load = tokio::spawn(load_one_http2_connection(address));
     until(|| handled.load(Ordering::Relaxed) > 100).await;
     readiness.drain();
-    // Those in flight by then are answered in any case, so a few more.
+    // More than were in flight by then, because those are answered in any case.
     let while_draining = 100 + handled.load(Ordering::Relaxed);
     until(|| handled.load(Ordering::Relaxed) > while_draining).await;
     assert!(!load.is_finished(), "the drain serves on");
@@ -116,7 +116,7 @@ async fn serves_all_that_is_sent(
 
 // === servers ===
 
-/// A service that takes a moment, so that some are always in flight.
+/// A service that takes a moment, so that some requests are always in flight.
 async fn slow(handled: Arc<AtomicU64>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(2)).await;
     handled.fetch_add(1, Ordering::Relaxed);
@@ -372,7 +372,7 @@ async fn a_large_response_over_http_2_is_in_flight_until_it_is_sent() {
 
 // === upgrades ===
 
-/// Says what it hears, until it is told to stop.
+/// Sends back the bytes that it reads, until `stop` is notified.
 async fn echo(
     mut request: Request<Incoming>,
     stop: Arc<Notify>,
@@ -427,7 +427,7 @@ async fn an_upgraded_connection_is_waited_for_through_its_token() {
     assert!(head.contains("connection: upgrade\r\n"), "{head}");
     assert!(!head.contains("close"), "{head}");
 
-    // The server is done with it, the process is not.
+    // The server has ended its part of the connection; the process still counts it.
     readiness.advance(Phase::Closing);
     client.write_all(b"still there?").await.unwrap();
     let mut echoed = [0; 12];

@@ -1,5 +1,5 @@
 //! Signals, sent for real: a test binary of its own, whose tests take turns,
-//! for a signal reaches the whole process.
+//! because a signal reaches the whole process.
 #![cfg(all(unix, feature = "signal"))]
 
 mod support;
@@ -30,7 +30,7 @@ fn turn() -> MutexGuard<'static, ()> {
 
 const DELAY: Duration = Duration::from_secs(3_600);
 
-/// Sends the signal, and waits for the shutdown to hear it.
+/// Sends the signal, and waits for the shutdown to handle it.
 async fn hears(shutdown: &mut task::Spawn<Shutdown>, signal: i32) {
     raise(signal).unwrap();
     until(|| shutdown.is_woken()).await;
@@ -190,7 +190,7 @@ fn ctrl_c_kills_again_once_the_shutdown_has_completed() {
             raise(SIGTERM).unwrap();
             shutdown.await;
             for _ in 0..3_000 {
-                // The first of these is not to end it, the second is, soon.
+                // SIGTERM does not end the process; SIGINT soon does.
                 raise(SIGTERM).unwrap();
                 raise(SIGINT).unwrap();
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -215,7 +215,7 @@ fn the_ctrl_c_that_ends_the_delay_does_not_kill() {
             };
             raise(SIGINT).unwrap();
             runtime.block_on(readiness.draining());
-            // Its handler runs on this thread, while others act on it already.
+            // The handler runs on this thread, while other threads act on the signal already.
             raise(SIGINT).unwrap();
             runtime.block_on(support::soon(ended)).unwrap();
         }
@@ -233,7 +233,7 @@ fn what_could_not_be_built_takes_nothing_over() {
             let (readiness, _storage) = ready();
             let signals = Signals::default().number(SIGKILL);
             assert!(readiness.shutdown().on_signals(signals).build().is_err());
-            // So the application falls back to listening by itself.
+            // The application then handles the signal itself.
             let interrupt = tokio::signal::unix::SignalKind::interrupt();
             let mut interrupt = tokio::signal::unix::signal(interrupt).unwrap();
             raise(SIGINT).unwrap();
@@ -246,7 +246,7 @@ fn what_could_not_be_built_takes_nothing_over() {
     assert!(status.success(), "{status}");
 }
 
-/// What cannot be installed, after two that can.
+/// Fails to build: two signals can be handled, and the third cannot.
 fn fails_to_build() {
     let (readiness, _storage) = ready();
     let signals = Signals::default().number(SIGKILL);
@@ -328,7 +328,7 @@ fn child(test: &str) -> ExitStatus {
     child_told(test, 0)
 }
 
-/// The same, and tells it which signal it is about.
+/// As [`child`], with the number of a signal in the environment.
 fn child_told(test: &str, signal: i32) -> ExitStatus {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])

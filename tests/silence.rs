@@ -33,16 +33,16 @@ fn state(readiness: &Readiness) -> (State, String) {
     (view.state(), view.reason().unwrap_or_default().to_owned())
 }
 
-/// What is published, without looking for what is overdue: as a gate sees it.
+/// The published state, as a gate sees it: overdue changes are not published first.
 fn published(readiness: &Readiness) -> State {
     let mut subscription = readiness.subscribe();
     let snapshot = subscription.changed().now_or_never().unwrap().unwrap();
     snapshot.subsystem("policy").unwrap().state()
 }
 
-/// Lets time pass, and the keeper notice.
+/// Lets time pass, and the timer task run.
 async fn pass(time: Duration) {
-    // In steps, so that whatever sleeps wakes when it should.
+    // In steps, so that each sleeping task wakes in time.
     let step = Duration::from_millis(100);
     let mut left = time;
     while !left.is_zero() {
@@ -103,7 +103,7 @@ async fn whoever_beats_or_repeats_itself_is_not_silent() {
         version,
         "nothing was published"
     );
-    // Counted from when the last one was seen.
+    // The ttl counts from the last heartbeat that the timer saw.
     pass(TTL).await;
     assert_eq!(published(&readiness), State::Ready);
     pass(TTL / 4 + Duration::from_millis(200)).await;
@@ -129,7 +129,7 @@ async fn the_time_runs_from_the_first_report_on() {
     policy.heartbeat();
     pass(TTL * 4).await;
     assert_eq!(published(&readiness), State::Starting);
-    // The same as is assumed anyway, and yet a report.
+    // A report, although it repeats the initial state.
     policy.starting("");
     pass(TTL + Duration::from_millis(100)).await;
     assert_eq!(published(&readiness), State::Stale);
@@ -172,7 +172,7 @@ async fn silence_means_nothing_while_the_process_drains() {
     assert!(!readiness.verdict().is_live());
 }
 
-/// Only the real clock tells that a process was stopped (see `stopped.rs`).
+/// Only the real clock shows that a process was stopped (see `stopped.rs`).
 #[tokio::test(start_paused = true)]
 async fn a_paused_clock_that_is_moved_past_the_ttl_makes_it_stale() {
     let (readiness, policy) = silent(policy());
@@ -189,7 +189,7 @@ async fn a_paused_clock_that_is_moved_past_the_ttl_makes_it_stale() {
 
 #[test]
 fn a_reader_notices_what_no_keeper_published() {
-    // No runtime, and so no keeper.
+    // Without a runtime there is no timer task.
     let ttl = Duration::from_millis(5);
     let (readiness, policy) = silent(Subsystem::new("policy").ttl(ttl));
     policy.ready();
@@ -224,14 +224,14 @@ fn who_waits_for_ready_notices_it_too() {
 async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
     let (readiness, policy) = silent(policy());
     policy.ready();
-    // The keeper has not been polled, so it does not even know.
+    // The timer task was not polled since.
     advance(TTL / 4).await;
     let probes = Probes::builder(&readiness)
         .detail(Detail::Full)
         .build()
         .unwrap();
     for _ in 0..4 {
-        // Without a yield: nobody else runs.
+        // Without a yield, so that no other task runs.
         let request = Request::get("/readyz").body(String::new()).unwrap();
         probes
             .clone()
@@ -258,7 +258,7 @@ fn a_keeper_whose_runtime_ended_starts_on_the_next() {
             .build()
             .unwrap();
         runtime.block_on(async {
-            // The layer is what meets the runtime.
+            // The layer starts the timer on this runtime.
             let _layer = ReadinessLayer::new(&readiness);
             policy.ready();
             tokio::task::yield_now().await;
@@ -284,7 +284,7 @@ async fn the_time_of_who_is_added_where_there_is_no_runtime_is_kept_where_there_
     let ask = || service.clone().oneshot(Request::new(String::new()));
     assert_eq!(ask().await.unwrap().status(), StatusCode::OK);
     pass(TTL * 2).await;
-    // Nobody but the gate has looked, and it does not look at the time.
+    // Only the gate has read the snapshot, and the gate does not check the time.
     let answer = ask().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -1,5 +1,5 @@
-//! A process that is stopped (SIGSTOP, a debugger, a suspended machine) and goes
-//! on has fallen silent, and it is nobody's fault.
+//! A process that is stopped (SIGSTOP, a debugger, a suspended machine) and continues
+//! counts no silence for the time of the stop.
 #![cfg(unix)]
 
 mod support;
@@ -19,11 +19,11 @@ use std::{
 use tower_readiness::{Readiness, State, Subsystem, watch::RuntimeWatch};
 
 const TTL: Duration = Duration::from_millis(600);
-/// Says to a child that it is one.
+/// Marks a child process.
 const CHILD: &str = "TOWER_READINESS_TEST_STOPPED";
 
-/// Beats, and says so, until it is told to be silent; and says when that was
-/// found.
+/// Sends heartbeats and prints each until the parent asks for silence; then prints
+/// when the subsystem is stale.
 fn child() {
     let silent = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&silent);
@@ -32,7 +32,7 @@ fn child() {
         while stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
             told.store(true, Ordering::Relaxed);
         }
-        // Whoever told is gone.
+        // The parent has ended.
         std::process::exit(1);
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -89,7 +89,7 @@ fn whoever_beats_again_within_one_ttl_does_not_turn_stale() {
     let mut lines = from_child.lines().map_while(Result::ok);
     let pid = Pid::from_child(&child);
 
-    // How many of so many beats were late, and how much was stale meanwhile.
+    // How many of this many heartbeats were late, and how many found a stale state.
     let mut beats = |count: usize| {
         let (mut beats, mut late, mut stale) = (0, 0, 0);
         while beats < count {
@@ -104,12 +104,12 @@ fn whoever_beats_again_within_one_ttl_does_not_turn_stale() {
     let mut judged = 0;
     while judged < 2 {
         kill_process(pid, Signal::STOP).unwrap();
-        // What it takes for every ttl to be over, were time to count.
+        // Longer than every ttl, if the time of the stop counted.
         thread::sleep(TTL * 3);
         kill_process(pid, Signal::CONT).unwrap();
         let (late, stale) = beats(24);
-        // More than the one that was stopped: this machine has no time for the
-        // child, which says nothing.
+        // More late heartbeats than the stopped one: this machine is too busy for the
+        // child, so the run shows nothing.
         if late <= 1 {
             assert_eq!(stale, 0, "three ttls long");
             judged += 1;

@@ -1,5 +1,4 @@
-//! A `tracing` subscriber that misbehaves: whatever it does, what was reported
-//! stands.
+//! A `tracing` subscriber that blocks or panics changes no report.
 
 mod support;
 
@@ -27,7 +26,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
 };
 
-/// Does something whenever anything is logged.
+/// Calls a closure for each event.
 struct On<F>(F);
 
 impl<S: Subscriber, F: Fn() + 'static> Layer<S> for On<F>
@@ -43,7 +42,7 @@ fn on_events(event: impl Fn() + Send + Sync + 'static) -> DefaultGuard {
     tracing::subscriber::set_default(Registry::default().with(On(event)))
 }
 
-/// As `eprintln!` does when nobody reads standard error any more.
+/// Panics, as `eprintln!` does when standard error is closed.
 fn panics() -> DefaultGuard {
     on_events(|| panic!("cannot write"))
 }
@@ -115,7 +114,7 @@ fn one_that_panics_loses_one_line() {
         tell.send(line).unwrap();
         assert!(line > 0, "cannot write");
     });
-    // Its own line, and those of the phase and the process.
+    // The line of the report, and those of the phase and the process.
     storage.ready();
     let next = || told.recv_timeout(std::time::Duration::from_secs(30));
     assert_eq!([next(), next(), next()], [Ok(0), Ok(1), Ok(2)]);

@@ -27,7 +27,7 @@ use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 use tower_readiness::{Phase, ReadinessLayer, Reason};
 
-/// The only message there is.
+/// The only message.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Word {
     #[prost(string, tag = "1")]
@@ -44,8 +44,7 @@ fn codec() -> ProstCodec<Word, Word> {
     ProstCodec::default()
 }
 
-/// Says a word once, or letter by letter. Knows nothing of `?`, and fails over
-/// `!`.
+/// Returns a word once, or letter by letter. `?` is not found, and `!` is an error.
 #[derive(Clone)]
 struct Echo;
 
@@ -140,7 +139,7 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, Status>, message: &str) 
     let status = result.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.message(), message);
-    // What tells it from an `UNAVAILABLE` of the application.
+    // This header distinguishes it from an `UNAVAILABLE` of the application.
     let reason = message.strip_prefix("not ready: ").unwrap();
     let marker = status.metadata().get("x-readiness").unwrap();
     assert_eq!(marker, reason);
@@ -192,7 +191,7 @@ async fn the_health_service_of_grpc_is_never_refused() {
             service: String::new(),
         };
         let response = soon(health.check(request)).await;
-        // What it says is its own affair.
+        // The status that it reports does not matter here.
         response.map(|response| response.into_inner().status).ok()
     };
     let said = check().await;
@@ -224,7 +223,7 @@ async fn calls_that_fail_while_ready_are_drift() {
         (drift.admitted(), drift.failed())
     };
     for (text, expected) in [("word", (2, 0)), ("?", (4, 0)), ("!", (6, 2))] {
-        // Of one call the status is in trailers-only, of the other in trailers.
+        // One call has its status in trailers-only, the other in trailers.
         let results = (once(&channel, text).await, letters(&channel, text).await);
         assert_eq!(results.0.is_ok(), text == "word", "{results:?}");
         assert_eq!(results.1.is_ok(), text == "word", "{results:?}");
@@ -242,8 +241,7 @@ async fn calls_that_fail_while_ready_are_drift() {
     assert_eq!(counts(), (7, 3));
 }
 
-/// On the wire: HTTP 200 and everything in one header block, for whatever the
-/// client calls its messages.
+/// On the wire: HTTP 200 and one header block, for every content type of gRPC.
 #[tokio::test]
 async fn a_refusal_is_trailers_only_and_of_the_kind_of_the_call() {
     let (readiness, _storage) = starting();
@@ -287,7 +285,7 @@ async fn a_refusal_is_trailers_only_and_of_the_kind_of_the_call() {
     }
 }
 
-/// What asks for a probe need not speak gRPC, nor HTTP/2.
+/// A probe request may be HTTP/1 or HTTP/2, without gRPC.
 #[tokio::test]
 async fn probes_are_answered_on_the_port_of_the_calls() {
     let (readiness, storage) = starting();

@@ -48,7 +48,7 @@ const REFUSED: &str = "not ready: starting\n";
 const RED: &str = "not ready\n";
 const GREEN: &str = "ready\n";
 
-/// The application: answers with the path that it was asked for.
+/// The application: answers with the path of the request.
 async fn application<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     match path {
@@ -77,16 +77,16 @@ where
     whole(service.clone().oneshot(get(path)).await.unwrap()).await
 }
 
-/// A layer that holds requests for a minute, and lets go one at a time.
+/// A layer that holds requests for a minute, and releases one at a time.
 fn holding(readiness: &Readiness) -> ReadinessLayer {
     let hold = Hold::new(Duration::from_secs(60)).unwrap();
     let hold = hold.release(1).unwrap();
     ReadinessLayer::new(readiness).when_starting(Action::Hold(hold))
 }
 
-// === whatever the neighbours ===
+// === with every neighbour ===
 
-/// Checks that `build` makes a service of which the probes and the gate work.
+/// Checks that the probes and the gate work in the service that `build` makes.
 async fn works<S, B>(stack: &str, build: impl FnOnce(ReadinessLayer) -> S)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -95,7 +95,7 @@ where
     B::Error: Debug,
 {
     let (readiness, storage) = starting();
-    // Whatever a layer can leave in a response.
+    // All settings by which a layer changes a response.
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
         .observe_outcomes();
@@ -338,7 +338,7 @@ async fn a_trace_outside_sees_every_answer_and_one_inside_the_admitted() {
 
     ask(&service, "/").await;
     assert_eq!(take(&outside), "503 failure");
-    // Red is no failure of a probe, but this classifier knows only the status.
+    // A red probe has not failed, but this classifier knows only the status.
     ask(&service, "/readyz").await;
     assert_eq!(take(&outside), "503 failure");
     assert_eq!(take(&inside), "");
@@ -482,7 +482,7 @@ async fn panics_are_drift_wherever_they_are_caught() {
 
 // === CORS ===
 
-/// What a browser makes of a response to a script of another origin.
+/// Whether a browser shows the response to a script of another origin.
 fn is_readable<B>(response: &Response<B>) -> bool {
     let headers = response.headers();
     headers.contains_key("access-control-allow-origin")
@@ -494,7 +494,7 @@ fn of_a_script(method: Method, path: &str) -> Request<Full<Bytes>> {
     request.body(Full::default()).unwrap()
 }
 
-/// As "add it last" makes it.
+/// The order that "add the layer last" gives.
 #[tokio::test]
 async fn cors_inside_hides_refusals_from_scripts() {
     let (readiness, storage) = starting();
@@ -612,7 +612,7 @@ async fn a_panicking_handler_is_a_500_wherever_it_is_caught() {
         (outside, inside)
     };
     assert_eq!(status("/panic").await, (500, 500));
-    // As if nothing had been.
+    // The next request is served.
     assert_eq!(status("/").await, (200, 200));
     storage.failing("disk full");
     assert_eq!(status("/panic").await, (503, 503));

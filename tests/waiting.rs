@@ -85,7 +85,7 @@ async fn a_request_that_waits_for_room_is_refused_when_the_gate_turns_failing() 
         assert!(call.is_woken());
         let response = assert_ready_ok!(call.poll());
         assert_eq!(refused_for(&response), Some(Reason::Failing));
-        // The future is still there, and holds nothing.
+        // The future is not dropped, and holds no permit and no count.
         assert_eq!(gated.readiness.in_flight(), Some(0));
         assert_eq!(gated.layer.counts().waiting(Reason::Saturated), 0);
     }
@@ -156,7 +156,7 @@ async fn a_reason_in_spite_of_which_a_request_was_admitted_is_not_asked_again() 
     gated.readiness.drain();
     assert_pending!(call.poll());
     assert_eq!(asked.load(Ordering::Relaxed), 1);
-    // Once it has passed it is a new one.
+    // After it has passed, the same reason counts anew.
     gated.storage.ready();
     assert_pending!(call.poll());
     gated.storage.failing("gone again");
@@ -200,7 +200,7 @@ async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhil
     assert_eq!(layer.counts().waiting(Reason::Failing), 1);
     assert_eq!(layer.counts().waiting(Reason::Saturated), 0);
 
-    // The one permit is for a request that may use it.
+    // The only permit is free for another request.
     first_answer.send_response(ok());
     drop(assert_ready_ok!(first.poll()));
     drop(first);
@@ -219,7 +219,7 @@ async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhil
 
 // === for a turn ===
 
-/// Two requests that were held, one of which has the only turn there is.
+/// Two requests that were held; the first has the only turn.
 macro_rules! one_of_two {
     ($gated:ident, $first:ident, $second:ident) => {
         let hold = Action::Hold(a_minute().release(1).unwrap());
@@ -244,7 +244,7 @@ async fn a_request_that_waits_for_its_turn_is_refused_at_once_when_the_gate_clos
     let response = assert_ready_ok!(second.poll());
     assert_eq!(refused_for(&response), Some(Reason::Closed));
     assert_eq!(gated.layer.counts().waiting(Reason::Failing), 0);
-    // So is the one that has it, as long as it waits for room.
+    // The request with the turn is refused too while it waits for room.
     let response = assert_ready_ok!(first.poll());
     assert_eq!(refused_for(&response), Some(Reason::Closed));
 }

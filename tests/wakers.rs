@@ -1,4 +1,4 @@
-//! A report does not wait for those that follow it, whatever their wakers do.
+//! A report does not wait for its subscribers, whatever their wakers do.
 
 mod support;
 
@@ -15,7 +15,7 @@ use std::{
 use support::ready;
 use tower_readiness::{Readiness, RegistryClosed, Snapshot, State};
 
-/// Counts by which thread it was woken, and panics if it is told to.
+/// A waker that records the threads that woke it, and can panic.
 struct Woken {
     by: Mutex<Vec<ThreadId>>,
     panics: bool,
@@ -129,7 +129,7 @@ fn a_waker_that_panics_does_not_end_a_registry_by_halves() {
     assert!(matches!(ended, Poll::Ready(Err(_))));
 }
 
-/// Futures that come, change their waker and go leave nothing behind.
+/// Futures that wait, change their waker and are dropped leave no waker behind.
 #[test]
 fn who_waits_no_longer_is_not_woken() {
     let (readiness, storage) = ready();

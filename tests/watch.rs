@@ -459,7 +459,7 @@ fn a_stall_changes_nothing_while_the_process_drains() {
         .unwrap();
     readiness.advance(Phase::Draining);
     let go_on = block(&runtime_);
-    // The task of the watch publishes what it has measured until then.
+    // The task of the watch publishes its measurements until then.
     let version = readiness.snapshot().version();
     // Longer than `stalled_after`.
     thread::sleep(Duration::from_millis(400));

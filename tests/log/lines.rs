@@ -1,4 +1,4 @@
-//! Reads what a subscriber was given.
+//! Reads the lines that a subscriber got.
 
 use std::{
     io,

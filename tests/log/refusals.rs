@@ -18,7 +18,7 @@ type Body = Empty<Bytes>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lets time pass, so that what is due on the way runs in time.
+/// Lets time pass in steps, so that due tasks run in time.
 async fn pass(time: Duration) {
     let steps = u32::try_from(time.as_millis() / 500).unwrap();
     for _ in 0..steps {

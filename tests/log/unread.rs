@@ -1,4 +1,4 @@
-//! A process whose standard output is a pipe that is full and that nobody reads.
+//! A process whose standard output is a full pipe without a reader.
 
 use axum::{Router, routing::get};
 use rustix::{
@@ -51,7 +51,7 @@ fn a_log_that_is_not_read_holds_up_nothing() {
     assert_eq!(ended.code(), Some(0), "{ended}");
 }
 
-/// The child. What it tells, it tells by standard error.
+/// The child process, which prints its results to standard error.
 fn child() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

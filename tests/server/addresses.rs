@@ -15,7 +15,7 @@ use tower_readiness::{
     server::{Address, AddressError, AdminListener, ServeError},
 };
 
-/// Why it is not served at `address`, in either way.
+/// The errors of both ways to serve at `address`.
 pub(crate) async fn errors<A>(readiness: &Readiness, address: A) -> [ServeError; 2]
 where
     A: TryInto<Address, Error: Into<ServeError>> + Clone,
@@ -103,7 +103,7 @@ async fn a_port_alone_is_answered_over_both_versions_of_ip() {
         assert_ne!(port, 0);
         let v4_answer = get(([127, 0, 0, 1], port).into(), VERBOSE).await;
         assert!(v4_answer.1.contains("storage"), "{v4_answer:?}");
-        // It is not for this machine alone.
+        // Other machines can connect, so the answer has names, but no ages.
         assert!(!v4_answer.1.contains(" for "), "{v4_answer:?}");
         if v6 {
             let v6_answer = get((Ipv6Addr::LOCALHOST, port).into(), VERBOSE).await;
@@ -133,7 +133,7 @@ fn as_many_may_queue_as_on_a_unix_socket() {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build().unwrap();
     let server = runtime.block_on(readiness.serve(ANYWHERE)).unwrap();
-    // From here on nothing is accepted.
+    // From here on the listener accepts no connection.
     let connect = |_| {
         let timeout = Duration::from_secs(30);
         std::net::TcpStream::connect_timeout(&port(&server), timeout).unwrap()

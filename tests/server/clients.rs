@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// An HTTP/1 connection to write to and read from as one likes.
+/// An HTTP/1 connection on which the test writes and reads bytes.
 pub(crate) struct Raw<S>(BufReader<S>);
 
 impl Raw<TcpStream> {
@@ -56,16 +56,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         line.trim_end().to_owned()
     }
 
-    /// Asks on a connection that is kept.
+    /// Sends a request on this connection, and keeps it open.
     pub(crate) async fn get(&mut self, path: &str) -> (u16, String) {
         self.write(&head(path)).await;
         self.response().await
     }
 
-    /// What comes until the server closes the connection.
+    /// Reads until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        // One that it closes with something left to read is reset.
+        // A connection that the server closes with unread bytes is reset.
         let _ = soon(self.0.read_to_end(&mut rest)).await;
         rest
     }
@@ -88,7 +88,7 @@ pub(crate) async fn status(address: SocketAddr, path: &str) -> u16 {
     get(address, path).await.0
 }
 
-/// Asks without any runtime.
+/// Sends a request without a runtime.
 pub(crate) fn blocking_get(address: SocketAddr, path: &str) -> String {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream
@@ -103,7 +103,7 @@ pub(crate) fn blocking_get(address: SocketAddr, path: &str) -> String {
 
 pub(crate) type Sender = http2::SendRequest<Empty<Bytes>>;
 
-/// An HTTP/2 connection without upgrade, and what it comes to.
+/// Opens an HTTP/2 connection without upgrade, and returns the task that drives it.
 pub(crate) async fn http2(
     address: SocketAddr,
 ) -> (Sender, tokio::task::JoinHandle<hyper::Result<()>>) {

@@ -1,5 +1,5 @@
-//! Crowds that come back soon after they are closed, and a prober among them.
-//! They run on a runtime of their own, the listener on its thread as shipped.
+//! Many clients that reconnect soon after they are closed, and a prober among them.
+//! The clients have their own runtime; the listener runs on its thread, as shipped.
 
 use crate::{
     ANYWHERE,
@@ -26,12 +26,12 @@ use tower_readiness::{
     server::{AdminListener, AdminServer},
 };
 
-/// Until a client that was closed comes back. Crowds that come back at once take
-/// the processor from the listener on a machine that has other things to do.
+/// How long a closed client waits before it reconnects. Clients that reconnect at
+/// once would take the processor from the listener on a busy machine.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Lets so many clients begin anew whenever their connection has ended, and
-/// probes among them.
+/// Runs this many clients, each of which reconnects when its connection has ended,
+/// and probes the listener meanwhile.
 fn probe_among<F>(
     size: usize,
     server: &AdminServer,
@@ -54,7 +54,7 @@ fn probe_among<F>(
             }
         });
     }
-    // The crowd is there, and is not merely turned away.
+    // Every client was served at least once.
     while served.load(Ordering::Relaxed) < size {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -140,7 +140,7 @@ fn clients_that_go_on_sending_after_their_answer_cannot_keep_a_probe_out() {
         stream.write_all(head.as_bytes()).await?;
         stream.read_exact(&mut [0; 12]).await?;
         served.fetch_add(1, Ordering::Relaxed);
-        // Never silent for long, and slow enough to leave the processor to the
+        // Silent for a moment only, and slow enough to leave the processor to the
         // listener.
         loop {
             stream.write_all(&[b'x'; 1 << 10]).await?;
@@ -160,8 +160,9 @@ fn a_client_that_asks_for_thousands_of_subsystems_again_and_again_keeps_no_probe
     });
 }
 
-/// Two things keep the thread from rendering on and on: what the system keeps of
-/// unread answers is bounded, and new connections are looked for after each step.
+/// Two limits keep the thread from rendering without a pause: the kernel buffers a
+/// bounded part of unread answers, and the listener accepts connections after each
+/// step.
 #[test]
 fn a_client_whose_long_answers_cannot_be_shared_keeps_no_probe_waiting() {
     let readiness = with_subsystems(300);
@@ -171,7 +172,7 @@ fn a_client_whose_long_answers_cannot_be_shared_keeps_no_probe_waiting() {
     });
 }
 
-/// Always has requests open, and reads what is answered.
+/// Keeps requests open, and reads the answers.
 async fn ask_again_and_again(
     target: &str,
     stream: TcpStream,

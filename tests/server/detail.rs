@@ -44,7 +44,7 @@ async fn who_chooses_how_much_it_tells_has_the_say() {
     }
 }
 
-/// How much is told at this port, on this machine.
+/// The level of detail of the answers at this port, on this machine.
 pub(crate) async fn told(address: SocketAddr) -> Detail {
     let (status, text) = get(([127, 0, 0, 1], address.port()).into(), VERBOSE).await;
     assert_eq!(status, 503);
@@ -88,7 +88,7 @@ async fn on_loopback_a_request_for_another_host_is_told_no_details() {
                 assert_eq!(ask(head).await, Detail::Full, "{host}");
             }
         }
-        // No browser sends one without, but HAProxy's plain check does.
+        // Browsers always send a host; HAProxy's plain check does not.
         let head = format!("GET {VERBOSE} HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
         assert_eq!(ask(head).await, Detail::Full);
         for host in ["evil.example", "evil.example:80", "localhost.evil.example"] {
@@ -104,7 +104,7 @@ async fn on_loopback_a_request_for_another_host_is_told_no_details() {
             assert_eq!(detail_of(response.body()), detail, "{host}");
         }
     }
-    // Elsewhere a stranger may ask anyway.
+    // At another address every client may send requests anyway.
     let server = readiness.serve("0.0.0.0:0").await.unwrap();
     let mut peer = Raw::open(([127, 0, 0, 1], port(&server).port()).into()).await;
     let head = format!("GET {VERBOSE} HTTP/1.1\r\nhost: app.example\r\n\r\n");

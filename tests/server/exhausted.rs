@@ -12,7 +12,7 @@ const TEST: &str = "exhausted::an_application_out_of_descriptors_still_answers_i
 
 #[test]
 fn an_application_out_of_descriptors_still_answers_its_probes() {
-    // A process of its own, for none of its threads can open anything.
+    // In a child process, because no thread of it can open a file.
     if std::env::var_os(CHILD).is_some() {
         return serve_until_told();
     }
@@ -35,8 +35,8 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
     address("exhausted at ");
     prober::probe(admin);
 
-    // Nor may those keep it for themselves whose connections have taken all
-    // that it holds in reserve.
+    // Connections that have taken all reserved descriptors must not keep the
+    // listener from others either.
     let keep = |_| {
         let mut kept = TcpStream::connect(admin).unwrap();
         kept.set_read_timeout(Some(Duration::from_secs(30)))
@@ -53,7 +53,7 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
     assert!(child.wait().unwrap().success());
 }
 
-/// An application that accepts whatever it can, and keeps it.
+/// An application that accepts every connection that it can, and keeps it.
 fn serve_until_told() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = Some(128);

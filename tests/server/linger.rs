@@ -1,4 +1,4 @@
-//! What a peer still sends after it was answered must not destroy the answer.
+//! Bytes that a peer sends after its answer do not destroy the answer.
 
 use crate::{
     ANYWHERE,
@@ -18,10 +18,10 @@ use tower_readiness::server::{AdminListener, AdminServer};
 async fn answer_to(server: &AdminServer, first: &str, rest: &[u8]) -> String {
     let mut peer = TcpStream::connect(port(server)).await.unwrap();
     peer.write_all(first.as_bytes()).await.unwrap();
-    // Without taking it from the kernel, from which a reset would.
+    // Peek, and leave the bytes in the kernel, where a reset would discard them.
     let mut begun = [0; 1];
     assert_eq!(soon(peer.peek(&mut begun)).await.unwrap(), 1);
-    // What hyper does in the turn in which it answers is done.
+    // After this answer, hyper has finished the turn in which it sent the first one.
     assert_eq!(status(port(server), "/livez").await, 200);
     for part in rest.chunks(16 << 10) {
         peer.write_all(part).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_peer_gets_its_answer_and_an_end_whatever_it_still_sends() {
         let status = format!("HTTP/1.1 {expected} ");
         assert!(answer.starts_with(&status), "{shown}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{shown}: {answer}");
-        // What is not read to its end is announced as the end.
+        // Where the body is not read to its end, the answer announces `close`.
         let announced = answer.contains("\r\nconnection: close\r\n");
         assert!(announced, "{shown}: {answer}");
     }
@@ -96,7 +96,7 @@ async fn who_ends_too_is_not_waited_for() {
     let mut answer = Vec::new();
     soon(peer.read_to_end(&mut answer)).await.unwrap();
     peer.shutdown().await.unwrap();
-    // Its end is taken, so that the listener has closed its own side.
+    // The peer reads the end, so the listener has closed its own side.
     server.stop();
     soon(server.stopped()).await;
 }
@@ -106,7 +106,7 @@ async fn those_who_go_on_sending_are_the_first_to_give_up_their_place() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).max_connections(2);
     let server = listener.serve_on_thread(ANYWHERE).unwrap();
-    // It asked last, and is not the one that has not asked for longest.
+    // It sent the most recent request, so its connection is not the oldest idle one.
     let mut quiet = Raw::open(port(&server)).await;
     assert_eq!(quiet.get("/livez").await.0, 200);
     let mut peer = TcpStream::connect(port(&server)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The admin listener, as those who probe it see it: real sockets on loopback.
+//! The admin listener, as its clients see it: real sockets on loopback.
 
 #[path = "../support/mod.rs"]
 mod support;

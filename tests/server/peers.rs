@@ -20,7 +20,7 @@ async fn who_does_not_ask_is_let_go() {
         "",
         "GET /livez HTTP/1.1\r\nhost: localhost\r\n",
         "GET /li",
-        // What HTTP/2 begins with, in part.
+        // A part of the HTTP/2 preface.
         "PRI * HTTP",
         "\r\n\r\n\r\n",
     ] {
@@ -96,8 +96,8 @@ async fn a_wait_outlives_all_timeouts() {
     assert_eq!(waiting.response().await.0, 200);
 }
 
-/// A request that waits, once it surely does: hyper goes on to it in the same
-/// turn in which it answers the one before.
+/// Returns a connection with a request that waits: hyper begins with it in the
+/// turn in which it answers the request before.
 pub(crate) async fn waiting(address: SocketAddr) -> Raw<TcpStream> {
     let mut waiting = Raw::open(address).await;
     let both = head("/livez") + &head("/readyz?wait=60");
@@ -121,7 +121,8 @@ async fn who_does_not_read_the_answer_is_let_go() {
     .await;
 }
 
-/// Has more to say than the system keeps for a connection: 16 MiB.
+/// A process whose answer is larger than the 16 MiB that the kernel buffers for a
+/// connection.
 fn talkative() -> Readiness {
     let name = |n: usize| format!("subsystem-{n}");
     let subsystems = (0..512).map(|n| Subsystem::new(name(n)));

@@ -7,8 +7,8 @@ use std::{
 /// A kubelet's default.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Between connecting and sending the request, as a prober takes whose thread
-/// has to wait for a processor in between.
+/// The pause between connecting and sending the request, as of a prober whose thread
+/// waits for a processor in between.
 const GAP: Duration = Duration::from_millis(50);
 
 const PROBES: usize = 60;

@@ -10,7 +10,7 @@ use tokio::runtime;
 
 const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
 
-/// Sends on what is logged.
+/// Sends each logged line to a channel.
 struct Lines(mpsc::Sender<String>);
 
 impl Write for Lines {
@@ -26,7 +26,7 @@ impl Write for Lines {
 
 #[test]
 fn who_came_while_there_were_too_many_open_files_is_answered() {
-    // A process of its own, for none of its threads can open anything.
+    // In a child process, because no thread of it can open a file.
     if std::env::var_os(CHILD).is_some() {
         let mut builder = runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();

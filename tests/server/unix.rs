@@ -26,7 +26,7 @@ use tower_readiness::{
 
 const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
 
-/// A folder of its own, gone with it.
+/// A new folder, which is removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -87,7 +87,7 @@ async fn a_peer_whose_reason_is_too_long_gets_its_answer_whatever_it_still_sends
     soon(peer.write_all(&[head.as_bytes(), first].concat()))
         .await
         .unwrap();
-    // The answer is there, and another connection has had its turn since.
+    // The answer has arrived, and another connection was served since.
     soon(peer.readable()).await.unwrap();
     assert_eq!(get(&folder.socket(), "/livez").await.0, 200);
     soon(peer.write_all(rest)).await.unwrap();
@@ -203,7 +203,7 @@ fn the_file_goes_with_the_runtime() {
 
 #[test]
 fn what_the_umask_takes_away_is_given_back_where_the_file_is_surely_its_own() {
-    // A process of its own, for the umask is that of a whole process.
+    // In a child process, because all threads of a process share its umask.
     if std::env::var_os(CHILD).is_some() {
         let mut builder = runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();
@@ -236,7 +236,7 @@ async fn with_umasks() {
         let path = shared.path().join("admin.sock");
         let outcome = listener().serve(path.as_path()).await;
         if mode & umask == 0 {
-            // From the beginning, so nothing has to be changed by its path.
+            // The file has this mode from the beginning, so no later chmod by path is needed.
             outcome.unwrap().stop();
         } else {
             assert!(
@@ -250,7 +250,7 @@ async fn with_umasks() {
 
 #[test]
 fn one_at_a_relative_path_is_found_from_another_folder() {
-    // A process of its own, for it goes to another folder.
+    // In a child process, because the test changes the working folder.
     if std::env::var_os(CHILD).is_some() {
         let mut builder = runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();

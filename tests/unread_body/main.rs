@@ -1,5 +1,5 @@
-//! What becomes of the body of a request that a layer answers itself: with the
-//! clock stepped by hand, and over real connections.
+//! The body of a request that a layer answers itself: with the clock stepped by hand,
+//! and over real connections.
 #![allow(unreachable_pub, reason = "the modules share `sent`")]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! A body that the test sends, and what the tests share.
+//! A body that the test sends, and helpers of the tests.
 
 use crate::support::starting;
 use bytes::Bytes;
@@ -67,7 +67,7 @@ impl Sender {
     }
 }
 
-/// A body of unknown length, and what sends it.
+/// A body of unknown length, and its sender.
 pub fn body() -> (Sender, Sent) {
     let (sender, frames) = mpsc::unbounded_channel();
     let seen = Arc::<Seen>::default();

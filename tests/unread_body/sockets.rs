@@ -42,7 +42,7 @@ fn hasty() -> UnreadBody {
     bounds.drain_bytes(1_000)
 }
 
-/// What serves a layer.
+/// The server behind which a layer stands.
 #[derive(Clone, Copy, Debug)]
 enum Server {
     Axum,
@@ -56,7 +56,7 @@ const ALL: [Server; 3] = [Server::Axum, Server::Hyper, Server::Probes];
 
 struct Served {
     address: SocketAddr,
-    /// How many requests the layer has met.
+    /// How many requests have reached the layer.
     met: Arc<AtomicUsize>,
     _storage: Reporter,
 }
@@ -70,7 +70,7 @@ fn meets<R>(met: &Arc<AtomicUsize>) -> MapRequestLayer<impl Fn(R) -> R + Clone +
     })
 }
 
-/// What a layer outside may do with an answer before the server gets it.
+/// Delays a response, as a layer outside may do before the server gets it.
 async fn slowly(response: axum::response::Response) -> axum::response::Response {
     for _ in 0..20 {
         tokio::task::yield_now().await;
@@ -113,7 +113,7 @@ async fn serve(server: Server, bounds: UnreadBody) -> Served {
             tokio::spawn(async move {
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let stream = TokioIo::new(stream);
-                // A client that resets its connection is not this test's concern.
+                // A client may reset its connection.
                 let _ = match server {
                     Server::Probes => {
                         let probes = TowerToHyperService::new(probes);
@@ -131,7 +131,7 @@ async fn serve(server: Server, bounds: UnreadBody) -> Served {
 }
 
 impl Server {
-    /// A request that is answered without its body, and the status of that.
+    /// A request that is answered before its body has arrived, and the expected status.
     fn post(self) -> (&'static str, &'static str) {
         match self {
             Self::Probes => ("POST /readyz HTTP/1.1\r\nhost: a\r\n", "405"),
