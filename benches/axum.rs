@@ -1,11 +1,11 @@
-//! What the layer costs a request in an axum router with one route, beside
-//! what people use today.
+//! The cost of the layer for a request in an axum router with one route, beside other
+//! layers.
 //!
 //! `cargo bench --bench axum`. A request in a router allocates, so its time
 //! drifts with the allocator and the machine more than the layers differ. The
 //! routers therefore take turns in short rounds, and the medians over all
-//! rounds are printed: in nanoseconds, with what each adds to the router that
-//! has no layer.
+//! rounds are printed: in nanoseconds, with the difference to the router without a
+//! layer.
 
 use axum::{
     Router,
@@ -130,7 +130,7 @@ async fn empty(request: Request, next: Next) -> Response {
 
 type Health = Arc<RwLock<HashMap<&'static str, bool>>>;
 
-/// What people write by hand today.
+/// A gate written by hand.
 async fn gate(
     State(health): State<Health>,
     request: Request,

@@ -1,4 +1,4 @@
-//! What a thousand checks cost that return at once, asked every second.
+//! The cost of a thousand checks that return at once, run every second.
 //!
 //! `cargo bench --bench checks --features check` lets them run for ten seconds
 //! on a runtime of one thread, and prints the processor time of the process and
@@ -29,7 +29,7 @@ fn main() {
 }
 
 async fn run(interval: Duration, time: Duration) {
-    // Room for all of it, so that what is measured is not the measuring.
+    // Allocated in advance, so that the bench does not measure its own allocations.
     let starts: Vec<_> = (0..CHECKS)
         .map(|_| Arc::new(Mutex::new(Vec::<Instant>::with_capacity(64))))
         .collect();

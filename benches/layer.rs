@@ -1,9 +1,9 @@
-//! What the layer costs a request, beside what people use today.
+//! The cost of the layer for a request, beside other layers.
 //!
 //! `cargo bench --bench layer`; add a name such as `-- in_place` to run a
 //! part. Every benchmark passes a request to a service and drives the response
 //! to its end. Making the request is part of each time, so subtract `bare` of
-//! the same group and run to get what a layer adds. Beside the times stand the
+//! the same group and run to get the cost of a layer. Beside the times stand the
 //! allocations; `benches/medians` does without, and takes several runs.
 
 use axum::body::Body;
@@ -26,15 +26,15 @@ use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, gate::Read
 static ALLOC: AllocProfiler = AllocProfiler::system();
 
 fn main() {
-    // Fixed sizes, for what divan picks by a first look is often a sample of
-    // one, which says more about the clock than about the code.
+    // Fixed sizes: divan often picks a sample of one, which measures the clock more
+    // than the code.
     divan::Divan::from_args()
         .sample_size(2_000)
         .sample_count(200)
         .main();
 }
 
-/// A service that does nothing: what is left is the layer.
+/// A service without work: the layer has the rest of the cost.
 #[derive(Clone)]
 struct Bare;
 
@@ -98,14 +98,14 @@ fn gated(ready: bool) -> (ReadinessService<Bare>, Reporter) {
     (ReadinessLayer::new(&readiness).layer(Bare), storage)
 }
 
-/// Counts what is in flight.
+/// Counts requests in flight.
 fn counting() -> (ReadinessService<Bare>, Reporter) {
     let (readiness, storage) = readiness(true);
     let layer = ReadinessLayer::new(&readiness).count_in_flight();
     (layer.layer(Bare), storage)
 }
 
-/// Observes what becomes of requests.
+/// Observes the outcomes of requests.
 fn observing() -> (ReadinessService<Bare>, Reporter) {
     let (readiness, storage) = readiness(true);
     let layer = ReadinessLayer::new(&readiness).observe_outcomes();

@@ -1,4 +1,4 @@
-//! What a report costs the subsystem that makes it.
+//! The cost of a report for its subsystem.
 //!
 //! `cargo bench --bench report`. `change` alternates between two states, so
 //! every report publishes a snapshot; `repeat` says the same again, and
@@ -171,7 +171,7 @@ fn heartbeat(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// What a heartbeat that reads a clock would cost at least.
+/// The least that a heartbeat with a clock reading would cost.
 #[divan::bench(threads = [1, 2], sample_size = 100, sample_count = 200)]
 fn clock_reading(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(Instant::now()));
@@ -194,7 +194,7 @@ fn tonic_health_change(bencher: Bencher<'_, '_>, services: usize) {
             ServingStatus::NotServing
         };
         let set = reporter.set_service_status(name, status);
-        assert!(set.now_or_never().is_some(), "nobody else holds its lock");
+        assert!(set.now_or_never().is_some(), "no other task holds its lock");
     };
     for name in &names {
         set(name, true);

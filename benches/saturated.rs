@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     readiness.reporter("listener")?.leave_ready();
     let app = Router::new()
-        // What should have been `spawn_blocking`.
+        // A blocking call, which belongs into `spawn_blocking`.
         .route("/", get(async || thread::sleep(HANDLER_BLOCKS)))
         .layer(ReadinessLayer::new(&readiness));
     runtime.spawn(async { axum::serve(listener, app).await });

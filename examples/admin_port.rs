@@ -1,7 +1,7 @@
 //! Two ports: one for traffic, with a gate and probes that tell strangers
 //! nothing but the verdict, and one for operators, with every detail.
 //!
-//! Run it and follow what it prints, in a second terminal:
+//! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
 //! cargo run --example admin_port
@@ -27,8 +27,8 @@ use tower_readiness::{
     probe::{Detail, Probes},
 };
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -92,7 +92,7 @@ fn print_walk_through(address: SocketAddr, admin: SocketAddr) {
         "\
 Serving on http://{address}, for operators on http://{admin}.
 
-Storage has not come up: 503, and a stranger is told no more than that
+Storage has not come up: 503, without the reason
   curl -i http://{address}/
   curl -i 'http://{address}/readyz?verbose'
 Operators see what the process waits for
@@ -103,13 +103,13 @@ Storage comes up: the gate opens
   curl -i -X POST http://{admin}/demo/storage/ready
   curl -i http://{address}/
 
-It fails: 503 again, and the reason is on the port of the operators alone
+It fails: 503 again, with the reason on the port of the operators alone
   curl -i -X POST http://{admin}/demo/storage/failing
   curl -i http://{address}/
   curl -i http://{address}/readyz
   curl -i http://{admin}/readyz
 
-Degraded is ready enough
+Degraded counts as ready
   curl -i -X POST http://{admin}/demo/storage/degraded
   curl -i http://{address}/
   curl -i http://{admin}/readyz

@@ -1,6 +1,6 @@
 //! Subsystems report; one layer gates an axum router and answers its probes.
 //!
-//! Run it and follow what it prints, in a second terminal:
+//! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
 //! cargo run --example axum
@@ -27,8 +27,8 @@ use tower_readiness::{
     probe::{Detail, Probes},
 };
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -51,8 +51,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let search_gate = ReadinessLayer::gate(readiness.scope("search")?);
     let layer = ReadinessLayer::new(&readiness)
-        // For the demo only. Reasons hold what errors say, so strangers get
-        // none by default.
+        // For the demo only. Reasons have the texts of errors, so by default a client
+        // gets none.
         .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(|head| head.uri().path().starts_with("/demo/"))
         .count_in_flight();
@@ -71,7 +71,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let admin_port = env::var("ADMIN_PORT").map_or(Ok(next_to_it), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let admin_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, admin_port)).await?;
-    // Once bound it cannot fail, so nobody needs to keep its reporter.
+    // A bound listener does not fail, so its reporter is consumed.
     readiness.reporter("listener")?.leave_ready();
 
     let shutdown = readiness.drain_on_signal(DRAIN_DELAY)?;
@@ -86,10 +86,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What the slowest load balancer takes to notice.
+/// The time in which the slowest load balancer notices a red probe.
 const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
-/// In this order, one every [`STEP`].
+/// The subsystems that come up, in this order, one every [`STEP`].
 const COMING_UP: [&str; 5] = ["authenticate", "authorize", "storage", "cache", "database"];
 const STEP: Duration = Duration::from_millis(600);
 
@@ -97,14 +97,14 @@ const STEP: Duration = Duration::from_millis(600);
 async fn come_up(demo: Demo) {
     for subsystem in COMING_UP {
         sleep(STEP).await;
-        // It is not there if you were quick enough to drop it.
+        // A quick user may have dropped it already.
         if let Some(reporter) = demo.reporters.lock().await.get(subsystem) {
             reporter.ready();
         }
     }
 }
 
-/// All reporters in one place, to be flipped by hand.
+/// All reporters in one place, so that requests can change their states.
 #[derive(Clone)]
 struct Demo {
     readiness: Readiness,
@@ -158,7 +158,7 @@ async fn flip(
             report(&reporter);
             reporters.insert(subsystem, reporter);
         }
-        // What a panic of its owner would do.
+        // As a panic of its owner would.
         None => drop(reporter),
     }
     let condition = demo.readiness.verdict().condition();
@@ -175,15 +175,15 @@ fn print_walk_through(address: SocketAddr, admin: SocketAddr) {
         "\
 Serving on http://{address}, probes for operators on http://{admin}.
 
-At once: all of it is 503 for 3 seconds, with retry-after and x-readiness: starting
+At once: every request is 503 for 3 seconds, with retry-after and x-readiness: starting
   curl -i http://{address}/
   curl -i http://{address}/readyz
-Wait until it is ready; then everything is 200
+Wait until it is ready; then every request is 200
   curl -i 'http://{address}/readyz?wait=10'
   curl -i http://{address}/
   curl -i http://{address}/search
 
-Storage is required: its failure closes the gate, but nobody should restart for it
+Storage is required: its failure closes the gate, and liveness stays green
   curl -i -X POST http://{address}/demo/storage/failing
   curl -i http://{address}/
   curl -i http://{address}/readyz
@@ -197,14 +197,14 @@ The database is shared by all replicas: its failure degrades, the gate stays ope
   curl -i -H 'accept: application/json' http://{address}/readyz
   curl -i -X POST http://{address}/demo/database/ready
 
-The cache is optional, except for /search: that alone is 503
+The cache is optional, except for /search, which alone is 503
   curl -i -X POST http://{address}/demo/cache/failing
   curl -i http://{address}/
   curl -i http://{address}/search
   curl -i http://{address}/readyz/search
   curl -i -X POST http://{address}/demo/cache/ready
 
-A dropped reporter, as after a panic, closes the gate and says why; its successor opens it
+A dropped reporter, as after a panic, closes the gate, with a reason; its successor opens it
   curl -i -X POST http://{address}/demo/authorize/drop
   curl -i http://{address}/
   curl -i 'http://{admin}/readyz?verbose'
@@ -213,7 +213,7 @@ A dropped reporter, as after a panic, closes the gate and says why; its successo
 Any of {COMING_UP:?}
 can be ready, degraded, failing, dead or drop.
 
-The end: for {DRAIN_DELAY:?} readiness is red but all is served, then what is in flight is finished
+The end: for {DRAIN_DELAY:?} readiness is red but requests are served, then those in flight are finished
   curl -i http://{address}/slow &
   kill -TERM {pid}
   curl -i http://{address}/

@@ -1,14 +1,14 @@
 //! The layer without a framework: around a plain Tower service that is served
 //! by hyper, over HTTP/1 and HTTP/2.
 //!
-//! Run it and follow what it prints, in a second terminal:
+//! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
 //! cargo run --example hyper
 //! PORT=8080 cargo run --example hyper
 //! ```
 //!
-//! To measure what the layer costs, compare with the same service without it:
+//! To measure the cost of the layer, compare with the same service without it:
 //!
 //! ```sh
 //! cargo run --release --example hyper
@@ -37,8 +37,8 @@ use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tower::{Layer, Service, service_fn};
 use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, drain::Shutdown};
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -101,8 +101,8 @@ fn answer(request: &Request<Incoming>, storage: &Reporter) -> Response<Full<Byte
     response
 }
 
-/// Serves any Tower service until it shall stop to accept, and then to the end
-/// of what is in flight.
+/// Serves any Tower service until the shutdown completes, and then finishes the requests
+/// in flight.
 async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -134,11 +134,11 @@ where
             .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // A client that hangs up is no news.
+            // An error means that the client has hung up.
             let _ = connection.await;
         });
     }
-    // No more connections; HTTP/2 is told by GOAWAY, and finishes its streams.
+    // Accepts no more connections; HTTP/2 clients get GOAWAY and finish their streams.
     drop(listener);
     graceful.shutdown().await;
 }

@@ -2,8 +2,8 @@
 //! decides whether the gate is open, so clients get a prompt 503 that they may
 //! retry elsewhere instead of a 502 after a failed attempt.
 //!
-//! Run it and follow what it prints, in a second terminal. It starts a small
-//! upstream of its own, unless it is given another:
+//! Run it, and enter the commands that it prints in a second terminal. It starts a
+//! small upstream, unless the environment names another:
 //!
 //! ```sh
 //! cargo run --example reverse_proxy
@@ -37,8 +37,8 @@ use tower_readiness::{
     probe::{Detail, Probes},
 };
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    // Required, for this proxy is useless without it. If the same upstream
+    // Required, because this proxy is useless without it. If the same upstream
     // stood behind every replica, `.shared()` would keep its outage from
     // taking all of them out of the load balancer.
     let readiness = Readiness::builder()
@@ -74,8 +74,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(watch(authority.clone(), reporter));
 
     let layer = ReadinessLayer::new(&readiness)
-        // For the demo only. Reasons hold what errors say, so strangers get
-        // none by default.
+        // For the demo only. Reasons have the texts of errors, so by default a client
+        // gets none.
         .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(move |head| built_in && head.uri().path().starts_with("/demo/"))
         .count_in_flight();
@@ -176,11 +176,11 @@ fn print_walk_through(address: SocketAddr, upstream: &Uri, built_in: bool) {
         "\
 Serving on http://{address}, in front of {upstream}
 
-The answer is the upstream's
+The answer comes from the upstream
   curl -i http://{address}/any/path
   curl -i http://{address}/readyz
 
-Stop the upstream: within a second the proxy refuses by itself, and says why
+Stop the upstream: within a second the gate refuses, and the probe has the reason
   {stop}
   sleep 1
   curl -i http://{address}/any/path

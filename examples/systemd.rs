@@ -39,8 +39,8 @@ use tower_readiness::{
     probe::{Detail, Probes},
 };
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // On one thread, so that a single handler that blocks stalls all of it.
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -54,7 +54,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .subsystem(Subsystem::new("authorize"))
         .subsystem(Subsystem::new("storage"))
         .subsystem(Subsystem::new("listener"))
-        // Nothing but a restart helps if it dies.
+        // Only a restart helps if it dies.
         .subsystem(Subsystem::new("worker").vital())
         .subsystem(Subsystem::new("database").shared())
         .subsystem(Subsystem::new("cache").optional())
@@ -75,11 +75,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let reporters: Demo = Arc::new(Mutex::new(reporters));
 
     let layer = ReadinessLayer::new(&readiness)
-        // For the demo only: strangers get no details by default.
+        // For the demo only: by default a client gets no details.
         .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(|head| head.uri().path().starts_with("/demo/"))
-        // What arrives early waits here; what arrives while nobody is there to
-        // accept it waits in the kernel.
+        // An early request waits here; a connection that arrives while no process
+        // accepts waits in the kernel.
         .when_starting(Action::hold(Duration::from_secs(30))?)
         .count_in_flight();
     let app = Router::new()
@@ -102,8 +102,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let address = listener.local_addr()?;
     readiness.reporter("listener")?.leave_ready();
 
-    // A socket that outlives the process needs no load balancer to notice. What
-    // has been accepted gets the time to send its request.
+    // With a socket that outlives the process, no load balancer has to notice. An
+    // accepted connection gets the time to send its request.
     let delay = Duration::from_millis(if activated { 500 } else { 5_000 });
     let shutdown = readiness
         .shutdown()
@@ -125,7 +125,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Opens the storage, which takes its time, and says how far it is.
+/// Opens the storage, and reports the progress.
 async fn come_up(demo: Demo) {
     let seconds = env::var("STARTUP_SECONDS").ok();
     let seconds = seconds.and_then(|seconds| seconds.parse().ok());
@@ -142,7 +142,7 @@ async fn come_up(demo: Demo) {
         }
         sleep(Duration::from_millis(500)).await;
     }
-    // `authorize` last: systemd waits for whoever comes last.
+    // `authorize` comes last, and systemd waits for it.
     for name in ["storage", "worker", "database", "cache"] {
         if let Some(reporter) = demo.lock().await.get(name) {
             reporter.ready();
@@ -163,7 +163,7 @@ async fn reload(readiness: Readiness, mut hangup: Signal) {
     }
 }
 
-/// All reporters in one place, to be flipped by hand.
+/// All reporters in one place, so that requests can change their states.
 type Demo = Arc<Mutex<HashMap<String, Reporter>>>;
 
 /// `POST /demo/{subsystem}/{state}`
@@ -192,10 +192,10 @@ async fn flip(
     Ok(format!("{subsystem}: {state}\n"))
 }
 
-/// `POST /demo/block`: what no handler should ever do.
+/// `POST /demo/block`: blocks the runtime, which no handler should do.
 async fn block() -> &'static str {
     thread::sleep(Duration::from_secs(60));
-    "nobody has had a turn for a minute\n"
+    "no other task ran for a minute\n"
 }
 
 async fn slow() -> &'static str {
@@ -205,8 +205,8 @@ async fn slow() -> &'static str {
 
 fn print_walk_through(address: SocketAddr, systemd: Systemd) {
     let told = match systemd {
-        Systemd::Present => "systemd is told",
-        _ => "there is no systemd to tell",
+        Systemd::Present => "systemd is notified",
+        _ => "there is no systemd to notify",
     };
     let program = env::current_exe().map_or_else(
         |_| "/path/to/this/example".to_owned(),
@@ -214,7 +214,7 @@ fn print_walk_through(address: SocketAddr, systemd: Systemd) {
     );
     println!(
         "\
-Serving on http://{address}; {told}. At once: what arrives early waits
+Serving on http://{address}; {told}. At once: an early request waits
   curl -i http://{address}/
 
 As a unit of your own, with a socket that outlives it; the first request starts it
@@ -224,7 +224,7 @@ As a unit of your own, with a socket that outlives it; the first request starts 
   curl -i http://127.0.0.1:3001/
   systemctl --user status demo
 
-A failing dependency is told in the status, and restarts nothing
+A failing dependency shows in the status, and restarts nothing
   curl -X POST http://127.0.0.1:3001/demo/storage/failing
   systemctl --user status demo
   curl -X POST http://127.0.0.1:3001/demo/storage/ready
@@ -232,7 +232,7 @@ A failing dependency is told in the status, and restarts nothing
 A reload
   systemctl --user reload demo
 
-A restart, while somebody asks: nobody is refused
+A restart under load: no request is refused
   while curl -sS http://127.0.0.1:3001/; do :; done &
   systemctl --user restart demo
 
@@ -241,7 +241,7 @@ No more pings: the death of a vital subsystem, and a handler that blocks the thr
   curl -X POST http://127.0.0.1:3001/demo/block
   systemctl --user show --property=NRestarts demo
 
-The end: what is in flight is finished
+The end: requests in flight are finished
   curl -i http://127.0.0.1:3001/slow &
   systemctl --user stop demo.socket demo.service"
     );

@@ -44,8 +44,8 @@ use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem};
 
 type Error = Box<dyn std::error::Error>;
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Error> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -73,7 +73,7 @@ async fn run() -> Result<(), Error> {
         .route("/demo/storage/{state}", post(flip))
         .with_state(Arc::clone(&storage));
     let server = Server::builder()
-        .accept_http1(true) // What most probes speak, the kubelet's for one.
+        .accept_http1(true) // Most probes, the kubelet's included, use HTTP/1.
         .layer(layer)
         .add_routes(Routes::from(demo))
         .add_service(readiness.grpc_health())
@@ -105,7 +105,7 @@ async fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// What connects to the listener.
+/// The connections of the listener.
 ///
 /// After an error (there is no file descriptor left, mostly) tonic asks again at
 /// once, and would use up a processor until another connection has ended.
@@ -118,7 +118,7 @@ fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> 
     })
 }
 
-/// Prints what became of a call. Fails if that is not what was to be shown.
+/// Prints the outcome of a call. Fails if the status is not the expected one.
 fn show(expected: Code, outcome: Result<String, Status>) -> Result<(), Error> {
     let code = match outcome {
         Ok(text) => {
@@ -126,11 +126,11 @@ fn show(expected: Code, outcome: Result<String, Status>) -> Result<(), Error> {
             Code::Ok
         }
         Err(status) => {
-            // An `UNAVAILABLE` of the network's does not have this.
+            // An `UNAVAILABLE` of the network has no such header.
             let marked = status.metadata().contains_key("x-readiness");
             let by = if marked { "the layer" } else { "others" };
             let (code, message) = (status.code(), status.message());
-            println!("  {code:?}, said by {by}: {message}");
+            println!("  {code:?}, from {by}: {message}");
             code
         }
     };
@@ -168,11 +168,11 @@ The probes, over HTTP/2 and HTTP/1.1
   curl -i http://{address}/livez
 
 gRPC health checks of readiness (no name, or `readiness`), `liveness`, `startup`, the scope
-`search` (whose index never comes up here), a subsystem, and of nothing there is
+`search` (whose index never comes up here), a subsystem, and an unknown name
   grpcurl -plaintext {address} grpc.health.v1.Health/Check
   grpcurl -plaintext -d '{{\"service\": \"search\"}}' {address} grpc.health.v1.Health/Check
   grpcurl -plaintext -d '{{\"service\": \"nobody\"}}' {address} grpc.health.v1.Health/Check
-In a terminal of its own, each change as it comes
+In another terminal, each change as it happens
   grpcurl -plaintext {address} grpc.health.v1.Health/Watch
 Fail and recover: calls are refused, health checks are not
   curl -i -X POST http://{address}/demo/storage/failing
@@ -182,7 +182,7 @@ End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to
     );
 }
 
-// From here on it is what `tonic-prost-build` makes of a .proto file, by hand.
+// The rest is written by hand as `tonic-prost-build` would make it of a .proto file.
 
 const SAY: &str = "/demo.Greeter/Say";
 const COUNT: &str = "/demo.Greeter/Count";

@@ -42,7 +42,7 @@ fn grpc_status(status: &'static str) -> HeaderMap {
     )])
 }
 
-/// The application: does as the path tells it.
+/// The application: the path names the response.
 async fn application(request: Request<String>) -> Result<Response<Body>, &'static str> {
     let path = request.uri().path().trim_start_matches('/');
     let empty = || Empty::new().map_err(|never| match never {}).boxed();
@@ -77,7 +77,7 @@ fn get(path: &str) -> Request<String> {
     Request::get(path).body(String::new()).unwrap()
 }
 
-/// Reads a response to its end, whatever that is.
+/// Reads a response until its body ends or fails.
 async fn read<B: http_body::Body + Unpin, E>(response: Result<Response<B>, E>) {
     if let Ok(response) = response {
         let mut body = response.into_body();
@@ -100,7 +100,7 @@ fn counts(drift: Option<Drift>) -> (u64, u64) {
     (drift.admitted(), drift.failed())
 }
 
-/// What becomes of one request, with the built-in classifier.
+/// The outcome of one request, with the built-in classifier.
 async fn outcome_of(path: &str) -> (u64, u64) {
     let (readiness, _storage) = ready();
     ask(&observing(&readiness), path).await;
@@ -111,7 +111,7 @@ const ANSWERED: (u64, u64) = (1, 0);
 const FAILED: (u64, u64) = (1, 1);
 const NOTHING: (u64, u64) = (0, 0);
 
-// === what fails ===
+// === failed requests ===
 
 #[tokio::test]
 async fn whoever_does_not_observe_knows_nothing() {
@@ -243,7 +243,7 @@ async fn an_error_of_a_service_without_room_has_failed() {
     }
 }
 
-/// Its `poll_ready` fails, when it is called or when it is waited for.
+/// A service whose `poll_ready` fails, at once or after a wait.
 #[derive(Clone)]
 struct BrokenRoom {
     pending: bool,
@@ -266,7 +266,7 @@ impl Service<Request<String>> for BrokenRoom {
     }
 }
 
-// === what does not count ===
+// === requests that do not count ===
 
 #[tokio::test]
 async fn a_client_that_hangs_up_before_the_answer_is_neither() {
@@ -380,7 +380,7 @@ async fn what_waited_for_room_counts_if_it_got_any() {
     assert_eq!(counts(readiness.drift()), FAILED);
 }
 
-// === scopes, layers and what they share ===
+// === scopes and layers ===
 
 fn search() -> (Readiness, Scope, [tower_readiness::Reporter; 2]) {
     let readiness = Readiness::builder()
@@ -419,7 +419,7 @@ async fn a_request_through_two_layers_counts_in_both() {
     assert_eq!(counts(readiness.drift()), (2, 1));
     assert_eq!(counts(scope.drift()), (2, 1));
 
-    // The scope said that it is not ready: nobody has drifted.
+    // The verdict of the scope was not ready, so no layer counts drift.
     index.failing("gone");
     read(service.clone().oneshot(get("/status/200")).await).await;
     let call = Request::get("/").header(CONTENT_TYPE, "application/grpc");
@@ -587,7 +587,7 @@ async fn the_window_slides() {
     }
     advance(Duration::from_secs(5)).await;
     let drift = readiness.drift().unwrap();
-    // What came with the first sample is as old as the failure by now.
+    // The requests of the first sample are as old as the failure by now.
     assert_eq!(counts(Some(drift)), (59, 0));
     assert_eq!(drift.window(), Duration::from_secs(300));
     assert_eq!(drift.failure_ratio(), Some(0.0));
@@ -651,7 +651,7 @@ async fn status_tells_operators_about_the_drift() {
          drift: 1 of 4 failed while ready, in 1m\n\
          ready\n"
     );
-    // Probes are asked far too often for it.
+    // Probes omit the drift, because they are sent often.
     let response = layer.layer(service_fn(application));
     let response = response.oneshot(get("/readyz?verbose")).await.unwrap();
     assert!(!support::whole(response).await.body().contains("drift"));
@@ -681,7 +681,7 @@ async fn a_classifier_has_the_last_word_on_responses_and_none_on_errors() {
     }
 }
 
-/// Wants to see trailers.
+/// A classifier that reads trailers.
 struct Trailers;
 
 impl ClassifyEnd for Trailers {
@@ -706,7 +706,7 @@ async fn a_classifier_may_wait_for_the_end() {
         assert_eq!(counts(readiness.drift()), expected, "{path}");
         assert_eq!(readiness.in_flight(), Some(0), "{path}");
     }
-    // Dropped before its end, or never read.
+    // A body dropped before its end, or never read.
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness).observe_outcomes_with(classifier);
     let service = layer.layer(service_fn(application));
@@ -714,7 +714,7 @@ async fn a_classifier_may_wait_for_the_end() {
     assert_eq!(counts(readiness.drift()), ANSWERED);
 }
 
-/// Servers do not ask a body on that says that it has ended.
+/// Servers stop polling a body when `is_end_stream` returns true.
 #[tokio::test]
 async fn an_end_that_a_body_only_says_is_one_too() {
     let (readiness, _storage) = ready();
@@ -786,7 +786,7 @@ mod tower_http_classifiers {
     }
 }
 
-/// Whatever is asked of a response must not depend on who is asked.
+/// A classifier reads the head of a response and does not change it.
 #[tokio::test]
 async fn a_classifier_sees_the_head_and_leaves_it_as_it_is() {
     let (readiness, _storage) = ready();

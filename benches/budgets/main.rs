@@ -77,7 +77,7 @@ fn instructions(name: &str) -> Result<f64, Error> {
         .arg("--toggle-collect=*counted_by_callgrind*")
         .arg(env::current_exe()?)
         .args(["--run", name])
-        // Neither the environment nor the folder may change what is counted.
+        // Neither the environment nor the folder may change the count.
         .env_clear()
         .env("PATH", env::var_os("PATH").unwrap_or_default())
         .current_dir("/")

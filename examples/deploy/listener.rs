@@ -10,8 +10,8 @@ use tower_readiness::Readiness;
 ///
 /// # Errors
 ///
-/// When there are several. The kernel accepts connections for each of them, and
-/// on one that no server asks, clients would wait for ever.
+/// When systemd hands over several sockets. The kernel accepts connections for each,
+/// and clients of a socket that no server accepts from would wait for ever.
 pub(crate) fn handed_over() -> io::Result<Option<TcpListener>> {
     let mut sockets = ListenFd::from_env();
     if sockets.len() > 1 {
@@ -29,8 +29,8 @@ pub(crate) fn handed_over() -> io::Result<Option<TcpListener>> {
     TcpListener::from_std(listener).map(Some)
 }
 
-/// Leaves what connects from the drain on to the next process, which has the
-/// same socket.
+/// Leaves connections that arrive after the drain has begun to the next process, which
+/// has the same socket.
 pub(crate) struct Gentle {
     pub(crate) listener: TcpListener,
     pub(crate) leave_the_rest: Option<Readiness>,

@@ -1,6 +1,6 @@
 //! The service that the files beside this one deploy: it serves HTTP and gRPC
 //! health checks on one port, and the probes on an admin listener as well. Under
-//! systemd it says itself how it is, and takes over the socket of a socket unit.
+//! systemd it notifies systemd of its state, and takes over the socket of a socket unit.
 //!
 //! ```sh
 //! cargo run --features full --example deploy
@@ -10,11 +10,11 @@
 //! | variable | default | |
 //! |---|---|---|
 //! | `LISTEN` | `127.0.0.1:3000` | where it serves, unless systemd hands a socket over |
-//! | `ADMIN` | `127.0.0.1:28080` | where it answers probes for those on the machine |
-//! | `NAME` | `app` | what it calls itself in answers |
+//! | `ADMIN` | `127.0.0.1:28080` | where it answers probes of the same machine |
+//! | `NAME` | `app` | its name in answers |
 //! | `START_SECONDS` | 2 | how long it takes to come up |
 //! | `DRAIN_SECONDS` | 5 | how long it serves on after SIGTERM, until load balancers know |
-//! | `FINISH_SECONDS` | 20 | how long it finishes what is in flight after that |
+//! | `FINISH_SECONDS` | 20 | how long it finishes requests in flight after that |
 
 mod listener;
 
@@ -50,11 +50,11 @@ use tower_readiness::{
 
 type Error = Box<dyn std::error::Error>;
 
-/// What each of these has to say is made up; see [`flip`].
+/// The subsystems; their states are made up, see [`flip`].
 const SUBSYSTEMS: [&str; 3] = ["storage", "worker", "database"];
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Error> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -66,14 +66,14 @@ async fn run() -> Result<(), Error> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("listener"))
         .subsystem(Subsystem::new("storage"))
-        // The one whose death only a new process can cure.
+        // Only a new process can cure its death.
         .subsystem(Subsystem::new("worker").vital())
         .subsystem(Subsystem::new("database").shared())
         .build()?;
     // Before systemd knows of the process: without a handler, SIGHUP ends it.
     #[cfg(unix)]
     let hangup = signal(SignalKind::hangup())?;
-    // Does nothing where there is no systemd.
+    // Without systemd this does nothing.
     #[cfg(unix)]
     readiness.notify_systemd()?;
     let mut reporters = HashMap::new();
@@ -94,8 +94,8 @@ async fn run() -> Result<(), Error> {
     let probes = Probes::builder(&readiness).not_found_while_draining();
     let layer = ReadinessLayer::new(&readiness)
         .with_probes(probes.build()?)
-        // A load balancer sends elsewhere what is refused. Behind a socket of
-        // systemd's there is no elsewhere: what arrives early waits.
+        // A load balancer sends a refused request to another replica. Behind a socket
+        // of systemd there is none, so an early request waits.
         .when_starting(if activated {
             Action::hold(Duration::from_secs(30))?
         } else {
@@ -115,7 +115,7 @@ async fn run() -> Result<(), Error> {
         .merge(Routes::new(readiness.grpc_health()).into_axum_router())
         .layer(layer);
 
-    // Its first answers are for whoever watches the start.
+    // It answers probes from the beginning of the start.
     let admin = setting("ADMIN", "127.0.0.1:28080".to_owned())?;
     // Every user may write to Kubernetes' `emptyDir`, so the listener refuses
     // commands there, and an image without a shell cannot make a folder below it.
@@ -129,7 +129,7 @@ async fn run() -> Result<(), Error> {
         }
     }
     let listener = AdminListener::new(&readiness);
-    // Over TCP there are none; over a unix socket only its owner may send them.
+    // Commands exist only on a unix socket, and only for its owner.
     #[cfg(unix)]
     let listener = listener.with_commands();
     listener.serve_on_thread(&*admin)?;
@@ -203,9 +203,8 @@ async fn reload(readiness: Readiness, mut hangup: Signal) {
     }
 }
 
-/// Reads the body: with one that is left behind, hyper closes the connection
-/// after the answer, and a proxy that keeps connections may have sent the next
-/// request on it by then.
+/// Reads the body: hyper closes the connection after an answer to an unread body, and
+/// a proxy that keeps connections may have sent the next request on it by then.
 async fn hello(State(service): State<Arc<Service>>, _: Bytes) -> String {
     service.handle("hello")
 }

@@ -1,8 +1,8 @@
 //! A whole stack of layers of tower-http around an axum router, with the
 //! readiness layer among them: request id, trace, CORS, readiness, panics,
-//! timeout and compression. `app.rs` is there to be copied.
+//! timeout and compression. Copy `app.rs`.
 //!
-//! Run it and follow what it prints, in a second terminal:
+//! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
 //! cargo run --features tower-http --example full_stack
@@ -21,8 +21,8 @@ use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tower_readiness::{Readiness, Subsystem};
 use tracing_subscriber::EnvFilter;
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("info,tower_http=debug"));

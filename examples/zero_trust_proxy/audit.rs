@@ -1,4 +1,4 @@
-//! Who has seen what, in a file.
+//! The audit log: which user has requested which path, in a file.
 
 use std::{
     fs, io,
@@ -23,13 +23,13 @@ impl Audit {
         Ok(Arc::new(Self { folder, lines }))
     }
 
-    /// Lets a line be written, unless too many wait for that already: nobody
-    /// is to wait for what the process can do without.
+    /// Queues a line. A full queue drops the line, because no request waits for an optional
+    /// subsystem.
     pub(crate) fn note(&self, user: &str, path: &str) {
         let _ = self.lines.try_send(format!("{user} {path:?}\n"));
     }
 
-    // === by hand ===
+    // === faults ===
 
     /// Moves the folder away.
     pub(crate) fn lose(&self) -> io::Result<()> {
@@ -46,11 +46,11 @@ impl Audit {
     }
 }
 
-/// Writes until there is nobody any more who could have something to write.
+/// Writes lines until every sender is dropped.
 async fn write(path: PathBuf, mut lines: mpsc::Receiver<String>, reporter: Reporter) {
     loop {
-        // Where there is nothing to write it tries anyway, so that it is known
-        // before somebody asks for a secret.
+        // Without a line it tries to write anyway, so that a failure shows before a
+        // request for a secret.
         let line = match timeout(Duration::from_secs(1), lines.recv()).await {
             Ok(Some(line)) => line,
             Ok(None) => return,

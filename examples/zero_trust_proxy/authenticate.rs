@@ -1,4 +1,4 @@
-//! Who asks? The signing keys tell, and they arrive late.
+//! Which user sends a request: by signing keys, which arrive late.
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use std::{future::pending, sync::Arc, time::Duration};
@@ -18,7 +18,7 @@ pub(crate) struct Authenticate {
     task: Mutex<JoinHandle<()>>,
 }
 
-/// Stands in for keys: whose tokens are known.
+/// Stands in for keys: the known tokens.
 type Keys = Arc<watch::Sender<&'static [&'static str]>>;
 
 impl Authenticate {
@@ -48,7 +48,7 @@ impl Authenticate {
     pub(crate) async fn kill(&self) {
         let mut task = self.task.lock().await;
         task.abort();
-        // When it has ended, its reporter is gone. It may have ended before.
+        // After its end the reporter is dropped. The task may have ended before.
         if !task.is_finished() {
             let _ = (&mut *task).await;
         }

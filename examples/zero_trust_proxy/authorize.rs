@@ -1,4 +1,4 @@
-//! May they? A policy that is synchronised tells.
+//! Whether a user may make a request: by a policy that is synchronised.
 
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -7,14 +7,14 @@ use tower_readiness::{AttributeError, Reporter};
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Authorize {
-    /// Stands in for whoever publishes policies.
+    /// Stands in for the service that publishes policies.
     published: watch::Sender<Policy>,
-    /// What was synchronised of that.
+    /// The policy of the last sync.
     policy: watch::Sender<Option<Policy>>,
     hangs: watch::Sender<bool>,
 }
 
-/// Under `/admin` there is something for these only.
+/// The users that may request paths under `/admin`.
 #[derive(Clone)]
 struct Policy {
     version: u64,
@@ -42,7 +42,7 @@ impl Authorize {
         }
     }
 
-    /// Publishes the next version, which makes admins of all.
+    /// Publishes the next version, in which all users are admins.
     pub(crate) fn publish(&self) {
         self.published.send_modify(|policy| {
             policy.version += 1;
@@ -64,7 +64,7 @@ impl Authorize {
             drop(hangs.wait_for(|hangs| !hangs).await);
             let newest = self.published.borrow().clone();
             if version == Some(newest.version) {
-                // That there is nothing new was found out just now.
+                // The sync found no new version.
                 reporter.heartbeat();
             } else {
                 version = Some(newest.version);

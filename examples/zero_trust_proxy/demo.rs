@@ -38,7 +38,7 @@ pub(crate) async fn act(
 }
 
 impl Demo {
-    /// Does it; `false` if it is nothing to be done.
+    /// Executes the action. Returns `false` if the part has no such action.
     async fn act(&self, part: &str, action: &str) -> Result<bool, Failure> {
         match (part, action) {
             ("authenticate", "kill") => self.authenticate.kill().await,
@@ -66,7 +66,7 @@ impl Demo {
 
 /// Blocks every thread of the runtime for good, once this has been answered.
 fn block() {
-    // Some more than there are threads, for each takes what it finds.
+    // More tasks than threads, because one thread may take several.
     for _ in 0..2 * Handle::current().metrics().num_workers() {
         tokio::spawn(async {
             sleep(Duration::from_millis(200)).await;

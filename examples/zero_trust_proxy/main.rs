@@ -1,11 +1,11 @@
-//! Everything together: an identity-aware reverse proxy whose parts each report
-//! for themselves. It finds out who asks, whether they may, keeps their session,
-//! and passes the request on; when one of these cannot be done, the gate says so
-//! before the request fails.
+//! Everything together: an identity-aware reverse proxy whose parts each report for
+//! themselves. It authenticates and authorizes a request, counts it in the session of
+//! the user, and passes it on. While one of these steps is impossible, the gate refuses
+//! requests before they fail.
 //!
 //! The point is readiness, not security: a token is the name of its bearer.
 //!
-//! Run it and follow what it prints, in a second terminal:
+//! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
 //! cargo run --example zero_trust_proxy --features check,server
@@ -50,17 +50,17 @@ use tower_readiness::{
 };
 use upstream::Upstream;
 
-/// What the slowest load balancer takes to notice.
+/// The time in which the slowest load balancer notices a red probe.
 const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
-/// Longer than any pause that is to be survived.
+/// Longer than every pause that the process should survive.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
-/// How often the storage is asked, and the directory.
+/// The interval of the checks of the storage and the directory.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// Not by `#[tokio::main]`, which would wait for each thread of `spawn_blocking`
-/// when all else has ended, however long that takes.
+/// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
+/// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
@@ -78,20 +78,20 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (asked, at) = (Arc::clone(&storage), directory.address());
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("authenticate"))
-        // Silent for longer than a few syncs take, it hangs.
+        // A sync that is silent for this long hangs.
         .subsystem(Subsystem::new("authorize").ttl(authorize::SYNC_EVERY * 6))
-        // Nobody would notice that the file is gone: whoever has it open goes
-        // on writing, into what the next start will not find.
+        // Without a check a removed file would not show: the process goes on writing
+        // to the open file, which the next start will not find.
         .subsystem(Subsystem::new("storage").check(
             Check::every(CHECK_EVERY).back_off_to(CHECK_EVERY * 4),
             move || Arc::clone(&asked).prove(),
         ))
         .subsystem(Subsystem::new("proxy"))
-        // Operators are answered before the port is bound: were all else up by
-        // then, load balancers would be sent to where nobody listens yet.
+        // The admin listener answers before the port is bound. Without this
+        // subsystem, readiness could be green while no listener accepts.
         .subsystem(Subsystem::new("listener"))
-        // The same one stands behind every replica. Required, its outage would
-        // make all of them refuse at once, and nobody could be sent elsewhere.
+        // The same directory stands behind every replica. If it were required, its
+        // outage would make all replicas refuse at once.
         .subsystem(
             Subsystem::new("directory")
                 .shared()
@@ -99,8 +99,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
                     TcpStream::connect(at).await.map(drop)
                 }),
         )
-        // The process can do without its audit log. Secrets are another matter:
-        // what cannot be written down is not shown.
+        // The process can do without its audit log. Only requests for secrets are
+        // refused while the log cannot be written.
         .subsystem(Subsystem::new("audit").optional())
         .scope("secrets", ["audit"])
         .build()?;

@@ -1,4 +1,4 @@
-//! What becomes of a request on its way to the upstream.
+//! The steps of a request on its way to the upstream.
 
 use crate::{audit::Audit, authenticate::Authenticate, authorize::Authorize, storage::Storage};
 use axum::{
@@ -9,7 +9,7 @@ use axum::{
 };
 use std::sync::Arc;
 
-/// The parts that it meets.
+/// The parts that handle a request.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) authenticate: Arc<Authenticate>,

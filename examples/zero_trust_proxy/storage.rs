@@ -25,7 +25,7 @@ pub(crate) struct Storage {
 #[derive(Clone)]
 struct Open {
     database: Arc<Database>,
-    /// Tells the file from another one that stands at its path later.
+    /// Distinguishes the file from another that has its path later.
     file: Arc<Handle>,
 }
 
@@ -41,8 +41,8 @@ impl Open {
 impl Storage {
     pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("sessions.redb");
-        // Here and nowhere else: later, a file that is not there is a failure,
-        // and no reason to begin with an empty one.
+        // The file is created only here: later, a missing file is a failure, and an
+        // empty one does not replace it.
         drop(Database::create(&path)?);
         Ok(Self {
             open: Mutex::new(Open::at(&path)?),
@@ -56,8 +56,8 @@ impl Storage {
         spawn_blocking(move || add_one(&open.database, SESSIONS, user)).await?
     }
 
-    /// What the check asks. It writes, for a store that can only be read is of
-    /// no use here, and nobody else's is asked.
+    /// The check of the storage. It writes, because the proxy needs to write, and it uses
+    /// the file at the path, so that a replaced file shows.
     pub(crate) async fn prove(self: Arc<Self>) -> Result<(), Error> {
         spawn_blocking(move || {
             let in_words = |error| format!("{}: {error}", self.path.display()).into();
@@ -81,14 +81,14 @@ impl Storage {
         open.clone()
     }
 
-    // === by hand ===
+    // === faults ===
 
     /// Moves the file away.
     pub(crate) fn lose(&self) -> io::Result<()> {
         fs::rename(&self.path, self.elsewhere())
     }
 
-    /// And puts another one into its place.
+    /// Puts another file into its place.
     pub(crate) fn replace(&self) -> io::Result<()> {
         self.lose()?;
         fs::write(&self.path, "no database\n")

@@ -1,4 +1,4 @@
-//! What is protected: a small upstream, and who watches it.
+//! The protected service: a small upstream, and the task that watches it.
 
 use crate::backend::Backend;
 use axum::{
@@ -21,8 +21,8 @@ use tokio::{
 };
 use tower_readiness::Reporter;
 
-/// Reports whether the upstream accepts connections, twice a second. What it
-/// answers nobody looks at: that is what shows as drift.
+/// Reports twice a second whether the upstream accepts connections. It does not look
+/// at responses, so an upstream that answers 500 shows as drift.
 pub(crate) async fn watch(upstream: SocketAddr, reporter: Reporter) {
     let period = Duration::from_millis(500);
     let mut ticks = interval(period);

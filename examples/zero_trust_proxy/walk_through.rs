@@ -7,13 +7,13 @@ pub(crate) fn print(address: SocketAddr, admin: &Address) {
         "\
 Serving on http://{address}, for operators on http://{admin}.
 
-Within {KEYS_TAKE:?}: the signing keys have not arrived. Operators see who is missing, and a
-request waits until it can be served instead of being refused
+Within {KEYS_TAKE:?}: the signing keys have not arrived. Operators see the missing subsystem,
+and a request waits until it can be served instead of being refused
   curl -i 'http://{admin}/readyz?verbose'
   curl -i -H 'authorization: Bearer alice' http://{address}/
 
-Ready: requests are told apart, and some are forbidden. A stranger who asks for readiness
-is told no more than that, whoever is on the machine everything
+Ready: requests are authorized, and some are forbidden. The probe of the application shows
+the verdict alone, the admin listener every detail
   curl -i http://{address}/
   curl -i -H 'authorization: Bearer bob' http://{address}/admin
   curl -i 'http://{address}/readyz?verbose'
@@ -25,8 +25,8 @@ The policy is synchronised: its version shows as an attribute, and bob may enter
   curl -i 'http://{admin}/readyz/authorize?verbose'
   curl -i -H 'authorization: Bearer bob' http://{address}/admin
 
-The sync hangs and says nothing any more: after 4 seconds its silence is a report, and the
-gate closes. It goes on, and so does the traffic. Nobody restarts the process for it
+The sync hangs and reports no more: after 4 seconds of silence the subsystem is stale, and
+the gate closes. When the sync continues, so does the traffic. Liveness stays green
   curl -i -X POST http://{address}/demo/authorize/hang
   sleep 4
   curl -i http://{admin}/readyz
@@ -35,8 +35,8 @@ gate closes. It goes on, and so does the traffic. Nobody restarts the process fo
   curl -i -X POST http://{address}/demo/authorize/resume
   curl -i 'http://{admin}/readyz?wait=5'
 
-A task is killed, which drops its reporter; its successor waits for the keys once more. It
-was up before, so meanwhile it fails, and requests are refused
+A task is killed, which drops its reporter; its successor waits for the keys once more. The
+subsystem was up before, so meanwhile it fails, and requests are refused
   curl -i -X POST http://{address}/demo/authenticate/kill
   curl -i http://{admin}/readyz
   curl -i -X POST http://{address}/demo/authenticate/restart
@@ -44,12 +44,12 @@ was up before, so meanwhile it fails, and requests are refused
   curl -i -H 'authorization: Bearer alice' http://{address}/
   curl -i 'http://{admin}/readyz?wait=10'
 
-The file of the storage is moved away. Whoever has it open does not notice, the check does:
-`failing 1/3`, `failing 2/3`, and what was found; at the third the gate closes
+The file of the storage is moved away. Writes to the open file succeed, the check fails:
+`failing 1/3`, `failing 2/3`, with the reason; at the third failure the gate closes
   curl -i -X POST http://{address}/demo/storage/lose
   for i in 1 2 3 4 5 6; do sleep 1; curl 'http://{admin}/readyz/storage?verbose'; done
   curl -i -H 'authorization: Bearer alice' http://{address}/
-It comes back, and the gate opens within 8 seconds, for the check had begun to ask less often
+It comes back, and the gate opens within 8 seconds, because the check had backed off
   curl -i -X POST http://{address}/demo/storage/restore
   curl -i 'http://{admin}/readyz?wait=10'
 (Try `replace` too: another file stands in its place. `restore` brings back this one.)
@@ -62,8 +62,8 @@ The upstream cannot be reached: the gate closes within a second
   curl -i -X POST http://{address}/demo/upstream/start
   curl -i 'http://{admin}/readyz?wait=5'
 
-It can be reached and answers 500: no subsystem looks at that, so all stay green. That they
-are wrong shows as drift, in the status: `failed while ready`
+The upstream can be reached and answers 500: no subsystem checks responses, so all stay
+green. The failures show as drift, in the status: `failed while ready`
   curl -i -X POST http://{address}/demo/upstream/break
   curl -i -H 'authorization: Bearer alice' http://{address}/
   curl -i http://{admin}/readyz
@@ -71,7 +71,7 @@ are wrong shows as drift, in the status: `failed while ready`
   curl -i -H 'accept: application/json' http://{admin}/statusz
   curl -i -X POST http://{address}/demo/upstream/mend
 
-The directory is shared by all replicas: two failures in a row degrade, and all is served
+The directory is shared by all replicas: after two failures in a row it degrades, and requests are served
   curl -i -X POST http://{address}/demo/directory/stop
   sleep 4
   curl -i http://{admin}/readyz
@@ -87,8 +87,8 @@ The audit log is optional, except for secrets: these alone are 503
   curl -i http://{admin}/readyz/secrets
   curl -i -X POST http://{address}/demo/audit/restore
 
-The end: for {DRAIN_DELAY:?} readiness is red but all is served, then what is in flight is finished.
-Operators are answered until the process is gone, also when the port of the traffic is closed
+The end: for {DRAIN_DELAY:?} readiness is red but requests are served, then those in flight are finished.
+The admin listener answers until the process has ended, also when the other port is closed
   curl -i -H 'authorization: Bearer alice' http://{address}/slow &
   kill -TERM {pid}
   curl -i -H 'authorization: Bearer alice' http://{address}/
@@ -97,10 +97,10 @@ Operators are answered until the process is gone, also when the port of the traf
   curl -i http://{admin}/readyz
 Or press ctrl-c, once to drain, twice to skip the delay, three times to kill.
 
-A worse end, after another start: every thread of the runtime is blocked. No probe that it
-serves is answered any more. The admin listener has a thread of its own, and so has who
-watches the runtime: after {STALLED_AFTER:?} liveness is red, which is what it is for. Nothing in the
-process can mend that, and its signals are not heard (its files stay in the temporary folder)
+A worse end, after another start: every thread of the runtime is blocked. The probes on
+its port get no answer. The admin listener and the watch of the runtime have threads of
+their own: after {STALLED_AFTER:?} liveness is red. Only a restart mends this, and the process handles
+no more signals (its files stay in the temporary folder)
   curl -i -X POST http://{address}/demo/runtime/block
   sleep 1
   curl -i --max-time 2 http://{address}/livez

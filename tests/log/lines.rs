@@ -10,9 +10,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// Lets one test log after the other.
 ///
-/// The tests share the queue of the process. Were they to log at the same time, a
-/// subscriber of one that wants each refused request would have the requests of
-/// another queued as well, and the lines that find the queue full are lost.
+/// The tests share the queue of the process. If they logged at the same time, a
+/// subscriber that wants each refused request would queue those of another test as
+/// well, and a full queue drops lines.
 #[must_use = "the next test begins when it is dropped"]
 pub(crate) struct Alone {
     _turn: MutexGuard<'static, ()>,

@@ -1,6 +1,6 @@
-//! The crate's lines in the log: which there are, that they reach the
-//! subscriber and the span of their cause in the order of publication, and that
-//! a log that is not read holds up nothing.
+//! The crate's lines in the log: which lines there are, that they reach the subscriber
+//! and the span of their cause in the order of publication, and that an unread log
+//! delays no report.
 
 mod lines;
 mod refusals;

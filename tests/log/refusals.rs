@@ -1,4 +1,4 @@
-//! What is told of refused requests, of a start that takes long, and of a
+//! The lines about refused requests, about a start that takes long, and about a
 //! subsystem that flaps.
 
 use crate::lines::Lines;
@@ -84,7 +84,7 @@ async fn an_episode_of_refusals_is_a_warning_a_summary_and_an_end() {
             .filter(|line| line.contains(word))
             .collect()
     };
-    // What the bound of lines leaves of the flapping comes before it.
+    // The lines of the flapping that the limit lets through come before it.
     let text = lines.until("so far").await;
     let summary = lines_of("requests in", text);
     assert_eq!(

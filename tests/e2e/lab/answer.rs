@@ -1,4 +1,4 @@
-//! The form of an answer, which lets a client tell that it is whole, from
+//! The form of an answer, by which a client checks that the answer is whole, from
 //! exactly one run of a handler, and for its own request.
 
 use std::{
@@ -42,7 +42,7 @@ impl Run {
         self.line(&text)
     }
 
-    /// All of an answer; to an upload, it says what arrived.
+    /// A whole answer; the answer to an upload has its length and sum.
     pub(crate) fn whole(mut self, upload: Option<&Received>) -> String {
         let mut text = self.begin();
         if let Some(upload) = upload {
@@ -61,7 +61,7 @@ impl Run {
     }
 }
 
-/// How much of an upload there was, and what.
+/// The length and the sum of an upload.
 #[derive(Default)]
 pub(crate) struct Received {
     bytes: u64,
@@ -81,7 +81,7 @@ impl fmt::Display for Received {
     }
 }
 
-/// What is wrong with the body of an answer.
+/// A flaw of the body of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     CutShort,

@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How it checks its servers.
+/// How the balancer checks its servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checks {
     /// HAProxy's own: every 2 s, down after 3, up after 2.
@@ -63,11 +63,11 @@ impl fmt::Display for Checks {
     }
 }
 
-/// Whether it tries a request again, elsewhere.
+/// Whether the balancer sends a failed request to another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retries {
     Off,
-    /// What never reached a handler, once, and only what is idempotent.
+    /// Once, for requests that reached no handler and are idempotent.
     On,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) checks: Checks,
     pub(crate) retries: Retries,
     pub(crate) probe: &'a str,
-    /// One a server.
+    /// One port for each server.
     pub(crate) servers: &'a [u16],
     /// For clients that speak HTTP/1, HTTP/2 and through a plain TCP proxy.
     pub(crate) ports: [u16; 3],
@@ -117,7 +117,7 @@ impl Balancer {
             let message = String::from_utf8_lossy(&checked.stderr);
             return Err(format!("haproxy refuses its configuration: {message}").into());
         }
-        // -db: in the foreground, so that it is the child itself that is killed.
+        // -db: in the foreground, so that a kill reaches HAProxy itself.
         let child = Command::new(Self::PROGRAM)
             .args(["-db", "-q", "-f"])
             .arg(&config)
@@ -146,7 +146,7 @@ impl Balancer {
         (Ipv4Addr::LOCALHOST, self.ports[2]).into()
     }
 
-    /// Waits until it holds the first `up` servers for up, and no other.
+    /// Waits until the balancer holds exactly the first `up` servers for up.
     pub(crate) async fn settled(&self, up: usize) -> Result<(), BoxError> {
         let settled = async {
             loop {

@@ -9,30 +9,31 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Those whose sum is the headline.
+/// The scenarios whose sum is the headline.
 pub(crate) const HEADLINE: [&str; 4] = [
     "rolling-restart",
     "rolling-restart-long",
     "scaling",
     "new-version",
 ];
-/// The one whose success over time is drawn.
+/// The scenario whose success over time is drawn.
 pub(crate) const PICTURED: &str = "rolling-restart";
 
 const ROLLING: &str = "All replicas are restarted, up to four of eight at a time, each at a \
 random moment between two checks.";
-const ROLLING_LONG: &str = "The same for longer, with the two that wait before they stop.";
+const ROLLING_LONG: &str = "The same for longer, with the two arms that wait before they stop.";
 const SCALING: &str = "From one replica to four and back, again and again.";
 const NEW_VERSION: &str = "Replicas of a new version come up in spare slots; then the old ones \
 are stopped.";
 const BLIP: &str = "The local storage of every replica goes away for 500 ms.";
 const DATABASE: &str = "The database that all replicas share goes away. Requests that need it \
 are counted apart; the rest does not need it.";
-const KILL: &str = "Replicas are killed (SIGKILL) and started again. Nothing within the process \
-can help those that it served; this says how many they are.";
+const KILL: &str = "Replicas are killed (SIGKILL) and started again. The process \
+cannot save the requests that it served; the table counts them.";
 const PINNED: &str = "A balancer of connections, not requests (TCP mode), over a network that \
 takes 20 ms each way; 400 clients that each keep their connection. Rolling restart.";
-const CONTROL: &str = "Negative control: one protection is off, and what it prevents happens.";
+const CONTROL: &str =
+    "Negative control: one protection is off, and the loss that it prevents happens.";
 
 /// The large ones.
 pub(crate) fn full() -> Vec<Scenario> {
@@ -75,7 +76,7 @@ pub(crate) fn full() -> Vec<Scenario> {
         all(
             "slow-balancer",
             "Control: a balancer that checks every 10 s, in front of services \
-that wait for 2 s only. Everybody must lose.",
+that wait for 2 s only. Every arm must lose.",
             rolling(8),
         )
         .with_slow_checks(),
@@ -201,7 +202,7 @@ fn mixed(drain_delay: Duration) -> Traffic {
 impl Scenario {
     fn with_retries(mut self) -> Self {
         self.settings.retries = Retries::On;
-        // Only without retries is it known what everybody loses.
+        // The losses of the other arms are known only without retries.
         self.expect(|arm, expected| {
             if arm == Arm::OURS {
                 expected

@@ -1,4 +1,4 @@
-//! Sends one request and judges what comes back.
+//! Sends one request and checks its answer.
 
 use crate::{
     answer::{self, Flaw, REPLICA, REQUEST_ID, Received},
@@ -148,7 +148,7 @@ pub(crate) fn pooled(configure: fn(&mut legacy::Builder) -> &mut legacy::Builder
     configure(&mut builder).build(connector)
 }
 
-/// A body that is sent in parts over `time`; `sum` is what it adds up to.
+/// A body that is sent in parts over `time`; adds each part to `sum`.
 fn slow_body(id: &str, time: Duration, sum: &mut Received) -> Body {
     const PARTS: u32 = 4;
     let parts: Vec<Bytes> = (0..PARTS)
@@ -175,7 +175,7 @@ pub(crate) fn unanswered(connecting: bool, error: &(dyn Error + 'static)) -> Fai
     (cause, chain(error))
 }
 
-/// Whether this is what one run of a handler says to the request `id`.
+/// Checks that the response is that of one run of a handler for the request `id`.
 pub(crate) async fn judge(
     response: Response<Incoming>,
     id: &str,
@@ -208,7 +208,7 @@ pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// An error and what caused it.
+/// An error and its causes.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,6 +1,6 @@
-//! A TCP proxy that takes as long to pass on what it reads as a network takes,
-//! the end of a connection included. Loopback is so quick that a request
-//! hardly ever crosses the end of its connection; between machines it does.
+//! A TCP proxy that delays bytes, and the end of a connection, as a network does.
+//! Loopback is so quick that a request rarely crosses the end of its connection;
+//! between machines it does.
 
 use crate::BoxError;
 use std::{

@@ -42,7 +42,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Returns once all of it is up and the balancer knows.
+    /// Returns once all replicas are up and the balancer holds them for up.
     pub(crate) async fn start(arm: Arm, settings: Settings) -> Result<Self, BoxError> {
         let mut ports = [0; SLOTS];
         let mut frontends = [0; 3];
@@ -59,7 +59,7 @@ impl Fleet {
                 drain_delay: settings.drain_delay,
             })?;
             replica.ready().await?;
-            // Probes that are green early say nothing about startup.
+            // A probe may be green before the startup is over.
             sleep(Self::STARTUP).await;
             Ok::<_, BoxError>(replica)
         });
@@ -90,7 +90,7 @@ impl Fleet {
     /// How long a replica takes to have everything up.
     const STARTUP: Duration = Duration::from_secs(3);
 
-    /// How many replicas were told to stop so far.
+    /// How many replicas have got SIGTERM so far.
     pub(crate) fn drains(&self) -> u32 {
         self.drains.load(Ordering::Relaxed)
     }
@@ -122,7 +122,7 @@ impl Fleet {
         }
     }
 
-    /// Looks for how long it takes the balancer to hold a server for down.
+    /// Measures how long it takes the balancer to hold a server for down.
     async fn notice(&self, slot: usize) -> Infallible {
         let start = Instant::now();
         loop {
@@ -139,8 +139,8 @@ impl Fleet {
         }
     }
 
-    /// How long it took the balancer to notice drains, of those that it
-    /// noticed before the replica had ended.
+    /// How long it took the balancer to notice the drains that it noticed before the
+    /// replica had ended.
     pub(crate) async fn noticed(&self) -> Quantiles {
         std::mem::take(&mut *self.noticed.lock().await)
     }
@@ -155,7 +155,7 @@ impl Fleet {
         self.take(slot).await?.kill().await
     }
 
-    /// Posts to the replica itself, past the balancer.
+    /// Posts to the replica directly, without the balancer.
     pub(crate) async fn control(&self, slot: usize, path: &str) -> Result<(), BoxError> {
         match &*self.slots[slot].lock().await {
             Some(replica) => replica.control(path).await,

@@ -1,5 +1,5 @@
-//! Load at a fixed rate: each request leaves when it is due, whatever became
-//! of those before it.
+//! Load at a fixed rate: each request leaves when it is due, independent of the earlier
+//! requests.
 
 use crate::{
     BoxError,
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// What is sent, how often. The same seed gives the same requests.
+/// The kinds and the rate of the requests. The same seed gives the same requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     /// Requests per second.
@@ -27,7 +27,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Sends from `start` until told to stop, and waits for the answers.
+    /// Sends from `start` until `stop`, and waits for the answers.
     pub(crate) async fn run(
         self,
         client: Client,

@@ -1,5 +1,5 @@
 //! The proof: replicas of a demo service behind a real HAProxy under constant
-//! load, while they are restarted, scaled, replaced and hurt. Run it by
+//! load, while they are restarted, scaled, replaced and broken. Run it by
 //! `tests/e2e/rollout`.
 
 mod answer;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One replica. Each has one thread, for there are many of them.
+/// One replica. Each has one thread, because there are many replicas.
 fn serve(config: Option<String>) -> Result<ExitCode, BoxError> {
     let config = serde_json::from_str(&config.ok_or("serve needs a configuration")?)?;
     runtime::Builder::new_current_thread()
@@ -70,7 +70,7 @@ fn load(config: Option<String>) -> Result<ExitCode, BoxError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The driver. However it ends, what it started is dropped, and so killed.
+/// The driver. At its end it drops, and so kills, the processes that it started.
 fn drive(args: Vec<String>) -> Result<ExitCode, BoxError> {
     let options = suite::Options::parse(args)?;
     runtime::Builder::new_multi_thread()

@@ -1,5 +1,5 @@
-//! Clients that each keep one connection, through a balancer that passes on
-//! bytes: they stay with their replica until it tells them to leave.
+//! Clients that each keep one connection, through a balancer that passes on bytes: a
+//! client stays with its replica until the replica ends the connection.
 
 use crate::{
     BoxError,
@@ -22,7 +22,7 @@ use tokio::{
 
 type Connection = SendRequest<Empty<Bytes>>;
 
-/// So many that each has a request a few times in a drain delay.
+/// So many that each sends a few requests in a drain delay.
 pub(crate) const CONNECTIONS: u64 = 400;
 
 const WHAT: What = What {
@@ -32,8 +32,8 @@ const WHAT: What = What {
     apart: false,
 };
 
-/// Sends from `start` until told to stop, each connection in turn, and waits
-/// for the answers.
+/// Sends from `start` until `stop`, on each connection in turn, and waits for the
+/// answers.
 pub(crate) async fn run(
     load: Load,
     address: SocketAddr,
@@ -96,7 +96,7 @@ async fn client(
             what: WHAT,
             failure: result.err(),
         };
-        // Whoever collects outlives the clients.
+        // The receiver outlives the clients.
         let _ = outcomes.send(outcome);
     }
 }
@@ -107,7 +107,7 @@ async fn exchange(
     id: &str,
 ) -> Result<(), Failure> {
     let kept = match connection.take() {
-        // Closed since the last answer, as that may have asked for.
+        // The server may have closed it since the last answer.
         Some(mut kept) => kept.ready().await.is_ok().then_some(kept),
         None => None,
     };
@@ -135,7 +135,7 @@ async fn connect(address: SocketAddr) -> Result<Connection, Failure> {
     let (connection, driver) = handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unanswered(true, &error))?;
-    // Its end is seen at the connection.
+    // The sender sees the end of the connection.
     tokio::spawn(driver);
     Ok(connection)
 }

@@ -1,4 +1,4 @@
-//! Ports that stay free while nobody listens on them.
+//! Ports that stay free while no process listens on them.
 
 use crate::BoxError;
 use std::{
@@ -8,12 +8,11 @@ use std::{
     sync::Mutex,
 };
 
-/// Handed out before, to whomever.
+/// The ports that were handed out before.
 static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
-/// A port that nobody listens on. It is not one of those that the system gives
-/// to outgoing connections, so none of those takes the port of a replica that
-/// is being restarted.
+/// A port without a listener, outside of the range that the kernel gives to outgoing
+/// connections, so that no connection takes the port of a replica that restarts.
 pub(crate) fn free() -> Result<u16, BoxError> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let ephemeral = range.split_whitespace().next().and_then(|n| n.parse().ok());

@@ -1,4 +1,4 @@
-//! One process that serves, and what its driver does to it.
+//! One process that serves, controlled by the driver.
 
 use crate::{BoxError, arms::Config};
 use rustix::process::{Pid, Signal, kill_process};
@@ -35,7 +35,7 @@ impl Replica {
         Ok(Self { child, config })
     }
 
-    /// Waits until its probe is green, as whoever rolls out does.
+    /// Waits until the probe of the replica is green, as a rollout does.
     pub(crate) async fn ready(&mut self) -> Result<(), BoxError> {
         let (port, path) = (self.config.port, self.config.arm.probe());
         let green = async {

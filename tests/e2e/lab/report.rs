@@ -1,4 +1,4 @@
-//! What came out, as Markdown.
+//! The results, as Markdown.
 
 use crate::{
     arms::Arm,
@@ -9,12 +9,12 @@ use crate::{
 use std::fmt::Write as _;
 
 pub(crate) const PREFACE: &str = "\
-# A service behind HAProxy while it is restarted, scaled, replaced and hurt
+# A service behind HAProxy while it is restarted, scaled, replaced and broken
 
 Made by `tests/e2e/rollout --full`: replicas of a demo service, each of which
 needs three seconds to have all of its subsystems up, behind a real HAProxy.
 Requests leave on schedule whatever became of those before them; no client
-tries again. A failure is whatever was not answered in full, by exactly one run
+tries again. A failure is each request not answered in full, by exactly one run
 of a handler, for its own request, with 2xx. All arms of a scenario run at the
 same time, with the same requests, restarts, checks and rollout gating.
 
@@ -30,7 +30,7 @@ const COLUMNS: &str = "\
 |---|---:|---:|---:|---:|---|---:|---:|---:|
 ";
 
-/// A heading, what was done, and a row for each arm.
+/// A heading, the description of the scenario, and a row for each arm.
 pub(crate) fn section(findings: &mut Findings) -> String {
     let scenario = &findings.scenario;
     let retries = match scenario.settings.retries {
@@ -81,7 +81,7 @@ fn row(finding: &mut Finding) -> String {
     )
 }
 
-/// To three decimals, and never rounded up to perfection.
+/// Three decimals; failures never round up to 100.
 fn percent(success: f64, failures: u64) -> String {
     let rounded = format!("{success:.3}");
     if failures > 0 && rounded == "100.000" {

@@ -1,5 +1,5 @@
-//! One experiment: fleets of several arms side by side, the same load on
-//! each, and what is done to them.
+//! One experiment: fleets of several arms side by side, with the same load and the same
+//! script for each.
 
 use crate::{
     BoxError,
@@ -20,12 +20,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// What has to come out.
+/// The expected result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     NoLoss,
     Loss,
-    /// Whatever it honestly is.
+    /// Any number of failures.
     Anything,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Traffic {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    /// To pick it by.
+    /// The name, by which the command line picks the scenario.
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) arms: Vec<(Arm, Expected)>,
@@ -55,12 +55,12 @@ pub(crate) struct Scenario {
     pub(crate) script: Script,
 }
 
-/// What came out for one arm.
+/// The result of one arm.
 pub(crate) struct Finding {
     pub(crate) arm: Arm,
     pub(crate) expected: Expected,
     pub(crate) drains: u32,
-    /// How long it took the balancer to notice them.
+    /// How long it took the balancer to notice the drains.
     pub(crate) noticed: Quantiles,
     pub(crate) tally: Tally,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Finding {
 pub(crate) struct Findings {
     pub(crate) scenario: Scenario,
     pub(crate) arms: Vec<Finding>,
-    /// When something was done, from the start of the load.
+    /// When the script acted, from the start of the load.
     pub(crate) events: Vec<Duration>,
 }
 

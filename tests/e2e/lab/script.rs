@@ -1,5 +1,5 @@
-//! What is done to the fleets while they are under load: the same, at the
-//! same time, to all arms of a scenario.
+//! The steps that fleets go through under load: the same steps, at the same time, for
+//! all arms of a scenario.
 
 use crate::{BoxError, fleet::Fleet, fleet::SLOTS};
 use fastrand::Rng;
@@ -23,7 +23,7 @@ pub(crate) enum Script {
     Kill { times: u32 },
 }
 
-/// When something was done, from the start of the load.
+/// The times of the steps, from the start of the load.
 pub(crate) struct Log {
     start: Instant,
     events: Mutex<Vec<Duration>>,
@@ -111,12 +111,12 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Waits until a random moment between two checks of the balancer.
     async fn phase(&self, rng: &mut Rng) {
-        // Not less, lest all lanes move together.
+        // At least a second, so that the lanes do not move together.
         let interval = self.interval.max(Duration::from_secs(1));
         sleep(interval.mul_f64(rng.f64())).await;
     }
 
-    /// The same for each arm, beginning together and ending with the slowest.
+    /// Runs a step for all arms at once, and waits for the slowest.
     async fn each(
         &self,
         act: impl AsyncFn(&Fleet) -> Result<(), BoxError>,

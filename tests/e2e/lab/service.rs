@@ -1,5 +1,5 @@
-//! The demo service: the same handlers for all arms. Whatever reaches a
-//! subsystem that is not there is answered with 500.
+//! The demo service: the same handlers for all arms. A request that needs a subsystem
+//! that is down is answered with 500.
 
 use crate::{
     answer::{REPLICA, REQUEST_ID, Received, Run},

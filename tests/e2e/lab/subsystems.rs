@@ -1,4 +1,4 @@
-//! What the demo service consists of.
+//! The subsystems of the demo service.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 type Listener = Box<dyn Fn(bool) + Send + Sync>;
 
-/// A part of the service that is there or not.
+/// A part of the service that is up or down.
 pub(crate) struct Subsystem {
     pub(crate) name: &'static str,
     up: AtomicBool,
@@ -31,13 +31,13 @@ impl Subsystem {
         self.up.load(Ordering::Acquire)
     }
 
-    /// Tells `listener` how it is, now and whenever that changes: before it
-    /// goes and after it came.
+    /// Calls `listener` with the state, now and at each change: before the subsystem goes
+    /// down, and after it has come up.
     pub(crate) fn tell(&self, listener: impl Fn(bool) + Send + Sync + 'static) {
         if self.is_up() {
             listener(true);
         }
-        // Nobody asks twice.
+        // Each subsystem has one listener.
         let _ = self.listener.set(Box::new(listener));
     }
 
@@ -61,7 +61,7 @@ pub(crate) struct Subsystems {
     pub(crate) authenticate: Subsystem,
     pub(crate) authorize: Subsystem,
     pub(crate) storage: Subsystem,
-    /// The one that all replicas share.
+    /// Shared by all replicas.
     pub(crate) database: Subsystem,
 }
 
@@ -85,7 +85,7 @@ impl Subsystems {
         }
     }
 
-    /// What this process cannot serve without.
+    /// The subsystems that this process needs in order to serve.
     pub(crate) fn local(&self) -> [&Subsystem; 3] {
         [&self.authenticate, &self.authorize, &self.storage]
     }

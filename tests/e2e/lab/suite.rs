@@ -1,4 +1,4 @@
-//! Which scenarios are run, and whether what came out is what has to.
+//! Runs scenarios, and compares each result with the expected one.
 
 use crate::{
     BoxError,
@@ -20,7 +20,7 @@ or with --full the large ones. --list only names them. The report and the
 picture are written to the DIRECTORY, if there is one; for all of the large
 ones that is tests/e2e/results.";
 
-/// So few failures that nobody asked for that each is worth a look.
+/// Fewer failures than this are printed one by one.
 const FEW: u64 = 20;
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
         }
         report.add(&findings, &section);
         if let Some(directory) = &options.output {
-            // After each of them, so that nothing is lost if a later one ends it.
+            // After each scenario, so that the report survives the failure of a later one.
             report.write(directory, &findings)?;
         }
     }
@@ -121,7 +121,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
     Ok(ExitCode::FAILURE)
 }
 
-/// What is wrong with what came out.
+/// How a result differs from the expected one.
 fn complaint(finding: &Finding) -> Option<String> {
     let tally = &finding.tally;
     if tally.sent == 0 {
@@ -138,7 +138,7 @@ fn complaint(finding: &Finding) -> Option<String> {
     }
 }
 
-/// All sections so far, and the sum of those that make the headline.
+/// All sections so far, and the sum of the headline's scenarios.
 struct Report {
     seed: u64,
     sections: String,

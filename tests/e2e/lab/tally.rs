@@ -1,4 +1,4 @@
-//! What became of the requests of one arm.
+//! The outcomes of the requests of one arm.
 
 use crate::report::thousands;
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -12,9 +12,9 @@ pub(crate) enum Cause {
     Closed,
     /// The connection ended within the answer.
     CutShort,
-    /// The answer is not what one run of a handler says to this request.
+    /// The body is not that of one run of a handler for this request.
     WrongBody,
-    /// Made by the balancer, which had nobody to give it to, or lost them.
+    /// Made by the balancer, which had no replica for the request, or lost it.
     Balancer(u16),
     /// Refused by the gate of the service.
     Gate(String),
@@ -38,13 +38,13 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What became of one request.
+/// The outcome of one request.
 pub(crate) struct Outcome {
-    /// When it was due, from the beginning of the load.
+    /// When the request was due, from the beginning of the load.
     pub(crate) due: Duration,
-    /// How late it left.
+    /// How late the request left.
     pub(crate) lag: Duration,
-    /// From when it was due to the end of its answer.
+    /// From the time when the request was due to the end of its answer.
     pub(crate) latency: Duration,
     pub(crate) what: What,
     pub(crate) failure: Option<(Cause, String)>,
@@ -54,9 +54,9 @@ pub(crate) struct Outcome {
 pub(crate) struct What {
     pub(crate) protocol: &'static str,
     pub(crate) kind: &'static str,
-    /// Its latency is the service's, not its own doing.
+    /// A plain request, whose latency counts; other kinds take time by themselves.
     pub(crate) quick: bool,
-    /// Needs what is known to be gone, so it is counted apart.
+    /// Needs the database, which is down, so it is counted apart.
     pub(crate) apart: bool,
 }
 

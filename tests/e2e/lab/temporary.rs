@@ -18,7 +18,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Nobody is left to tell.
+        // A drop cannot return the error.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

@@ -1,5 +1,5 @@
-//! What a careful engineer writes: a flag that is set after startup and
-//! cleared at SIGTERM, a sleep, then axum's graceful shutdown.
+//! Readiness by hand: a flag that is set after startup and cleared at SIGTERM, a sleep,
+//! then axum's graceful shutdown.
 
 use crate::{BoxError, subsystems::Subsystems};
 use axum::{Router, http::StatusCode, routing::get};
@@ -25,7 +25,7 @@ pub(super) async fn serve(
     let is_ready = Arc::new(AtomicBool::new(false));
     let mut terminate = signal(SignalKind::terminate())?;
 
-    // The last one to come up says that startup is over, once.
+    // The last subsystem that comes up sets the flag, once.
     let flag = Arc::clone(&is_ready);
     let started = Once::new();
     subsystems.database.tell(move |up| {

@@ -1,4 +1,4 @@
-//! Healthy as soon as it runs; gone at once when it is told to stop.
+//! Healthy as soon as the process runs; SIGTERM ends it at once.
 
 use crate::BoxError;
 use axum::{Router, routing::get};

@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     TowerReadiness,
 }
 
-/// What tower-readiness does for its service, to be switched off one at a time.
+/// A protection of tower-readiness, which a control switches off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Protection {
     Delay,
@@ -59,7 +59,7 @@ impl Arm {
         }
     }
 
-    /// What the balancer asks.
+    /// The probe of the balancer.
     pub(crate) fn probe(self) -> &'static str {
         match self.kind {
             Kind::LivenessOnly => "/health",
@@ -91,18 +91,18 @@ impl fmt::Display for Arm {
     }
 }
 
-/// What a replica is told on its command line, as JSON.
+/// The configuration of a replica, as JSON on its command line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Config {
     pub(crate) arm: Arm,
     pub(crate) port: u16,
     pub(crate) slot: usize,
     pub(crate) version: u32,
-    /// From SIGTERM until it stops to accept, for arms that wait.
+    /// From SIGTERM until the replica stops to accept, for arms that wait.
     pub(crate) drain_delay: Duration,
 }
 
-/// Serves as one replica until it is told to stop.
+/// Serves as one replica until SIGTERM.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     let Config {
         arm, slot, version, ..

@@ -1,5 +1,5 @@
-//! Ready while all of its subsystems run, as Pomerium tells it. Nothing gates
-//! traffic, and the listener closes as soon as it is told to stop.
+//! Ready while all of its subsystems run, as in Pomerium. No layer gates traffic, and
+//! SIGTERM closes the listener at once.
 
 use crate::{BoxError, subsystems::Subsystems};
 use axum::{Router, http::StatusCode, routing::get};

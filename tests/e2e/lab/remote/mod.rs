@@ -1,6 +1,6 @@
-//! Load on a deployed service, the deploy example, which another program starts
-//! and hurts. `rollout load CONFIG` sends until its standard input ends, and then
-//! prints what became of the requests, as JSON.
+//! Load on a deployed service, the deploy example, which another program starts and
+//! breaks. `rollout load CONFIG` sends until its standard input ends, and then prints
+//! the outcomes of the requests, as JSON.
 
 mod connections;
 mod requests;
@@ -41,7 +41,7 @@ pub(crate) struct Config {
     grpc_channels: usize,
 }
 
-/// What became of one request.
+/// The outcome of one request.
 struct Outcome {
     due: Duration,
     lag: Duration,
@@ -131,7 +131,7 @@ pub(crate) async fn run(config: Config) -> Result<(), BoxError> {
         lag_ms: [0.0; 3],
         lag: Quantiles::default(),
     };
-    // So that the load does not outlive its driver, however that ends.
+    // The load ends with its driver.
     tokio::spawn(async move {
         // An error is an end as well.
         let _ = stdin().read_to_end(&mut Vec::new()).await;

@@ -1,4 +1,4 @@
-//! One request by each transport, and what its answer says.
+//! One request by each transport, and its answer.
 
 use super::{
     Config,
@@ -63,7 +63,7 @@ impl Transport {
     }
 }
 
-/// What a request that succeeded was answered with.
+/// The answer to a request that succeeded.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Handled { pod: String },
