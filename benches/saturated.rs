@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let blocked = Instant::now();
     while probe(admin)?.0 == 200 {
-        assert!(blocked.elapsed() < PATIENCE, "nobody notices");
+        assert!(blocked.elapsed() < PATIENCE, "liveness is still green");
         thread::sleep(Duration::from_millis(10));
     }
     println!(

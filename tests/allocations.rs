@@ -120,7 +120,7 @@ fn a_refusal_without_a_body_allocates_nothing_for_the_body() {
 }
 
 #[test]
-fn counting_what_is_in_flight_allocates_nothing() {
+fn counting_requests_in_flight_allocates_nothing() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .build()
@@ -249,7 +249,7 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
 }
 
 #[test]
-fn layers_that_come_and_go_leave_nothing_behind_but_what_they_counted() {
+fn layers_that_come_and_go_leave_only_their_counts_behind() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let path = Uri::from_static("/");
     let come_and_go = || {
@@ -349,7 +349,7 @@ fn a_registry_that_was_large_once_costs_no_more_than_before() {
 }
 
 #[test]
-fn those_who_stay_of_many_do_not_keep_the_place_of_the_rest() {
+fn the_remaining_of_many_subsystems_do_not_keep_the_slots_of_the_rest() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let tenants: Vec<_> = (0..5_000)
         .map(|index| {

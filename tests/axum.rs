@@ -322,7 +322,7 @@ async fn middleware_outside_sees_the_refusal() {
 }
 
 #[tokio::test]
-async fn middleware_inside_sees_only_what_is_admitted() {
+async fn middleware_inside_sees_only_admitted_requests() {
     let (readiness, storage) = starting();
     let app = routes()
         .layer(middleware::map_response(
@@ -733,7 +733,7 @@ async fn around_the_whole_router_everything_is_gated() {
 // === drift ===
 
 #[tokio::test]
-async fn what_fails_while_ready_is_drift() {
+async fn failures_while_ready_are_drift() {
     let (readiness, storage) = starting();
     let torn = async || {
         let frames = [Ok("half"), Err(std::io::Error::other("disk gone"))];

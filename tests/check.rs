@@ -665,7 +665,7 @@ async fn a_registry_can_be_dropped_while_its_checks_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_that_is_used_again_is_not_spoken_for_by_the_old_check() {
+async fn an_old_check_does_not_report_for_a_reused_slot() {
     let database = Dependency::default();
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let old = readiness.add(database.subsystem(every_ten())).unwrap();

@@ -111,7 +111,7 @@ async fn a_delay_of_zero_closes_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_delay_counts_from_when_the_drain_began_whoever_began_it() {
+async fn the_delay_counts_from_the_beginning_of_the_drain() {
     let (readiness, _storage) = ready();
     readiness.drain();
     advance(Duration::from_secs(3)).await;
@@ -439,7 +439,7 @@ async fn a_drain_during_startup_never_opens_the_gate_nor_passes_startup() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ends_during_the_drain_changes_nothing_for_traffic_or_liveness() {
+async fn a_dropped_reporter_during_the_drain_changes_nothing_for_traffic_or_liveness() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .subsystem(Subsystem::new("engine").vital())
@@ -500,7 +500,7 @@ async fn a_handler_can_begin_the_drain_and_still_answer() {
 // === waiting for requests in flight ===
 
 #[tokio::test(start_paused = true)]
-async fn drained_waits_for_closing_and_for_what_is_in_flight() {
+async fn drained_waits_for_closing_and_for_requests_in_flight() {
     let (readiness, _storage) = ready();
     let _layer = ReadinessLayer::new(&readiness).count_in_flight();
     let job = readiness.track();
@@ -537,7 +537,7 @@ async fn nothing_in_flight_before_closing_is_not_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_counts_drained_waits_until_the_process_is_closed() {
+async fn without_a_layer_that_counts_drained_waits_until_the_process_is_closed() {
     let (readiness, _storage) = ready();
     assert_eq!(readiness.in_flight(), None);
     let mut drained = task::spawn(readiness.drained());
@@ -607,7 +607,7 @@ async fn a_server_that_ends_in_time_closes_the_process_and_keeps_its_output() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_server_leaves_behind_is_waited_for_until_the_cap() {
+async fn tracked_jobs_that_outlive_the_server_are_waited_for_until_the_cap() {
     let cap = Duration::from_secs(20);
     for lasting in [Duration::from_secs(19), Duration::from_secs(21)] {
         let (readiness, _storage) = ready();
@@ -643,7 +643,7 @@ async fn what_a_server_leaves_behind_is_waited_for_until_the_cap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cap_counts_although_somebody_closed_by_hand() {
+async fn the_cap_counts_although_the_process_was_closed_by_hand() {
     let (readiness, _storage) = ready();
     let _shutdown = readiness
         .shutdown()
@@ -726,7 +726,7 @@ async fn a_server_with_nothing_in_flight_at_the_cap_cuts_nothing_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_held_at_the_cap_is_refused_and_not_cut_off() {
+async fn held_requests_are_refused_at_the_cap_and_not_cut_off() {
     let (readiness, storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
@@ -779,7 +779,7 @@ async fn a_server_that_ends_within_the_grace_keeps_its_output() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_begins_during_the_grace_is_waited_for() {
+async fn requests_that_begin_during_the_grace_are_waited_for() {
     let (readiness, _storage) = ready();
     let _layer = ReadinessLayer::new(&readiness).count_in_flight();
     let shutdown = readiness.shutdown().delay(Duration::ZERO).on(now(()));
@@ -806,7 +806,7 @@ async fn what_begins_during_the_grace_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_usual_output_of_a_server_has_a_value_for_one_that_was_let_go() {
+async fn each_usual_output_of_a_server_has_a_value_for_a_dropped_server() {
     let (readiness, _storage) = ready();
     let _layer = ReadinessLayer::new(&readiness).count_in_flight();
     readiness.advance(Phase::Closed);
@@ -824,7 +824,7 @@ async fn each_usual_output_of_a_server_has_a_value_for_one_that_was_let_go() {
 // === without a shutdown ===
 
 #[tokio::test(start_paused = true)]
-async fn without_a_shutdown_what_is_in_flight_is_waited_for_without_a_cap() {
+async fn without_a_shutdown_requests_in_flight_are_waited_for_without_a_cap() {
     for counts in [false, true] {
         let (readiness, _storage) = ready();
         if counts {
@@ -882,7 +882,7 @@ async fn a_shutdown_that_was_dropped_leaves_no_cap_and_no_delay_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_ends_while_draining_leaves_its_cap_for_what_it_left_behind() {
+async fn a_server_that_ends_while_draining_leaves_its_cap_for_tracked_jobs() {
     let (readiness, _storage) = ready();
     let shutdown = readiness.shutdown().closing_cap(Duration::from_secs(2));
     let shutdown = shutdown.on(now(())).build().unwrap();

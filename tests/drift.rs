@@ -114,7 +114,7 @@ const NOTHING: (u64, u64) = (0, 0);
 // === failed requests ===
 
 #[tokio::test]
-async fn whoever_does_not_observe_knows_nothing() {
+async fn without_a_layer_that_observes_there_is_no_drift() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness);
     ask(&layer, "/status/500").await;
@@ -153,7 +153,7 @@ async fn bodies_and_services_that_fail_have_failed() {
 }
 
 #[tokio::test]
-async fn a_panic_has_failed_whoever_catches_it() {
+async fn a_panic_has_failed_wherever_it_is_caught() {
     let (readiness, _storage) = ready();
     let service = observing(&readiness).layer(service_fn(application));
     let caught = AssertUnwindSafe(service.oneshot(get("/panic")));
@@ -315,7 +315,7 @@ async fn probes_refusals_and_grpc_health_do_not_count() {
 }
 
 #[tokio::test]
-async fn what_is_admitted_while_not_ready_does_not_count() {
+async fn requests_admitted_while_not_ready_do_not_count() {
     let (readiness, storage) = ready();
     storage.failing("gone");
     let open = || ReadinessLayer::new(&readiness).when_failing(Action::Admit);
@@ -335,12 +335,12 @@ async fn what_is_admitted_while_not_ready_does_not_count() {
 }
 
 #[tokio::test]
-async fn what_looks_like_a_probe_counts_if_it_is_none() {
+async fn a_request_counts_though_its_path_resembles_a_probe() {
     assert_eq!(outcome_of("/readyz-not").await, ANSWERED);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_held_until_ready_counts() {
+async fn requests_held_until_ready_count() {
     let (readiness, storage) = starting();
     let hold = Action::hold(Duration::from_secs(5)).unwrap();
     let layer = observing(&readiness).when_starting(hold);
@@ -359,7 +359,7 @@ async fn what_was_held_until_ready_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_for_room_counts_if_it_got_any() {
+async fn requests_that_waited_for_room_count_if_they_got_it() {
     let (readiness, _storage) = ready();
     let hold = Action::hold(Duration::from_secs(2)).unwrap();
     let layer = observing(&readiness).when_saturated(hold);
@@ -497,7 +497,7 @@ async fn layers_of_one_scope_add_up() {
 }
 
 #[tokio::test]
-async fn what_is_observed_is_in_flight_only_if_that_is_counted() {
+async fn observed_requests_are_in_flight_only_if_that_is_counted() {
     let (readiness, _storage) = ready();
     let mut observed = observing(&readiness).layer(service_fn(application));
     let first = observed.call(get("/"));
@@ -548,7 +548,7 @@ async fn upgrades_are_answered_and_stay_in_flight_only_if_that_is_counted() {
 }
 
 #[tokio::test]
-async fn head_requests_count_although_nobody_reads_their_body() {
+async fn head_requests_count_although_no_server_reads_their_body() {
     let (readiness, _storage) = ready();
     let service = observing(&readiness).layer(service_fn(application));
     for path in ["/stream", "/status/500"] {
@@ -562,7 +562,7 @@ async fn head_requests_count_although_nobody_reads_their_body() {
 // === the window ===
 
 #[tokio::test(start_paused = true)]
-async fn the_window_slides_although_nobody_looks() {
+async fn the_window_slides_without_a_reader() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness).observe_outcomes();
     assert!(readiness.drift().is_some());
@@ -751,7 +751,7 @@ mod tower_http_classifiers {
     }
 
     #[tokio::test]
-    async fn those_of_tower_http_tell_as_they_do_there() {
+    async fn classifiers_of_tower_http_decide_as_they_do_there() {
         let grpc = GrpcErrorsAsFailures::new().with_success(GrpcCode::Unavailable);
         check(
             TowerHttpClassifier::new(grpc),

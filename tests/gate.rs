@@ -57,7 +57,7 @@ fn refusal(layer: &ReadinessLayer) -> Option<Reason> {
 // === the response of a refusal ===
 
 #[tokio::test]
-async fn a_refusal_says_what_a_client_a_proxy_and_an_outer_layer_need() {
+async fn a_refusal_has_headers_for_clients_proxies_and_outer_layers() {
     let (readiness, _storage) = storage();
     let service = ReadinessLayer::new(&readiness).layer(echo());
     let response = service.oneshot(get("/")).await.unwrap();
@@ -425,7 +425,7 @@ async fn a_saturated_service_can_be_waited_for_without_bounds() {
 }
 
 #[tokio::test]
-async fn what_is_not_essential_is_shed_while_saturated_and_the_rest_waits() {
+async fn unessential_requests_are_shed_while_saturated_and_the_rest_waits() {
     let essential = Action::shed_unless(|head| head.uri().path() == "/essential");
     let mut test = saturated(|layer| layer.when_saturated(essential));
     let response = test.service.call(get("/")).now_or_never();
@@ -558,7 +558,7 @@ fn every_reason_that_holds_is_asked_and_the_first_refusal_counts() {
 }
 
 #[tokio::test]
-async fn what_is_not_essential_is_shed() {
+async fn unessential_requests_are_shed() {
     let (readiness, _storage) = storage();
     let layer = ReadinessLayer::new(&readiness).when_starting(Action::shed_unless(|head| {
         head.headers().contains_key("x-essential") && head.method() == http::Method::GET
@@ -582,7 +582,7 @@ fn all_or_nothing_can_be_shed() {
 }
 
 #[tokio::test]
-async fn exempt_requests_are_admitted_whatever_is_wrong() {
+async fn exempt_requests_are_admitted_for_every_reason() {
     let (readiness, _storage) = storage();
     let layer =
         ReadinessLayer::new(&readiness).exempt(|head| head.uri().path().starts_with("/admin/"));
@@ -675,7 +675,7 @@ async fn of_grpc_health_exactly_the_calls_are_not_in_flight() {
 }
 
 #[tokio::test]
-async fn a_dry_run_refuses_nothing_and_counts_what_it_would_have() {
+async fn a_dry_run_refuses_nothing_and_counts_would_be_refusals() {
     let (readiness, storage) = storage();
     let layer = ReadinessLayer::new(&readiness)
         .when_failing(Action::hold(Duration::from_secs(1)).unwrap())
@@ -774,7 +774,7 @@ async fn a_layer_of_probes_alone_gates_nothing() {
 // === leaving ===
 
 #[tokio::test]
-async fn an_http1_client_is_asked_to_leave_once_the_process_drains() {
+async fn an_http1_client_gets_connection_close_once_the_process_drains() {
     let (readiness, storage) = storage();
     storage.ready();
     let service = ReadinessLayer::new(&readiness).layer(echo());
@@ -950,7 +950,7 @@ async fn held_requests_are_let_go_a_few_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_pass_is_not_waited_for() {
+async fn a_request_does_not_wait_for_a_reason_that_cannot_pass() {
     let (readiness, storage) = storage();
     storage.ready();
     readiness.drain();
@@ -975,7 +975,7 @@ async fn nothing_is_held_that_is_going_to_be_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_had_not_started_when_the_drain_began_is_not_waited_for() {
+async fn a_request_does_not_wait_for_a_start_after_the_drain_began() {
     let (readiness, storage, layer) = holding(two_seconds());
     let mut service = layer.layer(echo());
     let mut request = task::spawn(service.call(get("/")));
@@ -1092,7 +1092,7 @@ fn marking(readiness: &Readiness) -> [ReadinessLayer; 2] {
 }
 
 #[tokio::test]
-async fn while_draining_every_response_tells_envoy_to_take_the_host_out() {
+async fn while_draining_every_response_has_the_header_for_envoy() {
     let call = |path| {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/grpc");
         request.body(Empty::new()).unwrap()
@@ -1152,7 +1152,7 @@ async fn while_draining_every_response_tells_envoy_to_take_the_host_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn envoy_is_told_in_the_response_of_a_request_that_came_before_the_drain() {
+async fn a_request_from_before_the_drain_has_the_header_for_envoy() {
     let (readiness, storage) = storage();
     storage.ready();
     let [layer, _] = marking(&readiness);
@@ -1179,7 +1179,7 @@ async fn envoy_is_told_in_the_response_of_a_request_that_came_before_the_drain()
 }
 
 #[tokio::test]
-async fn the_gate_of_a_scope_tells_envoy_where_it_is_asked_to() {
+async fn the_gate_of_a_scope_sets_the_header_for_envoy_where_enabled() {
     let (readiness, storage) = storage();
     storage.ready();
     let asked = ReadinessLayer::gate(&readiness).envoy_headers();
@@ -1192,7 +1192,7 @@ async fn the_gate_of_a_scope_tells_envoy_where_it_is_asked_to() {
 }
 
 #[tokio::test]
-async fn a_responder_does_not_keep_envoy_from_being_told() {
+async fn a_responder_keeps_the_header_for_envoy() {
     let (readiness, _storage) = storage();
     let [layer, _] = marking(&readiness);
     let layer = layer.respond_with(|_, _, _| Response::new(Bytes::new()));

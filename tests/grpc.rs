@@ -148,7 +148,7 @@ async fn a_check_of_an_unknown_name_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_list_names_what_a_check_knows() {
+async fn a_list_has_every_name_that_a_check_knows() {
     let process = process().await;
     let names = async || {
         let listed = process.list().await.unwrap();
@@ -249,7 +249,7 @@ async fn draining_is_told_at_once_and_closing_ends_the_watches() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_holds_up_nobody() {
+async fn a_client_that_never_reads_delays_no_other() {
     let mut process = process().await;
     let unread = process.watch("").await;
     let mut read = process.watch("").await;
@@ -273,7 +273,7 @@ async fn a_client_that_never_reads_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_gets_what_its_window_holds_and_then_the_newest() {
+async fn a_client_that_does_not_read_gets_the_contents_of_its_window_and_then_the_newest() {
     /// Of 7 bytes each.
     const WINDOW: u32 = 700;
     let (readiness, storage) = support::starting();

@@ -65,7 +65,7 @@ fn get(path: &str) -> Request<String> {
 }
 
 #[test]
-fn nobody_counts_unless_a_layer_is_told_to() {
+fn requests_are_counted_only_by_a_layer_that_is_set_to() {
     let (readiness, _storage) = ready();
     let _layer = ReadinessLayer::new(&readiness);
     assert_eq!(readiness.in_flight(), None);
@@ -262,7 +262,7 @@ async fn layers_that_do_not_count_hand_out_no_tokens() {
 }
 
 #[tokio::test]
-async fn probes_say_what_is_in_flight_while_draining() {
+async fn probes_show_the_number_in_flight_while_draining() {
     let (readiness, _storage) = ready();
     let probes = Probes::builder(&readiness)
         .detail(Detail::Names)

@@ -90,7 +90,7 @@ async fn a_long_answer_is_rendered_once_for_each_version_and_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_in_another_way_is_answered_in_another_way() {
+async fn each_query_has_its_own_answer() {
     let (readiness, _first) = large();
     let probes = Probes::builder(&readiness)
         .detail(Detail::Full)
@@ -111,7 +111,7 @@ async fn what_is_asked_in_another_way_is_answered_in_another_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_answers_that_nobody_reads_hold_so_much_and_no_more() {
+async fn unread_long_answers_hold_a_bounded_amount_of_memory() {
     let (readiness, first) = large();
     let probes = Probes::builder(&readiness)
         .detail(Detail::Full)

@@ -113,7 +113,7 @@ async fn ask(address: SocketAddr) -> http::StatusCode {
 /// tracing asks the subscriber of the thread that reaches an event first, and caches
 /// its interest for all threads. One test, because this happens once in a process.
 #[test]
-fn what_they_trace_is_dropped_and_hides_nothing_of_other_threads() {
+fn their_events_are_dropped_and_hide_no_event_of_other_threads() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("policy").ttl(Duration::from_millis(50)))
         .build()

@@ -90,7 +90,7 @@ fn red(body: &str) -> (StatusCode, String) {
 // === verdicts ===
 
 #[tokio::test]
-async fn what_only_a_restart_mends_is_blamed_first() {
+async fn subsystems_that_only_a_restart_mends_are_named_first() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .subsystem(Subsystem::new("worker").vital())
@@ -193,7 +193,7 @@ async fn without_detail_there_is_the_verdict_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn names_tell_who_and_full_tells_why() {
+async fn names_show_the_subsystems_and_full_shows_the_reasons() {
     let demo = demo();
     demo.storage.starting("replaying the log");
     for (detail, answer) in [
@@ -353,7 +353,7 @@ async fn a_scope_names_the_members_that_are_the_cause() {
 }
 
 #[tokio::test]
-async fn status_says_which_gate_refused_and_what_a_dry_run_would_have() {
+async fn status_has_the_refusals_of_each_gate_and_of_a_dry_run() {
     let demo = demo();
     let search = demo.readiness.scope("search").unwrap();
     let process = ReadinessLayer::new(&demo.readiness);
@@ -652,7 +652,7 @@ async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
 }
 
 #[tokio::test]
-async fn while_draining_every_answer_tells_envoy_to_take_the_host_out() {
+async fn while_draining_every_answer_has_the_header_for_envoy() {
     let demo = Demo::all_ready();
     let probes = Probes::builder(&demo.readiness)
         .detail(Detail::Names)
@@ -765,7 +765,7 @@ async fn head_has_no_body_and_other_methods_are_405() {
 }
 
 #[tokio::test]
-async fn no_answer_is_cached_or_sniffed_and_what_is_no_probe_is_404() {
+async fn no_answer_is_cached_or_sniffed_and_other_paths_are_404() {
     let demo = demo();
     for (path, status) in [
         ("/readyz", StatusCode::SERVICE_UNAVAILABLE),
@@ -900,7 +900,7 @@ async fn probes_move_and_go() {
 }
 
 #[test]
-fn bad_paths_are_errors_that_say_what_is_wrong() {
+fn bad_paths_are_errors_that_name_the_mistake() {
     let demo = demo();
     let error = |path: &str| {
         let probes = Probes::builder(&demo.readiness).path(Probe::Liveness, path);

@@ -204,7 +204,7 @@ fn a_panic_in_a_task_leaves_no_green_behind() {
 
 /// A reporter that is a temporary is dropped at the end of its statement.
 #[test]
-fn a_reporter_that_was_not_kept_says_what_to_write_instead() {
+fn a_dropped_temporary_reporter_names_the_remedy() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("listener"))
         .subsystem(Subsystem::new("storage"))
@@ -254,7 +254,7 @@ fn retiring_is_not_dropping() {
 }
 
 #[test]
-fn subsystems_come_and_go_and_keep_nobody_elses_place() {
+fn subsystems_come_and_go_and_reuse_only_free_slots() {
     let (readiness, storage) = storage();
     storage.ready();
     let names = |readiness: &Readiness| -> Vec<String> {
@@ -330,7 +330,7 @@ fn a_task_in_a_crash_loop_does_not_pile_up_reasons() {
 }
 
 #[test]
-fn a_report_waits_for_nobody_who_reads() {
+fn a_report_waits_for_no_reader() {
     let (readiness, storage) = storage();
     let snapshot = readiness.snapshot();
     let mut readers: Vec<_> = (0..100)
@@ -355,7 +355,7 @@ fn a_report_waits_for_nobody_who_reads() {
 }
 
 #[test]
-fn what_cannot_be_added_is_an_error_and_changes_nothing() {
+fn a_subsystem_that_cannot_be_added_is_an_error_and_changes_nothing() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
         .scope("search", ["storage"])
@@ -417,7 +417,7 @@ fn a_detached_reporter_takes_every_report_and_reports_nothing() {
 }
 
 #[test]
-fn saying_the_same_again_publishes_nothing() {
+fn a_repeated_report_publishes_nothing() {
     let (readiness, storage) = storage();
     let say: [&dyn Fn(); 6] = [
         &|| storage.starting("half"),
@@ -591,7 +591,7 @@ fn a_subscription_gives_the_present_then_the_newest_and_never_misses_the_last() 
 }
 
 #[tokio::test]
-async fn who_follows_what_flaps_lets_others_run() {
+async fn following_a_flapping_subsystem_lets_other_tasks_run() {
     let (readiness, storage) = storage();
     let mut subscription = readiness.subscribe();
     let other = tokio::spawn(async {});
@@ -604,7 +604,7 @@ async fn who_follows_what_flaps_lets_others_run() {
 }
 
 #[tokio::test]
-async fn who_looks_often_is_told_no_less() {
+async fn frequent_polls_miss_no_change() {
     let (readiness, _storage) = storage();
     for _ in 0..1_000 {
         assert!(readiness.draining().now_or_never().is_none());
@@ -614,7 +614,7 @@ async fn who_looks_often_is_told_no_less() {
 }
 
 #[test]
-fn progress_that_says_nothing_new_wakes_nobody() {
+fn repeated_progress_wakes_no_task() {
     let (readiness, storage) = storage();
     storage.progress("reading");
     let mut waiting = task::spawn(readiness.wait_ready());

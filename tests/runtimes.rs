@@ -338,7 +338,7 @@ fn a_check_is_red_without_its_runtime_and_runs_again_on_the_next_that_calls() {
 }
 
 #[test]
-fn a_registry_goes_although_its_time_is_kept_and_its_check_waits() {
+fn a_registry_is_dropped_although_its_timer_and_its_check_wait() {
     let asked = Arc::new(());
     let runtime = current_thread();
     let readiness = {

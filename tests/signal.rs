@@ -227,7 +227,7 @@ fn the_ctrl_c_that_ends_the_delay_does_not_kill() {
 }
 
 #[test]
-fn what_could_not_be_built_takes_nothing_over() {
+fn a_shutdown_that_fails_to_build_handles_no_signal() {
     if env::var_os(CHILD).is_some() {
         run(async {
             let (readiness, _storage) = ready();
@@ -242,7 +242,7 @@ fn what_could_not_be_built_takes_nothing_over() {
         return;
     }
     let _turn = turn();
-    let status = child("what_could_not_be_built_takes_nothing_over");
+    let status = child("a_shutdown_that_fails_to_build_handles_no_signal");
     assert!(status.success(), "{status}");
 }
 
@@ -271,7 +271,7 @@ fn signals_kill_as_before_where_nothing_could_be_built() {
 }
 
 #[test]
-fn ctrl_c_kills_again_once_the_last_was_dropped_whatever_could_not_be_built_since() {
+fn ctrl_c_kills_again_once_the_last_shutdown_was_dropped_even_after_a_failed_build() {
     if env::var_os(CHILD).is_some() {
         run(async {
             let (readiness, _storage) = ready();
@@ -283,12 +283,12 @@ fn ctrl_c_kills_again_once_the_last_was_dropped_whatever_could_not_be_built_sinc
     }
     let _turn = turn();
     let status =
-        child("ctrl_c_kills_again_once_the_last_was_dropped_whatever_could_not_be_built_since");
+        child("ctrl_c_kills_again_once_the_last_shutdown_was_dropped_even_after_a_failed_build");
     assert_eq!(status.signal(), Some(SIGINT), "{status}");
 }
 
 #[test]
-fn what_could_not_be_built_leaves_others_to_listen() {
+fn a_shutdown_that_fails_to_build_leaves_other_listeners_alone() {
     if env::var_os(CHILD).is_some() {
         run(async {
             let (readiness, _storage) = ready();
@@ -300,7 +300,7 @@ fn what_could_not_be_built_leaves_others_to_listen() {
         return;
     }
     let _turn = turn();
-    let status = child("what_could_not_be_built_leaves_others_to_listen");
+    let status = child("a_shutdown_that_fails_to_build_leaves_other_listeners_alone");
     assert!(status.success(), "{status}");
 }
 

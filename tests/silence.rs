@@ -88,7 +88,7 @@ async fn a_stale_vital_subsystem_is_as_good_as_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_beats_or_repeats_itself_is_not_silent() {
+async fn heartbeats_and_repeated_reports_end_silence() {
     let (readiness, policy) = silent(policy());
     policy.ready();
     let version = readiness.snapshot().version();
@@ -111,7 +111,7 @@ async fn whoever_beats_or_repeats_itself_is_not_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_after_silence_restores_what_was_said_last() {
+async fn a_heartbeat_after_silence_restores_the_last_report() {
     let (readiness, policy) = silent(policy());
     policy.degraded("two of three zones");
     pass(TTL * 2).await;
@@ -136,7 +136,7 @@ async fn the_time_runs_from_the_first_report_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_means_nothing_of_one_that_said_good_bye() {
+async fn silence_does_not_count_after_the_reporter_is_gone() {
     let (readiness, reporter) = silent(policy());
     reporter.leave_ready();
     pass(TTL * 4).await;
@@ -161,7 +161,7 @@ async fn silence_means_nothing_of_one_that_said_good_bye() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_means_nothing_while_the_process_drains() {
+async fn silence_does_not_count_while_the_process_drains() {
     let (readiness, policy) = silent(policy().vital());
     policy.ready();
     readiness.drain();
@@ -188,7 +188,7 @@ async fn a_paused_clock_that_is_moved_past_the_ttl_makes_it_stale() {
 }
 
 #[test]
-fn a_reader_notices_what_no_keeper_published() {
+fn a_reader_publishes_an_overdue_change_without_a_timer() {
     // Without a runtime there is no timer task.
     let ttl = Duration::from_millis(5);
     let (readiness, policy) = silent(Subsystem::new("policy").ttl(ttl));
@@ -208,7 +208,7 @@ fn a_reader_notices_what_no_keeper_published() {
 }
 
 #[test]
-fn who_waits_for_ready_notices_it_too() {
+fn waiting_for_ready_notices_it_too() {
     let ttl = Duration::from_millis(5);
     let (readiness, policy) = silent(Subsystem::new("policy").ttl(ttl));
     policy.ready();
@@ -221,7 +221,7 @@ fn who_waits_for_ready_notices_it_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
+async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_timer_sleeps() {
     let (readiness, policy) = silent(policy());
     policy.ready();
     // The timer task was not polled since.
@@ -248,7 +248,7 @@ async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_keeper_sleeps() {
 }
 
 #[test]
-fn a_keeper_whose_runtime_ended_starts_on_the_next() {
+fn a_timer_whose_runtime_ended_starts_on_the_next() {
     let (readiness, policy) = silent(policy());
     policy.ready();
     for _ in 0..3 {
@@ -269,7 +269,7 @@ fn a_keeper_whose_runtime_ended_starts_on_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_who_is_added_where_there_is_no_runtime_is_kept_where_there_was_one() {
+async fn a_ttl_added_outside_of_a_runtime_is_timed_on_the_known_runtime() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let layer = ReadinessLayer::new(&readiness);
     let added = thread::spawn(move || {
@@ -290,7 +290,7 @@ async fn the_time_of_who_is_added_where_there_is_no_runtime_is_kept_where_there_
 }
 
 #[test]
-fn a_runtime_that_ended_is_not_the_last_word_on_where_the_time_is_kept() {
+fn the_timer_moves_on_after_its_runtime_ended() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -307,7 +307,7 @@ fn a_runtime_that_ended_is_not_the_last_word_on_where_the_time_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_keeps_a_registry_alive_that_only_keeps_its_time() {
+async fn the_timer_does_not_keep_the_registry_alive() {
     let (readiness, policy) = silent(policy());
     let mut subscription = readiness.subscribe();
     policy.ready();
@@ -366,7 +366,7 @@ async fn a_flap_is_in_the_json_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_damped_is_damped_for_the_start_as_well() {
+async fn damping_counts_for_the_start_as_well() {
     let readiness = Readiness::builder()
         .subsystem(link())
         .subsystem(Subsystem::new("storage"))
@@ -398,7 +398,7 @@ async fn draining_and_dropping_are_never_damped() {
 // === pending ===
 
 #[tokio::test(start_paused = true)]
-async fn one_that_does_not_come_up_in_time_counts_like_the_rest() {
+async fn a_subsystem_that_does_not_come_up_in_time_counts_like_the_rest() {
     let (readiness, policy) = silent(link());
     policy.ready();
     let late = Subsystem::new("late").ready_within(Duration::from_secs(5));
@@ -462,7 +462,7 @@ fn absurd_durations_are_refused_where_the_registry_is_built() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_fall_silent_together_and_each_is_told() {
+async fn a_thousand_fall_silent_together_and_each_is_published() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let reporters: Vec<_> = (0..1_000)
         .map(|index| {

@@ -72,13 +72,13 @@ fn child() {
 }
 
 #[test]
-fn whoever_beats_again_within_one_ttl_does_not_turn_stale() {
+fn a_heartbeat_within_one_ttl_after_the_stop_prevents_staleness() {
     if env::var_os(CHILD).is_some() {
         return child();
     }
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
-        .arg("whoever_beats_again_within_one_ttl_does_not_turn_stale")
+        .arg("a_heartbeat_within_one_ttl_after_the_stop_prevents_staleness")
         .env(CHILD, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

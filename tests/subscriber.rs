@@ -80,7 +80,7 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_falls_silent_together_is_all_published_although_the_log_is_stuck() {
+async fn subsystems_silent_together_are_all_published_although_the_log_is_stuck() {
     let (readiness, _reporters) = all_with_a_ttl();
     let (tell, told) = mpsc::channel();
     let (allow, allowed) = mpsc::channel::<()>();
@@ -105,7 +105,7 @@ async fn what_falls_silent_together_is_all_published_although_the_log_is_stuck()
 }
 
 #[test]
-fn one_that_panics_loses_one_line() {
+fn a_subscriber_that_panics_loses_one_line() {
     let (_readiness, storage) = starting();
     let (tell, told) = mpsc::channel();
     let lines = AtomicUsize::new(0);
@@ -121,7 +121,7 @@ fn one_that_panics_loses_one_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_panics_neither_hides_a_silence_nor_ends_who_keeps_the_time() {
+async fn a_subscriber_that_panics_neither_hides_a_silence_nor_ends_the_timer() {
     let (readiness, reporters) = all_with_a_ttl();
     let _logs = panics();
     pass(TTL * 2).await;
@@ -133,7 +133,7 @@ async fn one_that_panics_neither_hides_a_silence_nor_ends_who_keeps_the_time() {
 }
 
 #[test]
-fn one_that_panics_loses_no_handle() {
+fn a_subscriber_that_panics_loses_no_handle() {
     let (readiness, _storage) = ready();
     let _logs = panics();
     let added = readiness.add(Subsystem::new("tenant")).unwrap();

@@ -437,7 +437,7 @@ mod classified {
 }
 
 #[tokio::test]
-async fn a_trace_inside_fails_by_what_drift_fails_by() {
+async fn a_trace_inside_and_drift_classify_alike() {
     let (readiness, _storage) = ready();
     let (outside, inside) = (Log::default(), Log::default());
     let service = ServiceBuilder::new()

@@ -132,7 +132,7 @@ async fn a_request_that_got_room_asks_for_close_if_the_process_drains_meanwhile(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_and_goes_while_a_request_waits_for_room_does_not_matter() {
+async fn a_reason_that_comes_and_goes_while_a_request_waits_for_room_does_not_matter() {
     let mut gated = without_room(|layer| layer);
     let mut call = task::spawn(gated.service.call(get("/")));
     assert_pending!(call.poll());
@@ -280,7 +280,7 @@ async fn a_request_whose_turn_comes_with_a_failure_is_held_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_is_no_reason_costs_nobody_the_turn() {
+async fn a_change_without_a_reason_to_refuse_leaves_the_turns_alone() {
     one_of_two!(gated, first, second);
     gated.readiness.drain();
     assert_pending!(second.poll());

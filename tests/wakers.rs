@@ -131,7 +131,7 @@ fn a_waker_that_panics_does_not_end_a_registry_by_halves() {
 
 /// Futures that wait, change their waker and are dropped leave no waker behind.
 #[test]
-fn who_waits_no_longer_is_not_woken() {
+fn a_dropped_wait_is_not_woken() {
     let (readiness, storage) = ready();
     let (gone, stays) = (Woken::new(false), Woken::new(false));
     let first = follow(&readiness, &stays);

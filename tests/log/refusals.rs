@@ -165,7 +165,7 @@ async fn a_rollout_that_refuses_warns_of_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_takes_long_says_what_it_waits_for() {
+async fn a_long_start_names_the_subsystems_that_it_waits_for() {
     let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
     let (readiness, storage, policy) = two();
     policy.starting("40 %");

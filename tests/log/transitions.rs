@@ -236,7 +236,7 @@ fn a_subscriber_that_reports_while_it_is_given_a_line_does_not_hang() {
 }
 
 #[test]
-fn a_subscriber_that_nobody_uses_any_more_is_dropped() {
+fn an_unused_subscriber_is_dropped() {
     let _alone = alone();
     let subscriber = Registry::default().with(LevelFilter::DEBUG);
     let subscriber = tracing::Dispatch::new(subscriber);

@@ -27,7 +27,7 @@ where
 }
 
 #[tokio::test]
-async fn where_it_cannot_listen_is_an_error_that_says_where_and_why() {
+async fn an_address_that_cannot_be_bound_is_an_error_with_address_and_cause() {
     let (readiness, _storage) = ready();
     let taken = TcpListener::bind(ANYWHERE).await.unwrap();
     let taken = taken.local_addr().map(|address| (taken, address)).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tower_readiness::{probe::Probes, server::AdminListener};
 
 #[tokio::test]
-async fn one_too_many_takes_the_place_of_who_has_not_asked_for_the_longest_time() {
+async fn a_new_connection_beyond_the_limit_closes_the_longest_idle_one() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).max_connections(2);
     let server = listener.serve(ANYWHERE).await.unwrap();
@@ -27,7 +27,7 @@ async fn one_too_many_takes_the_place_of_who_has_not_asked_for_the_longest_time(
 }
 
 #[tokio::test]
-async fn a_crowd_that_sends_nothing_cannot_keep_a_probe_out() {
+async fn many_silent_connections_cannot_keep_a_probe_out() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).header_timeout(Duration::from_secs(3_600));
     let server = listener.serve(ANYWHERE).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_crowd_that_sends_nothing_cannot_keep_a_probe_out() {
 }
 
 #[tokio::test]
-async fn who_waits_keeps_the_place_as_long_as_another_does_not() {
+async fn a_waiting_request_keeps_its_connection_while_another_is_idle() {
     let (readiness, storage) = starting();
     let listener = AdminListener::new(&readiness).max_connections(2);
     let server = listener.serve(ANYWHERE).await.unwrap();
@@ -58,7 +58,7 @@ async fn who_waits_keeps_the_place_as_long_as_another_does_not() {
 }
 
 #[tokio::test]
-async fn those_who_wait_take_half_of_the_places_at_most() {
+async fn waiting_requests_take_half_of_the_connections_at_most() {
     let (readiness, storage) = starting();
     let listener = AdminListener::new(&readiness).max_connections(4);
     let server = listener.serve(ANYWHERE).await.unwrap();
@@ -76,7 +76,7 @@ async fn those_who_wait_take_half_of_the_places_at_most() {
 }
 
 #[tokio::test]
-async fn where_nobody_may_wait_all_are_answered_at_once() {
+async fn where_no_request_may_wait_each_is_answered_at_once() {
     let (readiness, _storage) = starting();
     let probes = Probes::builder(&readiness).without_wait().build().unwrap();
     for listener in [

@@ -87,7 +87,7 @@ fn http2_peers_that_acknowledge_nothing_cannot_keep_a_probe_out() {
 }
 
 #[test]
-fn those_who_wait_cannot_keep_a_probe_out() {
+fn waiting_clients_cannot_keep_a_probe_out() {
     let (readiness, _storage) = starting();
     let server = readiness.serve_on_thread(ANYWHERE).unwrap();
     probe_among(64, &server, async |mut stream: TcpStream, served| {

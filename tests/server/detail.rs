@@ -12,7 +12,7 @@ use tower_readiness::{
 };
 
 #[tokio::test]
-async fn how_much_it_tells_depends_on_who_can_reach_it() {
+async fn the_detail_depends_on_the_clients_that_can_connect() {
     let (readiness, storage) = ready();
     storage.failing(SECRET);
     for (address, detail) in [
@@ -28,7 +28,7 @@ async fn how_much_it_tells_depends_on_who_can_reach_it() {
 }
 
 #[tokio::test]
-async fn who_chooses_how_much_it_tells_has_the_say() {
+async fn a_chosen_detail_overrides_the_default() {
     let (readiness, storage) = ready();
     storage.failing(SECRET);
     for address in [ANYWHERE, "0.0.0.0:0"] {

@@ -88,7 +88,7 @@ async fn a_body_that_is_there_with_its_head_does_not_end_the_connection_unannoun
 }
 
 #[tokio::test]
-async fn who_ends_too_is_not_waited_for() {
+async fn a_peer_that_closes_ends_the_linger() {
     let (readiness, _storage) = ready();
     let server = readiness.serve(ANYWHERE).await.unwrap();
     let mut peer = TcpStream::connect(port(&server)).await.unwrap();
@@ -102,7 +102,7 @@ async fn who_ends_too_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn those_who_go_on_sending_are_the_first_to_give_up_their_place() {
+async fn peers_that_go_on_sending_are_closed_first() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).max_connections(2);
     let server = listener.serve_on_thread(ANYWHERE).unwrap();

@@ -12,7 +12,7 @@ use tokio::{
 use tower_readiness::{Readiness, Subsystem, server::AdminListener};
 
 #[tokio::test]
-async fn who_does_not_ask_is_let_go() {
+async fn a_connection_without_a_request_is_closed() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).header_timeout(SHORT);
     let server = listener.with_http2().serve(ANYWHERE).await.unwrap();
@@ -34,7 +34,7 @@ async fn who_does_not_ask_is_let_go() {
 }
 
 #[tokio::test]
-async fn who_drips_does_not_stay_longer() {
+async fn a_request_sent_byte_by_byte_does_not_extend_the_timeout() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).header_timeout(SHORT);
     let server = listener.serve(ANYWHERE).await.unwrap();
@@ -49,7 +49,7 @@ async fn who_drips_does_not_stay_longer() {
 }
 
 #[tokio::test]
-async fn who_keeps_a_connection_and_asks_no_more_is_let_go() {
+async fn an_idle_connection_is_closed() {
     let (readiness, _storage) = ready();
     let listener = AdminListener::new(&readiness).idle_timeout(SHORT);
     let server = listener.with_http2().serve(ANYWHERE).await.unwrap();
@@ -107,7 +107,7 @@ pub(crate) async fn waiting(address: SocketAddr) -> Raw<TcpStream> {
 }
 
 #[tokio::test]
-async fn who_does_not_read_the_answer_is_let_go() {
+async fn a_client_that_does_not_read_the_answer_is_closed() {
     let readiness = talkative();
     let listener = AdminListener::new(&readiness).idle_timeout(SHORT);
     let server = listener.serve_on_thread(ANYWHERE).unwrap();

@@ -25,14 +25,14 @@ impl Write for Lines {
 }
 
 #[test]
-fn who_came_while_there_were_too_many_open_files_is_answered() {
+fn a_connection_made_while_too_many_files_were_open_is_answered() {
     // In a child process, because no thread of it can open a file.
     if std::env::var_os(CHILD).is_some() {
         let mut builder = runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();
         return runtime.block_on(while_there_are_too_many_open_files());
     }
-    let test = "too_many_files::who_came_while_there_were_too_many_open_files_is_answered";
+    let test = "too_many_files::a_connection_made_while_too_many_files_were_open_is_answered";
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")

@@ -100,7 +100,7 @@ async fn a_peer_whose_reason_is_too_long_gets_its_answer_whatever_it_still_sends
 }
 
 #[tokio::test]
-async fn what_a_dead_process_left_behind_is_replaced() {
+async fn the_socket_of_a_dead_process_is_replaced() {
     let folder = Folder::new("stale");
     let path = folder.socket();
     let (readiness, _storage) = ready();
@@ -112,7 +112,7 @@ async fn what_a_dead_process_left_behind_is_replaced() {
 }
 
 #[tokio::test]
-async fn one_that_somebody_listens_on_is_in_use() {
+async fn a_socket_with_a_listener_is_in_use() {
     let folder = Folder::new("live");
     let path = folder.socket();
     let (readiness, _storage) = ready();
@@ -128,7 +128,7 @@ async fn one_that_somebody_listens_on_is_in_use() {
 }
 
 #[tokio::test]
-async fn one_of_another_kind_is_in_use() {
+async fn a_socket_of_another_kind_is_in_use() {
     let folder = Folder::new("datagram");
     let path = folder.socket();
     let (readiness, _storage) = ready();
@@ -144,7 +144,7 @@ async fn one_of_another_kind_is_in_use() {
 }
 
 #[tokio::test]
-async fn what_is_no_socket_is_left_alone() {
+async fn a_file_that_is_not_a_socket_is_left_alone() {
     let folder = Folder::new("file");
     let (readiness, _storage) = ready();
     let file = folder.0.join("file");
@@ -202,14 +202,14 @@ fn the_file_goes_with_the_runtime() {
 }
 
 #[test]
-fn what_the_umask_takes_away_is_given_back_where_the_file_is_surely_its_own() {
+fn the_mode_is_restored_after_the_umask_where_the_file_is_surely_its_own() {
     // In a child process, because all threads of a process share its umask.
     if std::env::var_os(CHILD).is_some() {
         let mut builder = runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();
         return runtime.block_on(with_umasks());
     }
-    let test = "unix::what_the_umask_takes_away_is_given_back_where_the_file_is_surely_its_own";
+    let test = "unix::the_mode_is_restored_after_the_umask_where_the_file_is_surely_its_own";
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
@@ -249,7 +249,7 @@ async fn with_umasks() {
 }
 
 #[test]
-fn one_at_a_relative_path_is_found_from_another_folder() {
+fn a_socket_at_a_relative_path_is_found_from_another_folder() {
     // In a child process, because the test changes the working folder.
     if std::env::var_os(CHILD).is_some() {
         let mut builder = runtime::Builder::new_current_thread();
@@ -258,7 +258,7 @@ fn one_at_a_relative_path_is_found_from_another_folder() {
     }
     let folder = Folder::new("relative");
     fs::set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
-    let test = "unix::one_at_a_relative_path_is_found_from_another_folder";
+    let test = "unix::a_socket_at_a_relative_path_is_found_from_another_folder";
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")

@@ -25,7 +25,7 @@ fn owned<B>(response: &Response<B>) -> Vec<String> {
 }
 
 #[test]
-fn without_a_runtime_what_is_there_is_read() {
+fn without_a_runtime_the_received_part_is_read() {
     let service = refusing(UnreadBody::new()).layer(service_fn(application));
     there_and_not(|request| {
         let response = service.clone().oneshot(request).now_or_never();
@@ -34,7 +34,7 @@ fn without_a_runtime_what_is_there_is_read() {
 }
 
 #[test]
-fn on_a_runtime_without_timers_what_is_there_is_read() {
+fn on_a_runtime_without_timers_the_received_part_is_read() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -50,7 +50,7 @@ fn on_a_runtime_without_timers_what_is_there_is_read() {
 
 /// hyper has the first bytes of most bodies when it is asked for them again.
 #[test]
-fn on_a_runtime_without_timers_what_arrives_in_the_next_turn_is_read() {
+fn on_a_runtime_without_timers_the_part_of_the_next_turn_is_read() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

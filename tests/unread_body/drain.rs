@@ -194,7 +194,7 @@ async fn it_can_be_turned_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_is_added_to_what_a_responder_says() {
+async fn close_is_added_to_the_header_of_a_responder() {
     let layer = refusing(UnreadBody::new()).respond_with(|_, _, mut response| {
         *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
         let option = header::HeaderValue::from_static("keep-alive");
