@@ -95,7 +95,7 @@ pub(super) async fn serve(
 /// Serves HTTP until the connection closes. Returns whether the connection should
 /// linger, because its peer may still send, and may have an answer to read.
 async fn serve_http(
-    returned: ReturnedStream,
+    returned: Pin<ReturnedStream>,
     service: ConnectionService,
     slot: &ConnectionSlot,
     limits: Limits,

@@ -66,18 +66,14 @@ fn open() -> Option<Descriptor> {
 fn descriptor_of(ended: Stream) -> Option<Descriptor> {
     use socket2::SockRef;
     use std::net::Shutdown;
+    let descriptor: Descriptor = match ended {
+        Stream::Tcp(stream) => stream.into_std().ok()?.into(),
+        Stream::Unix(stream) => stream.into_std().ok()?.into(),
+    };
     // The shutdown ends the connection although its descriptor stays open. It
     // fails if the connection has already ended.
-    match ended {
-        Stream::Tcp(stream) => {
-            let _ = SockRef::from(&stream).shutdown(Shutdown::Both);
-            Some(stream.into_std().ok()?.into())
-        }
-        Stream::Unix(stream) => {
-            let _ = SockRef::from(&stream).shutdown(Shutdown::Both);
-            Some(stream.into_std().ok()?.into())
-        }
-    }
+    let _ = SockRef::from(&descriptor).shutdown(Shutdown::Both);
+    Some(descriptor)
 }
 
 #[cfg(not(unix))]

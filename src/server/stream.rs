@@ -1,12 +1,11 @@
 use std::{
-    io::{self, ErrorKind, IoSlice},
+    ops::{Deref, DerefMut},
     pin::Pin,
-    task::{Context, Poll},
 };
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::oneshot,
 };
@@ -18,58 +17,35 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// Calls a method of the inner stream.
-macro_rules! either {
-    ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($inner) => $call,
+/// What a connection reads from and writes to.
+pub(super) trait ReadWrite: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ReadWrite for S {}
+
+impl Deref for Stream {
+    type Target = dyn ReadWrite;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Tcp(stream) => stream,
             #[cfg(unix)]
-            Stream::Unix($inner) => $call,
+            Self::Unix(stream) => stream,
         }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
     }
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        either!(self, stream => stream.is_write_vectored())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+impl DerefMut for Stream {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::Tcp(stream) => stream,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream,
+        }
     }
 }
 
 /// A stream that hyper owns, and that returns to the listener when hyper drops it.
+/// hyper reads and writes through a `Pin`, for which tokio forwards every method.
 ///
 /// The listener then lingers on the stream, and may keep its descriptor.
 pub(super) struct ReturnedStream {
@@ -79,20 +55,29 @@ pub(super) struct ReturnedStream {
 }
 
 impl ReturnedStream {
-    pub(super) fn new(stream: Stream) -> (Self, oneshot::Receiver<Stream>) {
+    pub(super) fn new(stream: Stream) -> (Pin<Self>, oneshot::Receiver<Stream>) {
         let (sender, receiver) = oneshot::channel();
         let returned = Self {
             stream: Some(stream),
             sender: Some(sender),
         };
-        (returned, receiver)
+        (Pin::new(returned), receiver)
     }
+}
 
-    fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut Stream>> {
-        let stream = self.get_mut().stream.as_mut();
-        stream
-            .map(Pin::new)
-            .ok_or_else(|| ErrorKind::NotConnected.into())
+impl Deref for ReturnedStream {
+    type Target = dyn ReadWrite;
+
+    fn deref(&self) -> &Self::Target {
+        // Only `drop` takes the stream, and nothing dereferences after it.
+        self.stream.as_deref().expect("taken by the drop alone")
+    }
+}
+
+impl DerefMut for ReturnedStream {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        // As above.
+        self.stream.as_deref_mut().expect("taken by the drop alone")
     }
 }
 
@@ -102,45 +87,5 @@ impl Drop for ReturnedStream {
             // Without a receiver the stream closes, as with hyper alone.
             let _ = sender.send(stream);
         }
-    }
-}
-
-impl AsyncRead for ReturnedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for ReturnedStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(Stream::is_write_vectored)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
     }
 }
