@@ -35,16 +35,11 @@ impl Published {
             })
         })
     }
-}
 
-impl Published {
     /// Whether a scope begins or ceases to be [disputed](Data::is_disputed).
     pub(crate) fn changes_disputes(&self) -> bool {
-        let disputed = |scope| [&self.before, &self.after].map(|data| data.is_disputed(scope));
-        self.after.scope_ids().any(|scope| {
-            let [before, after] = disputed(scope);
-            before != after
-        })
+        let mut scopes = self.after.scope_ids();
+        scopes.any(|scope| self.before.is_disputed(scope) != self.after.is_disputed(scope))
     }
 }
 

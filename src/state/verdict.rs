@@ -56,98 +56,62 @@ pub(crate) struct Facts {
 /// although the condition is `starting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    condition: Condition,
-    phase: Phase,
-    started: bool,
-    live: bool,
-    ready: bool,
+    facts: Facts,
     reasons: Reasons,
 }
 
 impl Verdict {
-    /// Computes every answer. All surfaces read its result.
-    pub(crate) const fn from_facts(facts: Facts) -> Self {
-        let Facts {
-            condition,
-            started,
-            phase,
-            paused,
-            vital_dead,
-        } = facts;
-
-        let mut reasons = Reasons::NONE;
-        let able = match condition {
-            Condition::Ready | Condition::Degraded => true,
-            Condition::Starting => {
-                reasons = reasons.with(Reason::Starting);
-                false
-            }
-            Condition::Failing => {
-                reasons = reasons.with(Reason::Failing);
-                false
-            }
+    /// Collects the reasons. All surfaces read their answers from the result.
+    pub(crate) fn from_facts(facts: Facts) -> Self {
+        let by_condition = match facts.condition {
+            Condition::Ready | Condition::Degraded => None,
+            Condition::Starting => Some(Reason::Starting),
+            Condition::Failing => Some(Reason::Failing),
         };
-        let leaving = match phase {
-            Phase::Starting | Phase::Started => false,
-            Phase::Draining => {
-                reasons = reasons.with(Reason::Draining);
-                true
-            }
-            Phase::Closing => {
-                reasons = reasons.with(Reason::Closing);
-                true
-            }
-            Phase::Closed => {
-                reasons = reasons.with(Reason::Closed);
-                true
-            }
+        let by_phase = match facts.phase {
+            Phase::Starting | Phase::Started => None,
+            Phase::Draining => Some(Reason::Draining),
+            Phase::Closing => Some(Reason::Closing),
+            Phase::Closed => Some(Reason::Closed),
         };
-        if paused {
-            reasons = reasons.with(Reason::Paused);
-        }
-
-        Self {
-            condition,
-            phase,
-            started,
-            live: !vital_dead,
-            ready: able && !leaving && !paused && !vital_dead,
-            reasons,
-        }
+        let by_pause = facts.paused.then_some(Reason::Paused);
+        let reasons = [by_condition, by_phase, by_pause].into_iter().flatten();
+        let reasons = reasons.fold(Reasons::NONE, Reasons::with);
+        Self { facts, reasons }
     }
 
     /// The condition that follows from the states of the subsystems.
     pub const fn condition(&self) -> Condition {
-        self.condition
+        self.facts.condition
     }
 
     /// The phase of the process.
     pub const fn phase(&self) -> Phase {
-        self.phase
+        self.facts.phase
     }
 
     /// The startup answer (`/startupz`): whether the start latch has closed.
     /// Once true it stays true.
     pub const fn has_started(&self) -> bool {
-        self.started
+        self.facts.started
     }
 
     /// The liveness answer (`/livez`): false only while a vital subsystem is
     /// dead or stale.
     pub const fn is_live(&self) -> bool {
-        self.live
+        !self.facts.vital_dead
     }
 
     /// The readiness answer (`/readyz`).
     pub const fn is_ready(&self) -> bool {
-        self.ready
+        self.reasons.is_empty() && self.is_live()
     }
 
     /// The answer for a supervisor that *replaces* an unhealthy process, such
     /// as a container health check: started and live. It stays true while the
     /// process drains or fails, because replacing the process would not help.
     pub const fn is_healthy(&self) -> bool {
-        self.started && self.live
+        self.has_started() && self.is_live()
     }
 
     pub(crate) const fn is_green(&self, aspect: Aspect) -> bool {
@@ -163,14 +127,17 @@ impl Verdict {
     /// starts.
     pub(crate) const fn can_pass(&self, reason: Reason) -> bool {
         match reason {
-            Reason::Starting => self.started || !self.is_leaving(),
+            Reason::Starting => self.has_started() || !self.is_leaving(),
             Reason::Failing | Reason::Paused | Reason::Saturated => true,
             Reason::Draining | Reason::Closing | Reason::Closed => false,
         }
     }
 
     const fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Draining | Phase::Closing | Phase::Closed)
+        matches!(
+            self.phase(),
+            Phase::Draining | Phase::Closing | Phase::Closed
+        )
     }
 
     /// The reasons for a gate to hold or refuse a request; empty if the gate

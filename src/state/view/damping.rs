@@ -5,20 +5,12 @@ use std::time::Instant;
 /// [`Subsystem::hold_down`](crate::Subsystem::hold_down).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damped<'a> {
-    state: State,
-    reason: Option<&'a str>,
-    progress: DampingProgress,
+    pub(super) state: State,
+    pub(super) reason: Option<&'a str>,
+    pub(super) progress: DampingProgress,
 }
 
 impl<'a> Damped<'a> {
-    pub(super) fn new(state: State, reason: Option<&'a str>, progress: DampingProgress) -> Self {
-        Self {
-            state,
-            reason,
-            progress,
-        }
-    }
-
     /// The reported state.
     pub fn state(&self) -> State {
         self.state

@@ -124,11 +124,11 @@ impl SubsystemView {
     /// A report that does not count yet, if there is one.
     pub fn damped(&self) -> Option<Damped<'_>> {
         let (report, progress) = (self.masked_report.as_ref()?, self.damped?);
-        Some(Damped::new(
-            report.state,
-            report.reason.as_deref(),
+        Some(Damped {
+            state: report.state,
+            reason: report.reason.as_deref(),
             progress,
-        ))
+        })
     }
 
     /// Whether it was [added while running](crate::Readiness::add), has not
