@@ -8,7 +8,6 @@ use super::{
     question::{Detail, Question, Topic},
     rendering::Rendering,
     text,
-    wait_permit::WaitPermit,
 };
 use crate::{
     response::{Answer, OwnResponse, without_body},
@@ -22,6 +21,7 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
+use std::sync::Arc;
 use tokio::{
     runtime::Handle,
     time::{Instant, timeout},
@@ -141,8 +141,8 @@ impl Probes {
         let waits = !wait.is_zero()
             && Handle::try_current().is_ok()
             && !registry.read(|data| question.is_settled(data));
-        let permit = waits.then(|| WaitPermit::try_acquire(&self.0.waiting, self.0.max_waiting));
-        let Some(permit) = permit.flatten() else {
+        let permit = waits.then(|| Arc::clone(&self.0.waiting).try_acquire_owned());
+        let Some(Ok(permit)) = permit else {
             return Answer::now(self.answer_from_snapshot(&question, is_head));
         };
         let probes = self.clone();

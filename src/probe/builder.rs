@@ -91,7 +91,7 @@ impl ProbesBuilder {
 
     /// Answers requests with `?wait` at once.
     pub fn without_wait(mut self) -> Self {
-        self.probes.config().max_waiting = 0;
+        self.probes = self.probes.max_waiting(0);
         self
     }
 

@@ -75,7 +75,6 @@ mod rendering;
 mod route;
 mod service;
 mod text;
-mod wait_permit;
 
 #[cfg(all(unix, feature = "commands"))]
 pub(crate) use self::answer::line;

@@ -1,9 +1,7 @@
 use super::{long_answers::LongAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{fmt, sync::Arc};
+use tokio::sync::Semaphore;
 
 /// The maximum number of requests that `?wait` at the same time; an admin listener
 /// may allow fewer. Further requests are answered at once.
@@ -24,9 +22,10 @@ pub(super) struct Config {
     pub(super) detail: Option<Detail>,
     pub(super) envoy_headers: bool,
     pub(super) not_found_in_drain: bool,
-    pub(super) waiting: Arc<AtomicUsize>,
-    pub(super) unread: UnreadBodies,
+    /// A permit for each request that may `?wait` at the same time.
+    pub(super) waiting: Arc<Semaphore>,
     pub(super) max_waiting: usize,
+    pub(super) unread: UnreadBodies,
     pub(super) long_answers: Arc<LongAnswers>,
 }
 
@@ -39,9 +38,9 @@ impl Probes {
             detail: None,
             envoy_headers: false,
             not_found_in_drain: false,
-            waiting: Arc::default(),
-            unread: UnreadBodies::default(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             max_waiting: MAX_WAITING,
+            unread: UnreadBodies::default(),
             long_answers: Arc::default(),
         }))
     }
@@ -57,6 +56,15 @@ impl Probes {
 
     pub(super) fn detail(&self) -> Detail {
         self.0.detail.unwrap_or_default()
+    }
+
+    /// Lowers the number of requests that may `?wait` at the same time to
+    /// `waiting`, and counts them apart from those of other clones.
+    pub(crate) fn max_waiting(mut self, waiting: usize) -> Self {
+        let config = self.config();
+        config.max_waiting = config.max_waiting.min(waiting);
+        config.waiting = Arc::new(Semaphore::new(config.max_waiting));
+        self
     }
 
     pub(crate) fn with_envoy_headers(mut self) -> Self {
@@ -81,15 +89,6 @@ impl Probes {
     /// Sets the detail, unless [`detail`](super::ProbesBuilder::detail) has set it.
     pub(crate) fn default_detail(mut self, detail: Detail) -> Self {
         self.config().detail.get_or_insert(detail);
-        self
-    }
-
-    /// Lowers the number of requests that may `?wait` at the same time to
-    /// `waiting`, and counts them apart from those of other clones.
-    pub(crate) fn max_waiting(mut self, waiting: usize) -> Self {
-        let config = self.config();
-        config.max_waiting = config.max_waiting.min(waiting);
-        config.waiting = Arc::default();
         self
     }
 
