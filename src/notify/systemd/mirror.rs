@@ -1,6 +1,5 @@
 use super::{
     error::SystemdError,
-    options::SystemdOptions,
     protocol::{Input, NextMessage, Rules, SentState},
     sender::Sender,
 };
@@ -31,15 +30,10 @@ const PING_AT_MOST_EVERY: Duration = Duration::from_millis(1);
 pub(super) fn start(
     registry: &Arc<Registry>,
     sender: Sender,
-    options: &SystemdOptions,
+    mut rules: Rules,
     watchdog: Option<Duration>,
 ) -> Result<(), SystemdError> {
-    let rules = Rules {
-        ping_every: watchdog.map(|watchdog| (watchdog / 2).max(PING_AT_MOST_EVERY)),
-        trigger: options.trigger,
-        extend_start: options.extend_start,
-        extend_stop: options.extend_stop,
-    };
+    rules.ping_every = watchdog.map(|watchdog| (watchdog / 2).max(PING_AT_MOST_EVERY));
     let new = registry.background().add(TaskId::Mirror("systemd"), || {
         // The task restarts on another runtime when its runtime ends, so all of
         // its runs share the record of sent messages.
@@ -62,7 +56,7 @@ async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
     loop {
         // The runtime with the registry's timer may hang while this one runs.
         registry.publish_overdue();
-        let (seen, due) = {
+        let seen = {
             // Contended only with an earlier task, while its runtime shuts down.
             let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
             mirror.update(&registry)
@@ -71,7 +65,7 @@ async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
         // keep the task from ever yielding its thread.
         yield_now().await;
         let due = async {
-            match due {
+            match seen.due {
                 Some(due) => sleep_until(due).await,
                 None => pending().await,
             }
@@ -97,9 +91,12 @@ struct Mirror {
     warned: bool,
 }
 
+/// The version and progress that an update has read, and when the next is due
+/// without a newer one.
 struct Seen {
     version: u64,
     progress: u64,
+    due: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,9 +116,8 @@ impl Mirror {
         }
     }
 
-    /// Sends all messages that are due. Returns the version and progress that it
-    /// has read, and the time of the next update.
-    fn update(&mut self, registry: &Registry) -> (Seen, Option<Instant>) {
+    /// Sends all messages that are due.
+    fn update(&mut self, registry: &Registry) -> Seen {
         let progress = registry.progress();
         let snapshot = registry.load();
         let traffic = registry.traffic();
@@ -135,11 +131,11 @@ impl Mirror {
             now: Instant::now(),
             clock: NotifyState::monotonic_usec_now().ok(),
         };
-        let seen = Seen {
+        Seen {
             version: data.version,
             progress,
-        };
-        (seen, self.send_due(&input))
+            due: self.send_due(&input),
+        }
     }
 
     fn send_due(&mut self, input: &Input<'_>) -> Option<Instant> {

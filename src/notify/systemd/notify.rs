@@ -1,8 +1,6 @@
 use super::{
-    environment::Environment,
-    error::SystemdError,
-    mirror,
-    options::{ExtendStart, SystemdOptions},
+    environment::Environment, error::SystemdError, mirror, options::SystemdOptions,
+    protocol::ExtendStart,
 };
 use crate::registry::{Readiness, bounded};
 
@@ -63,7 +61,7 @@ impl Readiness {
     /// When the environment or an option is invalid, or this registry notifies
     /// systemd already.
     pub fn notify_systemd_with(&self, options: SystemdOptions) -> Result<Systemd, SystemdError> {
-        if let Some(ExtendStart { each, total }) = options.extend_start {
+        if let Some(ExtendStart { each, total }) = options.rules.extend_start {
             bounded("extension of the start", each)?;
             bounded("longest start", total)?;
         }
@@ -71,9 +69,7 @@ impl Readiness {
             bounded("watchdog", watchdog)?;
         }
         let mut environment = Environment::read();
-        if let Some(socket) = &options.socket {
-            environment.socket = Some(socket.clone());
-        }
+        environment.socket = options.socket.or(environment.socket);
         let Some(sender) = environment.sender()? else {
             return Ok(Systemd::Absent);
         };
@@ -81,7 +77,7 @@ impl Readiness {
             Some(watchdog) => Some(watchdog),
             None => environment.watchdog()?,
         };
-        mirror::start(self.registry(), sender, &options, watchdog)?;
+        mirror::start(self.registry(), sender, options.rules, watchdog)?;
         Ok(Systemd::Present)
     }
 }

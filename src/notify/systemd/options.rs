@@ -1,3 +1,4 @@
+use super::protocol::{ExtendStart, Rules};
 use std::{ffi::OsString, time::Duration};
 
 /// Options of
@@ -7,45 +8,32 @@ use std::{ffi::OsString, time::Duration};
 pub struct SystemdOptions {
     pub(super) socket: Option<OsString>,
     pub(super) watchdog: Option<Duration>,
-    pub(super) trigger: bool,
-    pub(super) extend_start: Option<ExtendStart>,
-    pub(super) extend_stop: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExtendStart {
-    pub(super) each: Duration,
-    pub(super) total: Duration,
+    /// Without the interval of pings, which follows from the watchdog.
+    pub(super) rules: Rules,
 }
 
 impl SystemdOptions {
     /// Sets the socket of the messages, in place of `NOTIFY_SOCKET`: an absolute
     /// path, or `@` and an abstract name.
-    pub fn socket(self, socket: impl Into<OsString>) -> Self {
-        Self {
-            socket: Some(socket.into()),
-            ..self
-        }
+    pub fn socket(mut self, socket: impl Into<OsString>) -> Self {
+        self.socket = Some(socket.into());
+        self
     }
 
     /// Sets the time without a ping after which systemd takes the process for
     /// dead, in place of `WATCHDOG_USEC` and `WATCHDOG_PID`: 1 millisecond to a
     /// day. The task sends a ping twice in this time.
-    pub fn watchdog(self, watchdog: Duration) -> Self {
-        Self {
-            watchdog: Some(watchdog),
-            ..self
-        }
+    pub fn watchdog(mut self, watchdog: Duration) -> Self {
+        self.watchdog = Some(watchdog);
+        self
     }
 
     /// Sends `WATCHDOG=trigger` as soon as liveness turns red. (systemd then acts
     /// at once as it does on a missed ping, whether or not the unit has a
     /// `WatchdogSec=`.)
-    pub fn trigger_watchdog(self) -> Self {
-        Self {
-            trigger: true,
-            ..self
-        }
+    pub fn trigger_watchdog(mut self) -> Self {
+        self.rules.trigger = true;
+        self
     }
 
     /// Extends `TimeoutStartSec=` while the start makes
@@ -55,11 +43,9 @@ impl SystemdOptions {
     ///
     /// Only explicit progress counts, and only of subsystems that the start waits
     /// for, so that systemd still ends a start that is stuck.
-    pub fn extend_start(self, each: Duration, total: Duration) -> Self {
-        Self {
-            extend_start: Some(ExtendStart { each, total }),
-            ..self
-        }
+    pub fn extend_start(mut self, each: Duration, total: Duration) -> Self {
+        self.rules.extend_start = Some(ExtendStart { each, total });
+        self
     }
 
     /// Extends `TimeoutStopSec=` to the longest possible drain: the
@@ -72,10 +58,8 @@ impl SystemdOptions {
     /// `TimeoutStopSec=` if that is later. Without a
     /// [`Shutdown`](crate::drain::Shutdown) the length of the drain is unknown,
     /// and the timeout is not extended.
-    pub fn extend_stop(self) -> Self {
-        Self {
-            extend_stop: true,
-            ..self
-        }
+    pub fn extend_stop(mut self) -> Self {
+        self.rules.extend_stop = true;
+        self
     }
 }

@@ -1,4 +1,4 @@
-use super::{options::ExtendStart, status::Status};
+use super::status::Status;
 use crate::state::{Data, Phase};
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -26,6 +26,13 @@ pub(super) struct Rules {
     pub(super) trigger: bool,
     pub(super) extend_start: Option<ExtendStart>,
     pub(super) extend_stop: bool,
+}
+
+/// By how much each progress report extends the start, and the longest start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExtendStart {
+    pub(super) each: Duration,
+    pub(super) total: Duration,
 }
 
 /// The current state that the messages depend on.

@@ -12,7 +12,7 @@ use std::{
 pub(super) const LONGEST: usize = 480;
 
 /// The status line that `systemctl status` shows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) text: String,
     /// Whether the text shows an age or a count, and so changes without a report.
@@ -21,29 +21,15 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn render(data: &Data, in_flight: Option<usize>, now: Instant) -> Self {
-        let mut line = Line::default();
+        let mut status = Self::default();
         // Writing to a string cannot fail.
-        let _ = line.write(data, in_flight, now);
-        let Line {
-            text,
-            changes_with_time,
-        } = line;
+        let _ = status.write(data, in_flight, now);
         // A line break in a reason would begin another assignment.
-        let text = OneLine(&text).to_string();
-        Self {
-            text: text::cut(&text, LONGEST).to_owned(),
-            changes_with_time,
-        }
+        let text = OneLine(&status.text).to_string();
+        text::cut(&text, LONGEST).clone_into(&mut status.text);
+        status
     }
-}
 
-#[derive(Default)]
-struct Line {
-    text: String,
-    changes_with_time: bool,
-}
-
-impl Line {
     fn write(&mut self, data: &Data, in_flight: Option<usize>, now: Instant) -> fmt::Result {
         let verdict = data.process.verdict;
         if data.phase >= Phase::Draining {
