@@ -69,31 +69,31 @@ impl HealthCheck {
     /// Checks that the process is ready for traffic. For load balancers; a
     /// supervisor with this check would restart a process that drains, or that
     /// waits for a database.
-    pub fn ready(mut self) -> Self {
-        self.probe = Some(Probe::Readiness);
-        self.scope = None;
-        self
+    pub fn ready(self) -> Self {
+        self.question(Probe::Readiness, None)
     }
 
     /// Checks that the process is alive, whether or not it has started.
-    pub fn live(mut self) -> Self {
-        self.probe = Some(Probe::Liveness);
-        self.scope = None;
-        self
+    pub fn live(self) -> Self {
+        self.question(Probe::Liveness, None)
     }
 
     /// Checks only that the process has started.
-    pub fn startup(mut self) -> Self {
-        self.probe = Some(Probe::Startup);
-        self.scope = None;
-        self
+    pub fn startup(self) -> Self {
+        self.question(Probe::Startup, None)
     }
 
     /// Checks the readiness of one scope or subsystem.
-    pub fn scope(mut self, name: impl Into<String>) -> Self {
-        self.probe = Some(Probe::Readiness);
-        self.scope = Some(name.into());
-        self
+    pub fn scope(self, name: impl Into<String>) -> Self {
+        self.question(Probe::Readiness, Some(name.into()))
+    }
+
+    fn question(self, probe: Probe, scope: Option<String>) -> Self {
+        Self {
+            probe: Some(probe),
+            scope,
+            ..self
+        }
     }
 
     /// Ignores this subsystem. For checks of the process and of scopes, at most
