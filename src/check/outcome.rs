@@ -38,17 +38,17 @@ impl Outcome {
         }
     }
 
-    /// The subsystem is up.
+    /// Returns the outcome of a subsystem that is up.
     pub fn ready() -> Self {
         Self::new(State::Ready, "")
     }
 
-    /// The subsystem is up, but worse than it should be.
+    /// Returns the outcome of a subsystem that is up, but worse than it should be.
     pub fn degraded(reason: impl Into<String>) -> Self {
         Self::new(State::Degraded, reason)
     }
 
-    /// The subsystem is down.
+    /// Returns the outcome of a subsystem that is down.
     pub fn failing(reason: impl Into<String>) -> Self {
         Self::new(State::Failing, reason)
     }

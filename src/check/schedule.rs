@@ -54,7 +54,7 @@ impl Check {
         Self { jitter, ..self }
     }
 
-    /// The time after which a run has failed and its future is dropped: 1
+    /// Sets the time after which a run has failed and its future is dropped: 1
     /// millisecond to the interval. By default it is a second less than the
     /// interval and at least half of it, but at most 10 seconds.
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -64,13 +64,13 @@ impl Check {
         }
     }
 
-    /// How many failures in a row bring the subsystem down: by default 3. Fewer
+    /// Sets how many failures in a row bring the subsystem down: by default 3. Fewer
     /// are only [shown](crate::SubsystemView::damped) (`failing 2/3`).
     pub fn failures(self, failures: u32) -> Self {
         Self { failures, ..self }
     }
 
-    /// How many successes in a row bring the subsystem up again: by default 1.
+    /// Sets how many successes in a row bring the subsystem up again: by default 1.
     /// For the first time up, one is always enough.
     pub fn successes(self, successes: u32) -> Self {
         Self { successes, ..self }

@@ -29,7 +29,7 @@ pub struct Signals(Vec<i32>);
 
 #[cfg(feature = "signal")]
 impl Signals {
-    /// An empty set, to add signals to.
+    /// Returns an empty set, to add signals to.
     pub fn none() -> Self {
         Self(Vec::new())
     }

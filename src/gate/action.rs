@@ -108,7 +108,7 @@ pub struct Hold {
 impl Hold {
     const LONGEST: Duration = Duration::from_secs(600);
 
-    /// A hold of at most `max_wait`, for at most 1,024 waiting requests, which
+    /// Returns a hold of at most `max_wait`, for at most 1,024 waiting requests, which
     /// releases 16 at a time.
     ///
     /// # Errors

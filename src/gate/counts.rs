@@ -28,31 +28,31 @@ struct Count {
 }
 
 impl GateCounts {
-    /// How many requests were refused for this reason.
+    /// Returns how many requests were refused for this reason.
     pub fn refused(&self, reason: Reason) -> u64 {
         self.counters(reason).refused.load(Ordering::Relaxed)
     }
 
-    /// How many requests were held for this reason, with any outcome.
+    /// Returns how many requests were held for this reason, with any outcome.
     pub fn held(&self, reason: Reason) -> u64 {
         self.counters(reason).held.load(Ordering::Relaxed)
     }
 
-    /// How many requests the gates would have refused for this reason without the
-    /// [dry run](crate::ReadinessLayer::dry_run).
+    /// Returns how many requests the gates would have refused for this reason without
+    /// the [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
         self.counters(reason)
             .dry_run_refused
             .load(Ordering::Relaxed)
     }
 
-    /// How many requests the gates would have held for this reason without the
+    /// Returns how many requests the gates would have held for this reason without the
     /// [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_held(&self, reason: Reason) -> u64 {
         self.counters(reason).dry_run_held.load(Ordering::Relaxed)
     }
 
-    /// How many requests are being held for this reason now.
+    /// Returns how many requests are being held for this reason now.
     pub fn waiting(&self, reason: Reason) -> usize {
         self.counters(reason).waiting.load(Ordering::Relaxed)
     }

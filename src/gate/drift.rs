@@ -6,7 +6,7 @@ use crate::{
 use tokio::time::Instant;
 
 impl Readiness {
-    /// How well the readiness of the process has matched the outcomes of its
+    /// Returns how well the readiness of the process has matched the outcomes of its
     /// requests, or `None` if no layer of the process as a whole
     /// [observes](crate::ReadinessLayer::observe_outcomes) them.
     pub fn drift(&self) -> Option<Drift> {
@@ -15,7 +15,7 @@ impl Readiness {
 }
 
 impl Scope {
-    /// How well the readiness of the scope has matched the outcomes of its
+    /// Returns how well the readiness of the scope has matched the outcomes of its
     /// requests, or `None` if no layer of this scope
     /// [observes](crate::ReadinessLayer::observe_outcomes) them.
     pub fn drift(&self) -> Option<Drift> {

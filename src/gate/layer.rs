@@ -220,7 +220,8 @@ impl ReadinessLayer {
         self.set(|settings| settings.unread.bounds = bounds)
     }
 
-    /// The numbers of requests that the gates of this layer have refused and held.
+    /// Returns the numbers of requests that the gates of this layer have refused and
+    /// held.
     pub fn counts(&self) -> GateCounts {
         self.gate.settings.counts.clone()
     }

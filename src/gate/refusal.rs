@@ -30,24 +30,24 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The reason for the refusal.
+    /// Returns the reason for the refusal.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The name of the scope whose gate refused the request, or `None` for the gate
-    /// of the process as a whole.
+    /// Returns the name of the scope whose gate refused the request, or `None` for the
+    /// gate of the process as a whole.
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// The delay after which the client should retry, in whole seconds.
+    /// Returns the delay after which the client should retry, in whole seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The [version](crate::Snapshot::version) of the snapshot that the refusal is
-    /// based on.
+    /// Returns the [version](crate::Snapshot::version) of the snapshot that the refusal
+    /// is based on.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -80,7 +80,7 @@ pub enum RetryAfterError {
 impl RetryAfter {
     const LONGEST: Duration = Duration::from_secs(86_400);
 
-    /// A delay from `earliest` to `latest`, both in whole seconds.
+    /// Returns a delay from `earliest` to `latest`, both in whole seconds.
     ///
     /// # Errors
     ///

@@ -30,17 +30,17 @@ impl<S> ReadinessService<S> {
         Self { inner, gate }
     }
 
-    /// The service behind the gate.
+    /// Returns the service behind the gate.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service behind the gate.
+    /// Returns the service behind the gate.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service behind the gate.
+    /// Returns the service behind the gate.
     pub fn into_inner(self) -> S {
         self.inner
     }

@@ -31,7 +31,7 @@ pub struct ProbeAnswer {
 }
 
 impl ProbeAnswer {
-    /// The probe that the response answers.
+    /// Returns the probe that the response answers.
     pub fn probe(&self) -> Probe {
         self.probe
     }

@@ -167,50 +167,50 @@ impl Data {
 pub struct Snapshot(pub(crate) Arc<Data>);
 
 impl Snapshot {
-    /// The number of this snapshot. It is higher in each snapshot that is
+    /// Returns the number of this snapshot. It is higher in each snapshot that is
     /// published.
     pub fn version(&self) -> u64 {
         self.0.version
     }
 
-    /// The phase of the process.
+    /// Returns the phase of the process.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// The reason for the pause, or `None` if the process is not paused. Of
+    /// Returns the reason for the pause, or `None` if the process is not paused. Of
     /// several pauses that hold, the latest gives the reason.
     pub fn paused(&self) -> Option<&str> {
         self.0.pause.as_deref()
     }
 
-    /// Whether the process [reloads](crate::Readiness::reloading) its
+    /// Returns whether the process [reloads](crate::Readiness::reloading) its
     /// configuration, which changes no verdict.
     pub fn is_reloading(&self) -> bool {
         self.0.reloads.under_way > 0
     }
 
-    /// The verdict on the process as a whole.
+    /// Returns the verdict on the process as a whole.
     pub fn verdict(&self) -> Verdict {
         self.0.process.verdict
     }
 
-    /// The verdict on a named scope, or `None` if no scope has this name.
+    /// Returns the verdict on a named scope, or `None` if no scope has this name.
     pub fn scope(&self, name: &str) -> Option<Verdict> {
         self.0.scope_id(name).map(|scope| self.0.verdict(scope))
     }
 
-    /// The names of the scopes, in the order of their declaration.
+    /// Returns the names of the scopes, in the order of their declaration.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.0.scopes.iter().map(|scope| &*scope.name)
     }
 
-    /// The subsystem of this name, or `None`. The search is linear.
+    /// Returns the subsystem of this name, or `None`. The search is linear.
     pub fn subsystem(&self, name: &str) -> Option<&SubsystemView> {
         self.0.subsystem(name)
     }
 
-    /// All subsystems, in the order of their declaration. A subsystem added
+    /// Returns all subsystems, in the order of their declaration. A subsystem added
     /// while running may take the position of a retired one.
     pub fn subsystems(&self) -> impl Iterator<Item = &SubsystemView> {
         self.0.members(ScopeId::Process)

@@ -80,34 +80,34 @@ impl Verdict {
         Self { facts, reasons }
     }
 
-    /// The condition that follows from the states of the subsystems.
+    /// Returns the condition that follows from the states of the subsystems.
     pub const fn condition(&self) -> Condition {
         self.facts.condition
     }
 
-    /// The phase of the process.
+    /// Returns the phase of the process.
     pub const fn phase(&self) -> Phase {
         self.facts.phase
     }
 
-    /// The startup answer (`/startupz`): whether the start latch has closed.
+    /// Returns the startup answer (`/startupz`): whether the start latch has closed.
     /// Once true it stays true.
     pub const fn has_started(&self) -> bool {
         self.facts.started
     }
 
-    /// The liveness answer (`/livez`): false only while a vital subsystem is
+    /// Returns the liveness answer (`/livez`): false only while a vital subsystem is
     /// dead or stale.
     pub const fn is_live(&self) -> bool {
         !self.facts.vital_dead
     }
 
-    /// The readiness answer (`/readyz`).
+    /// Returns the readiness answer (`/readyz`).
     pub const fn is_ready(&self) -> bool {
         self.reasons.is_empty() && self.is_live()
     }
 
-    /// The answer for a supervisor that *replaces* an unhealthy process, such
+    /// Returns the answer for a supervisor that *replaces* an unhealthy process, such
     /// as a container health check: started and live. It stays true while the
     /// process drains or fails, because replacing the process would not help.
     pub const fn is_healthy(&self) -> bool {
@@ -140,7 +140,7 @@ impl Verdict {
         )
     }
 
-    /// The reasons for a gate to hold or refuse a request; empty if the gate
+    /// Returns the reasons for a gate to hold or refuse a request; empty if the gate
     /// admits at once.
     pub const fn reasons(&self) -> Reasons {
         self.reasons

@@ -14,31 +14,31 @@ impl Drift {
         Self { totals, window }
     }
 
-    /// How many requests were admitted while ready and have come to an end.
+    /// Returns how many requests were admitted while ready and have come to an end.
     pub fn admitted(&self) -> u64 {
         self.totals.answered + self.totals.failed
     }
 
-    /// How many of these failed nevertheless.
+    /// Returns how many of these failed nevertheless.
     pub fn failed(&self) -> u64 {
         self.totals.failed
     }
 
-    /// The fraction of these requests that failed, from 0 to 1, or `None` if there
-    /// were none.
+    /// Returns the fraction of these requests that failed, from 0 to 1, or `None` if
+    /// there were none.
     pub fn failure_ratio(&self) -> Option<f64> {
         let admitted = self.admitted();
         (admitted > 0).then(|| self.failed() as f64 / admitted as f64)
     }
 
-    /// For how long the gate refused although the checks of the subsystems
+    /// Returns for how long the gate refused although the checks of the subsystems
     /// themselves passed.
     pub fn refusing(&self) -> Duration {
         self.totals.refusing
     }
 
-    /// The time that these counts cover: five minutes and up to five seconds. It is
-    /// shorter if observation began later, and longer if samples came late.
+    /// Returns the time that these counts cover: five minutes and up to five seconds.
+    /// It is shorter if observation began later, and longer if samples came late.
     pub fn window(&self) -> Duration {
         self.window
     }

@@ -83,7 +83,7 @@ impl Bounds {
 }
 
 impl UnreadBody {
-    /// The default bounds.
+    /// Returns the default bounds.
     pub fn new() -> Self {
         Self(Some(Bounds::DEFAULT))
     }

@@ -53,9 +53,9 @@ impl Default for RuntimeWatch {
 }
 
 impl RuntimeWatch {
-    /// Degraded while 1 in 100 tasks waits for its turn for longer than this:
-    /// 1 millisecond to a day, by default 100 milliseconds. It is ready again
-    /// at half of it.
+    /// Sets the delay above which the runtime is degraded: while 1 in 100 tasks
+    /// waits longer to be polled. 1 millisecond to a day, by default 100
+    /// milliseconds. The runtime is ready again at half of it.
     ///
     /// The delays cover the last 10 seconds, so a single pause is enough if it
     /// is a few tenths of a second longer than this.
@@ -66,9 +66,9 @@ impl RuntimeWatch {
         }
     }
 
-    /// Stalled when no task has had a turn for this long: 100 milliseconds to a
-    /// day, by default 10 seconds. Liveness is red then, half a second and a
-    /// quarter of this later at the latest.
+    /// Sets the time without a polled task after which the runtime is stalled: 100
+    /// milliseconds to a day, by default 10 seconds. Liveness is red then, half a
+    /// second and a quarter of this later at the latest.
     ///
     /// Choose more than the longest pause that the process should survive.
     pub fn stalled_after(self, stalled_after: Duration) -> Self {
@@ -131,7 +131,7 @@ impl Readiness {
             _ => WatchError::AlreadyRunning { what: NAME },
         })?;
 
-        // The caller has had a turn just now.
+        // The caller was polled just now.
         handle.report(State::Ready, "");
         handle.set_witness(witness(&handle));
         let start: Start = Arc::new(move || Some(Box::pin(beat(handle.clone(), watch.clone()))));
@@ -142,7 +142,7 @@ impl Readiness {
     }
 }
 
-/// Returns a value that changes when a task of this runtime has had a turn, or
+/// Returns a value that changes when a task of this runtime was polled, or
 /// a request of the registry has begun or ended.
 fn witness(handle: &SubsystemHandle) -> Witness {
     let metrics = Handle::current().metrics();

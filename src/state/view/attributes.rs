@@ -9,7 +9,7 @@ const MOST: usize = 32;
 pub(crate) struct TooMany;
 
 impl SubsystemView {
-    /// The attributes its reporter set, by key.
+    /// Returns the attributes its reporter set, by key.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes
             .iter()
@@ -17,7 +17,7 @@ impl SubsystemView {
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// One attribute, or `None` if it is not set.
+    /// Returns one attribute, or `None` if it is not set.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.as_ref()?.get(key).map(String::as_str)
     }

@@ -11,17 +11,17 @@ pub struct Damped<'a> {
 }
 
 impl<'a> Damped<'a> {
-    /// The reported state.
+    /// Returns the reported state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The reported reason, if there is one.
+    /// Returns the reported reason, if there is one.
     pub fn reason(&self) -> Option<&'a str> {
         self.reason
     }
 
-    /// The condition under which the report will count.
+    /// Returns the condition under which the report will count.
     pub fn progress(&self) -> DampingProgress {
         self.progress
     }

@@ -88,40 +88,40 @@ struct LastReport {
 }
 
 impl SubsystemView {
-    /// The subsystem's name.
+    /// Returns the subsystem's name.
     pub fn name(&self) -> &str {
         &self.declaration.name
     }
 
-    /// How the subsystem affects the process when it is not up.
+    /// Returns how the subsystem affects the process when it is not up.
     pub fn role(&self) -> Role {
         self.declaration.role
     }
 
-    /// Whether its death makes liveness red.
+    /// Returns whether its death makes liveness red.
     pub fn is_vital(&self) -> bool {
         self.declaration.vital
     }
 
-    /// The state that counts: the one reported last, unless that report is
+    /// Returns the state that counts: the one reported last, unless that report is
     /// [damped](Self::damped) or the subsystem has become [stale](State::Stale)
     /// since.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The reason reported with this state, if there is one: at most 1 KiB,
+    /// Returns the reason reported with this state, if there is one: at most 1 KiB,
     /// possibly with line breaks.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// Which reporter or check owns the subsystem's reports.
+    /// Returns which reporter or check owns the subsystem's reports.
     pub fn claim(&self) -> Claim {
         self.claim
     }
 
-    /// A report that does not count yet, if there is one.
+    /// Returns the report that does not count yet, if there is one.
     pub fn damped(&self) -> Option<Damped<'_>> {
         let (report, progress) = (self.masked_report.as_ref()?, self.damped?);
         Some(Damped {
@@ -131,30 +131,30 @@ impl SubsystemView {
         })
     }
 
-    /// Whether it was [added while running](crate::Readiness::add), has not
+    /// Returns whether it was [added while running](crate::Readiness::add), has not
     /// been up yet, and its [time to come up](crate::Subsystem::ready_within)
     /// is not over. A pending subsystem only degrades the process.
     pub fn is_pending(&self) -> bool {
         self.pending
     }
 
-    /// Whether it has been ready or degraded at least once.
+    /// Returns whether it has been ready or degraded at least once.
     pub fn has_been_up(&self) -> bool {
         self.been_up
     }
 
-    /// When it entered this state, by the wall clock.
+    /// Returns when it entered this state, by the wall clock.
     pub fn since(&self) -> SystemTime {
         self.since.wall
     }
 
-    /// How long it has been in this state at `now`, by the monotonic clock.
+    /// Returns how long it has been in this state at `now`, by the monotonic clock.
     /// Zero if `now` is earlier.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since.monotonic)
     }
 
-    /// How often its state has changed since it was declared.
+    /// Returns how often its state has changed since it was declared.
     pub fn transitions(&self) -> u64 {
         self.transitions
     }
