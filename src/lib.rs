@@ -147,6 +147,9 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "server")]
+#[allow(unreachable_pub)]
+mod accept;
 #[cfg(any(feature = "client", feature = "server"))]
 mod address;
 #[cfg(feature = "check")]

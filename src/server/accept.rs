@@ -5,20 +5,14 @@ use super::{
     spares::Spares,
     stream::Stream,
 };
+use crate::accept::{ConnectionTasks, Event, poll_accept};
 use std::{
-    future::{pending, poll_fn},
-    io::{self, ErrorKind},
+    future::poll_fn,
+    io,
     sync::{Arc, Weak},
-    task::{Context, Poll, ready},
+    task::Poll,
 };
-use tokio::{
-    task::{JoinSet, yield_now},
-    time::{Duration, sleep},
-};
-
-/// How long to wait when the system has no descriptor or memory for a connection.
-/// Less than the second that a kubelet waits for an answer.
-const BACK_OFF: Duration = Duration::from_millis(100);
+use tokio::task::yield_now;
 
 /// Accepts connections until the stop signal, then waits for the last to end.
 ///
@@ -26,7 +20,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// `serve` answers a connection until it ends, is evicted or gets the stop signal,
 /// and returns its stream, whose descriptor may become a spare.
 pub(super) async fn accept<S, F>(
-    listener: Listener,
+    mut listener: Listener,
     max: usize,
     serve: S,
     mut stop_signal: StopSignal,
@@ -38,11 +32,11 @@ pub(super) async fn accept<S, F>(
     loop {
         tokio::select! { biased;
             () = stop_signal.requested() => break,
-            () = connections.next(&listener) => {}
+            () = connections.next(&mut listener) => {}
         }
     }
     drop(listener);
-    while connections.tasks.join_next().await.is_some() {}
+    connections.tasks.all_ended().await;
 }
 
 /// The open connections of one listener.
@@ -52,12 +46,10 @@ struct Connections<S> {
     /// The slots of connections that have not been evicted.
     slots: Vec<Weak<ConnectionSlot>>,
     /// Each task returns its stream.
-    tasks: JoinSet<Option<Stream>>,
+    tasks: ConnectionTasks<Option<Stream>>,
     /// Connections accepted since the last yield while all slots were taken.
     since_yield: usize,
     spares: Spares,
-    /// Whether a failure was logged since the last successful accept.
-    is_exhausted: bool,
 }
 
 impl<S, F> Connections<S>
@@ -72,35 +64,30 @@ where
             max,
             serve,
             slots: Vec::new(),
-            tasks: JoinSet::new(),
+            tasks: ConnectionTasks::new("admin listener"),
             since_yield: 0,
             spares,
-            is_exhausted: false,
         }
     }
 
     /// Accepts one connection, or handles the end of one.
-    async fn next(&mut self, listener: &Listener) {
-        let accepted = tokio::select! { biased;
-            ended = next_ended(&mut self.tasks) => return self.keep_spare(ended),
-            accepted = poll_fn(|cx| poll_accept(|cx| listener.poll_accept(cx), cx)) => accepted,
-        };
-        match accepted {
-            Ok(stream) => {
+    async fn next(&mut self, listener: &mut Listener) {
+        match self.tasks.next(listener).await {
+            Event::Accepted(stream) => {
                 self.spares.refill();
-                self.is_exhausted = false;
                 self.add(stream).await;
             }
-            Err(error) => self.accept_with_a_spare(listener, error).await,
+            Event::Ended(ended) => self.keep_spare(ended),
+            Event::Failed(error) => self.accept_with_a_spare(listener, error).await,
         }
     }
 
     /// Accepts a connection with a spare descriptor, after an accept has failed for
     /// lack of descriptors or memory. The system reports that even when no
     /// connection is in the backlog.
-    async fn accept_with_a_spare(&mut self, listener: &Listener, error: io::Error) {
+    async fn accept_with_a_spare(&mut self, listener: &mut Listener, error: io::Error) {
         tokio::select! { biased;
-            ended = next_ended(&mut self.tasks) => return self.keep_spare(ended),
+            ended = self.tasks.next_ended() => return self.keep_spare(ended),
             () = listener.connection_waiting() => {}
         }
         if !self.spares.release() {
@@ -114,8 +101,7 @@ where
             return self.back_off(&error).await;
         }
         // Without waiting: another thread may take the released descriptor.
-        let accepted =
-            poll_fn(|cx| Poll::Ready(poll_accept(|cx| listener.poll_accept(cx), cx))).await;
+        let accepted = poll_fn(|cx| Poll::Ready(poll_accept(listener, cx))).await;
         self.spares.refill();
         match accepted {
             Poll::Ready(Ok(stream)) => self.add(stream).await,
@@ -126,8 +112,9 @@ where
         }
     }
 
-    fn keep_spare(&mut self, ended: Option<Stream>) {
-        if let Some(stream) = ended {
+    /// Keeps the descriptor of a connection that has ended, if its task has returned it.
+    fn keep_spare(&mut self, ended: Option<Option<Stream>>) {
+        if let Some(stream) = ended.flatten() {
             self.spares.keep(stream);
         }
     }
@@ -157,7 +144,7 @@ where
         // On several threads, evicted connections may take longer to end, although
         // they do not wait for their peers.
         while self.tasks.len() > self.max.saturating_mul(2) {
-            let ended = next_ended(&mut self.tasks).await;
+            let ended = self.tasks.next_ended().await;
             self.keep_spare(ended);
         }
     }
@@ -175,97 +162,29 @@ where
         true
     }
 
-    /// Waits until a connection ends, for [`BACK_OFF`] at most.
     async fn back_off(&mut self, error: &io::Error) {
-        if !self.is_exhausted {
-            self.is_exhausted = true;
-            warn(error);
-        }
-        tokio::select! { biased;
-            ended = next_ended(&mut self.tasks) => self.keep_spare(ended),
-            () = sleep(BACK_OFF) => self.spares.refill(),
-        }
+        let ended = self.tasks.back_off(error).await;
+        self.keep_spare(ended);
+        self.spares.refill();
     }
 }
 
-/// Returns the stream of the next connection that ends, if its task has returned
-/// it. Pending while there are no connections.
-async fn next_ended(tasks: &mut JoinSet<Option<Stream>>) -> Option<Stream> {
-    match tasks.join_next().await {
-        Some(ended) => ended.ok().flatten(),
-        None => pending().await,
-    }
-}
-
-/// Returns the next connection, and skips connections that fail.
-fn poll_accept<S>(
-    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<S>> {
-    loop {
-        match ready!(accept(cx)) {
-            // The peer caused it; the next connection is not affected.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionAborted
-                        | ErrorKind::ConnectionRefused
-                        | ErrorKind::ConnectionReset
-                        | ErrorKind::Interrupted
-                ) => {}
-            accepted => return Poll::Ready(accepted),
-        }
-    }
-}
-
-#[cfg(feature = "tracing")]
-fn warn(error: &io::Error) {
-    crate::logging::line(tracing::Level::WARN, || {
-        let error = error.to_string();
-        move |span| crate::logging::event!(warn, span, %error, "admin listener cannot accept")
-    });
-}
-
-#[cfg(not(feature = "tracing"))]
-fn warn(_: &io::Error) {}
-
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use std::io::Error;
-    use tokio_test::{assert_pending, assert_ready, task};
+    use tokio::time::{Duration, Instant};
 
-    #[test]
-    fn a_peer_that_disconnects_does_not_delay_others() {
-        let mut answers = vec![
-            Err(Error::other("too many open files")),
-            Ok(1),
-            Err(ErrorKind::ConnectionReset.into()),
-            Err(ErrorKind::ConnectionAborted.into()),
-        ];
-        let mut accepted = task::spawn(poll_fn(|cx| {
-            let accept = |_: &mut Context<'_>| answers.pop().map_or(Poll::Pending, Poll::Ready);
-            poll_accept(accept, cx)
-        }));
-        assert_eq!(assert_ready!(accepted.poll()).unwrap(), 1);
-        assert!(assert_ready!(accepted.poll()).is_err());
-        assert_pending!(accepted.poll());
-    }
-
-    #[cfg(target_os = "linux")]
     #[tokio::test(start_paused = true)]
     async fn a_listener_that_fails_though_there_are_descriptors_is_retried_after_a_delay() {
-        use tokio::time::Instant;
-
         let address = "127.0.0.1:0".parse().unwrap();
-        let (listener, _) = Listener::bind(address, 0o600).await.unwrap();
+        let (mut listener, _) = Listener::bind(address, 0o600).await.unwrap();
         listener.fail_every_accept();
         let mut connections = Connections::new(1, async |stream, _| Some(stream));
         let begin = Instant::now();
         for _ in 0..5 {
-            connections.next(&listener).await;
+            connections.next(&mut listener).await;
         }
-        assert!(begin.elapsed() >= 5 * BACK_OFF);
+        assert!(begin.elapsed() >= Duration::from_millis(500));
         assert!(connections.spares.is_full());
     }
 }

@@ -2,7 +2,7 @@ use super::error::ServeError;
 #[cfg(all(unix, feature = "commands"))]
 use super::socket_file::FileIdentity;
 use super::stream::Stream;
-use crate::address::Address;
+use crate::{accept, address::Address};
 use socket2::SockRef;
 #[cfg(unix)]
 use std::os::fd::{AsFd, OwnedFd};
@@ -80,20 +80,6 @@ impl Listener {
         }
     }
 
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        Poll::Ready(Ok(match &self.socket {
-            Socket::Tcp(listener) => {
-                let (stream, _) = ready!(listener.poll_accept(cx))?;
-                // Without Nagle's algorithm, an answer does not wait for the
-                // acknowledgement of the one before. On an error it may wait.
-                let _ = stream.set_nodelay(true);
-                Stream::Tcp(stream)
-            }
-            #[cfg(unix)]
-            Socket::Unix(listener) => Stream::Unix(ready!(listener.poll_accept(cx))?),
-        }))
-    }
-
     /// Completes when a connection is in the backlog.
     ///
     /// `accept` cannot show that: without a free descriptor it fails whether or not
@@ -119,6 +105,24 @@ impl Listener {
     pub(super) fn fail_every_accept(&self) {
         let watched = SockRef::from(&self.watched);
         watched.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+}
+
+impl accept::Listener for Listener {
+    type Connection = Stream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        Poll::Ready(Ok(match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, _) = ready!(listener.poll_accept(cx))?;
+                // Without Nagle's algorithm, an answer does not wait for the
+                // acknowledgement of the one before. On an error it may wait.
+                let _ = stream.set_nodelay(true);
+                Stream::Tcp(stream)
+            }
+            #[cfg(unix)]
+            Socket::Unix(listener) => Stream::Unix(ready!(listener.poll_accept(cx))?),
+        }))
     }
 }
 

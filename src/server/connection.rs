@@ -5,9 +5,10 @@ use super::{
     handle::StopSignal,
     host,
     limits::Limits,
-    stream::{ReturnedStream, Stream},
+    stream::Stream,
 };
 use crate::{
+    accept::{self, ReturnedStream},
     probe::Probes,
     response::{Answer, OwnResponse},
 };
@@ -24,10 +25,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{Duration, sleep, timeout},
-};
+use tokio::time::{Duration, sleep, timeout};
 
 /// The maximum size of the head of a request. A probe's head has some hundred
 /// bytes; hyper's own limit is 400 KiB (16 KiB for HTTP/2).
@@ -44,14 +42,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a connection that must close may take to send its answer.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
-
-/// How long a connection is read after its last answer: without a byte, and in
-/// all. Otherwise the kernel would answer further bytes of the peer with RST, which
-/// would destroy an answer that the peer has not read yet (RFC 9112, section 9.6).
-/// The values are the defaults of nginx's `lingering_timeout` and
-/// `lingering_time`.
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
-const LINGER: Duration = Duration::from_secs(30);
 
 /// The probes of one listener.
 #[derive(Clone)]
@@ -95,7 +85,7 @@ pub(super) async fn serve(
 /// Serves HTTP until the connection closes. Returns whether the connection should
 /// linger, because its peer may still send, and may have an answer to read.
 async fn serve_http(
-    returned: Pin<ReturnedStream>,
+    returned: Pin<ReturnedStream<Stream>>,
     service: ConnectionService,
     slot: &ConnectionSlot,
     limits: Limits,
@@ -132,15 +122,9 @@ async fn serve_http(
     }
 }
 
-/// Sends FIN, then reads and discards until the peer has ended too.
+/// Lingers, unless the connection is evicted or the listener stops.
 async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut StopSignal) {
     slot.linger();
-    let read_on = async {
-        // hyper has sent FIN already, unless the request was not HTTP.
-        let _ = stream.shutdown().await;
-        let mut dropped = [0; 1024];
-        while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut dropped)).await {}
-    };
     let no_longer = async {
         stop_signal.requested().await;
         sleep(CLOSE_GRACE).await;
@@ -148,7 +132,7 @@ async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut St
     tokio::select! { biased;
         () = slot.evicted() => {}
         () = no_longer => {}
-        _ = timeout(LINGER, read_on) => {}
+        () = accept::linger(&mut **stream) => {}
     }
 }
 
@@ -241,52 +225,15 @@ mod tests {
         server::{connection_slot::Activity, handle::AdminServer},
     };
     use tokio::{
+        io::AsyncWriteExt,
         net::UnixStream,
         task::yield_now,
-        time::{Instant, advance, sleep},
+        time::{Instant, advance},
     };
 
     fn connection() -> (Stream, UnixStream) {
         let (stream, peer) = UnixStream::pair().unwrap();
         (Stream::Unix(stream), peer)
-    }
-
-    /// Measures how long a connection lingers with this behaviour of its peer.
-    async fn lingered<F>(peer_does: impl FnOnce(UnixStream) -> F) -> Duration
-    where
-        F: Future<Output = UnixStream> + Send + 'static,
-    {
-        let (mut stream, peer) = connection();
-        let (_server, mut stop_signal) = AdminServer::new(Address::default());
-        let peer = tokio::spawn(peer_does(peer));
-        let begin = Instant::now();
-        linger(&mut stream, &ConnectionSlot::new(), &mut stop_signal).await;
-        peer.abort();
-        begin.elapsed()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_lingers_until_its_peer_ends_or_a_timeout() {
-        let ends = lingered(async |peer: UnixStream| {
-            sleep(Duration::from_secs(1)).await;
-            drop(peer);
-            std::future::pending().await
-        });
-        assert_eq!(ends.await, Duration::from_secs(1));
-
-        let silent = lingered(async |peer: UnixStream| {
-            sleep(2 * LINGER).await;
-            peer
-        });
-        assert_eq!(silent.await, LINGER_SILENCE);
-
-        let drips = lingered(async |mut peer: UnixStream| {
-            loop {
-                sleep(LINGER_SILENCE / 2).await;
-                peer.write_all(b"x").await.unwrap();
-            }
-        });
-        assert_eq!(drips.await, LINGER);
     }
 
     #[tokio::test(start_paused = true)]

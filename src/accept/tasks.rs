@@ -1,0 +1,105 @@
+use super::listener::{Listener, poll_accept};
+use std::{
+    future::{pending, poll_fn},
+    io,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Duration, sleep},
+};
+
+/// How long to wait when the system has no descriptor or memory for a connection.
+/// Less than the second that a kubelet waits for an answer.
+pub(super) const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// The tasks of the connections of one listener. Dropping it drops the connections.
+pub(crate) struct ConnectionTasks<R> {
+    /// The listener, in log lines.
+    name: &'static str,
+    tasks: JoinSet<R>,
+    /// Whether a failure was logged since the last successful accept.
+    is_exhausted: bool,
+}
+
+/// What happened to the connections of a listener.
+pub(crate) enum Event<C, R> {
+    /// A new connection.
+    Accepted(C),
+    /// A connection ended, with the output of its task, unless that panicked.
+    Ended(Option<R>),
+    /// The system could not accept.
+    Failed(io::Error),
+}
+
+impl<R: Send + 'static> ConnectionTasks<R> {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            tasks: JoinSet::new(),
+            is_exhausted: false,
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(crate) fn spawn(&mut self, connection: impl Future<Output = R> + Send + 'static) {
+        self.tasks.spawn(connection);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Accepts one connection, or returns the end of one. Cancel safe.
+    pub(crate) async fn next<L: Listener>(&mut self, listener: &mut L) -> Event<L::Connection, R> {
+        tokio::select! { biased;
+            ended = self.next_ended() => Event::Ended(ended),
+            accepted = poll_fn(|cx| poll_accept(listener, cx)) => match accepted {
+                Ok(connection) => {
+                    self.is_exhausted = false;
+                    Event::Accepted(connection)
+                }
+                Err(error) => Event::Failed(error),
+            },
+        }
+    }
+
+    /// Returns the output of the next connection that ends, unless its task has
+    /// panicked. Pending while there are no connections.
+    pub(crate) async fn next_ended(&mut self) -> Option<R> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended.ok(),
+            None => pending().await,
+        }
+    }
+
+    /// Waits until a connection ends, for [`BACK_OFF`] at most, and returns its output
+    /// as [`next_ended`](Self::next_ended) does. Logs the first of several errors.
+    pub(crate) async fn back_off(&mut self, error: &io::Error) -> Option<R> {
+        if !self.is_exhausted {
+            self.is_exhausted = true;
+            warn(self.name, error);
+        }
+        tokio::select! { biased;
+            ended = self.next_ended() => ended,
+            () = sleep(BACK_OFF) => None,
+        }
+    }
+
+    /// Waits for the last connection to end.
+    pub(crate) async fn all_ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn warn(listener: &'static str, error: &io::Error) {
+    crate::logging::line(tracing::Level::WARN, || {
+        let error = error.to_string();
+        move |span| {
+            crate::logging::event!(warn, span, %error, "{listener} cannot accept");
+        }
+    });
+}
+
+#[cfg(not(feature = "tracing"))]
+fn warn(_: &'static str, _: &io::Error) {}
