@@ -31,7 +31,7 @@ fn turn() -> MutexGuard<'static, ()> {
 const DELAY: Duration = Duration::from_secs(3_600);
 
 /// Sends the signal, and waits for the shutdown to handle it.
-async fn hears(shutdown: &mut task::Spawn<Shutdown>, signal: i32) {
+async fn handles(shutdown: &mut task::Spawn<Shutdown>, signal: i32) {
     raise(signal).unwrap();
     until(|| shutdown.is_woken()).await;
 }
@@ -56,7 +56,7 @@ fn sigterm_drains_and_a_repeated_one_is_ignored() {
         let (readiness, _storage) = ready();
         let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
         assert_pending!(shutdown.poll());
-        hears(&mut shutdown, SIGTERM).await;
+        handles(&mut shutdown, SIGTERM).await;
         assert_pending!(shutdown.poll());
         assert_eq!(phase(&readiness), Phase::Draining);
 
@@ -80,10 +80,10 @@ fn a_second_sigint_ends_the_delay() {
             let (readiness, _storage) = ready();
             let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
             assert_pending!(shutdown.poll());
-            hears(&mut shutdown, first).await;
+            handles(&mut shutdown, first).await;
             assert_pending!(shutdown.poll());
             assert_eq!(phase(&readiness), Phase::Draining);
-            hears(&mut shutdown, SIGINT).await;
+            handles(&mut shutdown, SIGINT).await;
             assert_ready!(shutdown.poll());
             assert_eq!(phase(&readiness), Phase::Closing);
         });
@@ -100,7 +100,7 @@ fn one_ctrl_c_that_several_hear_is_one() {
         for shutdown in &mut shutdowns {
             assert_pending!(shutdown.poll());
         }
-        hears(&mut shutdowns[0], SIGINT).await;
+        handles(&mut shutdowns[0], SIGINT).await;
         until(|| shutdowns[1].is_woken()).await;
         for shutdown in &mut shutdowns {
             assert_pending!(shutdown.poll());
@@ -129,7 +129,7 @@ fn sigterm_during_startup_never_opens_the_gate() {
         let (readiness, storage) = starting();
         let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
         assert_pending!(shutdown.poll());
-        hears(&mut shutdown, SIGTERM).await;
+        handles(&mut shutdown, SIGTERM).await;
         assert_pending!(shutdown.poll());
         storage.ready();
         assert!(!readiness.verdict().has_started());
@@ -146,7 +146,7 @@ fn other_signals_drain_if_they_are_chosen() {
         let shutdown = readiness.shutdown().delay(DELAY).on_signals(signals);
         let mut shutdown = task::spawn(shutdown.build().unwrap());
         assert_pending!(shutdown.poll());
-        hears(&mut shutdown, SIGUSR1).await;
+        handles(&mut shutdown, SIGUSR1).await;
         assert_pending!(shutdown.poll());
         assert_eq!(phase(&readiness), Phase::Draining);
         ignores(&mut shutdown, SIGQUIT).await;
@@ -295,7 +295,7 @@ fn a_shutdown_that_fails_to_build_leaves_other_listeners_alone() {
             let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
             assert_pending!(shutdown.poll());
             fails_to_build();
-            hears(&mut shutdown, SIGINT).await;
+            handles(&mut shutdown, SIGINT).await;
         });
         return;
     }
@@ -311,7 +311,7 @@ fn ctrl_c_does_not_kill_before() {
             let (readiness, _storage) = ready();
             let mut shutdown = task::spawn(readiness.drain_on_signal(DELAY).unwrap());
             assert_pending!(shutdown.poll());
-            hears(&mut shutdown, SIGINT).await;
+            handles(&mut shutdown, SIGINT).await;
             assert_pending!(shutdown.poll());
         });
         return;
