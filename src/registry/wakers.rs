@@ -42,7 +42,7 @@ impl Wakers {
         Changed {
             wakers: self,
             round: self.rounds.load(Ordering::Acquire),
-            index: None,
+            registered: None,
         }
     }
 
@@ -83,31 +83,41 @@ impl Woken {
 pub(super) struct Changed<'a> {
     wakers: &'a Wakers,
     round: u64,
-    /// The index of its waker, valid in this round only.
-    index: Option<usize>,
+    /// The index of its waker, valid in this round only, and the waker.
+    registered: Option<(usize, Waker)>,
 }
 
 impl Future for Changed<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some((_, waker)) = &self.registered {
+            // A task that waits for other things too, such as a connection, polls this
+            // for each of them, and must not take the lock that all tasks share.
+            if waker.will_wake(cx.waker())
+                && self.wakers.rounds.load(Ordering::Acquire) == self.round
+            {
+                return Poll::Pending;
+            }
+        }
         // Wakers are code of the application: this clones and drops them outside of
         // the lock.
         let waker = cx.waker().clone();
+        let kept = waker.clone();
         let _before = {
             let mut waiting = self.wakers.waiting();
             if self.wakers.rounds.load(Ordering::Relaxed) != self.round {
                 return Poll::Ready(());
             }
-            let index = match self.index {
-                Some(index) => index,
+            let index = match self.registered {
+                Some((index, _)) => index,
                 None => waiting.free.pop().unwrap_or(waiting.wakers.len()),
             };
-            self.index = Some(index);
             if index == waiting.wakers.len() {
                 waiting.wakers.push(None);
             }
-            waiting.wakers[index].replace(waker)
+            let before = waiting.wakers[index].replace(waker);
+            (before, self.registered.replace((index, kept)))
         };
         Poll::Pending
     }
@@ -115,7 +125,9 @@ impl Future for Changed<'_> {
 
 impl Drop for Changed<'_> {
     fn drop(&mut self) {
-        let Some(index) = self.index else { return };
+        let Some((index, _)) = self.registered else {
+            return;
+        };
         let _before = {
             let mut waiting = self.wakers.waiting();
             if self.wakers.rounds.load(Ordering::Relaxed) != self.round {
