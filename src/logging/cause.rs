@@ -1,4 +1,4 @@
-use super::contained;
+use super::event::contained;
 use crate::threads;
 use std::cell::Cell;
 use tracing::{

@@ -18,11 +18,16 @@
 //! that causes such a line emits it.
 
 mod cause;
+mod event;
 mod queue;
 mod thread;
 mod wanted;
 
-pub(crate) use self::{queue::Ticket, wanted::Wanted};
+pub(crate) use self::{
+    event::{TARGET, contained, event},
+    queue::{Emit, Ticket},
+    wanted::Wanted,
+};
 
 use self::{cause::Cause, queue::Entry};
 use std::{
@@ -31,22 +36,8 @@ use std::{
 };
 use tracing::{Level, Span};
 
-/// The target of all lines.
-pub(crate) const TARGET: &str = "tower_readiness";
-
 /// How long a report waits until its line is written.
 const REPORT_WAITS: Duration = Duration::from_millis(10);
-
-/// Emits an event of the crate, within a span.
-macro_rules! event {
-    ($level:ident, $span:expr, $($fields:tt)+) => {
-        tracing::$level!(target: $crate::logging::TARGET, parent: $span, $($fields)+)
-    };
-}
-pub(crate) use event;
-
-/// Emits the events of one entry.
-pub(crate) type Emit = Box<dyn FnOnce(&Span) + Send>;
 
 /// How the lines of the present thread reach the log. Make it before a lock of
 /// the crate is taken, because making it asks the subscriber.
@@ -164,13 +155,4 @@ where
 /// Waits until all lines that are queued now are written, at most this long.
 pub(crate) fn flush(at_most: Duration) {
     thread::QUEUE.flush(at_most);
-}
-
-/// Emits an event, and catches a panic of the subscriber, such as a write to a
-/// closed pipe. The event may be emitted by a destructor while a panic unwinds,
-/// and then a second panic would end the process.
-pub(crate) fn contained(emit: impl FnOnce()) {
-    // The hook has reported the panic, and logging leaves no state half
-    // changed.
-    let _ = catch_unwind(AssertUnwindSafe(emit));
 }

@@ -1,11 +1,11 @@
-use super::{Emit, cause::Cause};
+use super::cause::Cause;
 use crate::threads;
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tracing::dispatcher::WeakDispatch;
+use tracing::{Span, dispatcher::WeakDispatch};
 
 /// The queue of lines for the log thread.
 pub(super) struct Queue {
@@ -42,6 +42,9 @@ struct Lost {
 /// The number of an entry, in the order of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
+
+/// Emits the events of one entry.
+pub(crate) type Emit = Box<dyn FnOnce(&Span) + Send>;
 
 /// One line, or the lines of one publication.
 pub(crate) struct Entry {
@@ -182,7 +185,7 @@ impl Queue {
                 return Entry::new(
                     Cause::for_subscriber(subscriber),
                     Box::new(move |span| {
-                        super::event!(
+                        super::event::event!(
                             warn,
                             span,
                             lost = count,

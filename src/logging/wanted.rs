@@ -18,7 +18,7 @@ macro_rules! callsite {
         static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
         static METADATA: Metadata<'static> = tracing::metadata! {
             name: "line",
-            target: super::TARGET,
+            target: super::event::TARGET,
             level: $level,
             fields: &["message", "version", "subsystem", "reason"],
             callsite: &CALLSITE,

@@ -7,7 +7,7 @@ use super::{
     background::TaskId,
     core::{Registry, now},
     log::DueLines,
-    timer::{Caller, Event, Reading, WakeThreadAt},
+    timer::{Caller, Event, Expired, Reading, WakeThreadAt},
     timer_thread,
 };
 use crate::state::{Moment, Phase, Slot, State, SubsystemView};
@@ -72,24 +72,21 @@ impl Registry {
         };
         let mut published = Vec::new();
         let (events, wake_at) = self.timer.check(reading, caller, sample);
-        for (slot, declaration, event) in &events {
+        for expired in &events {
+            let slot = expired.slot;
             let mut change = |change: &dyn Fn(&SubsystemView, Phase) -> Option<SubsystemView>| {
                 let ((), new) = self.publish(|_, draft| {
-                    let view = draft.view(*slot);
-                    let view = view.filter(|view| Arc::ptr_eq(view.declaration(), declaration));
+                    let view = draft.view(slot).filter(|view| expired.is_of(view));
                     let next = view.and_then(|view| change(view, draft.phase()));
                     if next.is_some() {
-                        draft.set(*slot, next);
+                        draft.set(slot, next);
                     }
                 });
                 published.extend(new);
             };
-            change(&|view, phase| view_after(view, event, phase, at));
-            if let Event::Silence {
-                heartbeat, seen, ..
-            } = event
-            {
-                if heartbeat.count_after_publishing() != *seen {
+            change(&|view, phase| view_after(view, expired, phase, at));
+            if let Event::Silence { seen, .. } = expired.event {
+                if expired.heartbeat.count_after_publishing() != seen {
                     // The subsystem reported while this published that it is stale.
                     // The report may have found its state published already.
                     change(&|view, _| view.end_staleness(at));
@@ -101,10 +98,10 @@ impl Registry {
         published.iter().for_each(|new| self.notify(&new.published));
         published.into_iter().for_each(|new| new.finish(self));
         lines.log(self);
-        for (slot, _, event) in &events {
+        for Expired { slot, event, .. } in events {
             if matches!(event, Event::Silence { .. }) {
                 // A check without a heartbeat may be on a runtime that is stuck.
-                self.background().suspect(TaskId::Check(*slot));
+                self.background().suspect(TaskId::Check(slot));
             }
         }
     }
@@ -156,23 +153,19 @@ impl Registry {
     }
 }
 
-/// The view of a subsystem after `event`, or `None` if it stays the same.
+/// The view of a subsystem after the event of `expired`, or `None` if it stays the same.
 fn view_after(
     view: &SubsystemView,
-    event: &Event,
+    expired: &Expired,
     phase: Phase,
     at: Moment,
 ) -> Option<SubsystemView> {
-    match event {
-        Event::Silence {
-            lasted,
-            heartbeat,
-            seen,
-        } => {
-            let silent = heartbeat.count() == *seen && view.active_ttl().is_some();
+    match expired.event {
+        Event::Silence { lasted, seen } => {
+            let silent = expired.heartbeat.count() == seen && view.active_ttl().is_some();
             // While the process drains, tasks end in any order.
             let counts = silent && phase < Phase::Draining;
-            counts.then(|| view.become_stale(*lasted, at))
+            counts.then(|| view.become_stale(lasted, at))
         }
         Event::Late { .. } if phase >= Phase::Draining => view.end_staleness(at),
         Event::Late { lasted } => {

@@ -5,8 +5,12 @@ mod heartbeat;
 mod reading;
 mod ttl_watch;
 
-use self::ttl_watch::{Finding, TtlWatch};
-pub(crate) use self::{heartbeat::Heartbeat, reading::Reading};
+use self::ttl_watch::TtlWatch;
+pub(crate) use self::{
+    heartbeat::Heartbeat,
+    reading::Reading,
+    ttl_watch::{Caller, Event, Witness},
+};
 use super::shrink::shrink;
 use crate::{
     state::{Declaration, Slot, State, SubsystemView},
@@ -21,10 +25,6 @@ use std::{
 /// How long after a deadline the timer thread acts in place of the timer task. A
 /// runtime that is driven and not overloaded is far faster.
 const GRACE: Duration = Duration::from_millis(250);
-
-/// Returns a value whose change shows that the runtime of a subsystem makes
-/// progress.
-pub(crate) type Witness = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The deadlines of all subsystems of a registry.
 pub(crate) struct TtlTimer {
@@ -49,36 +49,20 @@ struct Table {
 
 const NEVER: u64 = u64::MAX;
 
-/// The caller of [`TtlTimer::check`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// The timer task, which sleeps until the next deadline. If it comes late, its
-    /// runtime was stuck.
-    TtlTimer,
-    /// The timer thread, which planned to come at this time of the real clock.
-    Thread { planned: Instant },
-    /// A reader, which may come at any time.
-    Reader,
+/// A change of the subsystem in a slot that is due.
+pub(super) struct Expired {
+    pub(super) slot: Slot,
+    pub(super) declaration: Arc<Declaration>,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    pub(super) event: Event,
 }
 
-/// Why the view of a subsystem changes, unless it has reported since.
-pub(super) enum Event {
-    /// Its ttl has passed.
-    Silence {
-        lasted: Duration,
-        heartbeat: Arc<Heartbeat>,
-        seen: u64,
-    },
-    /// Its ttl has passed, while its witness shows progress.
-    Late { lasted: Duration },
-    /// A heartbeat after its ttl had passed.
-    Recovered,
-    /// A deadline of its view.
-    Time,
+impl Expired {
+    /// Whether the view is of the same subsystem: another may have taken the slot.
+    pub(super) fn is_of(&self, view: &SubsystemView) -> bool {
+        Arc::ptr_eq(view.declaration(), &self.declaration)
+    }
 }
-
-/// An expired timer: the slot, its subsystem, and the event.
-pub(super) type Expired = (Slot, Arc<Declaration>, Event);
 
 /// When the timer thread has to come, if that is earlier than planned.
 #[must_use = "the timer thread has to be woken"]
@@ -246,20 +230,16 @@ impl TtlTimer {
         });
         let mut events = Vec::new();
         for (slot, watch) in &mut table.watches {
-            let expired = match watch.check(now, late, caller) {
-                Finding::Nothing => None,
-                Finding::Silence { lasted, seen } => Some(Event::Silence {
-                    lasted,
-                    seen,
-                    heartbeat: Arc::clone(&watch.heartbeat),
-                }),
-                Finding::Late { lasted } => Some(Event::Late { lasted }),
-                Finding::Recovered => Some(Event::Recovered),
-            };
+            let expired = watch.check(now, late, caller);
             // The view that is published next sets the next deadline.
             let time = watch.due.take_if(|due| *due <= now).map(|_| Event::Time);
             let happened = time.into_iter().chain(expired);
-            events.extend(happened.map(|event| (*slot, Arc::clone(&watch.declaration), event)));
+            events.extend(happened.map(|event| Expired {
+                slot: *slot,
+                declaration: Arc::clone(&watch.declaration),
+                heartbeat: Arc::clone(&watch.heartbeat),
+                event,
+            }));
         }
         let next = table.watches.values().filter_map(|watch| watch.next(now));
         let next = next.chain(sample()).min();
