@@ -1,3 +1,8 @@
+use std::{
+    array,
+    ops::{Index, IndexMut},
+};
+
 /// Declares an enum whose variants each have one word, used alike in probe
 /// bodies, headers and logs.
 macro_rules! vocabulary {
@@ -28,62 +33,6 @@ macro_rules! vocabulary {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
-            }
-        }
-    };
-
-    // The same, with a table that has one entry for each variant. Its fields
-    // are the variants, so no lookup can be out of bounds, and a new variant
-    // has its entry in every table.
-    (
-        $(#[$meta:meta])*
-        pub enum $name:ident with table $table:ident {
-            $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+
-        }
-    ) => {
-        vocabulary! {
-            $(#[$meta])*
-            pub enum $name {
-                $($(#[$variant_meta])* $variant = $word,)+
-            }
-        }
-
-        #[doc = concat!("One value for each [`", stringify!($name), "`].")]
-        #[derive(Clone, Debug, Default)]
-        #[allow(non_snake_case, reason = "the fields are named like the variants")]
-        pub(crate) struct $table<T> {
-            $($variant: T,)+
-        }
-
-        impl<T> $table<T> {
-            /// Makes the value of each key.
-            pub(crate) fn from_fn(mut make: impl FnMut($name) -> T) -> Self {
-                Self {
-                    $($variant: make($name::$variant),)+
-                }
-            }
-
-            /// The keys and their values, in the order of declaration.
-            pub(crate) fn iter(&self) -> impl Iterator<Item = ($name, &T)> {
-                $name::ALL.iter().map(|key| (*key, &self[*key]))
-            }
-        }
-
-        impl<T> std::ops::Index<$name> for $table<T> {
-            type Output = T;
-
-            fn index(&self, key: $name) -> &T {
-                match key {
-                    $($name::$variant => &self.$variant,)+
-                }
-            }
-        }
-
-        impl<T> std::ops::IndexMut<$name> for $table<T> {
-            fn index_mut(&mut self, key: $name) -> &mut T {
-                match key {
-                    $($name::$variant => &mut self.$variant,)+
-                }
             }
         }
     };
@@ -202,7 +151,7 @@ vocabulary! {
     /// Several reasons can hold at once; a gate looks up the action of each, in
     /// the order given here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Reason with table PerReason {
+    pub enum Reason {
         /// The phase is [`Phase::Closed`].
         Closed = "closed",
         /// The condition is [`Condition::Starting`].
@@ -219,6 +168,38 @@ vocabulary! {
         /// is pending). Snapshots never contain this reason: only a gate finds
         /// it.
         Saturated = "saturated",
+    }
+}
+
+/// One value for each [`Reason`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PerReason<T>([T; Reason::ALL.len()]);
+
+impl<T> PerReason<T> {
+    /// Makes the value of each reason.
+    pub(crate) fn from_fn(mut make: impl FnMut(Reason) -> T) -> Self {
+        Self(array::from_fn(|index| make(Reason::ALL[index])))
+    }
+
+    /// The reasons and their values, in the order of declaration.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Reason, &T)> {
+        Reason::ALL.iter().copied().zip(&self.0)
+    }
+}
+
+// Reasons are numbered from zero in the order of `ALL`, so no index is out of
+// bounds.
+impl<T> Index<Reason> for PerReason<T> {
+    type Output = T;
+
+    fn index(&self, reason: Reason) -> &T {
+        &self.0[reason as usize]
+    }
+}
+
+impl<T> IndexMut<Reason> for PerReason<T> {
+    fn index_mut(&mut self, reason: Reason) -> &mut T {
+        &mut self.0[reason as usize]
     }
 }
 
