@@ -23,6 +23,7 @@ where
         let address = address.clone();
         move |source| ServeError::Thread { address, source }
     };
+    let failed_on_thread = failed.clone();
     let (sender, receiver) = mpsc::sync_channel(1);
     let run = move || {
         let runtime = runtime::Builder::new_current_thread()
@@ -31,43 +32,30 @@ where
             // The runtime polls for new connections after each task, so an answer
             // that takes long to render delays one probe, not all.
             .event_interval(1)
-            .build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(source) => {
-                let _ = sender.send(Err(ServeError::Thread { address, source }));
-                return;
-            }
+            .build()
+            .map_err(failed_on_thread);
+        let bound = runtime.and_then(|runtime| Ok((runtime.block_on(bind(address))?, runtime)));
+        // In both cases the receiver may be dropped.
+        let ((server, serving), runtime) = match bound {
+            Ok(bound) => bound,
+            Err(error) => return drop(sender.send(Err(error))),
         };
-        runtime.block_on(async move {
-            match bind(address).await {
-                Ok((server, serving)) => {
-                    // The receiver may be dropped.
-                    let _ = sender.send(Ok(server));
-                    // A spawned task is scheduled fairly with those of connections.
-                    let serving = async move {
-                        let mut serving = pin!(serving);
-                        poll_fn(|cx| {
-                            // Repeated at each poll, because a subscriber may be
-                            // installed after the start of the thread.
-                            #[cfg(feature = "tracing")]
-                            crate::threads::mute();
-                            serving.as_mut().poll(cx)
-                        })
-                        .await;
-                    };
-                    let _ = tokio::spawn(serving).await;
-                }
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                }
-            }
-        });
+        let _ = sender.send(Ok(server));
+        let serving = async move {
+            let mut serving = pin!(serving);
+            poll_fn(|cx| {
+                // Repeated at each poll, because a subscriber may be installed after
+                // the start of the thread.
+                #[cfg(feature = "tracing")]
+                crate::threads::mute();
+                serving.as_mut().poll(cx)
+            })
+            .await;
+        };
+        // A spawned task is scheduled fairly with those of connections.
+        let _ = runtime.block_on(runtime.spawn(serving));
     };
-    let thread = match threads::spawn(NAME, run) {
-        Ok(thread) => thread,
-        Err(source) => return Err(failed(source)),
-    };
+    let thread = threads::spawn(NAME, run).map_err(failed.clone())?;
     match receiver.recv() {
         Ok(outcome) => Ok((outcome?, thread)),
         Err(_) => Err(failed(io::Error::other("the thread panicked"))),
