@@ -77,7 +77,7 @@ impl Commands {
     ///
     /// When the process refuses the command, or gives no answer.
     pub fn pause(&self, reason: &str) -> Result<String, CommandError> {
-        self.send_command(paths::PAUSE, reason, Deadline::after(self.timeout))
+        self.send_command(paths::PAUSE, reason)
     }
 
     /// Ends the pause that the [command](Self::pause) began. A pause that the
@@ -87,7 +87,7 @@ impl Commands {
     ///
     /// When the process refuses the command, or gives no answer.
     pub fn resume(&self) -> Result<String, CommandError> {
-        self.send_command(paths::RESUME, "", Deadline::after(self.timeout))
+        self.send_command(paths::RESUME, "")
     }
 
     /// Begins to drain, as SIGTERM does; does nothing if the process drains
@@ -97,7 +97,7 @@ impl Commands {
     ///
     /// When the process refuses the command, or gives no answer.
     pub fn drain(&self) -> Result<String, CommandError> {
-        self.send_command(paths::DRAIN, "", Deadline::after(self.timeout))
+        self.send_command(paths::DRAIN, "")
     }
 
     /// Begins to drain, and blocks until the process is closed or its listener
@@ -163,12 +163,8 @@ impl Commands {
         }
     }
 
-    fn send_command(
-        &self,
-        target: &str,
-        body: &str,
-        deadline: Deadline,
-    ) -> Result<String, CommandError> {
+    fn send_command(&self, target: &str, body: &str) -> Result<String, CommandError> {
+        let deadline = Deadline::after(self.timeout);
         let (response, _connection) = self.send("POST", target, body, deadline)?;
         self.interpret(&response)
     }

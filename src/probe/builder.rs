@@ -4,7 +4,12 @@ use crate::{registry::Readiness, unread::UnreadBody, wire::Probe};
 impl Probes {
     /// Configures probes.
     pub fn builder(readiness: &Readiness) -> ProbesBuilder {
-        ProbesBuilder::new(Self::new(readiness))
+        let probes = Self::new(readiness);
+        let paths = probes.paths();
+        let paths = paths
+            .map(|(path, probe)| (path.to_owned(), probe))
+            .collect();
+        ProbesBuilder { probes, paths }
     }
 }
 
@@ -29,14 +34,6 @@ pub struct ProbesBuilder {
 }
 
 impl ProbesBuilder {
-    fn new(probes: Probes) -> Self {
-        let paths = probes.paths();
-        let paths = paths
-            .map(|(path, probe)| (path.to_owned(), probe))
-            .collect();
-        Self { probes, paths }
-    }
-
     /// Sets how much detail the answers contain. By default [`Detail::None`];
     /// an admin listener has another default.
     pub fn detail(mut self, detail: Detail) -> Self {

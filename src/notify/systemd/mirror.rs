@@ -10,7 +10,7 @@ use crate::{
 use sd_notify::NotifyState;
 use std::{
     future::pending,
-    io,
+    io, mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -144,7 +144,10 @@ impl Mirror {
         }
         while let Some(NextMessage { message, after }) = self.sent.next(&self.rules, input) {
             if let Err(error) = self.sender.send(&message) {
-                self.warn(&error);
+                // One line is enough to find the cause.
+                if !mem::replace(&mut self.warned, true) {
+                    log(&error);
+                }
                 return Some(self.schedule_retry(input.now));
             }
             self.sent = after;
@@ -166,13 +169,6 @@ impl Mirror {
         let at = now + delay;
         self.retry = Some(Retry { delay, at });
         at
-    }
-
-    /// Logs the first failure only: one line is enough to find the cause.
-    fn warn(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.warned, true) {
-            log(error);
-        }
     }
 }
 
