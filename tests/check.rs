@@ -764,7 +764,10 @@ fn a_check_that_makes_no_sense_is_refused_where_the_registry_is_built() {
     let zero = |what| SettingError::ZeroThreshold { what };
     assert_eq!(refused(every_ten().failures(0)), zero("failure"));
     assert_eq!(refused(every_ten().successes(0)), zero("success"));
-    assert_eq!(refused(every_ten().jitter(2.0)), SettingError::Jitter);
+    assert_eq!(
+        refused(every_ten().jitter(2.0)),
+        SettingError::Jitter { jitter: 2.0 }
+    );
     for interval in [Duration::ZERO, Duration::MAX] {
         let error = refused(Check::every(interval));
         assert!(matches!(error, SettingError::OutOfBounds { .. }), "{error}");

@@ -492,7 +492,7 @@ async fn the_mirror_starts_only_once() {
     let (systemd, (readiness, _storage)) = (Recorder::new(), ready());
     notify(&readiness, systemd.options());
     let run_child = readiness.notify_systemd_with(systemd.options());
-    assert_eq!(run_child, Err(SystemdError::Twice));
+    assert_eq!(run_child, Err(SystemdError::AlreadyRunning));
     assert_eq!(systemd.receive().await, ["READY=1\nSTATUS=ready"]);
 }
 

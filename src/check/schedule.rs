@@ -121,7 +121,9 @@ impl Check {
             return Err(SettingError::ShortBackOff { longest, interval });
         }
         if !(0.0..=1.0).contains(&self.jitter) {
-            return Err(SettingError::Jitter);
+            return Err(SettingError::Jitter {
+                jitter: self.jitter,
+            });
         }
         let threshold =
             |what, count| NonZeroU32::new(count).ok_or(SettingError::ZeroThreshold { what });
@@ -263,7 +265,8 @@ mod tests {
             SettingError::ZeroThreshold { what: "success" }
         );
         for jitter in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(refused(check().jitter(jitter)), SettingError::Jitter);
+            let message = refused(check().jitter(jitter)).to_string();
+            assert!(message.ends_with(&format!("not {jitter}")), "{message}");
         }
     }
 }

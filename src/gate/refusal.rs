@@ -65,16 +65,27 @@ pub struct RetryAfter(Option<RangeInclusive<u32>>);
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryAfterError {
-    /// A delay is not in whole seconds, which `retry-after` takes (RFC 9110, section
+    /// A time is not in whole seconds, which `retry-after` takes (RFC 9110, section
     /// 10.2.3).
-    #[error("`retry-after` takes whole seconds")]
-    Fraction,
+    #[error("`retry-after` takes whole seconds, not {time:?}")]
+    Fraction {
+        /// The time that was given.
+        time: Duration,
+    },
     /// The earliest time is later than the latest.
-    #[error("the earliest time for `retry-after` is later than the latest")]
-    Reversed,
+    #[error("`retry-after` cannot be from {earliest:?} to {latest:?}: give the earlier time first")]
+    Reversed {
+        /// The earliest time that was given.
+        earliest: Duration,
+        /// The latest time that was given.
+        latest: Duration,
+    },
     /// The latest time is longer than a day.
-    #[error("`retry-after` is at most a day, {} seconds", RetryAfter::LONGEST.as_secs())]
-    Long,
+    #[error("`retry-after` is at most a day, {} seconds, not {time:?}", RetryAfter::LONGEST.as_secs())]
+    Long {
+        /// The time that was given.
+        time: Duration,
+    },
 }
 
 impl RetryAfter {
@@ -87,18 +98,18 @@ impl RetryAfter {
     /// When a time is not in whole seconds, `earliest` is later than
     /// `latest`, or `latest` is more than a day.
     pub fn between(earliest: Duration, latest: Duration) -> Result<Self, RetryAfterError> {
-        if earliest.subsec_nanos() != 0 || latest.subsec_nanos() != 0 {
-            return Err(RetryAfterError::Fraction);
-        }
-        if earliest > latest {
-            return Err(RetryAfterError::Reversed);
-        }
         let seconds = |time: Duration| {
-            u32::try_from(time.as_secs())
-                .ok()
-                .filter(|_| time <= Self::LONGEST)
-                .ok_or(RetryAfterError::Long)
+            if time.subsec_nanos() != 0 {
+                return Err(RetryAfterError::Fraction { time });
+            }
+            let short = Some(time).filter(|time| *time <= Self::LONGEST);
+            short
+                .and_then(|time| u32::try_from(time.as_secs()).ok())
+                .ok_or(RetryAfterError::Long { time })
         };
+        if earliest > latest {
+            return Err(RetryAfterError::Reversed { earliest, latest });
+        }
         Ok(Self(Some(seconds(earliest)?..=seconds(latest)?)))
     }
 
@@ -229,9 +240,10 @@ mod tests {
                 Duration::from_millis(latest),
             )
         };
-        assert_eq!(between(500, 1_000), Err(RetryAfterError::Fraction));
-        assert_eq!(between(2_000, 1_000), Err(RetryAfterError::Reversed));
-        assert_eq!(between(0, 86_401_000), Err(RetryAfterError::Long));
+        let message = |earliest, latest| between(earliest, latest).unwrap_err().to_string();
+        assert!(message(500, 1_000).contains("not 500ms"));
+        assert!(message(2_000, 1_000).contains("from 2s to 1s"));
+        assert!(message(0, 86_401_000).contains("not 86401s"));
         assert!(between(0, 86_400_000).is_ok());
     }
 }

@@ -27,7 +27,7 @@ pub enum NameError {
 }
 
 /// An invalid setting of a [`Subsystem`](crate::Subsystem).
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum SettingError {
     /// A duration is too short or too long.
@@ -78,12 +78,15 @@ pub enum SettingError {
         what: &'static str,
     },
     /// The jitter of a check, a fraction of its interval, is not in 0 to 1.
-    #[error("the jitter of a check is between 0 and 1 of its interval")]
-    Jitter,
+    #[error("the jitter of a check is between 0 and 1 of its interval, not {jitter}")]
+    Jitter {
+        /// The fraction that was given.
+        jitter: f64,
+    },
 }
 
 /// Why a [`Builder`](crate::Builder) could not build.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A subsystem or scope has an invalid name.
@@ -156,7 +159,7 @@ pub enum ClaimError {
 }
 
 /// Why a subsystem could not be added while running.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum AddError {
     /// The name is invalid.

@@ -11,8 +11,6 @@ mod classify {
 mod arrivals;
 mod counter_sets;
 mod drift;
-#[cfg(feature = "gate")]
-mod drift_judge;
 mod end_watchers;
 #[cfg(feature = "tracing")]
 mod episode;
@@ -33,18 +31,15 @@ use tokio::time::Instant;
 #[cfg(not(feature = "gate"))]
 pub(crate) use self::classify::ClassifyOutcome;
 #[cfg(feature = "gate")]
-pub(crate) use self::drift_judge::{Change, DriftJudge};
+pub use self::classify::{Classified, ClassifyEnd, ClassifyOutcome};
 #[cfg(feature = "tracing")]
 pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
+#[cfg(feature = "gate")]
+pub(crate) use self::window::Window;
 pub(crate) use self::{
     arrivals::Arrivals, end_watchers::EndWatchers, in_flight_counter::InFlightCounter,
     outcomes::Outcomes, refused::Refused, response_guard::ResponseGuard, shard::Observed,
     sharded_counters::ShardedCounters,
-};
-#[cfg(feature = "gate")]
-pub use self::{
-    classify::{Classified, ClassifyEnd, ClassifyOutcome},
-    drift_judge::{TrafficWatch, TrafficWatchError},
 };
 pub use self::{drift::Drift, in_flight::InFlightGuard};
 

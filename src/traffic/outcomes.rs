@@ -46,7 +46,7 @@ impl Outcomes {
 
     /// Returns the counters for a layer of this scope. The window of the scope
     /// begins with the first such layer.
-    pub(super) fn observe(
+    pub(crate) fn observe(
         &self,
         scope: ScopeId,
         in_flight: bool,
@@ -92,7 +92,7 @@ impl Outcomes {
     }
 
     /// The drift of a scope over the last `length`, at most that of the window.
-    pub(super) fn drift_over(
+    pub(crate) fn drift_over(
         &self,
         scope: ScopeId,
         length: Duration,

@@ -8,6 +8,25 @@ pub enum WatchError {
     /// A setting is out of its bounds.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The thresholds of traffic are no ratios from 0 to 1, or the one for ready is not
+    /// the smaller.
+    #[cfg(feature = "gate")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+    #[error(
+        "traffic cannot be degraded from a ratio of {degraded} on and ready again at {recovered}: \
+         give two ratios from 0 to 1, the second smaller"
+    )]
+    Thresholds {
+        /// The threshold for degraded.
+        degraded: f64,
+        /// The threshold for ready.
+        recovered: f64,
+    },
+    /// The minimum of requests is zero, but a window without requests has no ratio.
+    #[cfg(feature = "gate")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+    #[error("the minimum of requests for traffic to become degraded is at least 1, not 0")]
+    NoMinimum,
     /// The call is not on a tokio runtime.
     #[error("there is no tokio runtime here; call `watch_runtime` on the runtime to watch")]
     NoRuntime,

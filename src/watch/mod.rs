@@ -32,12 +32,14 @@
 //! [`watch_traffic`]: crate::Readiness::watch_traffic
 
 mod delays;
+#[cfg(feature = "gate")]
+mod drift_judge;
 mod error;
 mod runtime;
 #[cfg(feature = "gate")]
 mod traffic;
 
-pub use self::{error::WatchError, runtime::RuntimeWatch};
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
-pub use crate::traffic::{TrafficWatch, TrafficWatchError};
+pub use self::drift_judge::TrafficWatch;
+pub use self::{error::WatchError, runtime::RuntimeWatch};

@@ -1,8 +1,11 @@
-use super::error::WatchError;
+use super::{
+    drift_judge::{Change, DriftJudge, TrafficWatch},
+    error::WatchError,
+};
 use crate::{
     registry::{Readiness, Registry, Start, Subsystem, SubsystemHandle, TaskId},
     state::State,
-    traffic::{Change, DriftJudge, TrafficWatch},
+    traffic::Window,
 };
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
@@ -22,13 +25,14 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// If traffic is watched already.
+    /// If a setting of `watch` is out of its bounds, or if traffic is watched already.
     ///
     /// # Panics
     ///
     /// The task of the watch panics on a runtime whose timers are not enabled.
     #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
     pub fn watch_traffic(&self, watch: TrafficWatch) -> Result<(), WatchError> {
+        watch.check()?;
         let subsystem = Subsystem::new(NAME).optional();
         let handle = self
             .add_named(&subsystem)
@@ -55,7 +59,7 @@ async fn judge_on(registry: Arc<Registry>, handle: SubsystemHandle, mut judge: D
     // A task that starts again, on another runtime, starts as ready.
     handle.report(State::Ready, "");
     loop {
-        sleep(TrafficWatch::EVERY).await;
+        sleep(Window::EVERY).await;
         match judge.update(&registry.traffic().outcomes, Instant::now()) {
             Some((Change::Degraded, drift)) => {
                 let (failed, admitted) = (drift.failed(), drift.admitted());

@@ -2,7 +2,7 @@ use crate::registry::SettingError;
 use thiserror::Error;
 
 /// Why notifying systemd could not start.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum SystemdError {
     /// `NOTIFY_SOCKET` is not an address of a unix socket: a relative path, say,
@@ -40,5 +40,5 @@ pub enum SystemdError {
     Setting(#[from] SettingError),
     /// This registry notifies systemd already.
     #[error("this registry notifies systemd already; call `notify_systemd` once")]
-    Twice,
+    AlreadyRunning,
 }

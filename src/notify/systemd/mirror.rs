@@ -46,7 +46,7 @@ pub(super) fn start(
         start
     });
     if !new {
-        return Err(SystemdError::Twice);
+        return Err(SystemdError::AlreadyRunning);
     }
     registry.background().start();
     Ok(())

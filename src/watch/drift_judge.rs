@@ -1,6 +1,9 @@
-use super::{drift::Drift, outcomes::Outcomes, window::Window};
-use crate::state::ScopeId;
-use thiserror::Error;
+use super::error::WatchError;
+use crate::{
+    registry::SettingError,
+    state::ScopeId,
+    traffic::{Drift, Outcomes, Window},
+};
 use tokio::time::{Duration, Instant};
 
 /// The thresholds at which failures of requests that were admitted while ready make
@@ -11,17 +14,14 @@ use tokio::time::{Duration, Instant};
 /// traffic, and a fault in a shared dependency would take out all replicas at once.
 ///
 /// ```
-/// # fn main() -> Result<(), tower_readiness::watch::TrafficWatchError> {
 /// use std::time::Duration;
 /// use tower_readiness::watch::TrafficWatch;
 ///
 /// let watch = TrafficWatch::default()
-///     .window(Duration::from_secs(30))?
-///     .thresholds(0.2, 0.1)?
-///     .minimum(100)?;
+///     .window(Duration::from_secs(30))
+///     .thresholds(0.2, 0.1)
+///     .minimum(100);
 /// # let _ = watch;
-/// # Ok(())
-/// # }
 /// ```
 #[must_use]
 #[derive(Clone, Debug, PartialEq)]
@@ -33,61 +33,54 @@ pub struct TrafficWatch {
 }
 
 impl TrafficWatch {
-    /// The time between two judgements.
-    pub(crate) const EVERY: Duration = Window::EVERY;
-
-    /// Sets the length of the window to judge by.
-    ///
-    /// # Errors
-    ///
-    /// When it is shorter than 5 seconds, which is how often samples are taken,
-    /// or longer than the 5 minutes that are remembered.
-    pub fn window(self, window: Duration) -> Result<Self, TrafficWatchError> {
-        if window < Window::EVERY {
-            return Err(TrafficWatchError::ShortWindow { window });
-        }
-        if window > Window::LENGTH {
-            return Err(TrafficWatchError::LongWindow { window });
-        }
-        Ok(Self { window, ..self })
+    /// Sets the length of the window to judge by: 5 seconds, which is how often samples
+    /// are taken, to 5 minutes, which is how long they are remembered.
+    pub fn window(self, window: Duration) -> Self {
+        Self { window, ..self }
     }
 
-    /// Sets the ratios of failures: from `degraded` on the subsystem is degraded, and
-    /// at `recovered` or below it is ready again.
-    ///
-    /// # Errors
-    ///
-    /// When a ratio is not within 0 and 1, or `recovered` is not below `degraded`.
-    pub fn thresholds(self, degraded: f64, recovered: f64) -> Result<Self, TrafficWatchError> {
-        for ratio in [degraded, recovered] {
-            if !(0.0..=1.0).contains(&ratio) {
-                return Err(TrafficWatchError::Ratio { ratio });
-            }
+    /// Sets the ratios of failures, two numbers from 0 to 1: from `degraded` on the
+    /// subsystem is degraded, and at `recovered` or below it is ready again. `recovered`
+    /// is the smaller, which keeps the subsystem from flapping.
+    pub fn thresholds(self, degraded: f64, recovered: f64) -> Self {
+        Self {
+            degraded,
+            recovered,
+            ..self
         }
-        if recovered >= degraded {
-            return Err(TrafficWatchError::Reversed {
+    }
+
+    /// Sets how many requests the window must have for the subsystem to become
+    /// degraded, at least 1.
+    pub fn minimum(self, minimum: u64) -> Self {
+        Self { minimum, ..self }
+    }
+
+    pub(super) fn check(&self) -> Result<(), WatchError> {
+        if !(Window::EVERY..=Window::LENGTH).contains(&self.window) {
+            return Err(WatchError::Setting(SettingError::OutOfBounds {
+                what: "window of traffic",
+                given: self.window,
+                least: Window::EVERY,
+                most: Window::LENGTH,
+            }));
+        }
+        let Self {
+            degraded,
+            recovered,
+            ..
+        } = *self;
+        let is_ratio = |ratio: f64| (0.0..=1.0).contains(&ratio);
+        if !(is_ratio(degraded) && is_ratio(recovered) && recovered < degraded) {
+            return Err(WatchError::Thresholds {
                 degraded,
                 recovered,
             });
         }
-        Ok(Self {
-            degraded,
-            recovered,
-            ..self
-        })
-    }
-
-    /// Sets how many requests the window must have for the subsystem to become
-    /// degraded.
-    ///
-    /// # Errors
-    ///
-    /// When it is zero.
-    pub fn minimum(self, minimum: u64) -> Result<Self, TrafficWatchError> {
-        if minimum == 0 {
-            return Err(TrafficWatchError::NoMinimum);
+        if self.minimum == 0 {
+            return Err(WatchError::NoMinimum);
         }
-        Ok(Self { minimum, ..self })
+        Ok(())
     }
 }
 
@@ -104,61 +97,23 @@ impl Default for TrafficWatch {
     }
 }
 
-/// Why the values of a [`TrafficWatch`] are not valid.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[non_exhaustive]
-pub enum TrafficWatchError {
-    /// The window is shorter than the time between two samples.
-    #[error("the window is at least {:?}, not {window:?}", Window::EVERY)]
-    ShortWindow {
-        /// The window that was given.
-        window: Duration,
-    },
-    /// The window is longer than the time that samples are kept.
-    #[error("the window is at most {:?}, not {window:?}", Window::LENGTH)]
-    LongWindow {
-        /// The window that was given.
-        window: Duration,
-    },
-    /// A threshold is not a number from 0 to 1.
-    #[error("a threshold is a number from 0 to 1, not {ratio}")]
-    Ratio {
-        /// The number that was given.
-        ratio: f64,
-    },
-    /// `recovered` is not below `degraded`. The gap between them keeps the subsystem
-    /// from flapping.
-    #[error(
-        "the threshold for ready must be below the threshold for degraded, {degraded}, not {recovered}"
-    )]
-    Reversed {
-        /// The threshold for degraded.
-        degraded: f64,
-        /// The threshold for ready.
-        recovered: f64,
-    },
-    /// The minimum is zero, but a window without requests has no ratio.
-    #[error("the minimum is at least 1 request, not 0")]
-    NoMinimum,
-}
-
 /// The new state of the subsystem `traffic`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(super) enum Change {
     Degraded,
     Ready,
 }
 
 /// Decides by the drift when the subsystem `traffic` becomes degraded and ready.
 #[derive(Debug)]
-pub(crate) struct DriftJudge {
+pub(super) struct DriftJudge {
     watch: TrafficWatch,
     degraded: bool,
 }
 
 impl DriftJudge {
     /// The subsystem is ready at first.
-    pub(crate) fn new(watch: TrafficWatch) -> Self {
+    pub(super) fn new(watch: TrafficWatch) -> Self {
         Self {
             watch,
             degraded: false,
@@ -167,7 +122,7 @@ impl DriftJudge {
 
     /// Returns a change at `now`, and the drift that caused it. Call it whenever a
     /// [sample](Outcomes::sample) was taken.
-    pub(crate) fn update(&mut self, outcomes: &Outcomes, now: Instant) -> Option<(Change, Drift)> {
+    pub(super) fn update(&mut self, outcomes: &Outcomes, now: Instant) -> Option<(Change, Drift)> {
         let drift = outcomes.drift_over(ScopeId::Process, self.watch.window, now)?;
         let change = self.judge(drift.admitted(), drift.failed())?;
         Some((change, drift))
@@ -178,7 +133,7 @@ impl DriftJudge {
     ///
     /// The minimum applies only to becoming degraded: a degraded subsystem recovers
     /// when requests stop, because then no failure is left in the window.
-    pub(crate) fn judge(&mut self, admitted: u64, failed: u64) -> Option<Change> {
+    pub(super) fn judge(&mut self, admitted: u64, failed: u64) -> Option<Change> {
         let ratio = if admitted == 0 {
             0.0
         } else {
@@ -258,30 +213,31 @@ mod tests {
     }
 
     #[test]
-    fn invalid_watches_are_errors() {
+    fn settings_out_of_their_bounds_are_errors_that_name_them() {
+        let message = |watch: TrafficWatch| watch.check().unwrap_err().to_string();
         let watch = TrafficWatch::default;
-        for window in [Duration::ZERO, Duration::from_millis(4_999)] {
-            let error = TrafficWatchError::ShortWindow { window };
-            assert_eq!(watch().window(window), Err(error));
+        for window in [
+            Duration::ZERO,
+            Duration::from_millis(4_999),
+            Duration::from_secs(301),
+        ] {
+            let message = message(watch().window(window));
+            assert!(message.contains("window of traffic"), "{message}");
+            assert!(message.contains(&format!("{window:?}")), "{message}");
         }
-        let window = Duration::from_secs(301);
-        let error = TrafficWatchError::LongWindow { window };
-        assert_eq!(watch().window(window), Err(error));
-        assert!(watch().window(Duration::from_secs(300)).is_ok());
-        assert!(watch().window(Duration::from_secs(5)).is_ok());
-
+        for window in [5, 300] {
+            watch().window(Duration::from_secs(window)).check().unwrap();
+        }
         for ratio in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert!(watch().thresholds(ratio, 0.0).is_err(), "{ratio}");
-            assert!(watch().thresholds(1.0, ratio).is_err(), "{ratio}");
+            let message = message(watch().thresholds(ratio, 0.0));
+            assert!(message.contains(&ratio.to_string()), "{message}");
+            assert!(watch().thresholds(1.0, ratio).check().is_err(), "{ratio}");
         }
         for (degraded, recovered) in [(0.2, 0.3), (0.2, 0.2), (0.0, 0.0)] {
-            let error = TrafficWatchError::Reversed {
-                degraded,
-                recovered,
-            };
-            assert_eq!(watch().thresholds(degraded, recovered), Err(error));
+            let message = message(watch().thresholds(degraded, recovered));
+            assert!(message.contains(&recovered.to_string()), "{message}");
         }
-        assert!(watch().thresholds(1.0, 0.0).is_ok());
-        assert_eq!(watch().minimum(0), Err(TrafficWatchError::NoMinimum));
+        watch().thresholds(1.0, 0.0).check().unwrap();
+        assert!(message(watch().minimum(0)).contains("minimum"));
     }
 }
