@@ -111,6 +111,8 @@
 //! - `commands`: executes pause, resume and drain, which operators send to an admin
 //!   listener on a unix socket, where `AdminListener::with_commands` enables it
 //!   (on Unix; elsewhere it adds nothing).
+//! - `connections`: retires connections one after the other while the process drains
+//!   (for servers on hyper).
 //! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
 //!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
@@ -158,6 +160,9 @@ pub mod check;
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
+#[cfg(feature = "connections")]
+#[cfg_attr(docsrs, doc(cfg(feature = "connections")))]
+pub mod connections;
 pub mod drain;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]

@@ -3,10 +3,10 @@ use super::signals::Signals;
 use super::{
     close::IDLE_GRACE,
     error::ShutdownError,
-    shutdown::{Plan, Shutdown, Trigger, quiet},
+    shutdown::{Plan, Shutdown, Trigger},
     signals::SignalListener,
 };
-use crate::registry::{Readiness, Times, bounded_from};
+use crate::registry::{DEFAULT_DELAY, Readiness, Times, bounded_from};
 use std::{
     fmt,
     future::{Future, pending},
@@ -40,7 +40,7 @@ impl Readiness {
     pub fn shutdown(&self) -> ShutdownBuilder {
         ShutdownBuilder {
             readiness: self.clone(),
-            delay: ShutdownBuilder::DELAY,
+            delay: DEFAULT_DELAY,
             up_to: None,
             cap: ShutdownBuilder::CAP,
             idle_grace: IDLE_GRACE,
@@ -86,7 +86,6 @@ pub struct ShutdownBuilder {
 }
 
 impl ShutdownBuilder {
-    const DELAY: Duration = Duration::from_secs(5);
     const CAP: Duration = Duration::from_secs(20);
 
     /// Sets how long the process serves traffic as before, from the beginning of
@@ -218,14 +217,13 @@ impl ShutdownBuilder {
             None => listener,
         };
         let times = Times {
-            late_after: self.delay - quiet(self.delay),
+            delay: self.delay,
             longest_delay: up_to,
             cap: self.cap,
             idle_grace: self.idle_grace,
         };
         let registry = Arc::clone(self.readiness.registry());
         let plan = Plan {
-            delay: self.delay,
             times: registry.drain_clock().plan(times),
             registry,
             listener,

@@ -39,7 +39,7 @@ pub(super) fn close(
     registry.advance(Phase::Closing);
     async move {
         tokio::select! { biased;
-            _ = registry.wait_for(|data| (data.phase == Phase::Closed).then_some(())) => return,
+            _ = registry.wait_for_phase(Phase::Closed) => return,
             () = finished => {}
             () = quiet_for(&registry, QUIET) => {}
             () = cut_off(&registry) => {}

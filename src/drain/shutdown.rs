@@ -1,6 +1,6 @@
 use super::{close::close, signals::SignalListener};
 use crate::{
-    registry::{Readiness, Registry, Times},
+    registry::{Readiness, Registry, Times, quiet},
     state::Phase,
 };
 use std::{
@@ -22,7 +22,6 @@ pub(super) type Trigger = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The settings of one [`Shutdown`], in force until it is dropped.
 pub(super) struct Plan {
-    pub(super) delay: Duration,
     pub(super) times: Arc<Times>,
     pub(super) registry: Arc<Registry>,
     pub(super) listener: SignalListener,
@@ -113,20 +112,15 @@ async fn shut_down(readiness: Readiness, trigger: Trigger, mut plan: Plan, runti
     }));
 }
 
-/// The part of a delay that has to pass without a request: its last fifth.
-pub(super) fn quiet(delay: Duration) -> Duration {
-    delay / 5
-}
-
 /// Completes when the drain delay and its extension are over, or at a second
 /// ctrl-c.
 async fn delay(plan: &mut Plan) {
     let arrivals = &plan.registry.traffic().arrivals;
-    let quiet = quiet(plan.delay);
+    let quiet = quiet(plan.times.delay);
     // The drain may have begun before this future was polled.
     let since = arrivals.since().unwrap_or_else(Instant::now);
     let longest = since + plan.times.longest_delay;
-    let mut end = since + plan.delay;
+    let mut end = since + plan.times.delay;
     loop {
         tokio::select! { biased;
             () = sleep_until(end) => {}
@@ -142,7 +136,7 @@ async fn delay(plan: &mut Plan) {
 #[cfg(feature = "tracing")]
 fn warn_of_late_arrivals(plan: &Plan) {
     let arrivals = &plan.registry.traffic().arrivals;
-    let is_recent = |last: Instant| last.elapsed() < quiet(plan.delay);
+    let is_recent = |last: Instant| last.elapsed() < quiet(plan.times.delay);
     if arrivals.last().is_some_and(is_recent) {
         let late = arrivals.late();
         crate::logging::line(tracing::Level::WARN, || {

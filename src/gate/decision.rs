@@ -32,6 +32,11 @@ impl Basis {
     fn is_leaving(self) -> bool {
         self.verdict.phase() >= Phase::Draining
     }
+
+    /// Whether a response says `connection: close`, unless it is told otherwise.
+    fn announces_close(self, head: RequestHead<'_>) -> bool {
+        self.is_leaving() && head.is_http1() && !head.retires_by_itself()
+    }
 }
 
 impl Gate {
@@ -100,7 +105,7 @@ impl Gate {
 
     /// Whether the response to a request that is admitted gets `connection: close`.
     pub(super) fn closes_connection(&self, basis: Basis, head: RequestHead<'_>) -> bool {
-        self.settings.closes_connections && basis.is_leaving() && head.is_http1()
+        self.settings.closes_connections && basis.announces_close(head)
     }
 
     /// Records a request that is admitted although reasons hold, unless it is exempt:
@@ -150,7 +155,7 @@ impl Gate {
             version: basis.version,
         };
         let responder = self.settings.responder.as_ref();
-        let mut response = refusal::respond(refusal, head, basis.is_leaving(), responder);
+        let mut response = refusal::respond(refusal, head, basis.announces_close(head), responder);
         if self.marks && basis.is_leaving() {
             probe::fail_health_check(response.headers_mut());
         }

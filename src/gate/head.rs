@@ -60,6 +60,14 @@ impl RequestHead<'_> {
         matches!(self.version, Version::HTTP_10 | Version::HTTP_11)
     }
 
+    /// Whether the connection of the request announces its end at a moment of its own.
+    pub(super) fn retires_by_itself(&self) -> bool {
+        #[cfg(feature = "connections")]
+        return crate::connections::is_known(self.extensions);
+        #[cfg(not(feature = "connections"))]
+        false
+    }
+
     pub(super) fn is_grpc(&self) -> bool {
         has_grpc_type(self.headers)
     }

@@ -133,11 +133,11 @@ impl Default for RetryAfter {
 pub(super) type Responder =
     Arc<dyn Fn(&Refusal, RequestHead<'_>, Response<Bytes>) -> Response<Bytes> + Send + Sync>;
 
-/// Makes the response of a refusal.
+/// Makes the response of a refusal, with `connection: close` if `close` is set.
 pub(super) fn respond(
     refusal: Refusal,
     head: RequestHead<'_>,
-    leaving: bool,
+    close: bool,
     responder: Option<&Responder>,
 ) -> OwnResponse {
     let mut response = if head.is_grpc() {
@@ -154,7 +154,7 @@ pub(super) fn respond(
     if let Some(retry_after) = refusal.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
     }
-    if leaving && head.is_http1() {
+    if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(responder) = responder {

@@ -9,7 +9,7 @@ use super::{
 #[cfg(feature = "gate")]
 use crate::state::{AdmitFlag, ScopeId};
 use crate::{
-    state::{Data, Moment, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell},
+    state::{Data, Moment, Phase, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell},
     sync::{AtomicBool, Mutex, Notify, Ordering},
     traffic::Traffic,
 };
@@ -26,6 +26,9 @@ pub(crate) struct Registry {
     cell: SnapshotCell,
     writer_state: Mutex<WriterState>,
     changed: Wakers,
+    /// Woken for a new phase only, because every stream and connection may wait for
+    /// the drain.
+    phase_changed: Wakers,
     /// The last handle that could write has been dropped.
     closed: AtomicBool,
     traffic: Traffic,
@@ -97,6 +100,7 @@ impl Registry {
             cell: SnapshotCell::new(first),
             writer_state: Mutex::new(writer_state),
             changed: Wakers::default(),
+            phase_changed: Wakers::default(),
             closed: AtomicBool::new(false),
             drain_clock: DrainClock::new(&traffic.arrivals),
             traffic,
@@ -181,6 +185,9 @@ impl Registry {
             self.update_disputes();
         }
         // The wakers are code of the application, so they come last.
+        if published.before.phase != published.after.phase {
+            self.phase_changed.wake();
+        }
         self.changed.wake();
     }
 
@@ -254,12 +261,29 @@ impl Registry {
     /// Cancel safe: a dropped future has consumed nothing.
     pub(crate) async fn wait_for<R>(
         &self,
+        find: impl FnMut(&Data) -> Option<R>,
+    ) -> Result<R, super::RegistryClosed> {
+        self.wait_on(&self.changed, find).await
+    }
+
+    /// Waits until the process is in `phase` or a later one. Reports do not wake the
+    /// waiting task.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn wait_for_phase(&self, phase: Phase) -> Result<(), super::RegistryClosed> {
+        let reached = |data: &Data| (data.phase >= phase).then_some(());
+        self.wait_on(&self.phase_changed, reached).await
+    }
+
+    async fn wait_on<R>(
+        &self,
+        wakers: &Wakers,
         mut find: impl FnMut(&Data) -> Option<R>,
     ) -> Result<R, super::RegistryClosed> {
         loop {
             // Registers before it reads, so that a snapshot published in between
             // completes `changed`.
-            let mut changed = self.changed.changed();
+            let mut changed = wakers.changed();
             // Reads this flag first, too: the last snapshot is published before the
             // registry closes.
             let closed = self.closed.load(Ordering::Acquire);
@@ -283,6 +307,7 @@ impl Registry {
     pub(crate) fn close(&self) {
         self.background.end();
         self.closed.store(true, Ordering::Release);
+        self.phase_changed.wake();
         self.changed.wake();
     }
 }

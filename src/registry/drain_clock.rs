@@ -13,11 +13,20 @@ pub(crate) struct DrainClock {
     plans: Mutex<Vec<Plan>>,
 }
 
+/// The drain delay of a shutdown that sets none.
+pub(crate) const DEFAULT_DELAY: Duration = Duration::from_secs(5);
+
+/// The part of a delay that has to pass without a request: its last fifth.
+pub(crate) fn quiet(delay: Duration) -> Duration {
+    delay / 5
+}
+
 /// The times by which one shutdown plans the end of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// From the beginning of the drain until arrivals are late.
-    pub(crate) late_after: Duration,
+    /// From the beginning of the drain until the server has to stop accepting, if the
+    /// delay is not extended.
+    pub(crate) delay: Duration,
     /// The longest time from the beginning of the drain until the server has to stop
     /// accepting.
     pub(crate) longest_delay: Duration,
@@ -84,7 +93,7 @@ impl DrainClock {
         let times = times(&plans);
         // A copy, so that requests take no lock.
         self.arrivals
-            .set_late_after(times.map(|times| times.late_after));
+            .set_late_after(times.map(|times| times.delay - quiet(times.delay)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Plan>> {
@@ -102,6 +111,15 @@ impl DrainClock {
         if phase >= Phase::Closing {
             let _ = self.closing_since.set(now);
         }
+    }
+
+    /// When the drain began, and its delay: the default, if no shutdown plans one.
+    /// `None` while the process does not drain.
+    #[cfg(feature = "connections")]
+    pub(crate) fn begun(&self) -> Option<(Instant, Duration)> {
+        let since = self.arrivals.since()?;
+        let delay = self.times().map_or(DEFAULT_DELAY, |times| times.delay);
+        Some((since, delay))
     }
 
     /// The latest end of the process, if there is a plan.
@@ -137,7 +155,7 @@ fn times(plans: &[Plan]) -> Option<Times> {
         .filter(|plan| all_abandoned || !plan.abandoned)
         .map(|plan| *plan.times)
         .reduce(|first, other| Times {
-            late_after: first.late_after.min(other.late_after),
+            delay: first.delay.min(other.delay),
             longest_delay: first.longest_delay.min(other.longest_delay),
             ..first
         })
@@ -154,7 +172,7 @@ mod tests {
 
     fn plan(clock: &DrainClock, delay: u64, cap: u64) -> Arc<Times> {
         clock.plan(Times {
-            late_after: Duration::from_secs(delay),
+            delay: Duration::from_secs(delay),
             longest_delay: Duration::from_secs(delay),
             cap: Duration::from_secs(cap),
             idle_grace: Duration::ZERO,
@@ -164,7 +182,7 @@ mod tests {
     /// The delay and the cap that count.
     fn counting(clock: &DrainClock) -> Option<(u64, u64)> {
         let times = clock.times()?;
-        assert_eq!(times.late_after, times.longest_delay);
+        assert_eq!(times.delay, times.longest_delay);
         Some((times.longest_delay.as_secs(), times.cap.as_secs()))
     }
 

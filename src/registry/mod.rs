@@ -34,7 +34,7 @@ pub(crate) use self::name::check as check_name;
 pub(crate) use self::{
     background::{Start, TaskId},
     core::Registry,
-    drain_clock::Times,
+    drain_clock::{DEFAULT_DELAY, Times, quiet},
     handle::SubsystemHandle,
     subsystem::{bounded, bounded_from},
     timer::Witness,

@@ -150,8 +150,11 @@ impl Readiness {
     ) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
         let readiness = self.clone();
         async move {
-            let reached = |data: &Data| (data.phase >= phase).then_some(());
-            readiness.wait_for(reached).await;
+            readiness.registry().background().start();
+            // The registry closes with its last handle, and this is one.
+            if readiness.registry().wait_for_phase(phase).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 use super::{
     list::{self, List},
     status,
-    watch::WatchStream,
+    watch::{Retired, WatchStream},
 };
 use crate::registry::{Readiness, Registry};
 use std::{
@@ -117,9 +117,24 @@ impl Health for CheckAndWatch {
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;
         let service = &request.get_ref().service;
-        let statuses = WatchStream::new(Arc::clone(&self.registry), service, permit);
+        let retired = retired(request.extensions());
+        let statuses = WatchStream::new(Arc::clone(&self.registry), service, retired, permit);
         Ok(Response::new(statuses))
     }
+}
+
+/// Completes when the connection of a request retires; never, if it does not by itself.
+#[cfg(feature = "connections")]
+fn retired(extensions: &tonic::Extensions) -> Retired {
+    match extensions.get::<crate::connections::Retiring>() {
+        Some(retiring) => Box::pin(retiring.requested()),
+        None => Box::pin(std::future::pending()),
+    }
+}
+
+#[cfg(not(feature = "connections"))]
+fn retired(_: &tonic::Extensions) -> Retired {
+    Box::pin(std::future::pending())
 }
 
 #[cfg(test)]

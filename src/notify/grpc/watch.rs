@@ -16,16 +16,20 @@ use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus
 
 /// The stream of statuses of one service: the response to a `Watch`.
 ///
-/// It ends when the process closes, or when the registry is closed.
+/// It ends when its connection retires, when the process closes, or when the registry
+/// is closed.
 pub(super) struct WatchStream {
     registry: Arc<Registry>,
     /// `None` for an invalid name, which no subsystem can have.
     service: Option<Arc<str>>,
     last: Option<ServingStatus>,
     next: Option<Next>,
+    /// Completes when the connection of the stream retires.
+    retired: Retired,
     _permit: OwnedSemaphorePermit,
 }
 
+pub(super) type Retired = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Next = Pin<Box<dyn Future<Output = Option<ServingStatus>> + Send>>;
 
 impl WatchStream {
@@ -33,6 +37,7 @@ impl WatchStream {
     pub(super) fn new(
         registry: Arc<Registry>,
         service: &str,
+        retired: Retired,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let mut statuses = Self {
@@ -40,6 +45,7 @@ impl WatchStream {
             service: can_exist(service).then(|| service.into()),
             last: None,
             next: None,
+            retired,
             _permit: permit,
         };
         statuses.next = Some(statuses.next());
@@ -86,7 +92,13 @@ impl Stream for WatchStream {
         let Some(next) = &mut self.next else {
             return Poll::Ready(None);
         };
-        let status = ready!(next.as_mut().poll(cx));
+        let status = match next.as_mut().poll(cx) {
+            Poll::Ready(status) => status,
+            Poll::Pending => {
+                ready!(self.retired.as_mut().poll(cx));
+                None
+            }
+        };
         self.next = status.map(|status| {
             self.last = Some(status);
             self.next()
@@ -117,7 +129,8 @@ mod tests {
 
     fn watch(readiness: &Readiness, service: &str) -> WatchStream {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        WatchStream::new(Arc::clone(readiness.registry()), service, permit)
+        let retired = Box::pin(std::future::pending());
+        WatchStream::new(Arc::clone(readiness.registry()), service, retired, permit)
     }
 
     #[test]

@@ -1,0 +1,235 @@
+use super::{
+    error::ConnectionsError,
+    service::ConnectionService,
+    tracked::{Schedule, Tracked},
+    window::Window,
+};
+use crate::registry::{Readiness, bounded_from};
+use hyper_util::server::graceful::GracefulConnection;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
+
+/// How long an HTTP/1 connection has no open request before it is closed. A client that
+/// reuses its connection would otherwise send the next request into the close.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The connections of a server, which retire one after the other while the process
+/// drains; see the [module documentation](super).
+///
+/// Cloning it is cheap; the clones share their connections.
+#[derive(Clone)]
+pub struct Connections {
+    schedule: Arc<Schedule>,
+}
+
+impl Readiness {
+    /// Returns a new group of connections, with the default settings. Each listener of a
+    /// process has a group of its own.
+    pub fn connections(&self) -> Connections {
+        Connections {
+            schedule: Schedule::new(self, Window::default(), None),
+        }
+    }
+}
+
+/// The settings of [`Connections`].
+#[derive(Debug)]
+#[must_use = "it does nothing until it is built"]
+pub struct ConnectionsBuilder {
+    readiness: Readiness,
+    window: Window,
+    max_age: Option<Duration>,
+}
+
+impl ConnectionsBuilder {
+    /// Sets the part of the drain delay in which the connections retire, as shares of
+    /// the delay. By default from 0.3 to 0.9.
+    ///
+    /// With an empty window, such as from 1 to 1, each connection stays open until the
+    /// phase [`Closing`](crate::Phase::Closing), and HTTP/1 answers say
+    /// `connection: close` from the first moment of the drain, as without
+    /// [`Connections`].
+    pub fn window(mut self, from: f64, to: f64) -> Self {
+        self.window = Window { from, to };
+        self
+    }
+
+    /// Retires each connection at this age, a tenth more or less, outside of a drain as
+    /// well, so that clients spread over new replicas. By default there is no such age.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Builds the group of connections.
+    ///
+    /// # Errors
+    ///
+    /// When a share of the window is not within 0 and 1, or its end is before its
+    /// beginning; when the maximum age is shorter than a second or longer than a day.
+    pub fn build(self) -> Result<Connections, ConnectionsError> {
+        let Window { from, to } = self.window;
+        if !self.window.is_valid() {
+            return Err(ConnectionsError::Window { from, to });
+        }
+        if let Some(age) = self.max_age {
+            bounded_from(Duration::from_secs(1), "maximum age of connections", age)?;
+        }
+        Ok(Connections {
+            schedule: Schedule::new(&self.readiness, self.window, self.max_age),
+        })
+    }
+}
+
+impl Connections {
+    /// Begins to set up a group of connections.
+    pub fn builder(readiness: &Readiness) -> ConnectionsBuilder {
+        ConnectionsBuilder {
+            readiness: readiness.clone(),
+            window: Window::default(),
+            max_age: None,
+        }
+    }
+
+    /// Begins to track a connection, which was just accepted.
+    pub fn track(&self) -> TrackedConnection {
+        TrackedConnection {
+            tracked: Tracked::new(&self.schedule),
+        }
+    }
+
+    /// The number of connections that are tracked, upgraded ones included as long as
+    /// their handler keeps its [`Retiring`](super::Retiring).
+    pub fn open(&self) -> usize {
+        self.schedule.open.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("open", &self.open())
+            .field("window", &self.schedule.window)
+            .field("max_age", &self.schedule.max_age)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that retires at a moment of its own.
+#[must_use = "it does nothing unless the connection is driven"]
+pub struct TrackedConnection {
+    tracked: Arc<Tracked>,
+}
+
+impl TrackedConnection {
+    /// Wraps the service of the connection.
+    pub fn service<S>(&self, inner: S) -> ConnectionService<S> {
+        ConnectionService::new(inner, Arc::clone(&self.tracked))
+    }
+
+    /// Drives the connection to its end, and retires it in time. The connection has to
+    /// call the [service](Self::service) that this one wraps.
+    ///
+    /// At its moment, HTTP/2 sends GOAWAY, and streams in flight end in their own time.
+    /// HTTP/1 answers say `connection: close`; a connection that has had no open request
+    /// for a second is closed. At [`Closing`](crate::Phase::Closing) every connection is
+    /// told.
+    ///
+    /// The future returns the result of the connection. Dropping it drops the
+    /// connection.
+    pub fn drive<C: GracefulConnection>(self, connection: C) -> Driven<C> {
+        let moment = Arc::clone(&self.tracked).until_moment();
+        Driven {
+            connection,
+            tracked: self.tracked,
+            stage: Stage::Serving(Box::pin(moment)),
+        }
+    }
+}
+
+impl fmt::Debug for TrackedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackedConnection")
+            .field("retires", &self.tracked.retires())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A connection until its end; see [`TrackedConnection::drive`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Driven<C> {
+        #[pin]
+        connection: C,
+        tracked: Arc<Tracked>,
+        stage: Stage,
+    }
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+enum Stage {
+    /// Until the moment of the connection.
+    Serving(BoxFuture),
+    /// Until an HTTP/1 connection is idle, or the phase `Closing`.
+    Retiring {
+        closing: BoxFuture,
+        idle: Pin<Box<Sleep>>,
+    },
+    /// hyper ends the connection.
+    Told,
+}
+
+impl<C: GracefulConnection> Future for Driven<C> {
+    type Output = C::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        let mut this = self.project();
+        loop {
+            // Reads a request that has arrived before the connection is closed.
+            if let Poll::Ready(output) = this.connection.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            let tracked = &*this.tracked;
+            *this.stage = match this.stage {
+                Stage::Serving(moment) => {
+                    ready!(moment.as_mut().poll(cx));
+                    tracked.retire();
+                    Stage::Retiring {
+                        closing: Box::pin(tracked.schedule.readiness.closing()),
+                        idle: Box::pin(sleep_until(Instant::now())),
+                    }
+                }
+                Stage::Retiring { closing, idle } => {
+                    let is_told = tracked.is_http2() || closing.as_mut().poll(cx).is_ready();
+                    if !is_told {
+                        // The end of a request polls the connection again.
+                        let Some(since) = tracked.idle_since() else {
+                            return Poll::Pending;
+                        };
+                        if idle.deadline() != since + IDLE {
+                            idle.as_mut().reset(since + IDLE);
+                        }
+                        ready!(idle.as_mut().poll(cx));
+                    }
+                    this.connection.as_mut().graceful_shutdown();
+                    Stage::Told
+                }
+                Stage::Told => return Poll::Pending,
+            };
+        }
+    }
+}
+
+impl<C> fmt::Debug for Driven<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driven").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+use super::tracked::Tracked;
+use crate::registry::Readiness;
+use http::Extensions;
+use std::{fmt, future::Future, sync::Arc};
+
+/// The signal that a connection retires, for handlers of streams that do not end by
+/// themselves: server-sent events, websockets, streaming calls, long polls.
+///
+/// [`Connections`](super::Connections) puts it into the extensions of each request, so
+/// that `axum::Extension<Retiring>` extracts it; [`Readiness::retiring`] returns one for
+/// every request.
+#[derive(Clone)]
+pub struct Retiring(Signal);
+
+#[derive(Clone)]
+enum Signal {
+    Connection(Arc<Tracked>),
+    Process(Readiness),
+}
+
+impl Retiring {
+    pub(super) fn new(tracked: Arc<Tracked>) -> Self {
+        Self(Signal::Connection(tracked))
+    }
+
+    /// Completes when the stream has to end: at the moment of the connection, or at the
+    /// beginning of the drain, where the connection is not known.
+    ///
+    /// Cancel safe. The future keeps the registry alive.
+    pub fn requested(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let signal = self.0.clone();
+        async move {
+            match signal {
+                Signal::Connection(tracked) => tracked.until_moment().await,
+                Signal::Process(readiness) => readiness.draining().await,
+            }
+        }
+    }
+}
+
+/// Whether the request with these extensions came over a connection that retires at a
+/// moment of its own.
+pub(crate) fn is_known(extensions: &Extensions) -> bool {
+    extensions.get::<Retiring>().is_some()
+}
+
+impl Readiness {
+    /// Returns the signal that the connection of a request retires: its own, if
+    /// [`Connections`](super::Connections) serves it, otherwise that of the
+    /// [drain](Self::draining).
+    pub fn retiring<B>(&self, request: &http::Request<B>) -> Retiring {
+        let known = request.extensions().get().cloned();
+        known.unwrap_or_else(|| Retiring(Signal::Process(self.clone())))
+    }
+}
+
+impl fmt::Debug for Retiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_known = matches!(self.0, Signal::Connection(_));
+        f.debug_struct("Retiring")
+            .field("connection_is_known", &is_known)
+            .finish_non_exhaustive()
+    }
+}

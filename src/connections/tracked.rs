@@ -1,0 +1,189 @@
+use super::window::Window;
+use crate::registry::Readiness;
+use std::{
+    future::pending,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+use tokio::time::{Duration, Instant, sleep_until};
+
+/// What the connections of one [`Connections`](super::Connections) share.
+pub(super) struct Schedule {
+    pub(super) readiness: Readiness,
+    pub(super) window: Window,
+    pub(super) max_age: Option<Duration>,
+    /// The connections whose [`Tracked`] exists.
+    pub(super) open: AtomicUsize,
+    /// How many connections were open when the first of them asked for its moment.
+    slices: OnceLock<usize>,
+    taken: AtomicUsize,
+}
+
+impl Schedule {
+    pub(super) fn new(
+        readiness: &Readiness,
+        window: Window,
+        max_age: Option<Duration>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            readiness: readiness.clone(),
+            window,
+            max_age,
+            open: AtomicUsize::new(0),
+            slices: OnceLock::new(),
+            taken: AtomicUsize::new(0),
+        })
+    }
+
+    /// The place in the window of the next connection from before the drain: a slice of
+    /// its own, and a random place in that slice.
+    fn next_position(&self) -> f64 {
+        let slices = *self
+            .slices
+            .get_or_init(|| self.open.load(Ordering::Relaxed).max(1));
+        // A connection that was accepted while the first took its slice may be one too
+        // many; it shares the first slice.
+        let slice = self.taken.fetch_add(1, Ordering::Relaxed) % slices;
+        #[allow(clippy::cast_precision_loss)] // There are fewer than 2^52 connections.
+        let position = (slice as f64 + fastrand::f64()) / slices as f64;
+        position
+    }
+}
+
+/// One connection: its moment, and the requests that are open on it.
+///
+/// Exists until the connection has ended and no handler has its signal any more, so
+/// that an upgraded connection keeps its slice of the window.
+pub(super) struct Tracked {
+    pub(super) schedule: Arc<Schedule>,
+    accepted: Instant,
+    /// The end of the connection's age, which may come before a drain.
+    expires: Option<Instant>,
+    moment: OnceLock<Instant>,
+    retires: AtomicBool,
+    is_http2: AtomicBool,
+    open_requests: AtomicUsize,
+    /// When the last request ended, in nanoseconds after `accepted`.
+    idle_since: AtomicU64,
+}
+
+impl Tracked {
+    pub(super) fn new(schedule: &Arc<Schedule>) -> Arc<Self> {
+        schedule.open.fetch_add(1, Ordering::Relaxed);
+        let accepted = Instant::now();
+        // A tenth more or less, so that connections made together do not end together.
+        let expires = schedule
+            .max_age
+            .map(|age| accepted + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
+        Arc::new(Self {
+            schedule: Arc::clone(schedule),
+            accepted,
+            expires,
+            moment: OnceLock::new(),
+            retires: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            open_requests: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+        })
+    }
+
+    /// Completes at the moment of the connection.
+    pub(super) async fn until_moment(self: Arc<Self>) {
+        let expires = self.expires;
+        let expired = async move {
+            match expires {
+                Some(expires) => sleep_until(expires).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! { biased;
+            () = self.until_moment_of_drain() => {}
+            () = expired => {}
+        }
+    }
+
+    async fn until_moment_of_drain(self: Arc<Self>) {
+        let (draining, closing) = {
+            let readiness = &self.schedule.readiness;
+            (readiness.draining(), readiness.closing())
+        };
+        if self.schedule.window.is_zero() {
+            return closing.await;
+        }
+        draining.await;
+        let moment = self.moment_of_drain();
+        tokio::select! { biased;
+            () = closing => {}
+            () = sleep_until(moment) => {}
+        }
+    }
+
+    /// When the connection retires. To be called once the process drains.
+    fn moment_of_drain(&self) -> Instant {
+        *self.moment.get_or_init(|| {
+            let now = Instant::now();
+            let clock = self.schedule.readiness.registry().drain_clock();
+            let Some((since, delay)) = clock.begun() else {
+                return now;
+            };
+            if delay.is_zero() {
+                return now;
+            }
+            let after = self.accepted.saturating_duration_since(since);
+            let accepted = after.as_secs_f64() / delay.as_secs_f64();
+            let position = if after.is_zero() {
+                self.schedule.next_position()
+            } else {
+                fastrand::f64()
+            };
+            since + delay.mul_f64(self.schedule.window.moment(accepted, position))
+        })
+    }
+
+    /// Lets the next HTTP/1 answer say `connection: close`.
+    pub(super) fn retire(&self) {
+        self.retires.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn retires(&self) -> bool {
+        self.retires.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request has arrived over HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Since when the connection has no open request, or `None` while it has one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.open_requests.load(Ordering::Acquire) == 0)
+            .then(|| self.accepted + Duration::from_nanos(self.idle_since.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn begin_request(self: &Arc<Self>, is_http2: bool) -> OpenRequest {
+        if is_http2 {
+            self.is_http2.store(true, Ordering::Relaxed);
+        }
+        self.open_requests.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(Arc::clone(self))
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.schedule.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that is open until its response body has ended or was dropped.
+pub(super) struct OpenRequest(pub(super) Arc<Tracked>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let since = u64::try_from(self.0.accepted.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.idle_since.store(since, Ordering::Relaxed);
+        self.0.open_requests.fetch_sub(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,701 @@
+//! Connections that retire one after the other while the process drains: servers and
+//! clients of hyper on tokio's paused clock.
+
+mod support;
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    routing::{get, post},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{
+    HeaderMap, Request, Response, StatusCode, Version,
+    header::{CONNECTION, UPGRADE},
+};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use support::{listen, ready};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
+    net::TcpStream,
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tower_readiness::{
+    Phase, Readiness, ReadinessLayer, Reporter,
+    connections::{Connections, ConnectionsError, Retiring},
+};
+
+const DELAY: Duration = Duration::from_secs(5);
+
+/// What a connection consists of.
+#[derive(Clone, Copy)]
+enum Link {
+    /// Sockets on loopback. tokio advances the paused clock to the next timer while
+    /// bytes are on their way, so the times of a test are not exact.
+    Sockets,
+    /// Pipes in memory, with exact times.
+    Memory,
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+type Stream = Box<dyn Io>;
+
+/// A server that tracks its connections, and a process that drains when it is told.
+struct Server {
+    readiness: Readiness,
+    connections: Connections,
+    link: Link,
+    address: SocketAddr,
+    in_memory: mpsc::UnboundedSender<Stream>,
+    storage: Reporter,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(link: Link, delay: Duration) -> Self {
+        let (readiness, storage) = ready();
+        let mut server = Self::with(readiness.connections(), readiness, storage, delay).await;
+        server.link = link;
+        server
+    }
+
+    async fn with(
+        connections: Connections,
+        readiness: Readiness,
+        storage: Reporter,
+        delay: Duration,
+    ) -> Self {
+        let app = Router::new()
+            .route("/", get(async || "served"))
+            .route("/slow", get(slow))
+            .route("/stream", get(events))
+            .route(
+                "/own",
+                get(async || ([(CONNECTION, "keep-alive")], "served")),
+            )
+            .route("/upload", post(async |body: Bytes| body))
+            .route("/upgrade", get(upgrade))
+            .layer(ReadinessLayer::new(&readiness).count_in_flight());
+        let (listener, address) = listen().await;
+        let shutdown = readiness.shutdown().delay(delay).build().unwrap();
+        let (in_memory, mut pipes) = mpsc::unbounded_channel();
+        let tracked = connections.clone();
+        let accepting = tokio::spawn(async move {
+            let mut shutdown = std::pin::pin!(shutdown);
+            loop {
+                let stream = tokio::select! {
+                    accepted = listener.accept() => Box::new(accepted.unwrap().0) as Stream,
+                    Some(stream) = pipes.recv() => stream,
+                    () = shutdown.as_mut() => return,
+                };
+                let connection = tracked.track();
+                let service = connection.service(TowerToHyperService::new(app.clone()));
+                tokio::spawn(async move {
+                    let http = auto::Builder::new(TokioExecutor::new());
+                    let http = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+                    drop(connection.drive(http).await);
+                });
+            }
+        });
+        Self {
+            readiness,
+            connections,
+            link: Link::Memory,
+            address,
+            in_memory,
+            storage,
+            accepting,
+        }
+    }
+
+    async fn connect(&self) -> TokioIo<Stream> {
+        TokioIo::new(match self.link {
+            Link::Sockets => Box::new(TcpStream::connect(self.address).await.unwrap()),
+            Link::Memory => {
+                let (here, there) = duplex(64 << 10);
+                self.in_memory.send(Box::new(there)).unwrap();
+                Box::new(here)
+            }
+        })
+    }
+}
+
+async fn slow() -> &'static str {
+    sleep(Duration::from_secs(2)).await;
+    "served"
+}
+
+/// Server-sent events without an end of their own.
+async fn events(Extension(retiring): Extension<Retiring>) -> Body {
+    let first = stream::once(async { Ok::<_, Infallible>("data: hello\n\n") });
+    let last = stream::once(async move {
+        retiring.requested().await;
+        Ok("data: goodbye\n\n")
+    });
+    use futures_util::StreamExt;
+    Body::from_stream(first.chain(last))
+}
+
+/// A protocol of its own, as a websocket has, that ends when its connection retires.
+async fn upgrade(
+    Extension(retiring): Extension<Retiring>,
+    request: Request<Body>,
+) -> Response<Body> {
+    tokio::spawn(async move {
+        let mut stream = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+        retiring.requested().await;
+        stream.write_all(b"goodbye").await.unwrap();
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, "chat")
+        .body(Body::empty())
+        .unwrap()
+}
+
+fn request(path: &str) -> Request<Empty<Bytes>> {
+    let builder = Request::get(path).header("host", "localhost");
+    builder.body(Empty::new()).unwrap()
+}
+
+/// A client that keeps one HTTP/1 connection.
+struct Http1 {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Http1 {
+    async fn connect(server: &Server) -> Self {
+        let (sender, connection) = http1::handshake(server.connect().await).await.unwrap();
+        let connection = tokio::spawn(connection);
+        Self { sender, connection }
+    }
+
+    async fn get(&mut self, path: &str) -> hyper::Result<(HeaderMap, Bytes)> {
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request(path)).await?;
+        assert_eq!(response.status(), StatusCode::OK);
+        let (head, body) = response.into_parts();
+        Ok((head.headers, body.collect().await?.to_bytes()))
+    }
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONNECTION)
+        .is_some_and(|value| value == "close")
+}
+
+/// A client that keeps one HTTP/2 connection.
+struct Http2 {
+    sender: http2::SendRequest<Empty<Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Http2 {
+    async fn connect(server: &Server) -> Self {
+        let io = server.connect().await;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let connection = tokio::spawn(connection);
+        Self { sender, connection }
+    }
+
+    async fn get(&mut self, path: &str) -> hyper::Result<Bytes> {
+        self.sender.ready().await?;
+        let uri = format!("http://localhost{path}");
+        let response = self.sender.send_request(request(&uri)).await?;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.version(), Version::HTTP_2);
+        Ok(response.into_body().collect().await?.to_bytes())
+    }
+}
+
+// === when connections leave ===
+
+/// How a client uses its connection, from its first request to its end.
+#[derive(Clone, Copy, Debug)]
+enum Use {
+    Http1Idle,
+    Http2Idle,
+    Http2Stream,
+    ServerSentEvents,
+    Upgraded,
+}
+
+/// Uses a connection until the server ends it, and returns when that was.
+async fn until_it_leaves(server: &Server, used: Use) -> JoinHandle<Instant> {
+    match used {
+        Use::Http1Idle => {
+            let mut client = Http1::connect(server).await;
+            client.get("/").await.unwrap();
+            tokio::spawn(async move {
+                // The client closes the connection when this is dropped.
+                let _sender = client.sender;
+                client.connection.await.unwrap().unwrap();
+                Instant::now()
+            })
+        }
+        Use::Http2Idle => {
+            let mut client = Http2::connect(server).await;
+            client.get("/").await.unwrap();
+            tokio::spawn(async move {
+                // The client closes the connection when this is dropped.
+                let _sender = client.sender;
+                client.connection.await.unwrap().unwrap();
+                Instant::now()
+            })
+        }
+        Use::Http2Stream => {
+            let mut client = Http2::connect(server).await;
+            tokio::spawn(async move {
+                assert_eq!(
+                    client.get("/stream").await.unwrap(),
+                    "data: hello\n\ndata: goodbye\n\n"
+                );
+                client.connection.await.unwrap().unwrap();
+                Instant::now()
+            })
+        }
+        Use::ServerSentEvents => {
+            let mut client = Http1::connect(server).await;
+            tokio::spawn(async move {
+                let (_, events) = client.get("/stream").await.unwrap();
+                assert_eq!(events, "data: hello\n\ndata: goodbye\n\n");
+                Instant::now()
+            })
+        }
+        Use::Upgraded => {
+            let mut stream = server.connect().await.into_inner();
+            let upgrade = b"GET /upgrade HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n";
+            stream.write_all(upgrade).await.unwrap();
+            tokio::spawn(async move {
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+                assert!(answer.contains("connection: upgrade\r\n"), "{answer}");
+                assert!(answer.ends_with("\r\n\r\ngoodbye"), "{answer}");
+                Instant::now()
+            })
+        }
+    }
+}
+
+/// Drains while 200 connections are used, and returns the moments at which they left,
+/// as shares of the delay.
+async fn drain_with(used: Use, delay: Duration) -> Vec<f64> {
+    let server = Server::start(Link::Sockets, delay).await;
+    let mut left = Vec::new();
+    for _ in 0..200 {
+        left.push(until_it_leaves(&server, used).await);
+    }
+    // Longer than a connection has to be idle before it is closed.
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.connections.open(), 200);
+    let begin = Instant::now();
+    server.readiness.drain();
+    let mut shares = Vec::new();
+    for left in left {
+        let left = timeout(2 * delay, left).await.expect("it leaves").unwrap();
+        shares.push((left - begin).as_secs_f64() / delay.as_secs_f64());
+    }
+    assert_eq!(server.readiness.verdict().phase(), Phase::Draining);
+    server.accepting.await.unwrap();
+    assert_eq!(server.connections.open(), 0);
+    shares
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_each_kind_leave_evenly_over_the_window() {
+    for delay in [DELAY, Duration::from_millis(500)] {
+        for used in [
+            Use::Http1Idle,
+            Use::Http2Idle,
+            Use::Http2Stream,
+            Use::ServerSentEvents,
+            Use::Upgraded,
+        ] {
+            let shares = drain_with(used, delay).await;
+            let mut tenths = [0; 10];
+            for share in shares {
+                // The clock has a resolution of a millisecond.
+                assert!((0.3..=0.91).contains(&share), "{used:?} {delay:?}: {share}");
+                tenths[(share * 10.0) as usize] += 1;
+            }
+            let most = tenths.iter().max().unwrap();
+            assert!(*most <= 40, "{used:?} {delay:?}: {tenths:?} of 200");
+        }
+    }
+}
+
+// === what a connection does at its moment ===
+
+/// A server whose connections retire when half of the delay is over.
+async fn retiring_at_half() -> Server {
+    let (readiness, storage) = ready();
+    let connections = Connections::builder(&readiness).window(0.5, 0.501);
+    Server::with(connections.build().unwrap(), readiness, storage, DELAY).await
+}
+
+/// A share of the delay after this moment.
+async fn share_after(begin: Instant, share: f64) {
+    sleep_until(begin + DELAY.mul_f64(share)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_1_answer_announces_the_end_from_the_moment_on() {
+    let server = retiring_at_half().await;
+    let mut client = Http1::connect(&server).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    for share in [0.0, 0.2, 0.49] {
+        share_after(begin, share).await;
+        let (headers, _) = client.get("/").await.unwrap();
+        assert!(!headers.contains_key(CONNECTION), "{share}: {headers:?}");
+    }
+    share_after(begin, 0.51).await;
+    let (headers, body) = client.get("/").await.unwrap();
+    assert!(says_close(&headers));
+    assert_eq!(body, "served");
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis(), 2_550);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_header_of_the_handler_stays() {
+    let server = retiring_at_half().await;
+    let mut client = Http1::connect(&server).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    share_after(begin, 0.45).await;
+    client.get("/").await.unwrap();
+    share_after(begin, 0.51).await;
+    let (headers, _) = client.get("/own").await.unwrap();
+    assert_eq!(headers[CONNECTION], "keep-alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_announces_the_end_from_the_moment_on_too() {
+    let (readiness, storage) = ready();
+    let connections = Connections::builder(&readiness).window(0.5, 0.501);
+    let server = Server::with(connections.build().unwrap(), readiness, storage, DELAY).await;
+    let mut client = Http1::connect(&server).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    server.storage.failing("disk");
+    for (share, closes) in [(0.2, false), (0.39, false), (0.51, true)] {
+        share_after(begin, share).await;
+        client.sender.ready().await.unwrap();
+        let response = client.sender.send_request(request("/")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(says_close(response.headers()), closes, "{share}");
+        response.into_body().collect().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_1_connection_in_use_is_closed_after_a_second_without_a_request() {
+    let server = retiring_at_half().await;
+    let mut client = Http1::connect(&server).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    // The answer begins before the moment, and its body ends after it.
+    let (headers, body) = client.get("/stream").await.unwrap();
+    assert!(!headers.contains_key(CONNECTION));
+    assert_eq!(body, "data: hello\n\ndata: goodbye\n\n");
+    assert_eq!(begin.elapsed().as_millis() / 10, 250);
+    sleep(Duration::from_millis(900)).await;
+    assert!(!client.connection.is_finished());
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis() / 10, 350);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_after_an_answer_that_spans_the_moment_is_served() {
+    let server = retiring_at_half().await;
+    let mut client = Http1::connect(&server).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    client.get("/stream").await.unwrap();
+    sleep(Duration::from_millis(900)).await;
+    let (headers, _) = client.get("/").await.unwrap();
+    assert!(says_close(&headers));
+    // A handler that takes longer than the moment answers with the header.
+    let server = retiring_at_half().await;
+    let mut client = Http1::connect(&server).await;
+    let _ = begin;
+    let begin = Instant::now();
+    server.readiness.drain();
+    share_after(begin, 0.4).await;
+    let (headers, _) = client.get("/slow").await.unwrap();
+    assert!(says_close(&headers));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_http_2_that_spans_the_moment_ends_in_its_own_time() {
+    let server = retiring_at_half().await;
+    let mut client = Http2::connect(&server).await;
+    client.get("/").await.unwrap();
+    let begin = Instant::now();
+    server.readiness.drain();
+    share_after(begin, 0.4).await;
+    assert_eq!(client.get("/slow").await.unwrap(), "served");
+    assert_eq!(begin.elapsed(), DELAY.mul_f64(0.8));
+    client.connection.await.unwrap().unwrap();
+    // The client knew in time: no request was sent in vain.
+    assert!(client.sender.ready().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_receives_the_whole_answer() {
+    let (readiness, _storage) = ready();
+    let connections = Connections::builder(&readiness).window(0.5, 0.501);
+    let connections = connections.build().unwrap();
+    let (here, there) = duplex(16 << 10);
+    let connection = connections.track();
+    let large = || async { vec![b'x'; 1 << 20] };
+    let app = Router::new().route("/", get(large));
+    let service = connection.service(TowerToHyperService::new(app));
+    let served = tokio::spawn(async move {
+        let http = hyper::server::conn::http1::Builder::new();
+        connection
+            .drive(http.serve_connection(TokioIo::new(here), service))
+            .await
+    });
+    let mut there = there;
+    there
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    let _shutdown = readiness.shutdown().delay(DELAY).build().unwrap();
+    readiness.drain();
+    share_after(begin, 0.95).await;
+    let mut answer = Vec::new();
+    there.read_to_end(&mut answer).await.unwrap();
+    let head = answer
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap();
+    assert_eq!(answer.len() - head - 4, 1 << 20);
+    served.await.unwrap().unwrap();
+}
+
+// === connections accepted during the drain ===
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_accepted_in_the_drain_stays_for_a_fifth_of_the_delay() {
+    for accepted in [0.05, 0.2, 0.5, 0.65, 0.75] {
+        let server = Server::start(Link::Memory, DELAY).await;
+        let begin = Instant::now();
+        server.readiness.drain();
+        share_after(begin, accepted).await;
+        let mut client = Http1::connect(&server).await;
+        loop {
+            let (headers, _) = client.get("/").await.unwrap();
+            if says_close(&headers) {
+                break;
+            }
+            sleep(DELAY / 100).await;
+        }
+        let share = begin.elapsed().as_secs_f64() / DELAY.as_secs_f64();
+        let earliest = f64::max(accepted + 0.2, 0.3);
+        let latest = f64::max(accepted + 0.2, 0.9) + 0.01;
+        assert!((earliest..=latest).contains(&share), "{accepted}: {share}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_accepted_after_the_window_closes_after_its_first_answer() {
+    let server = Server::start(Link::Memory, DELAY).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    share_after(begin, 0.95).await;
+    let mut client = Http1::connect(&server).await;
+    let (headers, _) = client.get("/").await.unwrap();
+    assert!(says_close(&headers));
+    let mut client = Http2::connect(&server).await;
+    // The client has not asked yet, so the connection waits for its request.
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(client.get("/").await.unwrap(), "served");
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(server.readiness.verdict().phase(), Phase::Draining);
+}
+
+// === settings ===
+
+#[tokio::test(start_paused = true)]
+async fn without_a_window_connections_stay_until_the_delay_is_over() {
+    let (readiness, storage) = ready();
+    let connections = Connections::builder(&readiness).window(1.0, 1.0);
+    let server = Server::with(connections.build().unwrap(), readiness, storage, DELAY).await;
+    let mut kept = Http2::connect(&server).await;
+    kept.get("/").await.unwrap();
+    let mut client = Http1::connect(&server).await;
+    client.get("/").await.unwrap();
+    let begin = Instant::now();
+    server.readiness.drain();
+    let (headers, _) = client.get("/").await.unwrap();
+    assert!(says_close(&headers), "the gate acts on the drain itself");
+    share_after(begin, 0.99).await;
+    assert_eq!(kept.get("/").await.unwrap(), "served");
+    kept.connection.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis(), 5_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_retires_at_its_maximum_age() {
+    let (readiness, storage) = ready();
+    let age = Duration::from_secs(60);
+    let connections = Connections::builder(&readiness).max_age(age);
+    let server = Server::with(connections.build().unwrap(), readiness, storage, DELAY).await;
+    let begin = Instant::now();
+    let mut ends = JoinSet::new();
+    for _ in 0..20 {
+        let mut kept = Http2::connect(&server).await;
+        kept.get("/").await.unwrap();
+        ends.spawn(async move {
+            let _sender = kept.sender;
+            kept.connection.await.unwrap().unwrap();
+            begin.elapsed().as_secs_f64()
+        });
+    }
+    let mut client = Http1::connect(&server).await;
+    client.get("/").await.unwrap();
+    let ends = ends.join_all().await;
+    assert!(
+        ends.iter().all(|end| (54.0..=66.1).contains(end)),
+        "{ends:?}"
+    );
+    let spread =
+        ends.iter().copied().fold(0.0, f64::max) - ends.iter().copied().fold(99.0, f64::min);
+    assert!(spread > 3.0, "not all at once: {ends:?}");
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(server.readiness.verdict().phase(), Phase::Started);
+}
+
+#[test]
+fn settings_that_are_not_valid_are_errors_that_name_them() {
+    let (readiness, _storage) = ready();
+    for (from, to) in [
+        (-0.1, 0.9),
+        (0.3, 1.1),
+        (0.9, 0.3),
+        (f64::NAN, 0.9),
+        (0.1, f64::NAN),
+    ] {
+        let error = Connections::builder(&readiness)
+            .window(from, to)
+            .build()
+            .unwrap_err();
+        assert!(matches!(error, ConnectionsError::Window { .. }));
+        let message = error.to_string();
+        assert!(
+            message.contains(&format!("from {from} to {to}")),
+            "{message}"
+        );
+    }
+    for age in [Duration::ZERO, Duration::from_millis(999), Duration::MAX] {
+        let error = Connections::builder(&readiness)
+            .max_age(age)
+            .build()
+            .unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("maximum age of connections"), "{message}");
+        assert!(message.contains(&format!("{age:?}")), "{message}");
+    }
+    Connections::builder(&readiness)
+        .window(0.0, 1.0)
+        .build()
+        .unwrap();
+}
+
+// === the end of the delay ===
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_ends_early_tells_every_connection_at_once() {
+    let server = Server::start(Link::Memory, DELAY).await;
+    let mut left = Vec::new();
+    for used in [
+        Use::Http1Idle,
+        Use::Http2Idle,
+        Use::Http2Stream,
+        Use::Upgraded,
+    ] {
+        left.push(until_it_leaves(&server, used).await);
+    }
+    sleep(Duration::from_secs(2)).await;
+    server.readiness.drain();
+    sleep(DELAY / 10).await;
+    let begin = Instant::now();
+    server.readiness.advance(Phase::Closing);
+    for left in left {
+        assert!(left.await.unwrap() - begin < Duration::from_millis(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_signal_is_that_of_the_drain_where_the_connection_is_not_known() {
+    let (readiness, _storage) = ready();
+    let retiring = readiness.retiring(&request("/"));
+    assert!(timeout(DELAY, retiring.requested()).await.is_err());
+    readiness.drain();
+    timeout(Duration::ZERO, retiring.requested()).await.unwrap();
+}
+
+// === clients that keep their connections busy ===
+
+/// Sends requests on kept connections, with pauses that are shorter than a second, from
+/// before the drain until the end. Returns how many were answered; none may fail.
+#[tokio::test(start_paused = true)]
+async fn kept_connections_in_use_lose_no_request() {
+    let server = std::sync::Arc::new(Server::start(Link::Memory, DELAY).await);
+    let until = Instant::now() + DELAY.mul_f64(1.3);
+    let mut clients = JoinSet::new();
+    for index in 0..40_u64 {
+        let server = std::sync::Arc::clone(&server);
+        let pauses = (0..).map(move |turn: u64| 200 + (index * 7919 + turn * 104_729) % 700);
+        clients.spawn(async move {
+            let mut answered = 0;
+            let mut client = Http1::connect(&server).await;
+            let mut client2 = Http2::connect(&server).await;
+            for pause in pauses {
+                sleep(Duration::from_millis(pause)).await;
+                if Instant::now() > until || server.accepting.is_finished() {
+                    return answered;
+                }
+                let (headers, _) = client
+                    .get("/")
+                    .await
+                    .expect("the server announces its close");
+                if says_close(&headers) {
+                    client = Http1::connect(&server).await;
+                }
+                if client2.sender.ready().await.is_err() {
+                    client2 = Http2::connect(&server).await;
+                }
+                client2
+                    .get("/")
+                    .await
+                    .expect("streams end in their own time");
+                answered += 1;
+            }
+            answered
+        });
+    }
+    sleep(Duration::from_secs(1)).await;
+    server.readiness.drain();
+    let answered: u64 = clients.join_all().await.into_iter().sum();
+    assert!(answered > 400, "{answered}");
+}
