@@ -193,20 +193,23 @@ impl<C: GracefulConnection> Future for Driven<C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         let mut this = self.project();
         loop {
+            // Before the connection answers a request that has arrived with it.
+            if let Stage::Serving(moment) = this.stage {
+                if moment.as_mut().poll(cx).is_ready() {
+                    this.tracked.retire();
+                    *this.stage = Stage::Retiring {
+                        closing: Box::pin(this.tracked.schedule.readiness.closing()),
+                        idle: Box::pin(sleep_until(Instant::now())),
+                    };
+                }
+            }
             // Reads a request that has arrived before the connection is closed.
             if let Poll::Ready(output) = this.connection.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
             let tracked = &*this.tracked;
             *this.stage = match this.stage {
-                Stage::Serving(moment) => {
-                    ready!(moment.as_mut().poll(cx));
-                    tracked.retire();
-                    Stage::Retiring {
-                        closing: Box::pin(tracked.schedule.readiness.closing()),
-                        idle: Box::pin(sleep_until(Instant::now())),
-                    }
-                }
+                Stage::Serving(_) => return Poll::Pending,
                 Stage::Retiring { closing, idle } => {
                     let is_told = tracked.is_http2() || closing.as_mut().poll(cx).is_ready();
                     if !is_told {
