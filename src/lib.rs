@@ -116,6 +116,7 @@
 //! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
 //!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
+//! - `serve`: [`drain::serve`], a server of HTTP whose connections retire so.
 //! - `server`: the admin listener, which answers the probes on an address of its
 //!   own (by hyper).
 //! - `signal` (default): drains on SIGTERM and SIGINT.
@@ -149,8 +150,8 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "server")]
-#[allow(unreachable_pub)]
+#[cfg(any(feature = "serve", feature = "server"))]
+#[cfg_attr(not(feature = "serve"), allow(unreachable_pub))]
 mod accept;
 #[cfg(any(feature = "client", feature = "server"))]
 mod address;

@@ -9,7 +9,8 @@ mod tasks;
 pub use self::listener::Listener;
 pub(crate) use self::{
     linger::{ReadWrite, linger},
-    listener::poll_accept,
     returned::ReturnedStream,
-    tasks::{ConnectionTasks, Event},
+    tasks::ConnectionTasks,
 };
+#[cfg(feature = "server")]
+pub(crate) use self::{listener::poll_accept, tasks::Event};

@@ -45,6 +45,7 @@ impl<R: Send + 'static> ConnectionTasks<R> {
         self.tasks.spawn(connection);
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()
     }
@@ -61,6 +62,26 @@ impl<R: Send + 'static> ConnectionTasks<R> {
                 Err(error) => Event::Failed(error),
             },
         }
+    }
+
+    /// Accepts one connection while there are less than `max`. Returns `None` when a
+    /// connection has ended, or after a failure and its delay. Cancel safe.
+    #[cfg(feature = "serve")]
+    pub(crate) async fn accept<L: Listener>(
+        &mut self,
+        listener: &mut L,
+        max: usize,
+    ) -> Option<L::Connection> {
+        if self.tasks.len() >= max {
+            self.next_ended().await;
+            return None;
+        }
+        match self.next(listener).await {
+            Event::Accepted(connection) => return Some(connection),
+            Event::Ended(_) => {}
+            Event::Failed(error) => drop(self.back_off(&error).await),
+        }
+        None
     }
 
     /// Returns the output of the next connection that ends, unless its task has

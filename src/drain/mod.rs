@@ -69,10 +69,15 @@ mod close;
 mod error;
 mod output;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 mod shutdown;
 mod signals;
 mod wait;
 
+#[cfg(feature = "serve")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serve")))]
+pub use self::serve::{Listener, Serve, ServeError, serve};
 #[cfg(feature = "signal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 pub use self::signals::Signals;

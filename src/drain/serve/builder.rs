@@ -1,0 +1,288 @@
+use super::{
+    super::shutdown::Shutdown,
+    connection::{self, Settings},
+    error::ServeError,
+};
+use crate::{
+    accept::{ConnectionTasks, Listener},
+    connections::Connections,
+    registry::{Readiness, bounded},
+};
+use bytes::Buf;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto,
+};
+use std::{
+    error::Error,
+    fmt,
+    future::{Future, IntoFuture, Ready, ready},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Duration,
+};
+use tower_service::Service;
+
+/// What an accepted connection is used as, if no handshake is set: itself.
+type Plain<C> = fn(C) -> Ready<io::Result<C>>;
+
+/// Serves HTTP/1 and HTTP/2 on `listener`, and retires the connections one after the
+/// other while the process drains.
+///
+/// `make_service` is called with the address of the peer, and makes the service of one
+/// connection: `into_make_service()` of an axum router, or
+/// `into_make_service_with_connect_info::<SocketAddr>()`.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use std::time::Duration;
+/// use tower_readiness::{Readiness, ReadinessLayer, Subsystem, drain};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let readiness = Readiness::builder()
+///     .subsystem(Subsystem::new("listener"))
+///     .build()?;
+/// let app = Router::new()
+///     .route("/", get(async || "hello"))
+///     .layer(ReadinessLayer::new(&readiness).count_in_flight());
+///
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// readiness.reporter("listener")?.leave_ready();
+/// # #[cfg(feature = "signal")]
+/// let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
+/// # #[cfg(not(feature = "signal"))]
+/// # let shutdown = readiness.shutdown().build()?;
+/// # readiness.advance(tower_readiness::Phase::Closing);
+/// let server = drain::serve(&readiness, listener, app.into_make_service())
+///     .with_graceful_shutdown(shutdown);
+/// readiness.run(server).await??;
+/// # Ok(())
+/// # }
+/// ```
+pub fn serve<L: Listener, M>(
+    readiness: &Readiness,
+    listener: L,
+    make_service: M,
+) -> Serve<L, M, Plain<L::Connection>> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new());
+    // A kept connection may wait for its next request.
+    http.http1().header_read_timeout(None);
+    http.http2().timer(TokioTimer::new());
+    Serve {
+        listener,
+        make_service,
+        handshake: |connection| ready(Ok(connection)),
+        shutdown: None,
+        max_connections: usize::MAX,
+        settings: Settings {
+            readiness: readiness.clone(),
+            connections: readiness.connections(),
+            http,
+            header_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+        },
+    }
+}
+
+/// A server; built by [`serve`]. It does nothing until it is awaited.
+///
+/// # What it bounds
+///
+/// | | default |
+/// |---|---|
+/// | [TLS handshake](Self::handshake_timeout) | 10 s |
+/// | [head of the first request](Self::header_timeout) | 30 s |
+/// | [connections](Self::max_connections) | as many as there are file descriptors |
+/// | an error of `accept` | another try after 100 ms, or when a connection ends; the first is logged |
+/// | reading on after the last answer | 5 s without a byte, 30 s in all |
+///
+/// When a connection has ended, the server sends FIN, and reads and discards until the
+/// peer has ended too. Otherwise the kernel would answer late bytes (such as the
+/// WINDOW_UPDATE of a slow HTTP/2 client) with RST, which destroys the part of an answer
+/// that the client has not read yet (RFC 9112, section 9.6).
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the listener and the connections, except for upgraded ones.
+#[must_use = "it does nothing until it is awaited"]
+pub struct Serve<L, M, H> {
+    listener: L,
+    make_service: M,
+    handshake: H,
+    shutdown: Option<Shutdown>,
+    max_connections: usize,
+    settings: Settings,
+}
+
+impl<L, M, H> Serve<L, M, H> {
+    /// Drains with this [`Shutdown`]. Without it, the server ends when another one of
+    /// the process has begun [`Closing`](crate::Phase::Closing).
+    pub fn with_graceful_shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = Some(shutdown);
+        self
+    }
+
+    /// Sets the group of connections, and so the window in which they retire and their
+    /// maximum age. It must belong to the same process as the server. By default
+    /// [`Readiness::connections`].
+    pub fn connections(mut self, connections: Connections) -> Self {
+        self.settings.connections = connections;
+        self
+    }
+
+    /// Sets the maximum number of connections at a time. By default only the file
+    /// descriptors of the process limit them.
+    ///
+    /// Further connections wait in the backlog of the kernel until one ends.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// Sets how long a connection may take after its handshake until the head of its
+    /// first request has arrived. By default 30 seconds. Then the server closes it.
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.header_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the [handshake](Self::handshake) may take. By default 10 seconds.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets what happens to an accepted connection before HTTP: a TLS handshake, or a
+    /// header of a proxy. Runs in the task of the connection, so that a slow peer delays
+    /// no other one.
+    ///
+    /// The function gets the stream and the address of the peer, and returns the stream
+    /// for HTTP and the value that `make_service` is called with. An error ends the
+    /// connection.
+    ///
+    /// ```
+    /// # use std::net::SocketAddr;
+    /// # use tokio::net::{TcpListener, TcpStream};
+    /// # use tower_readiness::{Readiness, drain::{self, ServeError}};
+    /// # #[derive(Clone)] struct TlsAcceptor;
+    /// # impl TlsAcceptor {
+    /// #     async fn accept(&self, stream: TcpStream) -> std::io::Result<TcpStream> { Ok(stream) }
+    /// # }
+    /// # async fn run(
+    /// #     readiness: Readiness, listener: TcpListener, app: axum::Router, tls: TlsAcceptor,
+    /// # ) -> Result<(), ServeError> {
+    /// // `tls` is the `TlsAcceptor` of tokio-rustls, which offers `h2` and `http/1.1`.
+    /// drain::serve(&readiness, listener, app.into_make_service())
+    ///     .handshake(move |(stream, peer): (TcpStream, SocketAddr)| {
+    ///         let tls = tls.clone();
+    ///         async move { Ok((tls.accept(stream).await?, peer)) }
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    pub fn handshake<F>(self, handshake: F) -> Serve<L, M, F> {
+        Serve {
+            listener: self.listener,
+            make_service: self.make_service,
+            handshake,
+            shutdown: self.shutdown,
+            max_connections: self.max_connections,
+            settings: self.settings,
+        }
+    }
+
+    /// Changes the settings of HTTP.
+    ///
+    /// A `header_read_timeout` of hyper also closes kept connections that are idle for
+    /// as long.
+    pub fn http(mut self, set: impl FnOnce(&mut auto::Builder<TokioExecutor>)) -> Self {
+        set(&mut self.settings.http);
+        self
+    }
+
+    fn check(&self) -> Result<(), ServeError> {
+        bounded("header timeout", self.settings.header_timeout)?;
+        bounded("handshake timeout", self.settings.handshake_timeout)?;
+        if self.max_connections == 0 {
+            return Err(ServeError::NoConnections);
+        }
+        Ok(())
+    }
+}
+
+impl<L, M, H, F, I, T, S, B> IntoFuture for Serve<L, M, H>
+where
+    L: Listener + Send + 'static,
+    L::Connection: Send + 'static,
+    H: Fn(L::Connection) -> F + Clone + Send + 'static,
+    F: Future<Output = io::Result<(I, T)>> + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: Send + 'static,
+    M: Service<T, Response = S, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    type Output = Result<(), ServeError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async move {
+            self.check()?;
+            let settings = Arc::new(self.settings);
+            let mut tasks = ConnectionTasks::new("server");
+            let mut closing = pin!(closing(self.shutdown, &settings.readiness));
+            loop {
+                let accepted = tokio::select! { biased;
+                    () = closing.as_mut() => break,
+                    accepted = tasks.accept(&mut self.listener, self.max_connections) => accepted,
+                };
+                if let Some(connection) = accepted {
+                    tasks.spawn(connection::serve(
+                        (self.handshake)(connection),
+                        self.make_service.clone(),
+                        Arc::clone(&settings),
+                    ));
+                }
+            }
+            drop(self.listener);
+            tasks.all_ended().await;
+            Ok(())
+        })
+    }
+}
+
+/// Completes when the server has to stop accepting.
+async fn closing(shutdown: Option<Shutdown>, readiness: &Readiness) {
+    let closing = readiness.closing();
+    match shutdown {
+        Some(shutdown) => {
+            tokio::select! { biased;
+                () = shutdown => {}
+                () = closing => {}
+            }
+        }
+        None => closing.await,
+    }
+}
+
+impl<L, M, H> fmt::Debug for Serve<L, M, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("connections", &self.settings.connections)
+            .field("max_connections", &self.max_connections)
+            .field("header_timeout", &self.settings.header_timeout)
+            .field("handshake_timeout", &self.settings.handshake_timeout)
+            .finish_non_exhaustive()
+    }
+}

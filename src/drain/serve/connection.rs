@@ -1,0 +1,127 @@
+use crate::{
+    accept::{ReadWrite, ReturnedStream, linger},
+    connections::{Connections, TrackedConnection},
+    registry::Readiness,
+};
+use bytes::Buf;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::Service as HyperService};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use std::{
+    error::Error,
+    future::{Future, pending, poll_fn},
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::time::{Duration, sleep, timeout};
+use tower_service::Service;
+
+/// What the connections of one server share.
+pub(super) struct Settings {
+    pub(super) readiness: Readiness,
+    pub(super) connections: Connections,
+    pub(super) http: auto::Builder<TokioExecutor>,
+    pub(super) header_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
+}
+
+type Stream = Box<dyn ReadWrite>;
+
+/// Serves one connection until either side ends it, and lingers. A failure is that of
+/// one peer, so nothing is returned.
+pub(super) async fn serve<F, I, T, M, S, B>(handshake: F, make_service: M, settings: Arc<Settings>)
+where
+    F: Future<Output = io::Result<(I, T)>>,
+    I: ReadWrite + 'static,
+    M: Service<T, Response = S>,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let tracked = settings.connections.track();
+    let handshake = timeout(settings.handshake_timeout, handshake);
+    let (stream, peer) = tokio::select! { biased;
+        accepted = handshake => match accepted {
+            Ok(Ok(accepted)) => accepted,
+            _ => return,
+        },
+        // The peer has sent no request yet.
+        () = settings.readiness.closing() => return,
+    };
+    let Some(service) = make(make_service, peer).await else {
+        return;
+    };
+    let stream: Stream = Box::new(stream);
+    let (returned, mut returned_stream) = ReturnedStream::new(stream);
+    serve_http(returned, service, tracked, &settings).await;
+    // An upgraded stream stays with its handler.
+    if let Ok(mut stream) = returned_stream.try_recv() {
+        linger(&mut *stream).await;
+    }
+}
+
+async fn make<M: Service<T>, T>(mut make_service: M, peer: T) -> Option<M::Response> {
+    poll_fn(|cx| make_service.poll_ready(cx)).await.ok()?;
+    make_service.call(peer).await.ok()
+}
+
+/// Serves HTTP until the connection closes, or no request has arrived in time.
+async fn serve_http<S, B>(
+    stream: Pin<ReturnedStream<Stream>>,
+    service: S,
+    tracked: TrackedConnection,
+    settings: &Settings,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let has_sent_request = Arc::new(AtomicBool::new(false));
+    let service = tracked.service(FirstRequest {
+        inner: TowerToHyperService::new(service),
+        arrived: Arc::clone(&has_sent_request),
+    });
+    let connection = settings
+        .http
+        .serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let no_request = async {
+        sleep(settings.header_timeout).await;
+        if has_sent_request.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    };
+    tokio::select! { biased;
+        // Also an error: the peer disconnected, or sent garbage.
+        _ = tracked.drive(connection) => {}
+        () = no_request => {}
+    }
+}
+
+/// Notes that a request has arrived.
+#[derive(Clone)]
+struct FirstRequest<S> {
+    inner: S,
+    arrived: Arc<AtomicBool>,
+}
+
+impl<S: HyperService<R>, R> HyperService<R> for FirstRequest<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: R) -> S::Future {
+        self.arrived.store(true, Ordering::Relaxed);
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,12 @@
+//! A server whose connections retire one after the other while the process drains.
+
+mod builder;
+mod connection;
+mod error;
+mod listener;
+
+pub use self::{
+    builder::{Serve, serve},
+    error::ServeError,
+};
+pub use crate::accept::Listener;
