@@ -3,8 +3,8 @@
 //! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
-//! cargo run --example axum
-//! PORT=8080 ADMIN_PORT=9090 cargo run --example axum
+//! cargo run --features serve --example axum
+//! PORT=8080 ADMIN_PORT=9090 cargo run --features serve --example axum
 //! ```
 
 use axum::{
@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::Mutex, time::sleep};
 use tower_readiness::{
-    ClaimError, Readiness, ReadinessLayer, Reporter, Subsystem,
+    ClaimError, Readiness, ReadinessLayer, Reporter, Subsystem, drain,
     probe::{Detail, Probes},
 };
 
@@ -80,7 +80,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(come_up(demo));
     // In a task of its own, so that it answers until the process ends.
     tokio::spawn(axum::serve(admin_listener, admin).into_future());
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    // Clients leave one after the other during the delay, not all at its end.
+    let server = drain::serve(&readiness, listener, app.into_make_service())
+        .with_graceful_shutdown(shutdown);
     readiness.run(server).await??;
     println!("Drained.");
     Ok(())

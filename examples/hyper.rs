@@ -4,38 +4,31 @@
 //! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
-//! cargo run --example hyper
-//! PORT=8080 cargo run --example hyper
+//! cargo run --features serve --example hyper
+//! PORT=8080 cargo run --features serve --example hyper
 //! ```
 //!
 //! To measure the cost of the layer, compare with the same service without it:
 //!
 //! ```sh
-//! cargo run --release --example hyper
-//! LAYER=off cargo run --release --example hyper
+//! cargo run --release --features serve --example hyper
+//! LAYER=off cargo run --release --features serve --example hyper
 //! ```
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
 use std::{
     convert::Infallible,
     env,
     net::{Ipv4Addr, SocketAddr},
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
 use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
-use tower::{Layer, Service, service_fn};
-use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, drain::Shutdown};
+use tower::{Layer, make::Shared, service_fn};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, drain};
 
 /// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
 /// of `spawn_blocking`, without a limit.
@@ -72,11 +65,16 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
     if env::var("LAYER").is_ok_and(|layer| layer == "off") {
         println!("Serving on http://{address} without the layer:\n  curl -i http://{address}/");
-        readiness.run(serve(listener, service, shutdown)).await?;
+        let server = drain::serve(&readiness, listener, Shared::new(service));
+        readiness
+            .run(server.with_graceful_shutdown(shutdown))
+            .await??;
     } else {
         print_walk_through(address);
-        let server = serve(listener, layer.layer(service), shutdown);
-        readiness.run(server).await?;
+        let server = drain::serve(&readiness, listener, Shared::new(layer.layer(service)));
+        readiness
+            .run(server.with_graceful_shutdown(shutdown))
+            .await??;
     }
     println!("Drained.");
     Ok(())
@@ -99,48 +97,6 @@ fn answer(request: &Request<Incoming>, storage: &Reporter) -> Response<Full<Byte
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     response
-}
-
-/// Serves any Tower service until the shutdown completes, and then finishes the requests
-/// in flight.
-async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
-{
-    let server = auto::Builder::new(TokioExecutor::new());
-    let graceful = GracefulShutdown::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut shutdown => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            // The client hung up, or there is no file descriptor left for it. It
-            // waits in the kernel until another connection has ended.
-            Err(error) => {
-                eprintln!("cannot accept: {error}");
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(service.clone());
-        let connection = server
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // An error means that the client has hung up.
-            let _ = connection.await;
-        });
-    }
-    // Accepts no more connections; HTTP/2 clients get GOAWAY and finish their streams.
-    drop(listener);
-    graceful.shutdown().await;
 }
 
 fn print_walk_through(address: SocketAddr) {

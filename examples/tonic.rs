@@ -5,9 +5,9 @@
 //! It is its own client first and shows a few calls, then it goes on serving:
 //!
 //! ```sh
-//! cargo run --features grpc --example tonic
-//! PORT=8080 cargo run --features grpc --example tonic
-//! ONCE=1 cargo run --features grpc --example tonic # ends after the calls
+//! cargo run --features grpc,serve --example tonic
+//! PORT=8080 cargo run --features grpc,serve --example tonic
+//! ONCE=1 cargo run --features grpc,serve --example tonic # ends after the calls
 //! ```
 
 use axum::{
@@ -19,28 +19,21 @@ use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
 use http::{StatusCode, uri::PathAndQuery};
 use std::{
     convert::Infallible,
-    env, io,
+    env,
+    future::IntoFuture,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    time::sleep,
-};
-use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
+use tokio::{net::TcpListener, runtime::Runtime};
 use tonic::{
-    Code, Request, Response, Status,
-    body::Body,
-    server::NamedService,
-    service::Routes,
-    transport::{Channel, Server},
+    Code, Request, Response, Status, body::Body, server::NamedService, service::Routes,
+    transport::Channel,
 };
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
-use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem};
+use tower_readiness::{Readiness, ReadinessLayer, Reporter, Subsystem, drain};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -72,14 +65,15 @@ async fn run() -> Result<(), Error> {
     let demo = Router::new()
         .route("/demo/storage/{state}", post(flip))
         .with_state(Arc::clone(&storage));
-    let server = Server::builder()
-        .accept_http1(true) // Most probes, the kubelet's included, use HTTP/1.
-        .layer(layer)
-        .add_routes(Routes::from(demo))
+    // tonic's own server tells all clients at once, at the end of the delay.
+    let app = Routes::from(demo)
         .add_service(readiness.grpc_health())
         .add_service(Greeter)
-        .serve_with_incoming_shutdown(incoming(listener), shutdown);
-    let server = tokio::spawn(server);
+        .into_axum_router()
+        .layer(layer);
+    let server = drain::serve(&readiness, listener, app.into_make_service())
+        .with_graceful_shutdown(shutdown);
+    let server = tokio::spawn(server.into_future());
 
     let channel = Channel::from_shared(format!("http://{address}"))?.connect_lazy();
     let mut client = Client(tonic::client::Grpc::new(channel));
@@ -103,19 +97,6 @@ async fn run() -> Result<(), Error> {
         readiness.run(server).await???;
     }
     Ok(())
-}
-
-/// The connections of the listener.
-///
-/// After an error (there is no file descriptor left, mostly) tonic asks again at
-/// once, and would use up a processor until another connection has ended.
-fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    TcpListenerStream::new(listener).then(async |accepted| {
-        if accepted.is_err() {
-            sleep(Duration::from_millis(100)).await;
-        }
-        accepted
-    })
 }
 
 /// Prints the outcome of a call. Fails if the status is not the expected one.

@@ -1,10 +1,13 @@
 //! The socket of a systemd socket unit, which outlives the process.
 
-use axum::serve::Listener;
 use listenfd::ListenFd;
-use std::{env, future, io, net::SocketAddr};
+use std::{
+    env, io,
+    net::SocketAddr,
+    task::{Context, Poll},
+};
 use tokio::net::{TcpListener, TcpStream};
-use tower_readiness::Readiness;
+use tower_readiness::{Phase, Readiness, drain::Listener};
 
 /// The socket that systemd hands over to this process, if it has one.
 ///
@@ -37,24 +40,14 @@ pub(crate) struct Gentle {
 }
 
 impl Listener for Gentle {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
+    type Connection = (TcpStream, SocketAddr);
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let leave = async {
-            match &self.leave_the_rest {
-                Some(readiness) => readiness.draining().await,
-                None => future::pending().await,
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Connection>> {
+        if let Some(readiness) = &self.leave_the_rest {
+            if readiness.verdict().phase() >= Phase::Draining {
+                return Poll::Pending;
             }
-        };
-        tokio::select! {
-            biased;
-            () = leave => future::pending().await,
-            accepted = Listener::accept(&mut self.listener) => accepted,
         }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
+        Listener::poll_accept(&mut self.listener, cx)
     }
 }

@@ -44,7 +44,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
 use tower_readiness::{
-    Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain::Signals, probe::Probes,
+    Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
+    drain::{self, Signals},
+    probe::Probes,
     server::AdminListener,
 };
 
@@ -153,7 +155,8 @@ async fn run() -> Result<(), Error> {
         listener,
         leave_the_rest: activated.then(|| readiness.clone()),
     };
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    let server = drain::serve(&readiness, listener, app.into_make_service())
+        .with_graceful_shutdown(shutdown);
     readiness.run(server).await??;
     println!("Drained.");
     Ok(())

@@ -21,6 +21,24 @@
 //! All such clients reconnect at its end, and a request that they send in that
 //! moment is lost unless they retry the requests that GOAWAY declares unhandled.
 //!
+//! # A connection's way
+//!
+//! `drain::serve` (feature `serve`) and `Readiness::connections` (feature
+//! `connections`, for an accept loop of your own) tell each connection at a moment of
+//! its own, in the window from 30 % to 90 % of the delay. Other servers tell all of them
+//! in the same instant:
+//!
+//! | connection | `drain::serve` | `axum::serve` | tonic's `Server` |
+//! |---|---|---|---|
+//! | HTTP/1 with requests | `connection: close` from its moment on | `connection: close` from the first moment of the drain on, by the layer | as axum |
+//! | HTTP/1, idle | closed at its moment | closed when the delay is over | as axum |
+//! | HTTP/2 | GOAWAY at its moment; streams end in their own time | GOAWAY when the delay is over | as axum |
+//! | a stream whose handler waits for `Retiring` | ends at its moment | ends at the first moment of the drain | as axum |
+//! | accepted during the drain | a fifth of the delay later, or more | when the delay is over | as axum |
+//! | TLS handshake that hangs | cut off after 10 s | not bounded | not bounded |
+//! | first request that does not arrive | cut off after 30 s | not bounded | not bounded |
+//! | after the last answer | read until the peer has ended, so no RST | closed at once | closed at once |
+//!
 //! # The timeline of a pod's end
 //!
 //! With the defaults of Kubernetes (a grace period of 30 s) and of
@@ -249,30 +267,76 @@
 //!
 //! # Streams and upgraded connections
 //!
-//! A handler that streams without end delays the server until the cap.
-//! [`draining`](crate::Readiness::draining) shows the handler when to finish, so
-//! that its client reconnects to another replica in time.
+//! A handler that streams without end delays the server until the cap. The signal
+//! `connections::Retiring` shows the handler when to finish, so that
+//! its client reconnects to another replica in time. It completes at the moment of the
+//! connection. Where the connection is not known, as with `axum::serve`,
+//! `Readiness::retiring` returns a signal that completes
+//! with [`draining`](crate::Readiness::draining). `draining` itself is for tasks that
+//! belong to no connection.
 //!
+//! Server-sent events:
+//!
+#![cfg_attr(feature = "connections", doc = "```")]
+#![cfg_attr(not(feature = "connections"), doc = "```ignore")]
+//! use axum::{Extension, body::Body};
+//! use futures_util::{StreamExt, stream};
+//! use std::convert::Infallible;
+//! use tower_readiness::connections::Retiring;
+//!
+//! async fn events(Extension(retiring): Extension<Retiring>) -> Body {
+//!     let events = stream::repeat_with(|| Ok::<_, Infallible>("data: tick\n\n"));
+//!     Body::from_stream(events.take_until(retiring.requested()))
+//! }
+//! # let _: axum::routing::MethodRouter = axum::routing::get(events);
 //! ```
-//! # use tower_readiness::{Readiness, Subsystem};
-//! # async fn next_event() -> &'static str { std::future::pending().await }
-//! # async fn send(_: &str) {}
-//! async fn events(readiness: Readiness) {
-//!     let mut draining = std::pin::pin!(readiness.draining());
+//!
+//! A websocket, or any other upgraded connection, which says goodbye in its own protocol:
+//!
+#![cfg_attr(feature = "connections", doc = "```")]
+#![cfg_attr(not(feature = "connections"), doc = "```ignore")]
+//! # use tower_readiness::connections::Retiring;
+//! # struct WebSocket;
+//! # impl WebSocket {
+//! #     async fn recv(&mut self) -> Option<String> { None }
+//! #     async fn send(&mut self, _: &str) {}
+//! # }
+//! async fn chat(mut socket: WebSocket, retiring: Retiring) {
+//!     let mut retired = std::pin::pin!(retiring.requested());
 //!     loop {
 //!         tokio::select! {
-//!             () = &mut draining => return send("event: come back").await,
-//!             event = next_event() => send(event).await,
+//!             () = &mut retired => return socket.send("close 1001: going away").await,
+//!             message = socket.recv() => match message {
+//!                 Some(message) => socket.send(&message).await,
+//!                 None => return,
+//!             },
 //!         }
 //!     }
 //! }
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let readiness = Readiness::builder().subsystem(Subsystem::new("listener")).build()?;
-//! # readiness.drain();
-//! # events(readiness).await;
-//! # Ok(())
-//! # }
+//! ```
+//!
+//! A streaming method of tonic, whose request has the extensions of the HTTP request:
+//!
+#![cfg_attr(feature = "connections", doc = "```")]
+#![cfg_attr(not(feature = "connections"), doc = "```ignore")]
+//! use futures_util::{Stream, StreamExt, stream};
+//! use tonic::{Request, Response, Status};
+//! use tower_readiness::connections::Retiring;
+//!
+//! async fn count(
+//!     request: Request<()>,
+//! ) -> Result<Response<impl Stream<Item = Result<u64, Status>>>, Status> {
+//!     let retiring = request.extensions().get::<Retiring>().cloned();
+//!     let retired = async move {
+//!         match retiring {
+//!             Some(retiring) => retiring.requested().await,
+//!             None => std::future::pending().await,
+//!         }
+//!     };
+//!     let numbers = stream::iter(0..).map(Ok);
+//!     Ok(Response::new(numbers.take_until(Box::pin(retired))))
+//! }
+//! # let _ = count(Request::new(()));
 //! ```
 //!
 //! Servers do not wait for an upgraded connection (a WebSocket). Move its
