@@ -35,7 +35,7 @@
 //! | HTTP/2 | GOAWAY at its moment; streams end in their own time | GOAWAY when the delay is over | as axum |
 //! | a stream whose handler waits for `Retiring` | ends at its moment | ends at the first moment of the drain | as axum |
 //! | accepted during the drain | a fifth of the delay later, or more | when the delay is over | as axum |
-//! | TLS handshake that hangs | cut off after 10 s | not bounded | not bounded |
+//! | TLS handshake that hangs | cut off after 10 s | has no TLS | not bounded, unless `ServerTlsConfig::timeout` is set |
 //! | first request that does not arrive | cut off after 30 s | not bounded | not bounded |
 //! | after the last answer | read until the peer has ended, so no RST | closed at once | closed at once |
 //!
