@@ -3,8 +3,8 @@
 //! Run it by hand, or as the unit that it prints:
 //!
 //! ```sh
-//! cargo run --example systemd --features systemd
-//! PORT=8080 STARTUP_SECONDS=20 cargo run --example systemd --features systemd
+//! cargo run --example systemd --features serve,systemd
+//! PORT=8080 STARTUP_SECONDS=20 cargo run --example systemd --features serve,systemd
 //! ```
 
 #[path = "deploy/listener.rs"]
@@ -34,7 +34,7 @@ use tokio::{
 };
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reporter, Subsystem,
-    drain::Signals,
+    drain::{self, Signals},
     notify::systemd::{Systemd, SystemdOptions},
     probe::{Detail, Probes},
 };
@@ -119,7 +119,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         listener,
         leave_the_rest: activated.then(|| readiness.clone()),
     };
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    let server = drain::serve(&readiness, listener, app.into_make_service())
+        .with_graceful_shutdown(shutdown);
     readiness.run(server).await??;
     println!("Drained.");
     Ok(())
