@@ -409,6 +409,30 @@ async fn a_client_that_ignores_goaway_and_opens_streams_is_closed_all_the_same()
     assert_eq!(begin.elapsed().as_secs(), DELAY.as_secs());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_acknowledges_nothing_and_opens_streams_is_cut_off_at_the_cap() {
+    let process = Process::start();
+    let (mut read, mut write) = tokio::io::split(process.peers.connect());
+    write.write_all(&preface()).await.unwrap();
+    let client = tokio::spawn(async move {
+        for id in (1..).step_by(2) {
+            if write.write_all(&headers(id, "/")).await.is_err() {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let reads = tokio::spawn(async move { read.read_to_end(&mut Vec::new()).await });
+    sleep(Duration::from_secs(1)).await;
+    let begin = Instant::now();
+    process.readiness.drain();
+    // Without a request in flight at that moment, it is a success.
+    let _ = process.run.await.unwrap();
+    assert!(begin.elapsed() <= DELAY + CAP + Duration::from_millis(100));
+    client.await.unwrap();
+    reads.await.unwrap().unwrap();
+}
+
 // === what it bounds ===
 
 #[tokio::test(start_paused = true)]

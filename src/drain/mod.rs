@@ -33,6 +33,9 @@
 //! # }
 //! ```
 //!
+//! With `drain::serve` (feature `serve`) in place of `axum::serve`, the clients that keep
+//! their connections leave one after the other during the delay, not all at its end.
+//!
 //! # What happens when
 //!
 //! | phase | begins | traffic | readiness | liveness |

@@ -105,6 +105,9 @@ pub fn serve<L: Listener, M>(
 /// | an error of `accept` | another try after 100 ms, or when a connection ends; the first is logged |
 /// | reading on after the last answer | 5 s without a byte, 30 s in all |
 ///
+/// An idle connection takes about 18 KiB of memory over HTTP/1, and 21 KiB over HTTP/2
+/// (10,000 kept connections to the example for hyper, by the resident set of the process).
+///
 /// When a connection has ended, the server sends FIN, and reads and discards until the
 /// peer has ended too. Otherwise the kernel would answer late bytes (such as the
 /// WINDOW_UPDATE of a slow HTTP/2 client) with RST, which destroys the part of an answer
