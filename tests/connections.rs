@@ -425,16 +425,17 @@ async fn an_http_1_connection_in_use_is_closed_after_a_second_without_a_request(
 async fn the_request_after_an_answer_that_spans_the_moment_is_served() {
     let server = retiring_at_half().await;
     let mut client = Http1::connect(&server).await;
-    let begin = Instant::now();
     server.readiness.drain();
     client.get("/stream").await.unwrap();
     sleep(Duration::from_millis(900)).await;
     let (headers, _) = client.get("/").await.unwrap();
     assert!(says_close(&headers));
-    // A handler that takes longer than the moment answers with the header.
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_works_through_the_moment_answers_with_the_header() {
     let server = retiring_at_half().await;
     let mut client = Http1::connect(&server).await;
-    let _ = begin;
     let begin = Instant::now();
     server.readiness.drain();
     share_after(begin, 0.4).await;
@@ -643,6 +644,24 @@ async fn a_delay_that_ends_early_tells_every_connection_at_once() {
     for left in left {
         assert!(left.await.unwrap() - begin < Duration::from_millis(10));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_delay_does_not_wait_for_a_connection_to_be_idle() {
+    let (readiness, storage) = ready();
+    let connections = Connections::builder(&readiness).window(0.9, 0.91);
+    let server = Server::with(connections.build().unwrap(), readiness, storage, DELAY).await;
+    let mut client = Http1::connect(&server).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    share_after(begin, 0.89).await;
+    client.get("/").await.unwrap();
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(
+        begin.elapsed(),
+        DELAY,
+        "less than a second after the answer"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,8 +25,11 @@
 //!
 //! `drain::serve` (feature `serve`) and `Readiness::connections` (feature
 //! `connections`, for an accept loop of your own) tell each connection at a moment of
-//! its own, in the window from 30 % to 90 % of the delay. Other servers tell all of them
-//! in the same instant:
+//! its own, in the window from 30 % to 90 % of the delay:
+//!
+#![doc = include_str!("graceful_shutdown.svg")]
+//!
+//! Other servers tell all connections in the same instant:
 //!
 //! | connection | `drain::serve` | `axum::serve` | tonic's `Server` |
 //! |---|---|---|---|

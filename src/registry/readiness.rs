@@ -187,3 +187,26 @@ impl fmt::Debug for Readiness {
         f.debug_tuple("Readiness").field(&self.snapshot()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Subsystem;
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    #[tokio::test]
+    async fn a_report_does_not_wake_a_stream_that_waits_for_the_drain() {
+        let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+        let readiness = builder.build().unwrap();
+        let storage = readiness.reporter("storage").unwrap();
+        storage.ready();
+        let mut draining = task::spawn(readiness.draining());
+        assert_pending!(draining.poll());
+        storage.failing("disk");
+        storage.ready();
+        assert!(!draining.is_woken());
+        readiness.drain();
+        assert!(draining.is_woken());
+        assert_ready!(draining.poll());
+    }
+}
