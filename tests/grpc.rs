@@ -2,13 +2,14 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use support::{listen, soon};
+use std::{collections::BTreeMap, future::IntoFuture, time::Duration};
+use support::{listen, ready, soon};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     Code, Request, Status, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
+    service::Routes,
     transport::{Channel, Server},
 };
 use tonic_health::pb::{
@@ -17,7 +18,7 @@ use tonic_health::pb::{
     health_client::HealthClient,
 };
 use tonic_prost::ProstCodec;
-use tower_readiness::{Phase, Readiness, ReadinessLayer, Reporter, Subsystem};
+use tower_readiness::{Phase, Readiness, ReadinessLayer, Reporter, Subsystem, drain};
 
 struct Process {
     readiness: Readiness,
@@ -328,4 +329,26 @@ async fn watches_end_with_the_registry() {
     assert_eq!(next(&mut watch).await, Some(NotServing));
     drop((readiness, storage));
     assert_eq!(next(&mut watch).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_when_its_connection_retires() {
+    let (readiness, _storage) = ready();
+    let (listener, address) = listen().await;
+    let routes = Routes::new(readiness.grpc_health()).into_axum_router();
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
+    let server = drain::serve(&readiness, listener, routes.into_make_service())
+        .with_graceful_shutdown(shutdown.build().unwrap());
+    let server = tokio::spawn(server.into_future());
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut client = HealthClient::new(channel.connect().await.unwrap());
+    let mut watch = client.watch(request("")).await.unwrap().into_inner();
+    assert_eq!(next(&mut watch).await, Some(Serving));
+    readiness.drain();
+    assert_eq!(next(&mut watch).await, Some(NotServing));
+    assert_eq!(next(&mut watch).await, None);
+    assert_eq!(readiness.verdict().phase(), Phase::Draining);
+    // A client that keeps its channel connects again, and is served.
+    client.check(request("")).await.unwrap();
+    server.await.unwrap().unwrap();
 }
