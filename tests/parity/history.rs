@@ -1,0 +1,203 @@
+//! Random histories of a process: the steps, the columns by which they are judged,
+//! and the process itself.
+
+use proptest::{bool::weighted, collection::vec, prelude::*, sample::select};
+use std::time::Duration;
+use tower_readiness::{ClaimError, PauseGuard, Phase, Readiness, Reporter, Role, State, Subsystem};
+
+/// Name, role, and whether it is vital. Those after the first [`DECLARED`] are added
+/// while the process runs.
+pub const SUBSYSTEMS: [(&str, Role, bool); 8] = [
+    ("vital", Role::Required, true),
+    ("required", Role::Required, false),
+    ("shared", Role::Shared, false),
+    ("optional", Role::Optional, false),
+    ("other", Role::Optional, false),
+    ("late", Role::Required, false),
+    ("late-vital", Role::Required, true),
+    ("late-shared", Role::Shared, false),
+];
+pub const DECLARED: usize = 5;
+/// The members of the scope.
+pub const MEMBERS: [usize; 3] = [3, 2, 1];
+/// A subsystem is silent for longer than this only if [`Event::FallSilent`] wants it.
+pub const TTL: Duration = Duration::from_secs(3_600);
+pub const STATES: [State; 5] = [
+    State::Starting,
+    State::Degraded,
+    State::Failing,
+    State::Dead,
+    State::Ready,
+];
+pub const PHASES: [Phase; 4] = [
+    Phase::Started,
+    Phase::Draining,
+    Phase::Closing,
+    Phase::Closed,
+];
+
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Pause,
+    Resume,
+    Advance(Phase),
+    Subsystem(usize, Event),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    Add,
+    Claim,
+    Report(State),
+    FallSilent,
+    Drop,
+    Retire,
+    LeaveReady,
+}
+
+/// A question that a surface answers with yes or no.
+#[derive(Clone, Copy, Debug)]
+pub enum Column {
+    Started,
+    Live,
+    Healthy,
+    Ready,
+    ScopeReady,
+    SubsystemReady(usize),
+    Admitted,
+    ScopeAdmitted,
+    Since(Phase),
+    Condition(&'static str),
+    ScopeCondition(&'static str),
+    Known(usize),
+    /// Whether the present reporter has reported, so that its silence counts. No surface
+    /// shows it.
+    Timed(usize),
+    State(usize, State),
+}
+
+/// A step, and whether the slow surfaces answer after it.
+pub type Turn = (Step, bool);
+
+/// Up to 40 turns, mostly fewer than 13. Every second history begins with the start of
+/// the process, which few would reach otherwise.
+pub fn history() -> impl Strategy<Value = Vec<Turn>> {
+    let start = (0..DECLARED).map(|index| Step::Subsystem(index, Event::Report(State::Ready)));
+    let start = Just(start.map(|step| (step, false)).collect());
+    let turn = || (step(), weighted(0.1));
+    let end = prop_oneof![
+        5 => vec(turn(), 1..8),
+        1 => vec(turn(), 8..36),
+    ];
+    let start = prop_oneof![Just(Vec::new()), start];
+    (start, end).prop_map(|(start, end)| [start, end].concat())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let event = prop_oneof![
+        8 => Just(Event::Claim),
+        24 => select(&STATES[..]).prop_map(Event::Report),
+        // Mostly things go well, or few histories would get far.
+        24 => Just(Event::Report(State::Ready)),
+        3 => Just(Event::FallSilent),
+        4 => Just(Event::Drop),
+        2 => Just(Event::Retire),
+        2 => Just(Event::LeaveReady),
+    ];
+    let added = DECLARED..SUBSYSTEMS.len();
+    prop_oneof![
+        33 => (0..SUBSYSTEMS.len(), event).prop_map(|(index, event)| Step::Subsystem(index, event)),
+        2 => added.prop_map(|index| Step::Subsystem(index, Event::Add)),
+        1 => Just(Step::Pause),
+        2 => Just(Step::Resume),
+        1 => select(&PHASES[..]).prop_map(Step::Advance),
+    ]
+}
+
+fn subsystem(index: usize) -> Subsystem {
+    let (name, role, is_vital) = SUBSYSTEMS[index];
+    let subsystem = Subsystem::new(name).ttl(TTL);
+    match role {
+        Role::Shared => subsystem.shared(),
+        Role::Optional => subsystem.optional(),
+        _ if is_vital => subsystem.vital(),
+        _ => subsystem,
+    }
+}
+
+pub struct Process {
+    pub readiness: Readiness,
+    pub reporters: [Option<Reporter>; SUBSYSTEMS.len()],
+    left_ready: [bool; SUBSYSTEMS.len()],
+    pauses: Vec<PauseGuard>,
+}
+
+impl Process {
+    pub fn new() -> Self {
+        let builder = (0..DECLARED).fold(Readiness::builder(), |builder, index| {
+            builder.subsystem(subsystem(index))
+        });
+        let members = MEMBERS.map(|index| SUBSYSTEMS[index].0);
+        let readiness = builder.scope("scope", members).build().unwrap();
+        Self {
+            reporters: SUBSYSTEMS.map(|(name, ..)| readiness.reporter(name).ok()),
+            left_ready: [false; SUBSYSTEMS.len()],
+            pauses: Vec::new(),
+            readiness,
+        }
+    }
+
+    /// Takes a step, and returns whether the process was able to.
+    pub fn take(&mut self, step: Step) -> bool {
+        match step {
+            Step::Pause => self.pauses.push(self.readiness.pause("for a while")),
+            Step::Resume => return self.pauses.pop().is_some(),
+            Step::Advance(phase) => self.readiness.advance(phase),
+            Step::Subsystem(index, event) => return self.take_event(index, event),
+        }
+        true
+    }
+
+    fn take_event(&mut self, index: usize, event: Event) -> bool {
+        let name = SUBSYSTEMS[index].0;
+        let is_known = self.readiness.snapshot().subsystem(name).is_some();
+        let reporter = &mut self.reporters[index];
+        let is_held = reporter.is_some();
+        match event {
+            Event::Add => {
+                let added = self.readiness.add(subsystem(index));
+                assert_eq!(added.is_ok(), !is_known);
+                *reporter = added.ok().or(reporter.take());
+                return !is_known;
+            }
+            Event::Claim => {
+                let claimed = self.readiness.reporter(name);
+                match &claimed {
+                    Ok(_) => assert!(is_known && !is_held),
+                    Err(ClaimError::Held { .. }) => assert!(is_held),
+                    Err(ClaimError::LeftReady { .. }) => assert!(self.left_ready[index]),
+                    Err(error) => assert!(!is_known, "{error}"),
+                }
+                let is_claimed = claimed.is_ok();
+                *reporter = claimed.ok().or(reporter.take());
+                return is_claimed;
+            }
+            Event::Report(state) => reporter.iter().for_each(|reporter| match state {
+                State::Starting => reporter.starting("again"),
+                State::Ready => reporter.ready(),
+                State::Degraded => reporter.degraded("slow"),
+                State::Failing => reporter.failing("gone"),
+                _ => reporter.dead("gone for good"),
+            }),
+            // Time passes for all subsystems at once.
+            Event::FallSilent => {}
+            Event::Drop => *reporter = None,
+            Event::Retire => reporter.take().into_iter().for_each(Reporter::retire),
+            Event::LeaveReady => {
+                reporter.take().into_iter().for_each(Reporter::leave_ready);
+                self.left_ready[index] |= is_held;
+            }
+        }
+        is_held
+    }
+}

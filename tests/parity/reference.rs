@@ -1,0 +1,150 @@
+//! The truth table, as a process that is too simple to be wrong.
+
+use super::history::{Column, DECLARED, Event, MEMBERS, SUBSYSTEMS, Step};
+use tower_readiness::{Phase, Role, State};
+
+pub struct Reference {
+    entries: Vec<Entry>,
+    phase: Phase,
+    has_started: bool,
+    scope_has_started: bool,
+    pauses: usize,
+}
+
+struct Entry {
+    index: usize,
+    state: State,
+    /// The last report, even if silence has replaced it.
+    reported: State,
+    has_been_up: bool,
+    is_timed: bool,
+}
+
+impl Entry {
+    fn new(index: usize) -> Self {
+        Self {
+            index,
+            state: State::Starting,
+            reported: State::Starting,
+            has_been_up: false,
+            is_timed: false,
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.state, State::Ready | State::Degraded)
+    }
+
+    /// A subsystem that was added while running counts once it has been up.
+    fn counts_as(&self, role: Role) -> bool {
+        SUBSYSTEMS[self.index].1 == role && (self.index < DECLARED || self.has_been_up)
+    }
+
+    fn take(&mut self, event: Event, drains: bool) {
+        let is_dead = SUBSYSTEMS[self.index].2 || self.reported == State::Dead;
+        self.state = match event {
+            Event::Report(state) => state,
+            Event::LeaveReady => State::Ready,
+            Event::FallSilent if self.is_timed && !drains => State::Stale,
+            Event::Drop if is_dead && !drains => State::Dead,
+            Event::Drop if !drains => State::Failing,
+            _ => self.state,
+        };
+        self.is_timed = matches!(event, Event::Report(_));
+        if self.state != State::Stale {
+            self.reported = self.state;
+        }
+        self.has_been_up |= self.is_up();
+    }
+}
+
+impl Reference {
+    pub fn new() -> Self {
+        Self {
+            entries: (0..DECLARED).map(Entry::new).collect(),
+            phase: Phase::Starting,
+            has_started: false,
+            scope_has_started: false,
+            pauses: 0,
+        }
+    }
+
+    /// Takes a step that the process was able to take.
+    pub fn take(&mut self, step: Step) {
+        let drains = self.phase >= Phase::Draining;
+        match step {
+            Step::Pause => self.pauses += 1,
+            Step::Resume => self.pauses -= 1,
+            Step::Advance(phase) if phase < Phase::Draining => {}
+            Step::Advance(phase) => self.phase = self.phase.max(phase),
+            Step::Subsystem(index, Event::Add) => self.entries.push(Entry::new(index)),
+            Step::Subsystem(index, Event::Retire) => self.entries.retain(|it| it.index != index),
+            Step::Subsystem(index, event) => {
+                let entry = self.entries.iter_mut().find(|it| it.index == index);
+                entry.unwrap().take(event, drains);
+            }
+        }
+        let mut declared = self.entries.iter().filter(|it| it.index < DECLARED);
+        let is_up = declared.all(|it| !it.counts_as(Role::Required) || it.is_up());
+        if self.phase == Phase::Starting && is_up {
+            (self.phase, self.has_started) = (Phase::Started, true);
+        }
+        self.scope_has_started |= self.members().all(Entry::is_up) && self.phase < Phase::Draining;
+    }
+
+    fn has(&self, index: usize, is: impl Fn(&Entry) -> bool) -> bool {
+        self.entries.iter().any(|it| it.index == index && is(it))
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|it| MEMBERS.contains(&it.index))
+    }
+
+    fn condition(&self) -> &'static str {
+        let any = |is: fn(&Entry) -> bool| self.entries.iter().any(is);
+        let is_awaited = any(|it| it.counts_as(Role::Shared) && !it.has_been_up);
+        let fails = any(|it| it.counts_as(Role::Required) && !it.is_up());
+        let is_degraded = any(|it| it.state != State::Ready);
+        word(self.has_started && !is_awaited, fails, is_degraded)
+    }
+
+    fn scope_condition(&self) -> &'static str {
+        let fails = self.members().any(|it| !it.is_up());
+        let is_degraded = self.members().any(|it| it.state == State::Degraded);
+        word(self.scope_has_started, fails, is_degraded)
+    }
+
+    pub fn is(&self, column: Column) -> bool {
+        let is_lost = |it: &Entry| matches!(it.state, State::Dead | State::Stale);
+        let is_fatal =
+            |it: &Entry| SUBSYSTEMS[it.index].2 && it.counts_as(Role::Required) && is_lost(it);
+        let is_live = !self.entries.iter().any(is_fatal);
+        let may_be_ready = is_live && self.pauses == 0 && self.phase < Phase::Draining;
+        let serves = |condition| matches!(condition, "ready" | "degraded");
+        match column {
+            Column::Started => self.has_started,
+            Column::Live => is_live,
+            Column::Healthy => self.has_started && is_live,
+            Column::Ready => may_be_ready && serves(self.condition()),
+            Column::ScopeReady => may_be_ready && serves(self.scope_condition()),
+            Column::SubsystemReady(index) => may_be_ready && self.has(index, Entry::is_up),
+            Column::Admitted => serves(self.condition()) && self.phase < Phase::Closed,
+            Column::ScopeAdmitted => serves(self.scope_condition()) && self.phase < Phase::Closed,
+            Column::Since(phase) => self.phase >= phase,
+            Column::Condition(word) => self.condition() == word,
+            Column::ScopeCondition(word) => self.scope_condition() == word,
+            Column::Timed(index) => self.has(index, |it| it.is_timed),
+            Column::Known(index) => self.has(index, |_| true),
+            Column::State(index, state) => self.has(index, |it| it.state == state),
+        }
+    }
+}
+
+fn word(has_started: bool, fails: bool, is_degraded: bool) -> &'static str {
+    match (has_started, fails, is_degraded) {
+        (false, ..) => "starting",
+        (_, true, _) => "failing",
+        (.., true) => "degraded",
+        _ => "ready",
+    }
+}
