@@ -147,7 +147,7 @@ pub(crate) fn small() -> Vec<Scenario> {
 
 fn side_by_side() -> Vec<(Arm, Expected)> {
     let expected = |arm: Arm| match arm.kind {
-        Kind::TowerReadiness => Expected::NoLoss,
+        Kind::TowerReadiness | Kind::Served => Expected::NoLoss,
         Kind::ByHand => Expected::Anything,
         Kind::LivenessOnly | Kind::ProbesOnly => Expected::Loss,
     };

@@ -63,7 +63,7 @@ impl Kind {
         }
     }
 
-    fn path(self) -> String {
+    pub(crate) fn path(self) -> String {
         match self {
             Self::Plain => "/plain".to_owned(),
             Self::Slow(time) => format!("/slow?ms={}", time.as_millis()),

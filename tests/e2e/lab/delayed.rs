@@ -26,8 +26,12 @@ pub(crate) struct Delayed {
 }
 
 impl Delayed {
-    /// Passes on to `target`, `delay` late each way.
-    pub(crate) async fn start(target: SocketAddr, delay: Duration) -> Result<Self, BoxError> {
+    /// Passes on to the `target` that is returned for each connection, `delay` late each
+    /// way. Without a target, the connection is closed.
+    pub(crate) async fn start(
+        target: impl Fn() -> Option<SocketAddr> + Send + 'static,
+        delay: Duration,
+    ) -> Result<Self, BoxError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let mut accepting = JoinSet::new();
@@ -36,7 +40,7 @@ impl Delayed {
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
-                        if let Ok((client, _)) = accepted {
+                        if let (Ok((client, _)), Some(target)) = (accepted, target()) {
                             connections.spawn(connect(client, target, delay));
                         }
                     }

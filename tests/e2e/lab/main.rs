@@ -1,14 +1,17 @@
 //! The proof: replicas of a demo service behind a real HAProxy under constant
 //! load, while they are restarted, scaled, replaced and broken. Run it by
-//! `tests/e2e/rollout`.
+//! `tests/e2e/rollout`. And connections that are kept while replicas are replaced; run
+//! that by `tests/e2e/connections`.
 
 mod answer;
 mod arms;
 mod balancer;
 mod catalogue;
 mod client;
+mod connections;
 mod delayed;
 mod fleet;
+mod kept;
 mod load;
 mod pinned;
 mod plot;
@@ -38,8 +41,16 @@ fn main() -> ExitCode {
         serve(args.next())
     } else if args.next_if_eq("load").is_some() {
         load(args.next())
+    } else if args.next_if_eq("connections").is_some() {
+        // On one thread, so that nothing happens between the moment in which hyper's client
+        // finds a connection open and that in which it sends on it.
+        let runtime = runtime::Builder::new_current_thread();
+        connections::Options::parse(args)
+            .and_then(|options| drive(runtime, connections::run(options)))
     } else {
-        drive(args.collect())
+        let runtime = runtime::Builder::new_multi_thread();
+        suite::Options::parse(args.collect())
+            .and_then(|options| drive(runtime, suite::run(options)))
     };
     match result {
         Ok(code) => code,
@@ -71,18 +82,17 @@ fn load(config: Option<String>) -> Result<ExitCode, BoxError> {
 }
 
 /// The driver. At its end it drops, and so kills, the processes that it started.
-fn drive(args: Vec<String>) -> Result<ExitCode, BoxError> {
-    let options = suite::Options::parse(args)?;
-    runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            tokio::select! {
-                run = suite::run(options) => run,
-                _ = terminate.recv() => Ok(ExitCode::from(143)),
-                _ = interrupt.recv() => Ok(ExitCode::from(130)),
-            }
-        })
+fn drive(
+    mut runtime: runtime::Builder,
+    run: impl Future<Output = Result<ExitCode, BoxError>>,
+) -> Result<ExitCode, BoxError> {
+    runtime.enable_all().build()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            run = run => run,
+            _ = terminate.recv() => Ok(ExitCode::from(143)),
+            _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        }
+    })
 }

@@ -4,6 +4,7 @@
 use crate::{
     BoxError,
     client::{Failure, judge, unanswered},
+    kept,
     load::Load,
     tally::{Cause, Outcome, Tally, What},
 };
@@ -14,7 +15,6 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
@@ -126,12 +126,7 @@ async fn exchange(
 }
 
 async fn connect(address: SocketAddr) -> Result<Connection, Failure> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| unanswered(true, &error))?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| unanswered(true, &error))?;
+    let stream = kept::connect(address).await?;
     let (connection, driver) = handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unanswered(true, &error))?;

@@ -78,7 +78,7 @@ fn style(arm: Arm) -> ShapeStyle {
         Kind::LivenessOnly => (RGBColor(213, 94, 0), 1),
         Kind::ProbesOnly => (RGBColor(204, 121, 167), 1),
         Kind::ByHand => (RGBColor(86, 180, 233), 7),
-        Kind::TowerReadiness => (RGBColor(0, 100, 60), 2),
+        Kind::TowerReadiness | Kind::Served => (RGBColor(0, 100, 60), 2),
     };
     color.stroke_width(width)
 }

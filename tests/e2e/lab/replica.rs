@@ -78,7 +78,7 @@ impl Replica {
 }
 
 /// A request on a connection of its own, as kubelet makes it.
-async fn ask(method: &str, port: u16, path: &str) -> Result<u16, BoxError> {
+pub(crate) async fn ask(method: &str, port: u16, path: &str) -> Result<u16, BoxError> {
     let exchange = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         let head = format!(

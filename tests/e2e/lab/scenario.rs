@@ -144,7 +144,10 @@ impl Scenario {
             database_percent,
         };
         let network = match delay {
-            Some(delay) => Some(Delayed::start(balancer.tcp(), delay).await?),
+            Some(delay) => {
+                let tcp = balancer.tcp();
+                Some(Delayed::start(move || Some(tcp), delay).await?)
+            }
             None => None,
         };
         let client = Client::new(balancer.http1(), balancer.http2());

@@ -1,9 +1,10 @@
-//! One replica of the demo service, in one of four ways to go about its
+//! One replica of the demo service, in one of five ways to go about its
 //! readiness and its end.
 
 mod by_hand;
 mod liveness_only;
 mod probes_only;
+mod served;
 mod tower_readiness;
 
 use crate::{BoxError, service, subsystems::Subsystems};
@@ -17,6 +18,8 @@ pub(crate) enum Kind {
     ProbesOnly,
     ByHand,
     TowerReadiness,
+    /// The same, served by `drain::serve`.
+    Served,
 }
 
 /// A protection of tower-readiness, which a control switches off.
@@ -26,6 +29,8 @@ pub(crate) enum Protection {
     ConnectionClose,
     StartupGating,
     Hold,
+    /// A moment of its own for each connection.
+    Window,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +64,20 @@ impl Arm {
         }
     }
 
+    /// tower-readiness whose connections retire during the drain.
+    pub(crate) const SERVED: Self = Self::plain(Kind::Served);
+    /// The same, but the connections end at the end of the drain.
+    pub(crate) const SERVED_TO_THE_END: Self = Self {
+        kind: Kind::Served,
+        without: Some(Protection::Window),
+    };
+
     /// The probe of the balancer.
     pub(crate) fn probe(self) -> &'static str {
         match self.kind {
             Kind::LivenessOnly => "/health",
             Kind::ProbesOnly | Kind::ByHand => "/ready",
-            Kind::TowerReadiness => "/readyz",
+            Kind::TowerReadiness | Kind::Served => "/readyz",
         }
     }
 
@@ -80,6 +93,7 @@ impl fmt::Display for Arm {
             Kind::ProbesOnly => "probes only",
             Kind::ByHand => "good practice by hand",
             Kind::TowerReadiness => "tower-readiness",
+            Kind::Served => "tower-readiness, `drain::serve`",
         })?;
         match self.without {
             None => Ok(()),
@@ -87,6 +101,7 @@ impl fmt::Display for Arm {
             Some(Protection::ConnectionClose) => f.write_str(" without `connection: close`"),
             Some(Protection::StartupGating) => f.write_str(" without startup gating"),
             Some(Protection::Hold) => f.write_str(" without hold"),
+            Some(Protection::Window) => f.write_str(" without a window"),
         }
     }
 }
@@ -123,5 +138,6 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
         Kind::ProbesOnly => probes_only::serve(listener, app, subsystems).await,
         Kind::ByHand => by_hand::serve(listener, app, subsystems, delay).await,
         Kind::TowerReadiness => tower_readiness::serve(listener, app, subsystems, delay, arm).await,
+        Kind::Served => served::serve(listener, app, subsystems, delay, arm).await,
     }
 }

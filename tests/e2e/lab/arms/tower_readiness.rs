@@ -14,6 +14,26 @@ pub(super) async fn serve(
     delay: Duration,
     arm: Arm,
 ) -> Result<(), BoxError> {
+    let readiness = registry(subsystems, arm)?;
+    let mut layer = ReadinessLayer::new(&readiness).count_in_flight();
+    if arm.has(Protection::Hold) {
+        layer = layer.when_failing(Action::hold(Duration::from_secs(2))?);
+    }
+    let mut app = app.layer(layer);
+    if !arm.has(Protection::ConnectionClose) {
+        app = app.layer(map_response(async |mut response: Response| {
+            response.headers_mut().remove(CONNECTION);
+            response
+        }));
+    }
+    let shutdown = readiness.drain_on_signal(delay)?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+    readiness.run(server).await??;
+    Ok(())
+}
+
+/// The registry, to which the subsystems report.
+pub(super) fn registry(subsystems: &'static Subsystems, arm: Arm) -> Result<Readiness, BoxError> {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("authenticate"))
         .subsystem(Subsystem::new("authorize"))
@@ -33,20 +53,5 @@ pub(super) async fn serve(
             }
         });
     }
-
-    let mut layer = ReadinessLayer::new(&readiness).count_in_flight();
-    if arm.has(Protection::Hold) {
-        layer = layer.when_failing(Action::hold(Duration::from_secs(2))?);
-    }
-    let mut app = app.layer(layer);
-    if !arm.has(Protection::ConnectionClose) {
-        app = app.layer(map_response(async |mut response: Response| {
-            response.headers_mut().remove(CONNECTION);
-            response
-        }));
-    }
-    let shutdown = readiness.drain_on_signal(delay)?;
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
-    readiness.run(server).await??;
-    Ok(())
+    Ok(readiness)
 }

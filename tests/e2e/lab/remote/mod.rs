@@ -2,16 +2,15 @@
 //! breaks. `rollout load CONFIG` sends until its standard input ends, and then prints
 //! the outcomes of the requests, as JSON.
 
-mod connections;
 mod requests;
 
 use crate::{
     BoxError,
     client::Failure,
+    kept::Departure,
     load::open_loop,
     tally::{Cause, Quantiles},
 };
-use connections::Departure;
 use fastrand::Rng;
 use requests::{Answer, Requests, Transport};
 use serde::{Deserialize, Serialize};

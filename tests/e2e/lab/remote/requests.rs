@@ -1,13 +1,10 @@
 //! One request by each transport, and its answer.
 
-use super::{
-    Config,
-    connections::{Departure, Departures, Kept},
-    not_a_success,
-};
+use super::{Config, not_a_success};
 use crate::{
     BoxError,
-    client::{Failure, Pooled, WITHIN, chain, pooled, text, unanswered},
+    client::{Body, Failure, Pooled, WITHIN, chain, pooled, text, unanswered},
+    kept::{Departure, Departures, Kept, Peer},
     tally::Cause,
 };
 use fastrand::Rng;
@@ -134,40 +131,25 @@ impl Requests {
     }
 
     async fn pooled(&self, client: &Pooled, slow: bool) -> Result<Answer, Failure> {
-        let request = self.request(slow, Empty::new().boxed_unsync())?;
         let response = client
-            .request(request)
+            .request(self.request(slow)?)
             .await
             .map_err(|error| unanswered(error.is_connect(), &error))?;
         let pod = judge(response).await?;
         Ok(Answer::Handled { pod })
     }
 
-    /// A request that the connection did not send, because it ended before, leaves
-    /// on the next one: until then the client still has it, so this is no retry.
     async fn kept(&self, connection: &Kept, slow: bool) -> Result<Answer, Failure> {
-        let mut request = self.request(slow, Empty::new())?;
-        loop {
-            let (mut sender, last) = connection.open().await?;
-            let mut error = match sender.try_send_request(request).await {
-                Ok(response) => {
-                    let pod = judge(response).await?;
-                    last.set(&pod);
-                    return Ok(Answer::Handled { pod });
-                }
-                Err(error) => error,
-            };
-            match error.take_message() {
-                Some(unsent) => request = unsent,
-                None => return Err(unanswered(false, &error.into_error())),
-            }
-        }
+        let (response, peer) = connection.send(self.request(slow)?).await?;
+        let pod = judge(response).await?;
+        peer.set(&pod);
+        Ok(Answer::Handled { pod })
     }
 
-    fn request<B>(&self, slow: bool, body: B) -> Result<Request<B>, Failure> {
+    fn request(&self, slow: bool) -> Result<Request<Body>, Failure> {
         let path = if slow { "slow" } else { "" };
         Request::get(format!("http://{}/{path}", self.address))
-            .body(body)
+            .body(Empty::new().boxed_unsync())
             .map_err(|error| (Cause::WrongBody, error.to_string()))
     }
 }
@@ -205,7 +187,7 @@ fn channel(address: SocketAddr, departures: Departures) -> Result<HealthClient<C
     let was_open = AtomicBool::new(false);
     let connector = tower::service_fn(move |_: Uri| {
         if was_open.swap(true, Ordering::Relaxed) {
-            departures.add(Transport::Grpc.name(), None);
+            departures.add(Transport::Grpc.name(), Peer::default());
         }
         async move {
             let stream = TcpStream::connect(address).await?;
