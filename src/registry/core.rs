@@ -3,7 +3,8 @@ use super::{
     drain_clock::DrainClock,
     log::{Log, Logged, Memory, Timed},
     shrink::shrink,
-    timer::TtlTimer,
+    timer::{Caller, Reading, TtlTimer},
+    timer_thread::Owner,
     wakers::Wakers,
 };
 #[cfg(feature = "gate")]
@@ -18,7 +19,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, PoisonError, Weak, atomic::AtomicU64 as Counter},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 /// The current snapshot, the writer lock, and the change notification.
@@ -63,7 +64,9 @@ impl Publication {
     /// Logs the change, after [`Registry::notify`].
     pub(super) fn finish(self, registry: &Registry) {
         let Self { published, logged } = self;
-        logged.finish(&published, registry);
+        if let Some(due) = logged.finish(&published) {
+            registry.log_at(due);
+        }
     }
 }
 
@@ -96,7 +99,7 @@ impl WriterState {
 impl Registry {
     pub(crate) fn new(first: Arc<Data>, writer_state: WriterState) -> Arc<Self> {
         let traffic = Traffic::new(first.scopes.len());
-        Arc::new_cyclic(|weak| Self {
+        Arc::new_cyclic(|weak: &Weak<Self>| Self {
             cell: SnapshotCell::new(first),
             writer_state: Mutex::new(writer_state),
             changed: Wakers::default(),
@@ -189,16 +192,6 @@ impl Registry {
             self.phase_changed.wake();
         }
         self.changed.wake();
-    }
-
-    /// Keeps the admit flags cleared while a check waits for a runtime, so that the
-    /// next request takes the slow path and starts the check.
-    pub(super) fn update_admit_flags(&self) {
-        let _lock = self
-            .writer_state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.cell.hold_flags(self.background.checks_wait());
     }
 
     /// The background tasks of this registry.
@@ -309,6 +302,30 @@ impl Registry {
         self.closed.store(true, Ordering::Release);
         self.phase_changed.wake();
         self.changed.wake();
+    }
+}
+
+impl Owner for Registry {
+    fn run_on_timer_thread(&self, planned: Instant) -> Option<Instant> {
+        let reading = Reading::take();
+        if self.timer.is_overdue(reading.real) {
+            self.run_timer(Caller::Thread { planned }, now(), reading);
+        }
+        let unpolled = self.background.suspect_unpolled(reading.real);
+        let due = self.timer.plan_thread();
+        unpolled.into_iter().chain(due).min()
+    }
+
+    fn update_admit_flags(&self) {
+        let _lock = self
+            .writer_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.cell.hold_flags(self.background.checks_wait());
+    }
+
+    fn is_paused(&self) -> bool {
+        self.timer.is_paused()
     }
 }
 

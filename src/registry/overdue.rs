@@ -11,6 +11,8 @@ use super::{
     timer_thread,
 };
 use crate::state::{Moment, Phase, Slot, State, SubsystemView};
+#[cfg(all(feature = "gate", feature = "tracing"))]
+use crate::{state::Reason, traffic::Episode};
 #[cfg(feature = "gate")]
 use crate::{
     state::ScopeId,
@@ -30,7 +32,7 @@ impl Registry {
 
     fn wake_timer_thread(&self, WakeThreadAt(at): WakeThreadAt) {
         if let Some(at) = at {
-            timer_thread::wake_at(self.weak(), at);
+            timer_thread::wake_at(self.weak().clone(), at);
         }
     }
 
@@ -44,18 +46,6 @@ impl Registry {
         }
     }
 
-    /// Publishes overdue changes on the timer thread, which planned to come at
-    /// `planned`. Returns when the thread comes next.
-    pub(super) fn run_on_timer_thread(&self, planned: Instant) -> Option<Instant> {
-        let reading = Reading::take();
-        if self.timer.is_overdue(reading.real) {
-            self.run_timer(Caller::Thread { planned }, now(), reading);
-        }
-        let unpolled = self.background().suspect_unpolled(reading.real);
-        let due = self.timer.plan_thread();
-        unpolled.into_iter().chain(due).min()
-    }
-
     /// Publishes the changes that are due, and logs the lines that are due.
     #[cold]
     pub(super) fn run_timer(&self, caller: Caller, at: Moment, reading: Reading) {
@@ -67,7 +57,8 @@ impl Registry {
         let mut lines = DueLines::default();
         let sample = || {
             let sample = outcomes.sample(reading.now.into()).map(Into::into);
-            let line = lines.collect(self, reading.now);
+            let newest = || self.load();
+            let line = lines.collect(&self.timed, self.traffic(), newest, reading.now);
             sample.into_iter().chain(line).min()
         };
         let mut published = Vec::new();
@@ -97,7 +88,7 @@ impl Registry {
         // After all is published, since a waker of the application may take long.
         published.iter().for_each(|new| self.notify(&new.published));
         published.into_iter().for_each(|new| new.finish(self));
-        lines.log(self);
+        lines.log(|| self.load());
         for Expired { slot, event, .. } in events {
             if matches!(event, Event::Silence { .. }) {
                 // A check without a heartbeat may be on a runtime that is stuck.
@@ -115,7 +106,6 @@ impl Registry {
     }
 
     /// Lets the timer task log lines at `due`.
-    #[cfg(feature = "tracing")]
     pub(super) fn log_at(&self, due: Instant) {
         let Some(registry) = self.weak().upgrade() else {
             return;
@@ -124,6 +114,16 @@ impl Registry {
         let wake_at = self.timer.wake_by(Some(due), Reading::take());
         self.wake_timer_thread(wake_at);
         self.background().start();
+    }
+
+    /// Logs at intervals which subsystems the start waits for.
+    #[cfg(feature = "tracing")]
+    pub(super) fn log_start(&self) {
+        let (newest, now) = (|| self.load(), now().monotonic);
+        let mut none_yet = DueLines::default();
+        if let Some(due) = none_yet.collect(&self.timed, self.traffic(), newest, now) {
+            self.log_at(due);
+        }
     }
 
     /// Registers a layer whose requests are counted, and returns its counters.
@@ -150,6 +150,31 @@ impl Registry {
         let is_disputed = |scope| self.read(|data| data.is_disputed(scope));
         let now = now().monotonic.into();
         self.traffic().outcomes.dispute(now, is_disputed);
+    }
+}
+
+#[cfg(all(feature = "gate", feature = "tracing"))]
+impl Registry {
+    /// The episode in which the gates of a scope count refused requests.
+    pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<Episode> {
+        let episodes = &self.traffic().episodes;
+        episodes.get_or_insert(scope, dry_run, now().monotonic)
+    }
+
+    /// Counts a refused request, and logs it if it is the first of an episode.
+    pub(crate) fn log_refused(&self, episode: &Episode, reason: Reason) {
+        let at = now().monotonic;
+        if episode.count(reason, at) {
+            self.log_first_refused(episode, at);
+        }
+    }
+
+    #[cold]
+    fn log_first_refused(&self, episode: &Episode, at: Instant) {
+        if let Some((event, due)) = episode.begin(at, self.load()) {
+            super::log::log_refusals(event);
+            self.log_at(due);
+        }
     }
 }
 

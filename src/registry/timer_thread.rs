@@ -7,12 +7,14 @@
 //! can be started, readers publish the changes, and a report wakes all tasks
 //! itself.
 
-use super::{core::Registry, wakers::Woken};
 use crate::threads::SharedThread;
 use std::{
+    iter::Flatten,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    task::Waker,
     time::Instant,
+    vec,
 };
 
 static THREAD: SharedThread = SharedThread::new("readiness-timer", || WORK.run());
@@ -25,6 +27,37 @@ static WORK: Work = Work {
     added: Condvar::new(),
 };
 
+/// A registry, as seen by what it owns.
+pub(super) trait Owner: Send + Sync {
+    /// Publishes overdue changes on the timer thread, which planned to come at
+    /// `planned`. Returns when the thread comes next.
+    fn run_on_timer_thread(&self, planned: Instant) -> Option<Instant>;
+
+    /// Keeps the admit flags cleared while a check waits for a runtime, so that the
+    /// next request takes the slow path and starts the check.
+    fn update_admit_flags(&self);
+
+    /// Whether tokio's clock was seen paused, as in tests.
+    fn is_paused(&self) -> bool;
+}
+
+/// Taken wakers, not woken yet.
+pub(super) struct Woken(pub(super) Flatten<vec::IntoIter<Option<Waker>>>);
+
+impl Woken {
+    /// Wakes the first of them, at most so many.
+    pub(super) fn wake(&mut self, most: usize) {
+        for waker in self.0.by_ref().take(most) {
+            // The panic hook has reported the waker's panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+    }
+
+    pub(super) fn wake_all(mut self) {
+        self.wake(usize::MAX);
+    }
+}
+
 /// The work of the thread.
 struct Work {
     state: Mutex<State>,
@@ -34,13 +67,13 @@ struct Work {
 
 struct State {
     /// When to run which registry; at most one entry for each registry.
-    planned: Vec<(Weak<Registry>, Instant)>,
+    planned: Vec<(Weak<dyn Owner>, Instant)>,
     woken: Vec<Woken>,
 }
 
 /// Lets the thread run a registry at `at` by the real clock, or at an earlier time
 /// set before.
-pub(super) fn wake_at(registry: &Weak<Registry>, at: Instant) {
+pub(super) fn wake_at(registry: Weak<dyn Owner>, at: Instant) {
     if cfg!(all(test, tower_readiness_loom)) {
         return;
     }
@@ -89,7 +122,7 @@ impl Work {
             woken.into_iter().for_each(Woken::wake_all);
             state = self.state();
             for (registry, at) in next {
-                state.wake_at(&registry, at);
+                state.wake_at(registry, at);
             }
         }
     }
@@ -110,15 +143,15 @@ impl Work {
 }
 
 impl State {
-    fn wake_at(&mut self, registry: &Weak<Registry>, at: Instant) {
-        match self.planned.iter_mut().find(|(it, _)| it.ptr_eq(registry)) {
+    fn wake_at(&mut self, registry: Weak<dyn Owner>, at: Instant) {
+        match self.planned.iter_mut().find(|(it, _)| it.ptr_eq(&registry)) {
             Some((_, earliest)) => *earliest = at.min(*earliest),
-            None => self.planned.push((Weak::clone(registry), at)),
+            None => self.planned.push((registry, at)),
         }
     }
 
     /// Takes the registries that are due, and those already dropped.
-    fn due(&mut self, now: Instant) -> Vec<(Weak<Registry>, Instant)> {
+    fn due(&mut self, now: Instant) -> Vec<(Weak<dyn Owner>, Instant)> {
         let planned = std::mem::take(&mut self.planned).into_iter();
         let (due, later) =
             planned.partition(|(registry, at)| *at <= now || registry.strong_count() == 0);
@@ -128,7 +161,7 @@ impl State {
 }
 
 /// Runs one registry, and returns when to run it again.
-fn run_registry((weak, planned): (Weak<Registry>, Instant)) -> Option<(Weak<Registry>, Instant)> {
+fn run_registry((weak, planned): (Weak<dyn Owner>, Instant)) -> Option<(Weak<dyn Owner>, Instant)> {
     // This may drop the last reference to a registry, and with it values of the
     // application, whose drop may panic.
     let next = catch_unwind(AssertUnwindSafe(|| {

@@ -1,13 +1,10 @@
-use super::timer_thread;
+use super::timer_thread::{self, Woken};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use std::{
     future::Future,
-    iter::Flatten,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::PoisonError,
     task::{Context, Poll, Waker},
-    vec,
 };
 
 /// How many wakers a report wakes itself. With more, the report would take long;
@@ -60,22 +57,6 @@ impl Wakers {
                 woken.wake_all();
             }
         }
-    }
-}
-
-/// Taken wakers, not woken yet.
-pub(super) struct Woken(Flatten<vec::IntoIter<Option<Waker>>>);
-
-impl Woken {
-    fn wake(&mut self, most: usize) {
-        for waker in self.0.by_ref().take(most) {
-            // The panic hook has reported the waker's panic.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
-    }
-
-    pub(super) fn wake_all(mut self) {
-        self.wake(usize::MAX);
     }
 }
 

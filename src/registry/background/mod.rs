@@ -9,14 +9,16 @@
 
 mod run;
 
-use self::run::{Guard, Run, Task};
-use super::{core::Registry, shrink::shrink, timer_thread};
+use self::run::{Guard, Jobs, Run, Task};
+pub(crate) use self::run::{Running, TaskId};
+use super::{
+    shrink::shrink,
+    timer_thread::{self, Owner},
+};
 use crate::threads;
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
-    hash::Hash,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -24,9 +26,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, task::AbortHandle};
-
-/// The future of a job.
-pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Returns the future of a job, or `None` if the job has nothing left to do. The
 /// future does not keep the registry alive, and is dropped when the registry closes.
@@ -38,28 +37,9 @@ pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
 /// How long a runtime may take to poll a check for the first time.
 const FIRST_POLL_WITHIN: Duration = Duration::from_secs(1);
 
-/// Identifies a job of a registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum TaskId {
-    TtlTimer,
-    /// The check of the subsystem in this slot.
-    Check(crate::state::Slot),
-    /// A watch, which reports on the process itself: its runtime or its traffic.
-    Watch(&'static str),
-    /// A service manager that is notified of changes.
-    #[cfg(all(unix, feature = "systemd"))]
-    Mirror(&'static str),
-}
-
-impl TaskId {
-    fn is_check(self) -> bool {
-        matches!(self, Self::Check(_))
-    }
-}
-
 /// The jobs of a registry, each run as a task on a runtime.
 pub(crate) struct BackgroundTasks {
-    registry: Weak<Registry>,
+    registry: Weak<dyn Owner>,
     /// Whether a job is idle, or no runtime has been used yet.
     idle: AtomicBool,
     /// The number of jobs that are checks.
@@ -136,7 +116,7 @@ struct Begun {
 }
 
 impl BackgroundTasks {
-    pub(super) fn new(registry: Weak<Registry>) -> Self {
+    pub(super) fn new(registry: Weak<dyn Owner>) -> Self {
         Self {
             registry,
             idle: AtomicBool::new(true),
@@ -207,12 +187,6 @@ impl BackgroundTasks {
 
     // === idle jobs ===
 
-    /// Marks a job as idle: the next call on a runtime starts it.
-    fn set_idle(&self) {
-        self.idle.store(true, Ordering::Release);
-        self.update_admit_flags();
-    }
-
     /// Whether a check may wait for a runtime.
     pub(super) fn checks_wait(&self) -> bool {
         self.idle.load(Ordering::Acquire) && self.checks.load(Ordering::Relaxed) > 0
@@ -221,20 +195,6 @@ impl BackgroundTasks {
     fn update_admit_flags(&self) {
         if let Some(registry) = self.registry.upgrade() {
             registry.update_admit_flags();
-        }
-    }
-
-    /// Reports that a run was dropped before its end.
-    fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
-        let lost = {
-            let table = self.table();
-            let job = table.jobs.get(&id);
-            // Not if another run has replaced it.
-            let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
-            job.and_then(|job| job.lost.clone())
-        };
-        if let Some(lost) = lost {
-            lost(why);
         }
     }
 
@@ -319,7 +279,7 @@ impl BackgroundTasks {
             if let Some(before) = before {
                 before.abort();
             }
-            let guard = Guard::new(self, id, &run);
+            let guard = Guard::new(self.clone(), id, &run);
             let Some(running) = start() else {
                 guard.done();
                 continue;
@@ -354,10 +314,30 @@ impl BackgroundTasks {
         let Some(registry) = self.registry.upgrade() else {
             return;
         };
-        if !registry.timer.is_paused() {
+        if !registry.is_paused() {
             self.unpolled.store(true, Ordering::Release);
-            timer_thread::wake_at(&self.registry, Instant::now() + FIRST_POLL_WITHIN);
+            timer_thread::wake_at(self.registry.clone(), Instant::now() + FIRST_POLL_WITHIN);
         }
+    }
+}
+
+impl Jobs for BackgroundTasks {
+    fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
+        let lost = {
+            let table = self.table();
+            let job = table.jobs.get(&id);
+            // Not if another run has replaced it.
+            let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
+            job.and_then(|job| job.lost.clone())
+        };
+        if let Some(lost) = lost {
+            lost(why);
+        }
+    }
+
+    fn set_idle(&self) {
+        self.idle.store(true, Ordering::Release);
+        self.update_admit_flags();
     }
 }
 
@@ -375,7 +355,9 @@ mod tests {
 
     #[test]
     fn a_runtime_that_has_ended_is_not_tried_twice() {
-        let jobs = Arc::new(BackgroundTasks::new(Weak::new()));
+        let jobs = Arc::new(BackgroundTasks::new(
+            Weak::<crate::registry::Registry>::new(),
+        ));
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.build().unwrap();
         runtime.block_on(async { jobs.start() });

@@ -1,6 +1,5 @@
 //! One run of a job, as a task on a runtime.
 
-use super::{BackgroundTasks, Running, TaskId};
 use std::{
     future::Future,
     pin::Pin,
@@ -11,6 +10,37 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+
+/// The future of a job.
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Identifies a job of a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TaskId {
+    TtlTimer,
+    /// The check of the subsystem in this slot.
+    Check(crate::state::Slot),
+    /// A watch, which reports on the process itself: its runtime or its traffic.
+    Watch(&'static str),
+    /// A service manager that is notified of changes.
+    #[cfg(all(unix, feature = "systemd"))]
+    Mirror(&'static str),
+}
+
+impl TaskId {
+    pub(super) fn is_check(self) -> bool {
+        matches!(self, Self::Check(_))
+    }
+}
+
+/// The jobs of a registry, as told by their runs.
+pub(super) trait Jobs: Send + Sync {
+    /// Reports that a run was dropped before its end.
+    fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str);
+
+    /// Marks a job as idle: the next call on a runtime starts it.
+    fn set_idle(&self);
+}
 
 /// Between two polls.
 const IDLE: u8 = 0;
@@ -112,7 +142,7 @@ impl Future for Task {
 
 /// Ends the run when its task is dropped, also when its runtime ends.
 pub(super) struct Guard {
-    jobs: Arc<BackgroundTasks>,
+    jobs: Arc<dyn Jobs>,
     id: TaskId,
     run: Arc<Run>,
     /// The job has nothing left to do.
@@ -120,9 +150,9 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(jobs: &Arc<BackgroundTasks>, id: TaskId, run: &Arc<Run>) -> Self {
+    pub(super) fn new(jobs: Arc<dyn Jobs>, id: TaskId, run: &Arc<Run>) -> Self {
         Self {
-            jobs: Arc::clone(jobs),
+            jobs,
             id,
             run: Arc::clone(run),
             done: false,

@@ -9,10 +9,12 @@ mod refused;
 #[cfg(feature = "tracing")]
 mod timed;
 
-use super::core::Registry;
-#[cfg(feature = "tracing")]
-use super::core::now;
-use crate::state::Published;
+#[cfg(all(feature = "gate", feature = "tracing"))]
+pub(super) use self::refused::log as log_refusals;
+use crate::{
+    state::{Published, Snapshot},
+    traffic::Traffic,
+};
 use std::time::Instant;
 
 /// Logs one publication. It is made before the registry is locked, since it calls
@@ -61,7 +63,7 @@ impl Log {
                 let bounded = bounded.count();
                 if bounded > 0 {
                     let admitted;
-                    (admitted, due) = timed.0.admit(slot, bounded, now().monotonic);
+                    (admitted, due) = timed.0.admit(slot, bounded, notes::now());
                     notes.left_out = !admitted;
                 }
             }
@@ -90,13 +92,12 @@ impl Logged {
         self.queued.wait();
     }
 
-    /// Logs lines that are still queued. Never waits.
-    pub(super) fn finish(self, published: &Published, registry: &Registry) {
+    /// Logs lines that are still queued, and returns when to log that lines were left
+    /// out. Never waits.
+    pub(super) fn finish(self, published: &Published) -> Option<Instant> {
         let Self { queued, notes, due } = self;
         queued.finish(|span| lines::emit(published, &notes, span));
-        if let Some(due) = due {
-            registry.log_at(due);
-        }
+        due
     }
 }
 
@@ -112,35 +113,24 @@ impl Timed {
 impl DueLines {
     /// Collects the lines that are due, and returns when the next is due. Logs
     /// nothing yet, since the caller holds a lock.
-    pub(super) fn collect(&mut self, registry: &Registry, now: Instant) -> Option<Instant> {
-        let next = registry
-            .timed
-            .0
-            .collect_due(now, || registry.load(), &mut self.0);
+    pub(super) fn collect(
+        &mut self,
+        timed: &Timed,
+        traffic: &Traffic,
+        newest: impl Fn() -> Snapshot,
+        now: Instant,
+    ) -> Option<Instant> {
+        let next = timed.0.collect_due(now, newest, &mut self.0);
         let mut refusals = Vec::new();
-        let episodes = registry.traffic().episodes.take_due(now, &mut refusals);
+        let episodes = traffic.episodes.take_due(now, &mut refusals);
         self.0.extend(refusals.into_iter().map(timed::Due::Refused));
         next.into_iter().chain(episodes).min()
     }
 
     /// Logs the lines. Never waits.
-    pub(super) fn log(self, registry: &Registry) {
+    pub(super) fn log(self, newest: impl Fn() -> Snapshot) {
         for due in self.0 {
-            due.log(registry);
-        }
-    }
-}
-
-#[cfg(feature = "tracing")]
-impl Registry {
-    /// Logs at intervals which subsystems the start waits for.
-    pub(super) fn log_start(&self) {
-        if let Some(due) =
-            self.timed
-                .0
-                .collect_due(now().monotonic, || self.load(), &mut Vec::new())
-        {
-            self.log_at(due);
+            due.log(&newest);
         }
     }
 }
@@ -162,7 +152,9 @@ impl Log {
 impl Logged {
     pub(super) fn wait(&self) {}
 
-    pub(super) fn finish(self, _: &Published, _: &Registry) {}
+    pub(super) fn finish(self, _: &Published) -> Option<Instant> {
+        None
+    }
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -174,9 +166,15 @@ impl Timed {
 
 #[cfg(not(feature = "tracing"))]
 impl DueLines {
-    pub(super) fn collect(&mut self, _: &Registry, _: Instant) -> Option<Instant> {
+    pub(super) fn collect(
+        &mut self,
+        _: &Timed,
+        _: &Traffic,
+        _: impl Fn() -> Snapshot,
+        _: Instant,
+    ) -> Option<Instant> {
         None
     }
 
-    pub(super) fn log(self, _: &Registry) {}
+    pub(super) fn log(self, _: impl Fn() -> Snapshot) {}
 }

@@ -1,6 +1,10 @@
-use super::super::core::now;
 use crate::state::{Phase, Published, ScopeId, Verdict};
 use std::time::{Duration, Instant};
+
+/// The current time on tokio's clock.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// Since when the process and each named scope have been unable to serve.
 #[derive(Debug, Default)]
@@ -26,12 +30,12 @@ impl Memory {
         for scope in published.after.scope_ids() {
             match Change::in_scope(published, scope) {
                 Change::None => {}
-                Change::Lost => *self.unable_since(scope) = Some(now().monotonic),
+                Change::Lost => *self.unable_since(scope) = Some(now()),
                 Change::Regained => {
                     let Some(since) = self.unable_since(scope).take() else {
                         continue;
                     };
-                    let lasted = now().monotonic.saturating_duration_since(since);
+                    let lasted = now().saturating_duration_since(since);
                     match scope {
                         ScopeId::Process => notes.process = Some(lasted),
                         ScopeId::Named(_) => notes.scopes.push((scope, lasted)),

@@ -1,46 +1,15 @@
 //! The log lines about refused requests.
 
-#[cfg(feature = "gate")]
-use super::super::core::{Registry, now};
 use crate::{
     logging::{contained, event},
     state::{Age, Aspect, Explanation, Phase, Reason, Snapshot},
     traffic::{EpisodeEvent, Stage},
 };
-#[cfg(feature = "gate")]
-use crate::{state::ScopeId, traffic::Episode};
 use std::fmt;
-#[cfg(feature = "gate")]
-use std::{sync::Arc, time::Instant};
 use tracing::{Level, Span};
 
-#[cfg(feature = "gate")]
-impl Registry {
-    /// The episode in which the gates of a scope count refused requests.
-    pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<Episode> {
-        let episodes = &self.traffic().episodes;
-        episodes.get_or_insert(scope, dry_run, now().monotonic)
-    }
-
-    /// Counts a refused request, and logs it if it is the first of an episode.
-    pub(crate) fn log_refused(&self, episode: &Episode, reason: Reason) {
-        let at = now().monotonic;
-        if episode.count(reason, at) {
-            self.log_first_refused(episode, at);
-        }
-    }
-
-    #[cold]
-    fn log_first_refused(&self, episode: &Episode, at: Instant) {
-        if let Some((event, due)) = episode.begin(at, self.load()) {
-            log(event);
-            self.log_at(due);
-        }
-    }
-}
-
 /// Logs a line about an episode of refused requests. Never waits.
-pub(super) fn log(event: EpisodeEvent) {
+pub(in crate::registry) fn log(event: EpisodeEvent) {
     let level = level(&event);
     crate::logging::line(level, || {
         move |span| contained(|| emit(&event, level, span))

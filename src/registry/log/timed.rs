@@ -1,8 +1,8 @@
 //! Log lines that are due at a time, and the limit of lines about one subsystem.
 
-use super::super::{core::Registry, shrink::shrink};
 use crate::{
     logging::{contained, event},
+    registry::shrink::shrink,
     state::{Aspect, Condition, Data, Explanation, Phase, ScopeId, Slot, Snapshot},
     traffic::EpisodeEvent,
 };
@@ -156,7 +156,7 @@ fn start_line_after(lines: u32) -> Duration {
 
 impl Due {
     /// Logs the line. Never waits.
-    pub(super) fn log(self, registry: &Registry) {
+    pub(super) fn log(self, newest: impl Fn() -> Snapshot) {
         match self {
             Self::Waiting(snapshot) => crate::logging::line(Level::INFO, || {
                 move |span| contained(|| waiting(&snapshot.0, span))
@@ -164,7 +164,7 @@ impl Due {
             Self::LeftOut(snapshot, slot, lines) => crate::logging::line(Level::WARN, || {
                 move |span| contained(|| left_out(&snapshot.0, slot, lines, span))
             }),
-            Self::Refused(told) => super::refused::log(told.with_causes_of(registry.load())),
+            Self::Refused(told) => super::refused::log(told.with_causes_of(newest())),
         }
     }
 }

@@ -169,7 +169,6 @@ impl TtlTimer {
     }
 
     /// Adds a deadline that does not belong to a subsystem.
-    #[cfg(any(feature = "gate", feature = "tracing"))]
     pub(super) fn wake_by(&self, due: Option<Instant>, reading: Reading) -> WakeThreadAt {
         self.set_due_by(&mut self.table(), due, reading)
     }
