@@ -250,6 +250,7 @@ async fn answers_have_the_documented_fields_and_no_others() {
     }
     ask_all(&readiness, &mut checker).await;
 
+    let shutdown = readiness.shutdown().build().unwrap();
     drop(index);
     policy.leave_ready();
     let pause = readiness.pause("standby");
@@ -259,9 +260,58 @@ async fn answers_have_the_documented_fields_and_no_others() {
         readiness.advance(phase);
         ask_all(&readiness, &mut checker).await;
     }
+    drop(shutdown);
     let documented = checker.documented();
     let missing: Vec<_> = documented.difference(&checker.seen).collect();
     assert!(missing.is_empty(), "no answer has {missing:?}");
+}
+
+#[tokio::test]
+async fn the_status_says_in_one_sentence_and_by_name_what_makes_the_process_red() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("worker").vital())
+        .subsystem(Subsystem::new("index").optional())
+        .build()
+        .unwrap();
+    let [storage, worker, index] =
+        ["storage", "worker", "index"].map(|name| readiness.reporter(name).unwrap());
+    for reporter in [&storage, &worker, &index] {
+        reporter.ready();
+    }
+    let status = async |detail| {
+        let probes = Probes::builder(&readiness).detail(detail).build().unwrap();
+        let request = Request::get("/statusz").header(ACCEPT, "application/json");
+        let response = probes.oneshot(request.body(String::new()).unwrap()).await;
+        let body = response.unwrap().into_body().collect().await.unwrap();
+        serde_json::from_slice::<Value>(&body.to_bytes()).unwrap()
+    };
+    let green = status(Detail::Full).await;
+    assert_eq!(green["summary"], "ready");
+    assert_eq!(green["because_of"], Value::Null);
+
+    index.failing("gone");
+    let degraded = status(Detail::Full).await;
+    assert_eq!(
+        degraded["summary"],
+        "ready (degraded): index failing (gone)"
+    );
+    assert_eq!(degraded["because_of"], serde_json::json!(["index"]));
+
+    storage.failing("disk full");
+    worker.dead("panicked");
+    let red = status(Detail::Full).await;
+    assert_eq!(
+        red["summary"],
+        "not ready: worker dead (panicked), storage failing (disk full)"
+    );
+    assert_eq!(red["because_of"], serde_json::json!(["worker", "storage"]));
+    let verdicts = serde_json::json!({"startup": true, "liveness": false, "readiness": false});
+    assert_eq!(red["verdicts"], verdicts);
+    assert_eq!(
+        status(Detail::Names).await["summary"],
+        "not ready: worker dead, storage failing"
+    );
 }
 
 #[test]

@@ -163,13 +163,16 @@ impl Probes {
             let Some(selection) = question.select(data) else {
                 return Rejection::NotFound.response();
             };
+            let now = Instant::now();
+            let drain = || registry.drain_clock().status(data.phase, now);
             let rendering = Rendering {
                 question,
                 verdict: selection.verdict(),
                 selection: &selection,
                 detail: self.detail(),
-                now: Instant::now().into_std(),
+                now: now.into_std(),
                 traffic: registry.traffic(),
+                drain: (question.probe == Probe::Status).then(drain).flatten(),
             };
             let body = self.body(rendering);
             let status = self.status(&rendering);

@@ -1,12 +1,15 @@
 use super::{
     question::Detail,
     rendering::{Rendering, refused_by_reason},
-    text::UnclearVerbose,
+    text::{self, UnclearVerbose},
 };
 use crate::{
     state::{Aspect, Damped, DampingProgress, Explanation, ScopeId, SubsystemView},
     traffic::Refused,
-    wire::{JsonAnswer, JsonDamped, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic},
+    wire::{
+        JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic,
+        JsonVerdicts,
+    },
 };
 use std::{
     borrow::Cow,
@@ -34,6 +37,9 @@ pub(super) fn render(answer: &Rendering<'_>) -> String {
 impl<'a> Rendering<'a> {
     fn add_names(&self, object: &mut JsonAnswer<'a>) {
         let (selection, data) = (self.selection, self.selection.data);
+        if self.shows_counts() {
+            self.add_verdicts(object);
+        }
         object.version = Some(data.version);
         object.phase = Some(data.phase.as_str().into());
         object.condition = Some(self.verdict.condition().as_str().into());
@@ -62,6 +68,23 @@ impl<'a> Rendering<'a> {
         object.traffic = self.shows_counts().then(|| self.traffic());
     }
 
+    /// Adds the fields that only the status probe has.
+    fn add_verdicts(&self, object: &mut JsonAnswer<'a>) {
+        object.summary = Some(text::summary(self).into());
+        object.verdicts = Some(JsonVerdicts {
+            startup: self.verdict.is_green(Aspect::Startup),
+            liveness: self.verdict.is_green(Aspect::Liveness),
+            readiness: self.verdict.is_green(Aspect::Readiness),
+        });
+        object.because_of = names(Explanation::new(self.selection, Aspect::Readiness).causes());
+        object.drain = self.drain.map(|drain| JsonDrain {
+            delay_ms: millis(drain.times.delay),
+            longest_delay_ms: millis(drain.times.longest_delay),
+            cap_ms: millis(drain.times.cap),
+            left_ms: drain.left.map(millis),
+        });
+    }
+
     /// Returns a value that only [`Detail::Full`] adds.
     fn full<T>(&self, value: impl FnOnce() -> T) -> Option<T> {
         (self.detail >= Detail::Full).then(value)
@@ -83,6 +106,7 @@ impl<'a> Rendering<'a> {
             reason: self.full(|| view.reason().map(Cow::Borrowed)),
             attributes: self.full(|| attributes.collect()),
             claim: self.full(|| view.claim().as_str().into()),
+            ttl_ms: self.full(|| view.ttl().map(millis)).flatten(),
             since_unix_ms: self.full(|| millis(since())),
             for_ms: self.full(|| millis(view.age(self.now))),
             transitions: self.full(|| view.transitions()),

@@ -1,5 +1,6 @@
 use super::question::{Detail, Question};
 use crate::{
+    registry::DrainStatus,
     state::{Reason, ScopeId, Selection, Verdict},
     traffic::{Drift, Refused, Traffic},
     wire::Probe,
@@ -17,6 +18,8 @@ pub(super) struct Rendering<'a> {
     // snapshot.
     pub(super) now: Instant,
     pub(super) traffic: &'a Traffic,
+    /// Read for the status probe alone.
+    pub(super) drain: Option<DrainStatus>,
 }
 
 impl Rendering<'_> {

@@ -24,6 +24,14 @@ pub(super) fn render(answer: &Rendering<'_>) -> String {
     text
 }
 
+/// Renders the summary line alone, without a line end.
+pub(super) fn summary(answer: &Rendering<'_>) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = answer.write_summary(&mut text);
+    text
+}
+
 impl Rendering<'_> {
     fn write(&self, text: &mut String) -> fmt::Result {
         if self.detail == Detail::None {
@@ -50,7 +58,8 @@ impl Rendering<'_> {
                 self.write_scopes(text)?;
             }
         }
-        self.write_summary(text)
+        self.write_summary(text)?;
+        text.write_char('\n')
     }
 
     fn write_scopes(&self, text: &mut String) -> fmt::Result {
@@ -179,8 +188,7 @@ impl Rendering<'_> {
                 None => {}
             }
         }
-        remarks.explain(&Explanation::new(self.selection, aspect), self.detail)?;
-        text.write_char('\n')
+        remarks.explain(&Explanation::new(self.selection, aspect), self.detail)
     }
 }
 

@@ -37,6 +37,15 @@ pub(crate) struct Times {
     pub(crate) idle_grace: Duration,
 }
 
+/// The plan that counts, and how far the process has come.
+#[cfg(feature = "gate")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DrainStatus {
+    pub(crate) times: Times,
+    /// The time left of the phase, while the process drains or closes.
+    pub(crate) left: Option<Duration>,
+}
+
 #[derive(Debug)]
 struct Plan {
     times: Arc<Times>,
@@ -138,6 +147,19 @@ impl DrainClock {
         Some(*self.closing_since.get()? + self.times()?.cap)
     }
 
+    /// The plan and the time left in `phase`, if there is a plan.
+    #[cfg(feature = "gate")]
+    pub(crate) fn status(&self, phase: Phase, now: Instant) -> Option<DrainStatus> {
+        let times = self.times()?;
+        let end = match phase {
+            Phase::Draining => self.arrivals.since().map(|since| since + times.delay),
+            Phase::Closing => self.cut_off(),
+            _ => None,
+        };
+        let left = end.map(|end| end.saturating_duration_since(now));
+        Some(DrainStatus { times, left })
+    }
+
     /// How long a server with nothing in flight has to end once the process is
     /// closed, if there is a plan.
     pub(crate) fn idle_grace(&self) -> Option<Duration> {
@@ -194,6 +216,28 @@ mod tests {
             plan(&clock, delay, cap);
         }
         assert_eq!(counting(&clock), Some((3, 20)));
+    }
+
+    #[cfg(feature = "gate")]
+    #[tokio::test(start_paused = true)]
+    async fn the_status_has_the_time_left_of_the_phase() {
+        let clock = clock();
+        let left = |phase| {
+            let status = clock.status(phase, Instant::now());
+            status.map(|status| status.left.map(|left| left.as_secs()))
+        };
+        assert_eq!(left(Phase::Started), None, "there is no plan");
+        plan(&clock, 5, 20);
+        assert_eq!(left(Phase::Started), Some(None));
+        clock.record(Phase::Draining, Instant::now());
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(left(Phase::Draining), Some(Some(3)));
+        advance(Duration::from_secs(10)).await;
+        assert_eq!(left(Phase::Draining), Some(Some(0)), "it was extended");
+        clock.record(Phase::Closing, Instant::now());
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(left(Phase::Closing), Some(Some(18)));
+        assert_eq!(left(Phase::Closed), Some(None));
     }
 
     #[test]

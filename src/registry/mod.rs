@@ -29,6 +29,8 @@ mod wakers;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
+#[cfg(feature = "gate")]
+pub(crate) use self::drain_clock::DrainStatus;
 #[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;
 pub(crate) use self::{

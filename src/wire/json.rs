@@ -27,6 +27,18 @@ pub struct JsonAnswer<'a> {
     /// The [word](super::Probe::word) for the verdict. The status probe is always
     /// green, and its word is that of readiness.
     pub status: Cow<'a, str>,
+    /// The verdict as a sentence: `status`, and what makes it so, as in the last line
+    /// of the text. It names eight subsystems at most, with their reasons from level
+    /// `Full` on. Status probe alone. Level `Names`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Cow<'a, str>>,
+    /// The answers of the other probes. Status probe alone. Level `Names`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdicts: Option<JsonVerdicts>,
+    /// The subsystems that make the process red or degraded, if any, in the order of
+    /// their importance. Status probe alone. Level `Names`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because_of: Vec<Cow<'a, str>>,
     /// The [version](crate::Snapshot::version) of the snapshot. Level `Names`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -43,6 +55,10 @@ pub struct JsonAnswer<'a> {
     /// The reason of the pause, while paused. Level `Full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_reason: Option<Cow<'a, str>>,
+    /// The planned end of the process, if a shutdown plans it. Status probe alone.
+    /// Level `Names`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<JsonDrain>,
     // These fields precede the subsystems, so that a client that reads only a
     // part of a long list sees them.
     /// The names of the subsystems that `?exclude` left out, if any. Level `Names`.
@@ -64,6 +80,34 @@ pub struct JsonAnswer<'a> {
     /// The traffic of the process, in answers of the status probe. Level `Names`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<JsonTraffic<'a>>,
+}
+
+/// The answers of the probes in a [`JsonAnswer`]; `true` is green.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JsonVerdicts {
+    /// Whether the process [has started](crate::Verdict::has_started).
+    pub startup: bool,
+    /// Whether the process [is live](crate::Verdict::is_live).
+    pub liveness: bool,
+    /// Whether the process [is ready](crate::Verdict::is_ready).
+    pub readiness: bool,
+}
+
+/// The planned end of the process in a [`JsonAnswer`]. All times are in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JsonDrain {
+    /// How long the process stays in the phase `draining`, if late requests do not
+    /// extend it.
+    pub delay_ms: u64,
+    /// How long it stays in that phase at most.
+    pub longest_delay_ms: u64,
+    /// How long requests in flight may take in the phase `closing`.
+    pub cap_ms: u64,
+    /// The time left of the phase `draining` or `closing`, in these phases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
 }
 
 /// A subsystem in a [`JsonAnswer`].
@@ -93,6 +137,10 @@ pub struct JsonSubsystem<'a> {
     /// The [claim](crate::Claim). Level `Full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Cow<'a, str>>,
+    /// The longest time between two reports before the subsystem counts as stale, in
+    /// milliseconds, if it has a [ttl](crate::Subsystem::ttl). Level `Full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// When it entered its state, by the wall clock: milliseconds since 1970 (UTC).
     /// Level `Full`.
     #[serde(skip_serializing_if = "Option::is_none")]

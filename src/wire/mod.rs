@@ -23,7 +23,7 @@
 //! unit or its meaning, and no word does. Fields and words may be added, so a client
 //! ignores those that it does not know. The order of the fields is not promised; that
 //! of `subsystems` and `scopes` is the order of their declaration. Messages for people
-//! (`reason`, `pause_reason`, `unclear`) may change. The HTTP status and `ok` always
+//! (`reason`, `pause_reason`, `summary`, `unclear`) may change. The HTTP status and `ok` always
 //! agree, and are enough to decide on.
 
 mod json;
@@ -33,7 +33,10 @@ mod probe;
 pub(crate) mod text;
 
 pub use self::{
-    json::{JsonAnswer, JsonDamped, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic},
+    json::{
+        JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic,
+        JsonVerdicts,
+    },
     probe::Probe,
 };
 

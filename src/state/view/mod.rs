@@ -154,6 +154,12 @@ impl SubsystemView {
         now.saturating_duration_since(self.since.monotonic)
     }
 
+    /// Returns the longest time between two reports before it counts as stale.
+    #[cfg(feature = "gate")]
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        self.declaration.ttl
+    }
+
     /// Returns how often its state has changed since it was declared.
     pub fn transitions(&self) -> u64 {
         self.transitions
