@@ -15,10 +15,12 @@ use tower_readiness::{
     Claim, Condition, Phase, Readiness, ReadinessLayer, Reason, Role, State, Subsystem,
     check::Check,
     probe::{Detail, Probe, Probes},
-    wire::{JSON_SCHEMA, JsonAnswer},
+    wire::{JSON_SCHEMA, JsonAnswer, JsonTick},
 };
 
 const EXAMPLE: &str = include_str!("../src/wire/example.json");
+const CHANGE: &str = include_str!("../src/wire/change.json");
+const TICK: &str = include_str!("../src/wire/tick.json");
 
 /// Checks values against the schema, strictly: each field has to be documented.
 struct Checker {
@@ -262,7 +264,11 @@ async fn answers_have_the_documented_fields_and_no_others() {
     }
     drop(shutdown);
     let documented = checker.documented();
-    let missing: Vec<_> = documented.difference(&checker.seen).collect();
+    // Probes send neither events nor, yet, a history.
+    let of_events = ["/removed", "/history", "/tick/", "/transition/"];
+    let missing = documented.difference(&checker.seen);
+    let missing = missing.filter(|field| !of_events.iter().any(|part| field.contains(part)));
+    let missing: Vec<_> = missing.collect();
     assert!(missing.is_empty(), "no answer has {missing:?}");
 }
 
@@ -353,6 +359,19 @@ fn the_example_follows_the_schema() {
     Checker::new().check(&example, Detail::Full);
     let typed: JsonAnswer<'_> = serde_json::from_str(EXAMPLE).unwrap();
     assert_eq!(serde_json::to_value(typed).unwrap(), example);
+
+    let change: Value = serde_json::from_str(CHANGE).unwrap();
+    Checker::new().check(&change, Detail::Full);
+    let typed: JsonAnswer<'_> = serde_json::from_str(CHANGE).unwrap();
+    assert_eq!(
+        serde_json::to_value(typed).unwrap(),
+        without_null_reasons(change)
+    );
+
+    let tick: Value = serde_json::from_str(TICK).unwrap();
+    Checker::new().check_at("/$defs/tick", &tick, Detail::Names);
+    let typed: JsonTick<'_> = serde_json::from_str(TICK).unwrap();
+    assert_eq!(serde_json::to_value(typed).unwrap(), tick);
 }
 
 #[test]

@@ -77,9 +77,18 @@ pub struct JsonAnswer<'a> {
     /// The named scopes, in answers about the process that has some. Level `Names`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<JsonScope<'a>>,
+    /// The subsystems that have been retired since the last event, in the event
+    /// [`Change`](super::EventKind::Change) alone. Level `Names`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Cow<'a, str>>,
     /// The traffic of the process, in answers of the status probe. Level `Names`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<JsonTraffic<'a>>,
+    /// The newest transitions, the oldest of them first. In the event
+    /// [`Change`](super::EventKind::Change) only those since the last event. Status
+    /// probe alone. Level `Names`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<JsonTransition<'a>>,
 }
 
 /// The answers of the probes in a [`JsonAnswer`]; `true` is green.
@@ -216,6 +225,47 @@ pub struct JsonTraffic<'a> {
     /// The drift of the process, if a layer observes outcomes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<JsonDrift>,
+}
+
+/// A transition in a [`JsonAnswer`]; see `Readiness::history`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JsonTransition<'a> {
+    /// The [version](crate::Snapshot::version) of the snapshot that it was published
+    /// with. One version can have several transitions: of a subsystem, and of each
+    /// scope whose condition follows.
+    pub version: u64,
+    /// What changed: `subsystem`, `scope`, `process`, `phase` or `pause`.
+    pub kind: Cow<'a, str>,
+    /// The name of the subsystem or scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Cow<'a, str>>,
+    /// The former value: a [state](crate::State) of a subsystem, a
+    /// [condition](crate::Condition) of a scope or the process, a
+    /// [phase](crate::Phase), or `paused` or `not paused`. Absent if the subsystem
+    /// was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Cow<'a, str>>,
+    /// The value since. Absent if the subsystem was retired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Cow<'a, str>>,
+    /// The requests that gates refused while the former value lasted; of a scope, its
+    /// own gates.
+    pub refused: u64,
+    /// The reason of the new state or pause, if there is one. Level `Full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'a, str>>,
+    /// When it changed, by the wall clock: milliseconds since 1970 (UTC). Level
+    /// `Full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_unix_ms: Option<u64>,
+    /// How long ago it changed, by the monotonic clock, in milliseconds. Level `Full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ago_ms: Option<u64>,
+    /// How long the former value lasted, by the monotonic clock, in milliseconds.
+    /// Level `Full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasted_ms: Option<u64>,
 }
 
 /// How well the readiness of a scope has matched its traffic; see

@@ -16,7 +16,7 @@
 #![doc = include_str!("example.json")]
 //! ```
 //!
-//! Times are whole milliseconds, in fields that end in `_ms`. A field without a value
+//! Times are whole milliseconds, in fields that end in `_ms` and in `time`. A field without a value
 //! is left out, but for `reason`, `in_flight` and `failure_ratio`, which are `null`.
 //!
 //! **Stability.** Within a major version, no field is removed or changes its type, its
@@ -25,7 +25,25 @@
 //! of `subsystems` and `scopes` is the order of their declaration. Messages for people
 //! (`reason`, `pause_reason`, `summary`, `unclear`) may change. The HTTP status and `ok` always
 //! agree, and are enough to decide on.
+//!
+//! # The events
+//!
+//! An admin listener with the feature `events` streams the state at [`paths::EVENTS`],
+//! as [server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html).
+//! The kinds are those of [`EventKind`]. `state` has the JSON of `/statusz`. The data
+//! of a `change` is this (on one line), if the last event had version 12:
+//!
+//! ```json
+#![doc = include_str!("change.json")]
+//! ```
+//!
+//! and that of a `tick`:
+//!
+//! ```json
+#![doc = include_str!("tick.json")]
+//! ```
 
+mod events;
 mod json;
 pub mod paths;
 mod probe;
@@ -33,9 +51,10 @@ mod probe;
 pub(crate) mod text;
 
 pub use self::{
+    events::{EventKind, JsonTick},
     json::{
         JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic,
-        JsonVerdicts,
+        JsonTransition, JsonVerdicts,
     },
     probe::Probe,
 };

@@ -16,6 +16,10 @@ pub const HEALTH: &str = "/healthz";
 /// The default path of [`Probe::Status`](super::Probe::Status).
 pub const STATUS: &str = "/statusz";
 
+/// The path of the event stream of an admin listener: below that of the status
+/// probe, wherever that one answers.
+pub const EVENTS: &str = "/statusz/events";
+
 /// The path of the command to pause, with `POST`; the body is the reason.
 pub const PAUSE: &str = "/commands/pause";
 
