@@ -90,6 +90,7 @@
 //! - [`watch`]: subsystems that the crate itself reports
 //! - `notify`: mirrors of the snapshot for gRPC and systemd (features `grpc` and
 //!   `systemd`)
+//! - `observe`: metrics (feature `metrics`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
 //! - [`wire`]: paths and the JSON of probes, for clients of a process
@@ -116,6 +117,8 @@
 //! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
 //!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
+//! - `metrics`: `Readiness::families`, the one list of metrics,
+//!   and `/metrics` for Prometheus on an admin listener (by prometheus-client).
 //! - `serve`: [`drain::serve`], a server of HTTP whose connections retire so.
 //! - `server`: the admin listener, which answers the probes on an address of its
 //!   own (by hyper).
@@ -171,8 +174,12 @@ pub mod gate;
 pub mod guide;
 #[cfg(feature = "tracing")]
 mod logging;
+#[cfg_attr(not(feature = "gate"), allow(dead_code))]
+mod meters;
 #[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
+#[cfg(feature = "metrics")]
+pub mod observe;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod probe;

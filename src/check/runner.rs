@@ -1,5 +1,6 @@
 use super::{outcome::Outcome, schedule::Schedule};
 use crate::{
+    meters::Stopwatch,
     registry::{SubsystemHandle, now, shortened},
     state::{SubsystemView, TooMany},
 };
@@ -27,7 +28,9 @@ pub(super) async fn run(handle: SubsystemHandle, schedule: Schedule, ask: Ask) {
         let Some(pushes) = handle.read(SubsystemView::pushes) else {
             return;
         };
+        let stopwatch = Stopwatch::start();
         let outcome = outcome(&ask, schedule).await;
+        handle.meters().checks.record(&stopwatch);
         failures = if outcome.state.is_up() {
             0
         } else {

@@ -197,6 +197,8 @@ impl<C: GracefulConnection> Future for Driven<C> {
             if let Stage::Serving(moment) = this.stage {
                 if moment.as_mut().poll(cx).is_ready() {
                     this.tracked.retire();
+                    let registry = this.tracked.schedule.readiness.registry();
+                    registry.meters().connections_retired.increment();
                     *this.stage = Stage::Retiring {
                         closing: Box::pin(this.tracked.schedule.readiness.closing()),
                         idle: Box::pin(sleep_until(Instant::now())),

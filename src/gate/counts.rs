@@ -1,4 +1,6 @@
 use crate::{
+    meters::Stopwatch,
+    registry::Meters,
     state::{PerReason, Reason},
     traffic::InFlightGuard,
 };
@@ -87,6 +89,7 @@ impl GateCounts {
         reason: Reason,
         max_waiting: usize,
         waiting: InFlightGuard,
+        meters: &Arc<Meters>,
     ) -> Option<WaitSlot> {
         let take = |taken| (taken < max_waiting).then_some(taken + 1);
         let taken = &self.counters(reason).waiting;
@@ -97,6 +100,8 @@ impl GateCounts {
             counts: self.clone(),
             reason,
             _waiting: waiting,
+            since: Stopwatch::start(),
+            meters: Arc::clone(meters),
         })
     }
 }
@@ -112,6 +117,8 @@ pub(super) struct WaitSlot {
     counts: GateCounts,
     reason: Reason,
     _waiting: InFlightGuard,
+    since: Stopwatch,
+    meters: Arc<Meters>,
 }
 
 impl WaitSlot {
@@ -122,6 +129,7 @@ impl WaitSlot {
 
 impl Drop for WaitSlot {
     fn drop(&mut self) {
+        self.meters.holds.record(&self.since);
         self.counts
             .counters(self.reason)
             .waiting

@@ -9,6 +9,7 @@ use crate::{
     probe,
     response::Answer,
     state::{Phase, Reason, Reasons, ScopeId, Verdict},
+    traffic::GateOutcome,
 };
 use http::Request;
 use http_body::Body;
@@ -121,15 +122,24 @@ impl Gate {
     pub(super) fn count_held(&self, reason: Reason) {
         let settings = &self.settings;
         settings.counts.count_held(reason, settings.dry_run);
+        self.count(GateOutcome::Held, reason);
+    }
+
+    fn count(&self, outcome: GateOutcome, reason: Reason) {
+        let gates = self.registry.traffic().gates(self.settings.dry_run);
+        gates.count(self.id, outcome, reason);
     }
 
     pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
         let dry_run = self.settings.dry_run;
         self.settings.counts.count_refused(reason, dry_run);
-        self.registry
-            .traffic()
-            .refused(dry_run)
-            .count(self.id, reason);
+        self.count(
+            match self.settings.actions[reason] {
+                Action::Shed(_) => GateOutcome::Shed,
+                _ => GateOutcome::Refused,
+            },
+            reason,
+        );
         #[cfg(feature = "tracing")]
         self.registry.log_refused(&self.episode, reason);
         log::refused(self.scope_name.as_ref(), reason, head, dry_run);

@@ -213,7 +213,7 @@ impl Gate {
     pub(super) fn take_slot(&self, reason: Reason, hold: &Hold) -> Option<WaitSlot> {
         let waiting = self.registry.traffic().waiting.enter_recorded();
         let counts = &self.settings.counts;
-        counts.take_slot(reason, hold.max_waiting, waiting)
+        counts.take_slot(reason, hold.max_waiting, waiting, self.registry.meters())
     }
 
     /// Starts the background tasks of the registry, which do not run yet if the

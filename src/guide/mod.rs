@@ -7,6 +7,7 @@
 //! - [Reporters that cannot lie](reporters_that_cannot_lie): how reports stay true.
 //! - [Reporting from a library](reporting_from_a_library): how a library reports
 //!   without forcing a registry on its users.
+//! - Metrics (page `metrics`, with that feature): what Prometheus can know of a process.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -45,6 +46,8 @@ pub mod choosing_what_is_required;
 pub mod deploying;
 #[cfg(feature = "gate")]
 pub mod graceful_shutdown;
+#[cfg(all(feature = "gate", feature = "metrics"))]
+pub mod metrics;
 #[cfg(feature = "gate")]
 pub mod reporters_that_cannot_lie;
 pub mod reporting_from_a_library;

@@ -23,6 +23,8 @@ mod queue;
 mod thread;
 mod wanted;
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::queue::lost;
 pub(crate) use self::{
     event::{TARGET, contained, event},
     queue::{Emit, Ticket},

@@ -1,11 +1,20 @@
 use super::cause::Cause;
-use crate::threads;
+use crate::{meters::Counter, threads};
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tracing::{Span, dispatcher::WeakDispatch};
+
+/// The entries of all queues that were lost so far.
+static LOST: Counter = Counter::new();
+
+/// Returns how many publications or single lines were not logged so far.
+#[cfg(feature = "metrics")]
+pub(crate) fn lost() -> u64 {
+    LOST.get()
+}
 
 /// The queue of lines for the log thread.
 pub(super) struct Queue {
@@ -94,6 +103,7 @@ impl Queue {
         let has_thread = (self.start)();
         let mut state = self.state();
         if !has_thread || state.entries.len() >= Self::ROOM {
+            LOST.increment();
             match &mut state.lost {
                 Some(lost) => lost.count += 1,
                 none => {
@@ -285,10 +295,15 @@ mod tests {
     #[test]
     fn lines_are_counted_as_lost_where_there_is_no_thread() {
         let queue = Queue::new(|| false);
+        #[cfg(feature = "metrics")]
+        let before = super::lost();
         for _ in 0..3 {
             assert!(queue.push(entry(|| ())).is_err());
         }
         assert_eq!(lost(&queue), 3);
+        // Other tests of this process may lose entries too.
+        #[cfg(feature = "metrics")]
+        assert!(super::lost() >= before + 3);
         assert!(queue.state().entries.is_empty());
     }
 

@@ -82,6 +82,8 @@ impl Probes {
     ) -> OwnResponse {
         if let Some(probe) = probe {
             response.extensions_mut().insert(ProbeAnswer { probe });
+            let meters = self.0.readiness.registry().meters();
+            meters.probes.count(probe, response.status());
         }
         let draining = |data: &Data| data.phase >= Phase::Draining;
         if self.0.envoy_headers && self.0.readiness.registry().read(draining) {
@@ -228,16 +230,19 @@ enum Rejection {
 impl Rejection {
     fn response(&self) -> OwnResponse {
         match self {
-            Self::Method => {
-                let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-                let methods = HeaderValue::from_static("GET, HEAD");
-                response.headers_mut().insert(ALLOW, methods);
-                response
-            }
+            Self::Method => method_not_allowed(),
             Self::NotFound => line(StatusCode::NOT_FOUND, "not found"),
             Self::Query(error) => line(StatusCode::BAD_REQUEST, &error.to_string()),
         }
     }
+}
+
+/// The response to a method other than `GET` and `HEAD`.
+pub(crate) fn method_not_allowed() -> OwnResponse {
+    let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+    let methods = HeaderValue::from_static("GET, HEAD");
+    response.headers_mut().insert(ALLOW, methods);
+    response
 }
 
 /// A plain text response of one line.
@@ -245,7 +250,7 @@ pub(crate) fn line(status: StatusCode, text: &str) -> OwnResponse {
     build_response(status, Format::Text.content_type(), format!("{text}\n"))
 }
 
-fn build_response(
+pub(crate) fn build_response(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,

@@ -18,20 +18,25 @@ impl Format {
     /// Chooses JSON for a client that prefers it to text, text for any other
     /// client (RFC 9110, section 12.5.1: the most specific range counts).
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
-        let mut json = Preference::default();
-        let mut text = Preference::default();
-        for value in headers.get_all(ACCEPT) {
-            for range in value.to_str().unwrap_or_default().split(',') {
-                json.consider(range, "application/*", "application/json");
-                text.consider(range, "text/*", "text/plain");
-            }
-        }
-        if json.quality > text.quality {
+        let json = quality_of(headers, "application/*", "application/json");
+        if json > quality_of(headers, "text/*", "text/plain") {
             Self::Json
         } else {
             Self::Text
         }
     }
+}
+
+/// How much a client prefers the media type `exact`, of the group `group`: 0 if it
+/// does not accept the type, at most 1.
+pub(crate) fn quality_of(headers: &HeaderMap, group: &str, exact: &str) -> f32 {
+    let mut preference = Preference::default();
+    for value in headers.get_all(ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            preference.consider(range, group, exact);
+        }
+    }
+    preference.quality
 }
 
 #[derive(Default)]

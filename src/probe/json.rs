@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     state::{Aspect, Damped, DampingProgress, Explanation, ScopeId, SubsystemView},
-    traffic::Refused,
+    traffic::RequestCounts,
     wire::{
         JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic,
         JsonVerdicts,
@@ -139,8 +139,8 @@ impl<'a> Rendering<'a> {
             condition: scope.status.verdict.condition().as_str().into(),
             ready: scope.status.verdict.is_ready(),
             because_of: names(Explanation::of_scope(data, id, Aspect::Readiness).causes()),
-            refused: refused(&self.traffic.refused),
-            dry_run_refused: refused(&self.traffic.dry_run_refused),
+            refused: refused(&self.traffic.gates),
+            dry_run_refused: refused(&self.traffic.dry_run_gates),
             drift: self.json_drift(id),
         }
     }
@@ -150,8 +150,8 @@ impl<'a> Rendering<'a> {
         JsonTraffic {
             in_flight: traffic.flights.count(),
             late_arrivals: traffic.arrivals.late(),
-            refused: counts(&traffic.refused, None),
-            dry_run_refused: counts(&traffic.dry_run_refused, None),
+            refused: counts(&traffic.gates, None),
+            dry_run_refused: counts(&traffic.dry_run_gates, None),
             drift: self.json_drift(ScopeId::Process),
         }
     }
@@ -172,7 +172,7 @@ fn names<'a>(views: &[&'a SubsystemView]) -> Vec<Cow<'a, str>> {
     views.iter().map(|view| view.name().into()).collect()
 }
 
-fn counts(refused: &Refused, scope: Option<ScopeId>) -> BTreeMap<Cow<'static, str>, u64> {
+fn counts(refused: &RequestCounts, scope: Option<ScopeId>) -> BTreeMap<Cow<'static, str>, u64> {
     let counts = refused_by_reason(refused, scope);
     counts
         .map(|(reason, count)| (reason.as_str().into(), count))

@@ -2,15 +2,13 @@ use super::{
     format::Format,
     question::{Detail, Topic},
     rendering::Rendering,
+    unread_answers::UnreadAnswers,
 };
 use crate::wire::Probe;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,11 +19,6 @@ const LONG_ANSWER: usize = 16 << 10;
 /// The maximum age of a shared answer.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The bytes of long answers at which rendering stops. It counts answers to
-/// requests in progress, answers in connections whose peer does not read, and the
-/// cached answers. The answer that crosses the limit is still rendered.
-const MAX_BYTES_IN_USE: usize = 32 << 20;
-
 /// Caches the last long answer in each format, for all equal requests within the
 /// same second.
 ///
@@ -35,7 +28,7 @@ const MAX_BYTES_IN_USE: usize = 32 << 20;
 pub(super) struct LongAnswers {
     text: ArcSwapOption<CachedAnswer>,
     json: ArcSwapOption<CachedAnswer>,
-    bytes_in_use: Arc<AtomicUsize>,
+    unread: UnreadAnswers,
 }
 
 /// A rendered answer and the request that it answers.
@@ -50,6 +43,12 @@ struct CachedAnswer {
 }
 
 impl LongAnswers {
+    /// The bytes of all long answers that clients have not read yet.
+    #[cfg(all(feature = "metrics", feature = "server"))]
+    pub(super) fn unread(&self) -> &UnreadAnswers {
+        &self.unread
+    }
+
     /// Returns the answer to a question that lists subsystems, or `None` if long
     /// answers take too many bytes already.
     pub(super) fn get_or_render(
@@ -72,7 +71,7 @@ impl LongAnswers {
                 }
             }
         }
-        if self.bytes_in_use.load(Ordering::Relaxed) >= MAX_BYTES_IN_USE {
+        if self.unread.is_full() {
             // The cached answer is outdated, and may itself fill the budget.
             last.store(None);
             return None;
@@ -81,7 +80,7 @@ impl LongAnswers {
         if rendered.len() < LONG_ANSWER {
             return Some(rendered.into());
         }
-        let body = Bytes::from_owner(CountedBytes::new(rendered, &self.bytes_in_use));
+        let body = self.unread.count(rendered);
         if is_shared {
             last.store(Some(Arc::new(CachedAnswer {
                 probe: question.probe,
@@ -106,37 +105,6 @@ impl CachedAnswer {
             && self.verbose == question.query.verbose
             && self.detail == rendering.detail
             && self.topic == question.topic
-    }
-}
-
-/// The bytes of an answer, counted until the last response that shares them is
-/// dropped.
-struct CountedBytes {
-    bytes: Box<str>,
-    bytes_in_use: Arc<AtomicUsize>,
-}
-
-impl CountedBytes {
-    fn new(rendered: String, bytes_in_use: &Arc<AtomicUsize>) -> Self {
-        let bytes = rendered.into_boxed_str();
-        bytes_in_use.fetch_add(bytes.len(), Ordering::Relaxed);
-        Self {
-            bytes,
-            bytes_in_use: Arc::clone(bytes_in_use),
-        }
-    }
-}
-
-impl AsRef<[u8]> for CountedBytes {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.as_bytes()
-    }
-}
-
-impl Drop for CountedBytes {
-    fn drop(&mut self) {
-        self.bytes_in_use
-            .fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 

@@ -75,10 +75,20 @@ mod rendering;
 mod route;
 mod service;
 mod text;
+mod unread_answers;
 
-#[cfg(all(unix, feature = "commands"))]
+#[cfg(any(
+    all(unix, feature = "commands"),
+    all(feature = "metrics", feature = "server")
+))]
 pub(crate) use self::answer::line;
 pub(crate) use self::envoy::fail_health_check;
+#[cfg(all(feature = "metrics", feature = "server"))]
+pub(crate) use self::{
+    answer::{build_response, method_not_allowed},
+    format::quality_of,
+    unread_answers::UnreadAnswers,
+};
 pub use self::{
     builder::ProbesBuilder, error::ProbesError, probe_answer::ProbeAnswer, probes::Probes,
     question::Detail, service::ProbeFuture,

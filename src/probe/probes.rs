@@ -1,3 +1,5 @@
+#[cfg(all(feature = "metrics", feature = "server"))]
+use super::unread_answers::UnreadAnswers;
 use super::{long_answers::LongAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
 use std::{fmt, sync::Arc};
@@ -92,7 +94,17 @@ impl Probes {
         self
     }
 
-    #[cfg(all(unix, feature = "commands"))]
+    #[cfg(feature = "metrics")]
+    pub(crate) fn unread_answers(&self) -> &UnreadAnswers {
+        self.0.long_answers.unread()
+    }
+
+    /// Whether answers name subsystems.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn shows_names(&self) -> bool {
+        self.detail() >= Detail::Names
+    }
+
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.0.readiness
     }

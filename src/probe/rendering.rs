@@ -2,7 +2,7 @@ use super::question::{Detail, Question};
 use crate::{
     registry::DrainStatus,
     state::{Reason, ScopeId, Selection, Verdict},
-    traffic::{Drift, Refused, Traffic},
+    traffic::{Drift, RequestCounts, Traffic},
     wire::Probe,
 };
 use std::time::Instant;
@@ -45,15 +45,11 @@ impl Rendering<'_> {
 /// The refused requests by reason, of all gates or of those of one scope. Reasons
 /// without a request are left out.
 pub(super) fn refused_by_reason(
-    refused: &Refused,
+    gates: &RequestCounts,
     scope: Option<ScopeId>,
 ) -> impl Iterator<Item = (Reason, u64)> {
-    let counts = Reason::ALL.iter().map(move |&reason| {
-        let count = match scope {
-            None => refused.total(reason),
-            Some(scope) => refused.by_scope(scope, reason),
-        };
-        (reason, count)
-    });
+    let counts = Reason::ALL
+        .iter()
+        .map(move |&reason| (reason, gates.refused(scope, reason)));
     counts.filter(|(_, count)| *count > 0)
 }

@@ -7,7 +7,7 @@ use crate::{
         Age, Aspect, Claim, Condition, Damped, DampingProgress, Explanation, Phase, ScopeId,
         SubsystemView, text::OneLine,
     },
-    traffic::{Drift, Refused},
+    traffic::{Drift, RequestCounts},
     wire::text::{DOWN, DRIFT, UNKNOWN, UP},
 };
 use std::{
@@ -104,13 +104,10 @@ impl Rendering<'_> {
     }
 
     /// The counts of refused requests that the answer shows, with their labels.
-    fn refusals(&self) -> impl Iterator<Item = (&'static str, &Refused)> {
+    fn refusals(&self) -> impl Iterator<Item = (&'static str, &RequestCounts)> {
         let refusals = [
-            ("refused", &self.traffic.refused),
-            (
-                "a dry run would have refused",
-                &self.traffic.dry_run_refused,
-            ),
+            ("refused", &self.traffic.gates),
+            ("a dry run would have refused", &self.traffic.dry_run_gates),
         ];
         refusals.into_iter().filter(|_| self.shows_counts())
     }
@@ -223,7 +220,7 @@ impl<'t> Remarks<'t> {
 
 /// Renders the counts by reason, `3 starting, 1 closed`, or returns `None` without
 /// any.
-fn counts(refused: &Refused, scope: Option<ScopeId>) -> Option<String> {
+fn counts(refused: &RequestCounts, scope: Option<ScopeId>) -> Option<String> {
     let counts =
         refused_by_reason(refused, scope).map(|(reason, count)| format!("{count} {reason}"));
     let counts: Vec<_> = counts.collect();

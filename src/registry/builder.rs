@@ -1,6 +1,7 @@
 use super::{
     core::{Registry, WriterState, now},
     error::BuildError,
+    meters::Meters,
     name,
     readiness::Readiness,
     subsystem::Subsystem,
@@ -25,6 +26,8 @@ pub struct Builder {
     subsystems: Vec<Subsystem>,
     scopes: Vec<(String, Vec<String>)>,
     allow_empty: bool,
+    #[cfg(feature = "metrics")]
+    series_for: Option<usize>,
 }
 
 impl Builder {
@@ -57,6 +60,22 @@ impl Builder {
     pub fn allow_empty(self) -> Self {
         Self {
             allow_empty: true,
+            ..self
+        }
+    }
+
+    /// Sets how many subsystems have metrics of their own: those that are declared
+    /// first. By default 200. The rest counts in `readiness_subsystems` alone, so that
+    /// a process with thousands of subsystems does not burden its Prometheus.
+    ///
+    /// A subsystem [added](Readiness::add) while running takes the place of a retired
+    /// one, and so may be among the first. Whether a subsystem has metrics of its own
+    /// never changes during its life.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn metrics_for(self, subsystems: usize) -> Self {
+        Self {
+            series_for: Some(subsystems),
             ..self
         }
     }
@@ -124,7 +143,12 @@ impl Builder {
                 SubsystemView::declared(subsystem.declare(true, scopes), at)
             });
         let first = SnapshotBuilder::first(scopes, views);
-        let registry = Registry::new(Arc::clone(&first), writer_state);
+        let meters = Meters {
+            #[cfg(feature = "metrics")]
+            series_for: self.series_for,
+            ..Meters::default()
+        };
+        let registry = Registry::new(Arc::clone(&first), writer_state, meters);
         for (index, subsystem) in self.subsystems.iter().enumerate() {
             let slot = Slot(index);
             if let Some(view) = first.views.get(slot) {

@@ -2,6 +2,7 @@ use super::{
     background::BackgroundTasks,
     drain_clock::DrainClock,
     log::{Log, Logged, Memory, Timed},
+    meters::Meters,
     shrink::shrink,
     timer::{Caller, Reading, TtlTimer},
     timer_thread::Owner,
@@ -33,6 +34,7 @@ pub(crate) struct Registry {
     /// The last handle that could write has been dropped.
     closed: AtomicBool,
     traffic: Traffic,
+    meters: Arc<Meters>,
     drain_clock: DrainClock,
     /// How often the start has made progress.
     progress: Counter,
@@ -97,8 +99,10 @@ impl WriterState {
 }
 
 impl Registry {
-    pub(crate) fn new(first: Arc<Data>, writer_state: WriterState) -> Arc<Self> {
+    pub(crate) fn new(first: Arc<Data>, writer_state: WriterState, meters: Meters) -> Arc<Self> {
         let traffic = Traffic::new(first.scopes.len());
+        #[cfg(feature = "metrics")]
+        meters.record_start(&first);
         Arc::new_cyclic(|weak: &Weak<Self>| Self {
             cell: SnapshotCell::new(first),
             writer_state: Mutex::new(writer_state),
@@ -107,6 +111,7 @@ impl Registry {
             closed: AtomicBool::new(false),
             drain_clock: DrainClock::new(&traffic.arrivals),
             traffic,
+            meters: Arc::new(meters),
             progress: Counter::default(),
             progressed: Notify::default(),
             timer: TtlTimer::new(now().monotonic),
@@ -174,6 +179,7 @@ impl Registry {
             log.discard();
             return (result, None);
         };
+        self.meters.record(&published);
         self.cell.publish(&published.after);
         let logged = log.queue(&published, &mut writer_state.log, &self.timed);
         (result, Some(Publication { published, logged }))
@@ -202,6 +208,11 @@ impl Registry {
     /// The counters of requests.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// The counters and times that metrics alone show.
+    pub(crate) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// The times of the drain.

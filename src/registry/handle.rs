@@ -1,8 +1,11 @@
 use super::{
     core::{Registry, WriterState, now},
+    meters::Meters,
     timer::{Heartbeat, Witness},
 };
-use crate::state::{Declaration, Phase, Slot, SnapshotBuilder, State, SubsystemView, text};
+use crate::state::{
+    Declaration, Phase, Slot, SnapshotBuilder, State, SubsystemMeters, SubsystemView, text,
+};
 use std::sync::Arc;
 
 /// Writes the reports of a reporter or a check. It does not keep the registry open.
@@ -55,6 +58,16 @@ impl SubsystemHandle {
         self.heartbeat.is_some()
     }
 
+    /// The counters and times of the subsystem that metrics alone show.
+    pub(crate) fn meters(&self) -> &SubsystemMeters {
+        &self.declaration.meters
+    }
+
+    /// The counters and times of the registry that metrics alone show.
+    pub(crate) fn registry_meters(&self) -> &Meters {
+        self.registry.meters()
+    }
+
     /// Counts a heartbeat.
     #[inline]
     pub(crate) fn beat(&self) {
@@ -81,9 +94,10 @@ impl SubsystemHandle {
         }
     }
 
-    /// Counts a heartbeat for a report, and returns whether the report repeats the
+    /// Counts a report, and its heartbeat, and returns whether the report repeats the
     /// newest view, by `is_repeat`.
     pub(crate) fn repeats(&self, is_repeat: impl FnOnce(&SubsystemView) -> bool) -> bool {
+        self.declaration.meters.last_report.set_now();
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.beat_before_reading();
         }

@@ -11,6 +11,7 @@ mod drain_clock;
 mod error;
 mod handle;
 mod log;
+mod meters;
 mod name;
 mod overdue;
 mod pause;
@@ -29,8 +30,6 @@ mod wakers;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
-#[cfg(feature = "gate")]
-pub(crate) use self::drain_clock::DrainStatus;
 #[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;
 pub(crate) use self::{
@@ -60,3 +59,5 @@ pub use self::{
 pub(crate) use self::{
     core::now, handle::shortened, name::check_key as attribute_key, subsystem::Check,
 };
+#[cfg(feature = "gate")]
+pub(crate) use self::{drain_clock::DrainStatus, meters::Meters};

@@ -103,14 +103,15 @@ impl Readiness {
     /// [counts](crate::ReadinessLayer::counts), and so has a
     /// [scope](crate::Scope::refused).)
     pub fn refused(&self, reason: Reason) -> u64 {
-        self.registry().traffic().refused.total(reason)
+        self.registry().traffic().gates.refused(None, reason)
     }
 
     /// Returns how many requests the layers of this registry would have refused
     /// for `reason` so far without their [dry
     /// run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
-        self.registry().traffic().dry_run_refused.total(reason)
+        let traffic = self.registry().traffic();
+        traffic.dry_run_gates.refused(None, reason)
     }
 
     /// Waits until the process is ready. Returns at once if it is.

@@ -296,6 +296,7 @@ impl Reporter {
     /// ```
     pub fn leave_ready(mut self) {
         if let Some(Claimed { handle, .. }) = self.0.take() {
+            handle.meters().last_report.set_now();
             handle.beat();
             handle.change(|view| ((), Some(view.leave_ready(now()))));
         }

@@ -68,14 +68,14 @@ impl Scope {
     /// named scope; [`Readiness::refused`] counts all gates.
     pub fn refused(&self, reason: Reason) -> u64 {
         let traffic = self.readiness.registry().traffic();
-        traffic.refused.by_scope(self.id, reason)
+        traffic.gates.refused(Some(self.id), reason)
     }
 
     /// Returns how many requests the gates of this scope would have refused for
     /// `reason` so far without their [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
         let traffic = self.readiness.registry().traffic();
-        traffic.dry_run_refused.by_scope(self.id, reason)
+        traffic.dry_run_gates.refused(Some(self.id), reason)
     }
 
     /// Waits until the scope is ready. Returns at once if it is.

@@ -1,5 +1,5 @@
 use super::{background::Running, error::SettingError, handle::SubsystemHandle};
-use crate::state::{Declaration, Role};
+use crate::state::{Declaration, Role, SubsystemMeters};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// The declaration of a subsystem: a part of the process that reports its own
@@ -240,6 +240,7 @@ impl Subsystem {
             hold_down: self.hold_down,
             ready_within: self.ready_within,
             checked: self.check.is_some(),
+            meters: SubsystemMeters::default(),
         }
     }
 }

@@ -5,7 +5,10 @@ use super::{
     spares::Spares,
     stream::Stream,
 };
-use crate::accept::{ConnectionTasks, Event, poll_accept};
+use crate::{
+    accept::{ConnectionTasks, Event, poll_accept},
+    registry::Meters,
+};
 use std::{
     future::poll_fn,
     io,
@@ -22,13 +25,14 @@ use tokio::task::yield_now;
 pub(super) async fn accept<S, F>(
     mut listener: Listener,
     max: usize,
+    meters: Arc<Meters>,
     serve: S,
     mut stop_signal: StopSignal,
 ) where
     S: Fn(Stream, Arc<ConnectionSlot>) -> F,
     F: Future<Output = Option<Stream>> + Send + 'static,
 {
-    let mut connections = Connections::new(max, serve);
+    let mut connections = Connections::new(max, meters, serve);
     loop {
         tokio::select! { biased;
             () = stop_signal.requested() => break,
@@ -42,6 +46,7 @@ pub(super) async fn accept<S, F>(
 /// The open connections of one listener.
 struct Connections<S> {
     max: usize,
+    meters: Arc<Meters>,
     serve: S,
     /// The slots of connections that have not been evicted.
     slots: Vec<Weak<ConnectionSlot>>,
@@ -57,11 +62,12 @@ where
     S: Fn(Stream, Arc<ConnectionSlot>) -> F,
     F: Future<Output = Option<Stream>> + Send + 'static,
 {
-    fn new(max: usize, serve: S) -> Self {
+    fn new(max: usize, meters: Arc<Meters>, serve: S) -> Self {
         let mut spares = Spares::default();
         spares.refill();
         Self {
             max,
+            meters,
             serve,
             slots: Vec::new(),
             tasks: ConnectionTasks::new("admin listener"),
@@ -158,6 +164,7 @@ where
             return false;
         };
         slot.evict();
+        self.meters.admin_evictions.increment();
         self.slots.swap_remove(index);
         true
     }
@@ -179,7 +186,7 @@ mod tests {
         let address = "127.0.0.1:0".parse().unwrap();
         let (mut listener, _) = Listener::bind(address, 0o600).await.unwrap();
         listener.fail_every_accept();
-        let mut connections = Connections::new(1, async |stream, _| Some(stream));
+        let mut connections = Connections::new(1, Arc::default(), async |stream, _| Some(stream));
         let begin = Instant::now();
         for _ in 0..5 {
             connections.next(&mut listener).await;

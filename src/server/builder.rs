@@ -9,12 +9,14 @@ use super::{
     limits::Limits,
     thread,
 };
+#[cfg(feature = "metrics")]
+use crate::observe::metrics::MetricsEndpoint;
 use crate::{
     address::Address,
     probe::{Detail, Probes},
     registry::Readiness,
 };
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 use tokio::{
     runtime::Handle,
     time::{Duration, sleep},
@@ -86,6 +88,8 @@ pub struct AdminListener {
     #[cfg(all(unix, feature = "commands"))]
     commands: bool,
     wait: bool,
+    #[cfg(feature = "metrics")]
+    metrics: bool,
 }
 
 impl AdminListener {
@@ -99,6 +103,8 @@ impl AdminListener {
             #[cfg(all(unix, feature = "commands"))]
             commands: false,
             wait: true,
+            #[cfg(feature = "metrics")]
+            metrics: false,
         }
     }
 
@@ -167,6 +173,19 @@ impl AdminListener {
         self
     }
 
+    /// Serves the [metrics](crate::observe::metrics) at `/metrics` wherever the
+    /// listener is. By default it serves them on a loopback address or a unix socket
+    /// alone. As with names in the answers of probes, the metrics tell every client
+    /// that can connect the names of scopes and subsystems.
+    ///
+    /// With [`Detail::None`] the listener serves no metrics, and this is an error.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn metrics(mut self) -> Self {
+        self.metrics = true;
+        self
+    }
+
     /// Sets the mode of a unix socket's file, regardless of the umask. By default
     /// `0o600`: only the user of the process, and root, can open the socket. If
     /// other users can open it, the listener refuses all
@@ -202,7 +221,7 @@ impl AdminListener {
     ///
     /// When the address cannot be parsed or listened on; when there is no tokio
     /// runtime; when a timeout is zero or longer than a day, no connection is
-    /// allowed, or the socket mode exceeds `0o777`.
+    /// allowed, the socket mode exceeds `0o777`, or metrics are served without names.
     ///
     /// # Panics
     ///
@@ -233,7 +252,7 @@ impl AdminListener {
     ///
     /// When the address cannot be parsed or listened on; when the thread cannot
     /// be started; when a timeout is zero or longer than a day, no connection is
-    /// allowed, or the socket mode exceeds `0o777`.
+    /// allowed, the socket mode exceeds `0o777`, or metrics are served without names.
     pub fn serve_on_thread<A>(self, address: A) -> Result<AdminServer, ServeError>
     where
         A: TryInto<Address, Error: Into<ServeError>>,
@@ -260,6 +279,7 @@ impl AdminListener {
             .identity()
             .filter(|_| self.commands)
             .map(|file| Commands::new(probes.readiness().clone(), file, limits.header_timeout));
+        let meters = Arc::clone(probes.readiness().registry().meters());
         let waiting = if self.wait { limits.connections / 2 } else { 0 };
         let probes = probes.max_waiting(waiting);
         let probes = probes.default_detail(if local.is_local() {
@@ -269,9 +289,20 @@ impl AdminListener {
         });
         // On other addresses, remote clients get the details anyway.
         let is_loopback = local.socket_addr().is_some() && local.is_local();
+        // Metrics name subsystems.
+        #[cfg(feature = "metrics")]
+        let metrics = {
+            let serves = (self.metrics || local.is_local()) && probes.shows_names();
+            if self.metrics && !serves {
+                return Err(ServeError::MetricsWithoutNames);
+            }
+            serves.then(|| MetricsEndpoint::new(&probes))
+        };
         let served = ServedProbes {
             for_foreign_hosts: is_loopback.then(|| probes.clone().with_detail(Detail::None)),
             probes,
+            #[cfg(feature = "metrics")]
+            metrics,
             #[cfg(all(unix, feature = "commands"))]
             commands,
         };
@@ -287,7 +318,7 @@ impl AdminListener {
         };
         Ok((
             server,
-            accept(listener, limits.connections, serve, stop_signal),
+            accept(listener, limits.connections, meters, serve, stop_signal),
         ))
     }
 }

@@ -7,6 +7,8 @@ use super::{
     limits::Limits,
     stream::Stream,
 };
+#[cfg(feature = "metrics")]
+use crate::observe::metrics::MetricsEndpoint;
 use crate::{
     accept::{self, ReturnedStream},
     probe::Probes,
@@ -49,6 +51,9 @@ pub(super) struct ServedProbes {
     pub(super) probes: Probes,
     /// On loopback, the probes that answer requests for foreign hosts.
     pub(super) for_foreign_hosts: Option<Probes>,
+    /// The metrics, where the listener serves them.
+    #[cfg(feature = "metrics")]
+    pub(super) metrics: Option<MetricsEndpoint>,
     /// On a unix socket, the commands, if they are enabled.
     #[cfg(all(unix, feature = "commands"))]
     pub(super) commands: Option<Arc<Commands>>,
@@ -163,13 +168,22 @@ impl Service<Request<Incoming>> for ConnectionService {
                 Ok(closing_if_unread(response, &request))
             });
         }
-        let probes = match &self.served.for_foreign_hosts {
-            Some(probes) if host::is_foreign(&request) => probes,
-            _ => &self.served.probes,
-        };
+        let for_foreign_hosts = self.served.for_foreign_hosts.as_ref();
+        let for_foreign_host = for_foreign_hosts.filter(|_| host::is_foreign(&request));
+        let probes = for_foreign_host.unwrap_or(&self.served.probes);
         // `Probes` as a `Service` would start the background tasks in the runtime
         // of the listener.
-        let answer = probes.answer_or_not_found(&request);
+        let answer = probes.answer(&request);
+        #[cfg(feature = "metrics")]
+        let answer = answer.or_else(|| {
+            let metrics = self
+                .served
+                .metrics
+                .as_ref()
+                .filter(|_| for_foreign_host.is_none())?;
+            metrics.answer(&request).map(Answer::now)
+        });
+        let answer = answer.unwrap_or_else(|| probes.answer_or_not_found(&request));
         // A request that is answered at once counts as answered now, although hyper
         // sends the answer after the one before. So a peer that sends requests and
         // reads no answers counts as idle.
@@ -263,6 +277,8 @@ mod tests {
                 .build()
                 .unwrap(),
             for_foreign_hosts: None,
+            #[cfg(feature = "metrics")]
+            metrics: None,
             #[cfg(feature = "commands")]
             commands: None,
         };

@@ -56,6 +56,14 @@ pub enum ServeError {
         /// The mode given.
         mode: u32,
     },
+    /// The listener has to serve metrics, which name subsystems, and its detail is
+    /// [`Detail::None`](crate::probe::Detail::None), which names none.
+    #[cfg(feature = "metrics")]
+    #[error(
+        "`metrics` would show the names of subsystems, which `Detail::None` hides; remove \
+         `metrics`, or set `detail` to `Detail::Names`"
+    )]
+    MetricsWithoutNames,
     /// `serve` was called outside a tokio runtime.
     #[error("there is no tokio runtime here; call `serve` in one, or `serve_on_thread`")]
     NoRuntime,

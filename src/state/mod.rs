@@ -35,7 +35,7 @@ pub(crate) use self::{
     selection::{Selection, Target},
     snapshot::{Data, ScopeId},
     verdict::Aspect,
-    view::{Declaration, Moment, TooMany},
+    view::{Declaration, Moment, SubsystemMeters, TooMany},
     views::Slot,
     vocabulary::{PerReason, vocabulary},
 };

@@ -57,6 +57,13 @@ impl Views {
         }
     }
 
+    /// The views in the first `slots` slots.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn first(&self, slots: usize) -> impl Iterator<Item = &Arc<SubsystemView>> {
+        let present = self.0.len() * WIDTH * WIDTH;
+        (0..slots.min(present)).filter_map(|slot| self.get(Slot(slot)))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<SubsystemView>> {
         let branches = self.0.iter().flatten();
         let leaves = branches.flat_map(|branch| branch.iter().flatten());

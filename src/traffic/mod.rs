@@ -18,7 +18,7 @@ mod in_flight;
 mod in_flight_counter;
 mod outcomes;
 mod records;
-mod refused;
+mod request_counts;
 mod response_guard;
 mod shard;
 mod sharded_counters;
@@ -37,8 +37,13 @@ pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
 #[cfg(feature = "gate")]
 pub(crate) use self::window::Window;
 pub(crate) use self::{
-    arrivals::Arrivals, end_watchers::EndWatchers, in_flight_counter::InFlightCounter,
-    outcomes::Outcomes, refused::Refused, response_guard::ResponseGuard, shard::Observed,
+    arrivals::Arrivals,
+    end_watchers::EndWatchers,
+    in_flight_counter::InFlightCounter,
+    outcomes::Outcomes,
+    request_counts::{GateOutcome, RequestCounts},
+    response_guard::ResponseGuard,
+    shard::Observed,
     sharded_counters::ShardedCounters,
 };
 pub use self::{drift::Drift, in_flight::InFlightGuard};
@@ -55,9 +60,10 @@ pub(crate) struct Traffic {
     pub(crate) uncounted: ShardedCounters,
     pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) end_watchers: EndWatchers,
-    pub(crate) refused: Refused,
-    /// Requests that layers in dry run would have refused.
-    pub(crate) dry_run_refused: Refused,
+    /// Requests that layers did not admit at once.
+    pub(crate) gates: RequestCounts,
+    /// Requests that layers in dry run would not have admitted at once.
+    pub(crate) dry_run_gates: RequestCounts,
     #[cfg(feature = "tracing")]
     pub(crate) episodes: Episodes,
     pub(crate) outcomes: Arc<Outcomes>,
@@ -74,21 +80,21 @@ impl Traffic {
             uncounted: ShardedCounters::with(&arrivals),
             arrivals,
             end_watchers: EndWatchers::default(),
-            refused: Refused::new(scopes),
-            dry_run_refused: Refused::new(scopes),
+            gates: RequestCounts::new(scopes),
+            dry_run_gates: RequestCounts::new(scopes),
             #[cfg(feature = "tracing")]
             episodes: Episodes::default(),
             outcomes,
         }
     }
 
-    /// The counts of the requests that layers refused, or in dry run would have
-    /// refused.
-    pub(crate) fn refused(&self, dry_run: bool) -> &Refused {
+    /// The counts of the requests that layers did not admit at once, or would not have
+    /// in dry run.
+    pub(crate) fn gates(&self, dry_run: bool) -> &RequestCounts {
         if dry_run {
-            &self.dry_run_refused
+            &self.dry_run_gates
         } else {
-            &self.refused
+            &self.gates
         }
     }
 

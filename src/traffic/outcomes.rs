@@ -85,6 +85,14 @@ impl Outcomes {
         next.min()
     }
 
+    /// The totals of a scope since a layer first observed it, or `None` if none does.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn totals(&self, scope: ScopeId, now: Instant) -> Option<Totals> {
+        let scopes = self.lock();
+        let scope = scopes.iter().find(|known| known.id == scope)?;
+        scope.window.as_ref().map(|_| scope.totals(now))
+    }
+
     /// The drift of a scope over the whole window, or `None` if no layer observes
     /// the scope.
     pub(crate) fn drift(&self, scope: ScopeId, now: Instant) -> Option<Drift> {

@@ -187,7 +187,9 @@ async fn beat(handle: SubsystemHandle, watch: RuntimeWatch) {
             delays.is_full() && slow > watch.degraded_above
         };
         // First, so that a reader of the degraded state sees the delays too.
-        show(&handle, delays.percentile(50), slow);
+        let half = delays.percentile(50);
+        handle.registry_meters().record_runtime_delays(half, slow);
+        show(&handle, half, slow);
         if degraded {
             let limit = watch.degraded_above;
             let reason = format!("1 in 100 tasks waits for its turn for longer than {limit:?}");

@@ -20,6 +20,9 @@ pub const STATUS: &str = "/statusz";
 /// probe, wherever that one answers.
 pub const EVENTS: &str = "/statusz/events";
 
+/// The path of the metrics of an admin listener.
+pub const METRICS: &str = "/metrics";
+
 /// The path of the command to pause, with `POST`; the body is the reason.
 pub const PAUSE: &str = "/commands/pause";
 

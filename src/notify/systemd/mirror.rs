@@ -4,6 +4,7 @@ use super::{
     sender::Sender,
 };
 use crate::{
+    meters::Counter,
     registry::{Registry, RegistryClosed, Start, TaskId},
     state::Phase,
 };
@@ -134,16 +135,17 @@ impl Mirror {
         Seen {
             version: data.version,
             progress,
-            due: self.send_due(&input),
+            due: self.send_due(&input, &registry.meters().systemd_errors),
         }
     }
 
-    fn send_due(&mut self, input: &Input<'_>) -> Option<Instant> {
+    fn send_due(&mut self, input: &Input<'_>, errors: &Counter) -> Option<Instant> {
         if let Some(retry) = self.retry.filter(|retry| retry.at > input.now) {
             return Some(retry.at);
         }
         while let Some(NextMessage { message, after }) = self.sent.next(&self.rules, input) {
             if let Err(error) = self.sender.send(&message) {
+                errors.increment();
                 // One line is enough to find the cause.
                 if !mem::replace(&mut self.warned, true) {
                     log(&error);

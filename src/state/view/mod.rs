@@ -3,12 +3,14 @@ mod attributes;
 mod checked;
 mod damping;
 mod effect;
+mod meters;
 mod transitions;
 
 pub(crate) use self::attributes::TooMany;
 #[cfg(any(test, feature = "check"))]
 pub(crate) use self::checked::Thresholds;
 pub use self::damping::{Damped, DampingProgress};
+pub(crate) use self::meters::SubsystemMeters;
 
 use super::vocabulary::{Claim, Role, State};
 use std::{
@@ -37,6 +39,7 @@ pub(crate) struct Declaration {
     pub(crate) ready_within: Option<Duration>,
     /// A check reports for it, beside a reporter if there is one.
     pub(crate) checked: bool,
+    pub(crate) meters: SubsystemMeters,
 }
 
 impl Declaration {

@@ -1,4 +1,4 @@
-use super::{DampingProgress, Declaration, Moment, SubsystemView, Thresholds};
+use super::{DampingProgress, Declaration, Moment, SubsystemMeters, SubsystemView, Thresholds};
 use crate::state::{
     counts::Counts,
     text,
@@ -27,6 +27,7 @@ fn declaration(role: Role, vital: bool, at_build: bool) -> Declaration {
         hold_down: None,
         ready_within: None,
         checked: false,
+        meters: SubsystemMeters::default(),
     }
 }
 

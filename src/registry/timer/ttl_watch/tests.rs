@@ -1,5 +1,5 @@
 use super::*;
-use crate::state::Role;
+use crate::state::{Role, SubsystemMeters};
 
 const TTL: Duration = Duration::from_secs(4);
 const ON_TIME: Duration = Duration::ZERO;
@@ -16,6 +16,7 @@ fn watch() -> (TtlWatch, Instant) {
         hold_down: None,
         ready_within: None,
         checked: false,
+        meters: SubsystemMeters::default(),
     };
     let mut watch = TtlWatch::new(Arc::new(declaration));
     let now = Instant::now();

@@ -1,0 +1,45 @@
+//! Metrics: what Prometheus can know of a process.
+//!
+//! With the feature `metrics`, the process has one list of metrics,
+//! [`Readiness::families`](crate::Readiness::families). All names begin with
+//! `readiness_`, all times are seconds, and all pairs of labels exist from the start,
+//! at 0.
+//!
+//! # The list
+//!
+//! | name | kind | labels | value |
+//! |---|---|---|---|
+//! | `readiness_verdict` | gauge | `scope`, `probe` | 1 while the probe `startup`, `readiness` or `liveness` of a scope is green; **alerts use it** |
+//! | `readiness_condition` | gauge | `scope`, `condition` | 1 for the present [condition](crate::Condition) of a scope |
+//! | `readiness_phase` | gauge | `phase` | 1 for the present [phase](crate::Phase) of the process |
+//! | `readiness_paused` | gauge | | 1 while the process is [paused](crate::Readiness::pause) |
+//! | `readiness_startup_duration_seconds` | gauge | | how long the process took to start, or has taken so far |
+//! | `readiness_runtime_delay_seconds` | gauge | `percentile` | how late 50 and 99 in 100 tasks are polled, where the [runtime is watched](crate::Readiness::watch_runtime) |
+//! | `readiness_admin_evictions_total` | counter | | connections that admin listeners closed because others needed their slots |
+//! | `readiness_connections_retired_total` | counter | | connections that were told to end at a moment of their own |
+//! | `readiness_mirror_errors_total` | counter | `mirror` | messages to `systemd` that could not be sent |
+//! | `readiness_log_lines_dropped_total` | counter | | changes and lines that were not logged, because the log was not read in time |
+//! | `readiness_build_info` | info | `version` | 1; the version of this crate |
+//! | `readiness_subsystems` | gauge | `state` | the number of all subsystems in a [state](crate::State) |
+//! | `readiness_subsystem_state` | gauge | `subsystem`, `state` | 1 for the present state of a subsystem |
+//! | `readiness_subsystem_transitions_total` | counter | `subsystem`, `to` | how often a subsystem has entered a state |
+//! | `readiness_subsystem_last_report_timestamp_seconds` | gauge | `subsystem` | when its reporter or check reported last, since 1970; 0 before the first report; heartbeats do not count |
+//! | `readiness_subsystem_startup_duration_seconds` | gauge | `subsystem` | how long it took until it was up for the first time, or has taken so far: what holds up the start |
+//! | `readiness_check_duration_seconds` | histogram | `subsystem` | how long the runs of its check took (feature `check`) |
+//! | `readiness_requests_total` | counter | `scope`, `outcome`, `reason` | requests that gates did not admit at once: `refused`, `shed` or `held`, and the same after `dry_run_` where a [dry run](crate::Readiness::dry_run_refused) admitted them |
+//! | `readiness_requests_in_flight` | gauge | | requests and other work in flight, once a layer [counts](crate::Readiness::in_flight) |
+//! | `readiness_hold_duration_seconds` | histogram | | how long requests were held or waited for room, with any outcome |
+//! | `readiness_drift_requests_total` | counter | `scope`, `outcome` | requests that were admitted while ready and were `answered` or have `failed`, where a layer [observes](crate::Readiness::drift) |
+//! | `readiness_drift_refusing_seconds_total` | counter | `scope` | how long gates refused although the checks of their subsystems passed |
+//! | `readiness_probes_total` | counter | `probe`, `status` | answers to probes, by [probe](crate::wire::Probe) and status of HTTP |
+//!
+//! The scope of the process is named `readiness`. Scopes overlap, so their requests are
+//! not to be added up. [`Readiness::refused`](crate::Readiness::refused) is `refused`
+//! and `shed` together. A held request is counted again if it is refused.
+//!
+//! Histograms have no bucket but `+Inf`, so they give a count and a sum. A metric that
+//! the process does not measure has no samples.
+//!
+//! The first 200 subsystems by declaration have metrics of their own, and
+//! [`metrics_for`](crate::Builder::metrics_for) sets another number;
+//! `readiness_subsystems` counts all of them.

@@ -1,0 +1,74 @@
+use super::exposition::Families;
+use crate::{
+    probe::{Probes, UnreadAnswers, build_response, line, method_not_allowed, quality_of},
+    response::{OwnResponse, without_body},
+    wire::paths::METRICS,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
+use prometheus_client::{
+    encoding::{prometheus_text, text},
+    registry::Registry,
+};
+use std::{fmt, sync::Arc};
+
+/// The content type of OpenMetrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers `/metrics`.
+#[derive(Clone)]
+pub(crate) struct MetricsEndpoint {
+    registry: Arc<Registry>,
+    unread: UnreadAnswers,
+}
+
+impl MetricsEndpoint {
+    /// The metrics of the process of these probes. Bodies that clients have not read
+    /// yet count together with the long answers of the probes.
+    pub(crate) fn new(probes: &Probes) -> Self {
+        let mut registry = Registry::default();
+        let families = Families::of(probes.readiness().registry());
+        registry.register_collector(Box::new(families));
+        Self {
+            registry: Arc::new(registry),
+            unread: probes.unread_answers().clone(),
+        }
+    }
+
+    /// Answers `request`, or returns `None` if it has another path.
+    pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<OwnResponse> {
+        let path = request.uri().path();
+        if path.strip_suffix('/').unwrap_or(path) != METRICS {
+            return None;
+        }
+        Some(match *request.method() {
+            Method::GET => self.render(request.headers()),
+            Method::HEAD => without_body(self.render(request.headers())),
+            _ => method_not_allowed(),
+        })
+    }
+
+    fn render(&self, headers: &HeaderMap) -> OwnResponse {
+        if self.unread.is_full() {
+            let why = "other clients have not read their answers";
+            return line(StatusCode::SERVICE_UNAVAILABLE, why);
+        }
+        let open_metrics = quality_of(headers, "application/*", "application/openmetrics-text");
+        let plain = quality_of(headers, "text/*", "text/plain");
+        let mut body = String::new();
+        // To write to a string cannot fail.
+        let content_type = if open_metrics > plain {
+            let _ = text::encode(&mut body, &self.registry);
+            OPEN_METRICS
+        } else {
+            let _ = prometheus_text::encode(&mut body, &self.registry);
+            prometheus_text::CONTENT_TYPE
+        };
+        build_response(StatusCode::OK, content_type, self.unread.count(body))
+    }
+}
+
+impl fmt::Debug for MetricsEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsEndpoint").finish_non_exhaustive()
+    }
+}

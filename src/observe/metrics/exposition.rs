@@ -1,0 +1,128 @@
+//! The families as a collector of the crate `prometheus-client`.
+
+use super::{
+    family::{Family, MetricKind, Sample, SampleValue},
+    list::families,
+};
+use crate::registry::{Readiness, Registry};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
+    metrics::MetricType,
+    registry::Unit,
+};
+use std::{fmt, sync::Arc};
+
+impl Readiness {
+    /// Adds all metrics to an application's own registry of the crate
+    /// `prometheus-client`, version 0.26, which then shows them with its own. The
+    /// values are read when that registry is encoded.
+    ///
+    /// The other registry keeps the counters alive, and no task of this one.
+    ///
+    /// ```
+    /// # use tower_readiness::{Readiness, Subsystem};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+    /// use prometheus_client::{encoding::text::encode, registry::Registry};
+    ///
+    /// let mut registry = Registry::default();
+    /// readiness.register_metrics(&mut registry);
+    ///
+    /// let mut body = String::new();
+    /// encode(&mut body, &registry)?;
+    /// assert!(body.contains("readiness_subsystem_state{subsystem=\"storage\",state=\"ready\"} 0"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        registry.register_collector(Box::new(Families::of(self.registry())));
+    }
+}
+
+/// Writes the families at each scrape.
+pub(super) struct Families(Arc<Registry>);
+
+impl Families {
+    pub(super) fn of(registry: &Arc<Registry>) -> Self {
+        Self(Arc::clone(registry))
+    }
+}
+
+impl fmt::Debug for Families {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Families").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in families(&self.0) {
+            if !family.samples().is_empty() {
+                encode(&family, &mut encoder)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(family: &Family, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let kind = match family.kind() {
+        MetricKind::Gauge => MetricType::Gauge,
+        MetricKind::Counter => MetricType::Counter,
+        MetricKind::Histogram => MetricType::Histogram,
+        MetricKind::Info => MetricType::Info,
+    };
+    let unit = family.unit().map(|unit| match unit {
+        "seconds" => Unit::Seconds,
+        other => Unit::Other(other.to_owned()),
+    });
+    let mut encoder =
+        encoder.encode_descriptor(base_name(family), family.help(), unit.as_ref(), kind)?;
+    for sample in family.samples() {
+        encode_sample(family.kind(), sample, &mut encoder)?;
+    }
+    Ok(())
+}
+
+fn encode_sample(
+    kind: MetricKind,
+    sample: &Sample,
+    encoder: &mut MetricEncoder<'_>,
+) -> fmt::Result {
+    let labels: Vec<_> = sample.labels().collect();
+    if kind == MetricKind::Info {
+        return encoder.encode_info(&labels);
+    }
+    let mut encoder = encoder.encode_family(&labels)?;
+    match (kind, sample.value()) {
+        (_, SampleValue::Histogram { count, sum }) => {
+            let buckets = [(f64::INFINITY, count)];
+            encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        }
+        (MetricKind::Counter, SampleValue::Integer(value)) => {
+            encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        }
+        (MetricKind::Counter, SampleValue::Float(value)) => {
+            encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)
+        }
+        (_, SampleValue::Integer(value)) => encoder.encode_gauge(&value),
+        (_, SampleValue::Float(value)) => encoder.encode_gauge(&value),
+    }
+}
+
+/// The name without the suffixes of kind and unit, which the encoder adds.
+fn base_name(family: &Family) -> &'static str {
+    let name = family.name();
+    let name = match family.kind() {
+        MetricKind::Counter => name.strip_suffix("_total"),
+        MetricKind::Info => name.strip_suffix("_info"),
+        MetricKind::Gauge | MetricKind::Histogram => None,
+    }
+    .unwrap_or(name);
+    let base = family
+        .unit()
+        .and_then(|unit| name.strip_suffix(unit)?.strip_suffix('_'));
+    base.unwrap_or(name)
+}

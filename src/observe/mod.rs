@@ -1,0 +1,5 @@
+//! What operators see of a process over time.
+
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
