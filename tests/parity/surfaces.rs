@@ -8,8 +8,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
+use prometheus_client::{encoding::prometheus_text, registry::Registry};
 use serde::Deserialize;
 use std::{
+    collections::HashMap,
     convert::Infallible,
     mem::replace,
     os::unix::net::UnixDatagram,
@@ -80,6 +82,7 @@ pub fn surfaces(readiness: &Readiness, turn: usize) -> Vec<(&'static str, Box<dy
         ("health check", Box::new(command)),
         ("gRPC", Box::new(services)),
         ("gRPC, watch", Box::new(Watches::new(readiness))),
+        ("metrics", Box::new(Metrics::new(readiness))),
         ("systemd", Box::new(ServiceManager::new(readiness))),
     ]
 }
@@ -106,9 +109,10 @@ fn subsystems(turn: &mut usize, mut ready: impl FnMut(&str) -> Option<bool>) -> 
     verdicts
 }
 
+const CONDITIONS: [&str; 4] = ["starting", "ready", "degraded", "failing"];
+
 impl Surface for Readiness {
     fn verdicts(&mut self) -> Verdicts {
-        const CONDITIONS: [&str; 4] = ["starting", "ready", "degraded", "failing"];
         let snapshot = self.snapshot();
         let (verdict, scope) = (snapshot.verdict(), snapshot.scope("scope").unwrap());
         let (condition, of_scope) = (verdict.condition(), scope.condition());
@@ -447,6 +451,75 @@ impl Watch {
                 None => break,
             }
         }
+    }
+}
+
+// === metrics ===
+
+/// The text that Prometheus scrapes.
+struct Metrics(Registry);
+
+impl Metrics {
+    fn new(readiness: &Readiness) -> Self {
+        let mut registry = Registry::default();
+        readiness.register_metrics(&mut registry);
+        Self(registry)
+    }
+}
+
+impl Surface for Metrics {
+    fn verdicts(&mut self) -> Verdicts {
+        let mut text = String::new();
+        prometheus_text::encode(&mut text, &self.0).unwrap();
+        let values: HashMap<_, _> = text.lines().filter_map(|it| it.rsplit_once(' ')).collect();
+        let known = |series: String| match values.get(&*series) {
+            Some(&"1") => Some(true),
+            Some(&"0") => Some(false),
+            None => None,
+            Some(other) => panic!("{series} is {other}"),
+        };
+        let is = |series: String| known(series.clone()).expect(&series);
+        let probe = |scope: &str, probe: &str| {
+            is(format!(
+                r#"readiness_verdict{{scope="{scope}",probe="{probe}"}}"#
+            ))
+        };
+        let mut verdicts = vec![
+            (Column::Started, probe("readiness", "startup")),
+            (Column::Live, probe("readiness", "liveness")),
+            (Column::Live, probe("scope", "liveness")),
+            (Column::Ready, probe("readiness", "readiness")),
+            (Column::ScopeReady, probe("scope", "readiness")),
+        ];
+        let phase = |phase: Phase| is(format!(r#"readiness_phase{{phase="{phase}"}}"#));
+        for (index, since) in PHASES.into_iter().enumerate() {
+            let is_since = PHASES[index..].iter().any(|it| phase(*it));
+            verdicts.push((Column::Since(since), is_since));
+        }
+        let condition = |scope: &str, word: &str| {
+            is(format!(
+                r#"readiness_condition{{scope="{scope}",condition="{word}"}}"#
+            ))
+        };
+        let process = |word: &str| condition("readiness", word);
+        verdicts.extend(words(Column::Condition, CONDITIONS, process));
+        let of_scope = |word: &str| condition("scope", word);
+        verdicts.extend(words(Column::ScopeCondition, CONDITIONS, of_scope));
+        for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
+            let is_in = |state: State| {
+                known(format!(
+                    r#"readiness_subsystem_state{{subsystem="{name}",state="{state}"}}"#
+                ))
+            };
+            verdicts.push((Column::Known(index), is_in(State::Ready).is_some()));
+            let states = STATES.into_iter().chain([State::Stale]);
+            verdicts.extend(states.map(|it| (Column::State(index, it), is_in(it) == Some(true))));
+        }
+        verdicts
+    }
+
+    fn is_slow(&self) -> bool {
+        true
     }
 }
 
