@@ -3,8 +3,8 @@
 //! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
-//! cargo run --features serve --example axum
-//! PORT=8080 ADMIN_PORT=9090 cargo run --features serve --example axum
+//! cargo run --features full --example axum
+//! PORT=8080 ADMIN_PORT=9090 cargo run --features full --example axum
 //! ```
 
 use axum::{
@@ -16,7 +16,6 @@ use axum::{
 use std::{
     collections::HashMap,
     env,
-    future::IntoFuture,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -25,6 +24,7 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::Mutex, time::sleep};
 use tower_readiness::{
     ClaimError, Readiness, ReadinessLayer, Reporter, Subsystem, drain,
     probe::{Detail, Probes},
+    server::Address,
 };
 
 /// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
@@ -63,23 +63,22 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(demo.clone())
         .layer(layer); // Last, so that it wraps all of the above.
-    let probes = Probes::builder(&readiness).detail(Detail::Full).build()?;
-    let admin = Router::new().fallback_service(probes);
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let next_to_it = if port == 0 { 0 } else { port.saturating_add(1) };
     let admin_port = env::var("ADMIN_PORT").map_or(Ok(next_to_it), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let admin_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, admin_port)).await?;
+    // Answers until the process ends.
+    let admin = readiness
+        .serve(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port)))
+        .await?;
     // A bound listener does not fail, so its reporter is consumed.
     readiness.reporter("listener")?.leave_ready();
 
     let shutdown = readiness.drain_on_signal(DRAIN_DELAY)?;
 
-    print_walk_through(listener.local_addr()?, admin_listener.local_addr()?);
+    print_walk_through(listener.local_addr()?, admin.local_addr());
     tokio::spawn(come_up(demo));
-    // In a task of its own, so that it answers until the process ends.
-    tokio::spawn(axum::serve(admin_listener, admin).into_future());
     // Clients leave one after the other during the delay, not all at its end.
     let server = drain::serve(&readiness, listener, app.into_make_service())
         .with_graceful_shutdown(shutdown);
@@ -172,7 +171,7 @@ async fn slow() -> &'static str {
     "that took a while\n"
 }
 
-fn print_walk_through(address: SocketAddr, admin: SocketAddr) {
+fn print_walk_through(address: SocketAddr, admin: &Address) {
     println!(
         "\
 Serving on http://{address}, probes for operators on http://{admin}.
@@ -198,6 +197,9 @@ The database is shared by all replicas: its failure degrades, the gate stays ope
   curl -i 'http://{address}/readyz?verbose'
   curl -i -H 'accept: application/json' http://{address}/readyz
   curl -i -X POST http://{address}/demo/database/ready
+
+Metrics for Prometheus (feature `metrics`)
+  curl -i http://{admin}/metrics
 
 The cache is optional, except for /search, which alone is 503
   curl -i -X POST http://{address}/demo/cache/failing

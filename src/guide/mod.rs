@@ -30,7 +30,7 @@
 //!
 //! | | `cargo run --example` |
 //! |---|---|
-//! | axum | `axum` |
+//! | axum | `axum --features full` |
 //! | the layers of tower-http; one file to copy, with CORS outside | `full_stack --features tower-http` |
 //! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
 //! | tonic, gRPC health checks | `tonic --features grpc` |

@@ -15,11 +15,9 @@ impl Format {
         }
     }
 
-    /// Chooses JSON for a client that prefers it to text, text for any other
-    /// client (RFC 9110, section 12.5.1: the most specific range counts).
+    /// Chooses JSON for a client that prefers it to text, text for any other client.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
-        let json = quality_of(headers, "application/*", "application/json");
-        if json > quality_of(headers, "text/*", "text/plain") {
+        if prefers(headers, "application/json") {
             Self::Json
         } else {
             Self::Text
@@ -27,16 +25,18 @@ impl Format {
     }
 }
 
-/// How much a client prefers the media type `exact`, of the group `group`: 0 if it
-/// does not accept the type, at most 1.
-pub(crate) fn quality_of(headers: &HeaderMap, group: &str, exact: &str) -> f32 {
-    let mut preference = Preference::default();
+/// Whether a client prefers this type of the group `application` to plain text (RFC
+/// 9110, section 12.5.1: the most specific range counts).
+pub(crate) fn prefers(headers: &HeaderMap, exact: &str) -> bool {
+    let mut preferred = Preference::default();
+    let mut text = Preference::default();
     for value in headers.get_all(ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
-            preference.consider(range, group, exact);
+            preferred.consider(range, "application/*", exact);
+            text.consider(range, "text/*", "text/plain");
         }
     }
-    preference.quality
+    preferred.quality > text.quality
 }
 
 #[derive(Default)]

@@ -86,7 +86,7 @@ pub(crate) use self::envoy::fail_health_check;
 #[cfg(all(feature = "metrics", feature = "server"))]
 pub(crate) use self::{
     answer::{build_response, method_not_allowed},
-    format::quality_of,
+    format::prefers,
     unread_answers::UnreadAnswers,
 };
 pub use self::{

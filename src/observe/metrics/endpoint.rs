@@ -1,6 +1,6 @@
 use super::exposition::Families;
 use crate::{
-    probe::{Probes, UnreadAnswers, build_response, line, method_not_allowed, quality_of},
+    probe::{Probes, UnreadAnswers, build_response, line, method_not_allowed, prefers},
     response::{OwnResponse, without_body},
     wire::paths::METRICS,
 };
@@ -52,11 +52,9 @@ impl MetricsEndpoint {
             let why = "other clients have not read their answers";
             return line(StatusCode::SERVICE_UNAVAILABLE, why);
         }
-        let open_metrics = quality_of(headers, "application/*", "application/openmetrics-text");
-        let plain = quality_of(headers, "text/*", "text/plain");
         let mut body = String::new();
         // To write to a string cannot fail.
-        let content_type = if open_metrics > plain {
+        let content_type = if prefers(headers, "application/openmetrics-text") {
             let _ = text::encode(&mut body, &self.registry);
             OPEN_METRICS
         } else {
