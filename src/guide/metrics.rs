@@ -3,7 +3,35 @@
 //! With the feature `metrics`, the process has one list of metrics,
 //! [`Readiness::families`](crate::Readiness::families). All names begin with
 //! `readiness_`, all times are seconds, and all pairs of labels exist from the start,
-//! at 0.
+//! at 0. The values are read when they are asked for, so requests pay nothing.
+//!
+//! # Prometheus
+//!
+//! An [admin listener](crate::Readiness::serve) answers `/metrics` with the text format
+//! of Prometheus (version 0.0.4), or with OpenMetrics 1.0.0 for a client that prefers
+//! it. On a loopback address or a unix socket the listener serves metrics by default.
+//! Elsewhere, as in Kubernetes, every client that can connect would learn the names of
+//! subsystems, so the application has to enable it:
+//!
+#![cfg_attr(feature = "server", doc = "```no_run")]
+#![cfg_attr(not(feature = "server"), doc = "```ignore")]
+//! # use tower_readiness::{Readiness, Subsystem};
+//! use tower_readiness::server::AdminListener;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! let admin = AdminListener::new(&readiness).metrics().serve(":28080").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The port of the application never serves metrics. A process that has a registry of
+//! the crate `prometheus-client` already adds these metrics to it, by
+//! [`Readiness::register_metrics`](crate::Readiness::register_metrics).
+//!
+//! The last scrape of a process that drains may be older than its end by the whole
+//! interval, so the counts of the last seconds are in the log alone.
 //!
 //! # The list
 //!
@@ -43,3 +71,39 @@
 //! The first 200 subsystems by declaration have metrics of their own, and
 //! [`metrics_for`](crate::Builder::metrics_for) sets another number;
 //! `readiness_subsystems` counts all of them.
+//!
+//! # OpenTelemetry
+//!
+//! Each metric becomes an observable instrument, and a histogram two: its count and its
+//! sum. The view lifts the limit of the SDK, which adds up all series of an instrument
+//! beyond 2,000.
+//!
+//! ```ignore
+//! let provider = SdkMeterProvider::builder()
+//!     .with_reader(reader)
+//!     .with_view(view)
+//!     .build();
+//! observe(&readiness, &provider.meter("tower-readiness"));
+//! ```
+//!
+//! ```ignore
+#![doc = include_str!("metrics/opentelemetry.rs")]
+//! ```
+//!
+//! # The `metrics` facade
+//!
+//! The facade has no callbacks, so a loop pushes the values. A recorder keeps the last
+//! value of a subsystem that has [retired](crate::Reporter::retire); set an idle timeout
+//! where subsystems come and go.
+//!
+//! ```ignore
+//! let mut every = tokio::time::interval(Duration::from_secs(5));
+//! loop {
+//!     every.tick().await;
+//!     push(&readiness);
+//! }
+//! ```
+//!
+//! ```ignore
+#![doc = include_str!("metrics/facade.rs")]
+//! ```
