@@ -1,5 +1,6 @@
 //! Budgets: the instructions and allocations of each operation, and the sizes that a
-//! request or a snapshot costs, compared with `benches/budgets.txt`.
+//! request or a snapshot costs, compared with `benches/budgets.txt`, or with
+//! `benches/budgets-metrics.txt` where the feature `metrics` is on.
 //!
 //! `cargo bench --bench budgets` fails when a figure exceeds its budget. With
 //! `-- --accept` it rewrites the budgets that no longer fit. Needs valgrind, whose
@@ -10,7 +11,7 @@
 
 mod measures;
 
-use measures::{MEASURES, Measure, sizes};
+use measures::{Measure, measures, sizes};
 use std::{
     collections::BTreeMap,
     env, fmt, fs, io,
@@ -24,8 +25,16 @@ const COUNTS: usize = 3;
 /// The change of an instruction count that still fits its budget. No change of another
 /// figure does.
 const TOLERANCE: f64 = 0.03;
+#[cfg(not(feature = "metrics"))]
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budgets.txt");
+#[cfg(not(feature = "metrics"))]
 const ACCEPT: &str = "cargo bench --bench budgets -- --accept";
+/// With the feature, a report and a hold cost more, and a request that is admitted must
+/// not.
+#[cfg(feature = "metrics")]
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budgets-metrics.txt");
+#[cfg(feature = "metrics")]
+const ACCEPT: &str = "cargo bench --bench budgets --features metrics -- --accept";
 
 type Error = Box<dyn std::error::Error>;
 
@@ -39,7 +48,7 @@ fn main() -> Result<ExitCode, Error> {
         }
     }
     if !has("--bench") {
-        MEASURES.iter().for_each(|measure| (measure.prepare)()());
+        measures().for_each(|measure| (measure.prepare)()());
         sizes();
         return Ok(ExitCode::SUCCESS);
     }
@@ -49,7 +58,7 @@ fn main() -> Result<ExitCode, Error> {
 // === measuring ===
 
 fn find(name: &str) -> &'static Measure {
-    let measure = MEASURES.iter().find(|measure| measure.name == name);
+    let measure = measures().find(|measure| measure.name == name);
     measure.unwrap_or_else(|| panic!("no measure is named {name}"))
 }
 
@@ -114,21 +123,23 @@ type Figures = Vec<(&'static str, Unit, f64)>;
 
 fn figures() -> Result<Figures, Error> {
     let mut costs = BTreeMap::new();
-    for Measure { name, .. } in &MEASURES {
+    for Measure { name, .. } in measures() {
         let counts: Result<Vec<_>, _> = (0..COUNTS).map(|_| instructions(name)).collect();
         let mut counts = counts?;
         counts.sort_by(f64::total_cmp);
         costs.insert(*name, [counts[COUNTS / 2], allocations(name)]);
     }
     let mut figures = Figures::new();
-    for Measure { name, baseline, .. } in &MEASURES {
+    for Measure { name, baseline, .. } in measures() {
         let Some(baseline) = baseline else { continue };
         let [instructions, allocations] =
             [0, 1].map(|unit| (costs[name][unit] - costs[baseline][unit]) / f64::from(RUNS));
         figures.push((name, Unit::Instructions, instructions));
         figures.push((name, Unit::Allocations, allocations));
     }
-    let sizes = sizes().map(|(name, bytes)| (name, Unit::Bytes, bytes as f64));
+    let sizes = sizes()
+        .into_iter()
+        .map(|(name, bytes)| (name, Unit::Bytes, bytes as f64));
     figures.extend(sizes);
     Ok(figures)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Measure {
 
 /// Begins with the baselines, which have no budget themselves. The cost of a service is
 /// the difference to the bare service; a report or a reading counts as a whole.
-pub(crate) const MEASURES: [Measure; 19] = [
+const MEASURES: &[Measure] = &[
     baseline("empty_loop", || Box::new(|| ())),
     baseline("bare_in_place", || in_place(Bare, StatusCode::OK)),
     baseline("bare_cloned", || cloned(Bare)),
@@ -85,7 +85,30 @@ pub(crate) const MEASURES: [Measure; 19] = [
             drop(black_box(readiness.snapshot()));
         })
     }),
+    #[cfg(feature = "metrics")]
+    measure("scrape_of_16", "empty_loop", scrape),
 ];
+
+/// With the feature `metrics`, the operations that it may change.
+const WITH_METRICS: [&str; 9] = [
+    "admit_in_place",
+    "admit_cloned",
+    "count_in_flight",
+    "observe_outcomes",
+    "refuse",
+    "hold_then_admit",
+    "report_repeated",
+    "heartbeat",
+    "scrape_of_16",
+];
+
+/// The measures of this build, the baselines among them.
+pub(crate) fn measures() -> impl Iterator<Item = &'static Measure> {
+    let all = MEASURES.iter();
+    all.filter(|Measure { name, baseline, .. }| {
+        cfg!(not(feature = "metrics")) || baseline.is_none() || WITH_METRICS.contains(name)
+    })
+}
 
 const fn baseline(name: &'static str, prepare: fn() -> Operation) -> Measure {
     Measure {
@@ -107,13 +130,16 @@ const fn measure(
     }
 }
 
-/// Sizes in bytes.
-pub(crate) fn sizes() -> [(&'static str, i64); 3] {
+/// Sizes in bytes, which no other feature changes.
+pub(crate) fn sizes() -> Vec<(&'static str, i64)> {
+    if cfg!(feature = "metrics") {
+        return Vec::new();
+    }
     let mut service = admitting(|layer| layer);
     let future = size_of_val(&service.call(request(&Uri::from_static("/"))));
     let future = future - size_of::<<Bare as Service<Request<String>>>::Future>();
     let bytes = |size: usize| size.try_into().expect("a small number");
-    [
+    vec![
         ("service_over_inner", bytes(size_of_val(&service))),
         ("response_future_over_inner", bytes(future)),
         ("snapshot_per_subsystem", snapshot_per_subsystem()),
@@ -247,6 +273,21 @@ where
         let accept = HeaderValue::from_static(accept);
         request.headers_mut().insert(ACCEPT, accept);
         assert_eq!(serve(&mut service, request), StatusCode::OK);
+    })
+}
+
+/// The text that Prometheus gets from a process with 16 subsystems.
+#[cfg(feature = "metrics")]
+fn scrape() -> Operation {
+    use prometheus_client::{encoding::prometheus_text::encode, registry::Registry};
+    let (readiness, reporters) = registry(16, true);
+    reporters.into_iter().for_each(Reporter::leave_ready);
+    let mut registry = Registry::default();
+    readiness.register_metrics(&mut registry);
+    Box::new(move || {
+        let mut body = String::new();
+        encode(&mut body, &registry).expect("a string takes all");
+        black_box((&readiness, body));
     })
 }
 

@@ -78,5 +78,8 @@ pub fn view(instrument: &Instrument) -> Option<Stream> {
     if !instrument.name().starts_with("readiness_") {
         return None;
     }
-    Stream::builder().with_cardinality_limit(10_000).build().ok()
+    Stream::builder()
+        .with_cardinality_limit(10_000)
+        .build()
+        .ok()
 }

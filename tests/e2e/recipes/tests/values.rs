@@ -53,7 +53,10 @@ fn expected(readiness: &Readiness) -> Values {
 /// The values that do not change between two readings.
 fn without_times(values: Values) -> Values {
     let is_fixed = |(name, _): &(String, _)| !name.contains("startup_duration");
-    values.into_iter().filter(|(key, _)| is_fixed(key)).collect()
+    values
+        .into_iter()
+        .filter(|(key, _)| is_fixed(key))
+        .collect()
 }
 
 fn observed(readiness: &Readiness, with_view: bool) -> Values {
