@@ -55,7 +55,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         // gets none.
         .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
         .exempt(|head| head.uri().path().starts_with("/demo/"))
-        .count_in_flight();
+        .count_in_flight()
+        .observe_outcomes();
     let app = Router::new()
         .route("/", get(async || "hello\n"))
         .route("/slow", get(slow))

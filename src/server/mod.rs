@@ -64,6 +64,7 @@
 //! | [address](Address) | `127.0.0.1:28080` | only this machine reaches it; also `Address::default()` |
 //! | [detail](AdminListener::detail) on loopback or a unix socket | [`Full`](crate::probe::Detail::Full) | every client is on this machine |
 //! | detail elsewhere | [`Names`](crate::probe::Detail::Names) | reasons contain error messages: hosts, paths, sometimes a secret |
+//! | `/metrics` (feature `metrics`) | on loopback and unix sockets, unless the detail is `None`; elsewhere after `AdminListener::metrics` | metrics name scopes and subsystems |
 //! | [time for the head of a request](AdminListener::header_timeout) | 5 s | a prober sends it at once; a kubelet gives up after 1 s |
 //! | [time between requests](AdminListener::idle_timeout) | 75 s | longer than the interval of probers that reuse a connection; nginx's value |
 //! | [connections](AdminListener::max_connections) | 64 | a few supervisors and a few operators; a further connection evicts another |
@@ -110,7 +111,7 @@
 //! rebinding). The browser sends that name as `Host`. On a loopback address, the
 //! accepted hosts are therefore `localhost`, names that end in `.localhost`, and
 //! loopback addresses. A request for another host is answered as with
-//! [`Detail::None`](crate::probe::Detail::None), with the verdict alone. Browsers
+//! [`Detail::None`](crate::probe::Detail::None), with the verdict alone, and `/metrics` with 404. Browsers
 //! always send `Host`, so a request without it counts as local. A proxy in front of
 //! the listener must send one of the accepted hosts. On other addresses and
 //! unix sockets the host does not matter.

@@ -1,7 +1,7 @@
 use super::exposition::Families;
 use crate::{
     probe::{Probes, UnreadAnswers, build_response, line, method_not_allowed, prefers},
-    response::{OwnResponse, without_body},
+    response::OwnResponse,
     wire::paths::METRICS,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -41,8 +41,8 @@ impl MetricsEndpoint {
             return None;
         }
         Some(match *request.method() {
-            Method::GET => self.render(request.headers()),
-            Method::HEAD => without_body(self.render(request.headers())),
+            // hyper sends no body to a `HEAD` request.
+            Method::GET | Method::HEAD => self.render(request.headers()),
             _ => method_not_allowed(),
         })
     }
@@ -68,5 +68,27 @@ impl MetricsEndpoint {
 impl fmt::Debug for MetricsEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricsEndpoint").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use crate::registry::{Readiness, Subsystem};
+
+    #[test]
+    fn clients_that_do_not_read_hold_up_further_answers() {
+        let storage = Subsystem::new("storage");
+        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+        let endpoint = MetricsEndpoint::new(&Probes::new(&readiness));
+        let status = || {
+            let request = Request::get(METRICS).body(()).unwrap();
+            endpoint.answer(&request).unwrap().status()
+        };
+        assert_eq!(status(), StatusCode::OK);
+        let unread = endpoint.unread.count("x".repeat(32 << 20));
+        assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(unread);
+        assert_eq!(status(), StatusCode::OK);
     }
 }

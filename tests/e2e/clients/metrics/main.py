@@ -18,8 +18,6 @@ GUIDE = HERE.parents[3] / "src/guide/metrics.rs"
 UNMEASURED = {
     "readiness_runtime_delay_seconds",
     "readiness_check_duration_seconds",
-    "readiness_drift_requests_total",
-    "readiness_drift_refusing_seconds_total",
 }
 
 
