@@ -220,7 +220,7 @@ pub use self::{
     },
     state::{
         Claim, Condition, Damped, DampingProgress, Phase, Reason, Reasons, Role, Snapshot, State,
-        SubsystemView, Verdict,
+        SubsystemView, Transition, TransitionKind, Verdict,
     },
 };
 

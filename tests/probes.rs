@@ -267,8 +267,44 @@ async fn verbose_has_a_line_for_each_subsystem_and_scope() {
              [+]index ready (optional) for 1m documents=12\n\
              [-]late starting (required, pending) for 1m\n\
              [-]search starting (scope): database failing (connection refused)\n\
+             [>]1m ago: storage starting -> ready after 0ms\n\
+             [>]1m ago: phase starting -> started after 0ms\n\
+             [>]1m ago: database starting -> failing after 0ms (connection refused)\n\
+             [>]1m ago: index starting -> ready after 0ms\n\
+             [>]1m ago: late added, starting\n\
              not ready: database failing (connection refused)\n"
         )
+    );
+    let (_, names) = demo.get(Detail::Names, "/statusz").await;
+    let history = "[>]storage starting -> ready\n\
+                   [>]phase starting -> started\n\
+                   [>]database starting -> failing\n\
+                   [>]index starting -> ready\n\
+                   [>]late added, starting\n\
+                   not ready: database failing\n";
+    assert!(names.ends_with(history), "{names}");
+}
+
+/// The text has the newest transitions alone, and each in one line.
+#[tokio::test]
+async fn the_text_of_the_status_has_sixteen_transitions() {
+    let demo = demo();
+    for _ in 0..40 {
+        demo.database.ready();
+        demo.database.failing("a\nb <i>\u{202e}");
+    }
+    let (_, body) = demo.get(Detail::Full, "/statusz").await;
+    let lines: Vec<_> = body
+        .lines()
+        .filter(|line| line.starts_with("[>]"))
+        .collect();
+    assert_eq!(lines.len(), 16, "{body}");
+    assert!(lines[15].ends_with("(a b <i> )"), "{body}");
+    let status = demo.json(Detail::Full, "/statusz").await;
+    assert_eq!(status["history"].as_array().unwrap().len(), 80);
+    assert_eq!(
+        demo.json(Detail::Full, "/readyz").await["history"],
+        serde_json::Value::Null
     );
 }
 
@@ -387,6 +423,7 @@ async fn status_has_the_refusals_of_each_gate_and_of_a_dry_run() {
              refused 8 closed, 2 starting; a dry run would have refused 4 starting",
             "refused: 8 closed, 3 starting",
             "a dry run would have refused: 16 closed, 4 starting",
+            "[>]phase starting -> closed, 3 refused",
         ]
     );
     let status = demo.json(Detail::Names, "/statusz").await;

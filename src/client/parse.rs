@@ -26,7 +26,7 @@ pub(super) fn parse_text(probe: Probe, response: &Response) -> Option<(Report, U
             unknown.push(clean(name));
         } else if line.starts_with(text::UP) || line.starts_with(text::DOWN) {
             details = details + &clean(line) + "\n";
-        } else if !response.is_cut || !line.starts_with(text::DRIFT) {
+        } else if !response.is_cut || !follows_the_list(line) {
             summary = Some(line);
         }
     }
@@ -45,6 +45,11 @@ pub(super) fn parse_text(probe: Probe, response: &Response) -> Option<(Report, U
         json: None,
     };
     Some((report, gives_details.then_some(unknown)))
+}
+
+/// Whether a line comes between the list of subsystems and the verdict.
+fn follows_the_list(line: &str) -> bool {
+    line.starts_with(text::DRIFT) || line.starts_with(text::TRANSITION)
 }
 
 /// Returns whether the status is green, or `None` if no probe answers with it.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     response::{Answer, OwnResponse, without_body},
-    state::{Condition, Data, Phase, ScopeId},
+    state::{Condition, Data, Phase, ScopeId, Selection},
     wire::Probe,
 };
 use bytes::Bytes;
@@ -165,17 +165,7 @@ impl Probes {
             let Some(selection) = question.select(data) else {
                 return Rejection::NotFound.response();
             };
-            let now = Instant::now();
-            let drain = || registry.drain_clock().status(data.phase, now);
-            let rendering = Rendering {
-                question,
-                verdict: selection.verdict(),
-                selection: &selection,
-                detail: self.detail(),
-                now: now.into_std(),
-                traffic: registry.traffic(),
-                drain: (question.probe == Probe::Status).then(drain).flatten(),
-            };
+            let rendering = self.rendering(question, &selection);
             let body = self.body(rendering);
             let status = self.status(&rendering);
             let mut response = build_response(status, question.format.content_type(), body);
@@ -186,6 +176,26 @@ impl Probes {
             response
         });
         self.complete(response, Some(question.probe), is_head)
+    }
+
+    pub(super) fn rendering<'a>(
+        &'a self,
+        question: &'a Question,
+        selection: &'a Selection<'a>,
+    ) -> Rendering<'a> {
+        let registry = self.0.readiness.registry();
+        let (now, phase) = (Instant::now(), selection.data.phase);
+        let drain = || registry.drain_clock().status(phase, now);
+        Rendering {
+            question,
+            verdict: selection.verdict(),
+            selection,
+            detail: self.detail(),
+            now: now.into_std(),
+            traffic: registry.traffic(),
+            since: None,
+            drain: (question.probe == Probe::Status).then(drain).flatten(),
+        }
     }
 
     fn body(&self, rendering: Rendering<'_>) -> Bytes {

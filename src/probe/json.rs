@@ -58,14 +58,17 @@ impl<'a> Rendering<'a> {
         object.subsystems = Some(
             selection
                 .members()
+                .filter(|view| self.is_new(view.changed_in()))
                 .map(|view| self.subsystem(view))
                 .collect(),
         );
         if selection.is_process() {
-            let indices = 0..data.scopes.len();
-            object.scopes = indices.map(|index| self.scope(index)).collect();
+            let scopes = 0..data.scopes.len();
+            let scopes = scopes.filter(|index| self.is_new(data.scopes[*index].changed_in));
+            object.scopes = scopes.map(|index| self.scope(index)).collect();
         }
         object.traffic = self.shows_counts().then(|| self.traffic());
+        object.history = self.json_history();
     }
 
     /// Adds the fields that only the status probe has.
@@ -86,7 +89,7 @@ impl<'a> Rendering<'a> {
     }
 
     /// Returns a value that only [`Detail::Full`] adds.
-    fn full<T>(&self, value: impl FnOnce() -> T) -> Option<T> {
+    pub(super) fn full<T>(&self, value: impl FnOnce() -> T) -> Option<T> {
         (self.detail >= Detail::Full).then(value)
     }
 
@@ -180,6 +183,6 @@ fn counts(refused: &RequestCounts, scope: Option<ScopeId>) -> BTreeMap<Cow<'stat
 }
 
 /// Milliseconds; 64 bits last for 584 million years.
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -18,6 +18,8 @@ pub(super) struct Rendering<'a> {
     // snapshot.
     pub(super) now: Instant,
     pub(super) traffic: &'a Traffic,
+    /// Leaves out what has not changed after this version, in an event.
+    pub(super) since: Option<u64>,
     /// Read for the status probe alone.
     pub(super) drain: Option<DrainStatus>,
 }
@@ -27,6 +29,11 @@ impl Rendering<'_> {
     pub(super) fn word(&self) -> &'static str {
         let probe = self.question.probe;
         probe.word(self.verdict.is_green(probe.aspect()))
+    }
+
+    /// Whether the answer shows an entry that has last changed in this version.
+    pub(super) fn is_new(&self, version: u64) -> bool {
+        self.since.is_none_or(|since| version > since)
     }
 
     /// Whether the answer shows counts of requests.

@@ -56,6 +56,7 @@ impl Rendering<'_> {
             }
             if self.selection.is_process() {
                 self.write_scopes(text)?;
+                self.write_history(text)?;
             }
         }
         self.write_summary(text)?;

@@ -1,12 +1,13 @@
 use super::{
     core::{Registry, WriterState, now},
     error::BuildError,
+    history::{DEFAULT_CAPACITY, MAX_CAPACITY, Recorder},
     meters::Meters,
     name,
     readiness::Readiness,
     subsystem::Subsystem,
 };
-use crate::state::{Role, Slot, SnapshotBuilder, SubsystemView};
+use crate::state::{History, Role, Slot, SnapshotBuilder, SubsystemView};
 use std::{collections::HashMap, sync::Arc};
 
 impl Readiness {
@@ -26,6 +27,7 @@ pub struct Builder {
     subsystems: Vec<Subsystem>,
     scopes: Vec<(String, Vec<String>)>,
     allow_empty: bool,
+    history: Option<usize>,
     #[cfg(feature = "metrics")]
     series_for: Option<usize>,
 }
@@ -64,6 +66,16 @@ impl Builder {
         }
     }
 
+    /// Sets how many transitions the [history](Readiness::history) keeps, at most
+    /// 65,536. By default 256: some 40 KiB, and the reasons, of which each has 1 KiB
+    /// at most. 0 turns the history off.
+    pub fn history(self, transitions: usize) -> Self {
+        Self {
+            history: Some(transitions),
+            ..self
+        }
+    }
+
     /// Sets how many subsystems have metrics of their own: those that are declared
     /// first. By default 200. The rest counts in `readiness_subsystems` alone, so that
     /// a process with thousands of subsystems does not burden its Prometheus.
@@ -86,8 +98,9 @@ impl Builder {
     /// # Errors
     ///
     /// When a name is invalid or used twice, a setting of a subsystem is invalid,
-    /// a scope has no members or an undeclared one, or no subsystem is required and
-    /// [`allow_empty`](Self::allow_empty) was not called.
+    /// a scope has no members or an undeclared one, no subsystem is required and
+    /// [`allow_empty`](Self::allow_empty) was not called, or the
+    /// [history](Self::history) is too long.
     pub fn build(self) -> Result<Readiness, BuildError> {
         let mut writer_state = WriterState::default();
         for subsystem in &self.subsystems {
@@ -105,6 +118,13 @@ impl Builder {
         }
         if !self.allow_empty && !self.subsystems.iter().any(Subsystem::is_required) {
             return Err(BuildError::NothingRequired);
+        }
+        let history = self.history.unwrap_or(DEFAULT_CAPACITY);
+        if history > MAX_CAPACITY {
+            return Err(BuildError::LongHistory {
+                transitions: history,
+                most: MAX_CAPACITY,
+            });
         }
 
         let mut scopes: Vec<(Arc<str>, Arc<[Slot]>)> = Vec::with_capacity(self.scopes.len());
@@ -142,7 +162,8 @@ impl Builder {
                 let scopes = scopes_of.remove(&Slot(index)).unwrap_or_default();
                 SubsystemView::declared(subsystem.declare(true, scopes), at)
             });
-        let first = SnapshotBuilder::first(scopes, views);
+        writer_state.recorder = Recorder::new(at, scopes.len());
+        let first = SnapshotBuilder::first(scopes, views, History::new(history));
         let meters = Meters {
             #[cfg(feature = "metrics")]
             series_for: self.series_for,

@@ -1,6 +1,7 @@
 use super::{
     background::BackgroundTasks,
     drain_clock::DrainClock,
+    history::Recorder,
     log::{Log, Logged, Memory, Timed},
     meters::Meters,
     shrink::shrink,
@@ -11,7 +12,9 @@ use super::{
 #[cfg(feature = "gate")]
 use crate::state::{AdmitFlag, ScopeId};
 use crate::{
-    state::{Data, Moment, Phase, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell},
+    state::{
+        Data, Moment, Phase, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell, Transition,
+    },
     sync::{AtomicBool, Mutex, Notify, Ordering},
     traffic::Traffic,
 };
@@ -53,6 +56,7 @@ pub(crate) struct WriterState {
     free: BTreeSet<Slot>,
     pub(crate) pauses: Vec<(u64, Arc<str>)>,
     pub(crate) pauses_so_far: u64,
+    pub(super) recorder: Recorder,
     log: Memory,
 }
 
@@ -174,7 +178,11 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner);
         let mut draft = SnapshotBuilder::new(self.cell.load().0);
         let result = write(&mut writer_state, &mut draft);
-        let Some(published) = draft.finish() else {
+        let record = |before: &Data, after: &Data, touched, push: &mut dyn FnMut(Transition)| {
+            let recorder = &mut writer_state.recorder;
+            recorder.record(before, after, touched, &self.traffic, push);
+        };
+        let Some(published) = draft.finish(record) else {
             drop(writer_state);
             log.discard();
             return (result, None);

@@ -129,6 +129,14 @@ pub enum BuildError {
     /// No subsystem is required, so the process would be ready at once.
     #[error("no required subsystem is declared; call `allow_empty()` if that is intended")]
     NothingRequired,
+    /// The history would keep too many transitions.
+    #[error("the history keeps at most {most} transitions, not {transitions}; set fewer")]
+    LongHistory {
+        /// The number that was set.
+        transitions: usize,
+        /// The largest valid number.
+        most: usize,
+    },
 }
 
 /// Why a reporter could not be claimed.

@@ -10,6 +10,7 @@ mod core;
 mod drain_clock;
 mod error;
 mod handle;
+mod history;
 mod log;
 mod meters;
 mod name;

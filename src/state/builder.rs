@@ -1,6 +1,8 @@
 use super::{
     counts::Counts,
+    history::History,
     snapshot::{Data, Reloads, ScopeState, ScopeStatus},
+    transition::Transition,
     verdict::{Facts, Verdict},
     view::SubsystemView,
     views::{Slot, Views},
@@ -57,6 +59,7 @@ impl SnapshotBuilder {
     pub(crate) fn first(
         scopes: impl IntoIterator<Item = (Arc<str>, Arc<[Slot]>)>,
         views: impl IntoIterator<Item = SubsystemView>,
+        history: History,
     ) -> Arc<Data> {
         let initial = ScopeStatus {
             counts: Counts::default(),
@@ -73,6 +76,7 @@ impl SnapshotBuilder {
             name,
             members,
             status: initial,
+            changed_in: 1,
         });
         let mut first = Data {
             version: 0,
@@ -82,6 +86,7 @@ impl SnapshotBuilder {
             views: Views::default(),
             process: initial,
             scopes: scopes.collect(),
+            history,
         };
         for (index, view) in views.into_iter().enumerate() {
             set(&mut first, Slot(index), Some(view));
@@ -139,10 +144,22 @@ impl SnapshotBuilder {
         &mut self.next().reloads
     }
 
-    /// Completes the snapshot, or returns `None` if nothing was set.
-    pub(crate) fn finish(self) -> Option<Published> {
+    /// Completes the snapshot, or returns `None` if nothing was set. Calls `record` with
+    /// the snapshots before and after, the slot set last, and a function that appends to
+    /// the history.
+    pub(crate) fn finish(
+        self,
+        record: impl FnOnce(&Data, &Data, Option<Slot>, &mut dyn FnMut(Transition)),
+    ) -> Option<Published> {
         let mut next = self.next?;
         complete(&mut next);
+        if next.history.is_on() {
+            let mut history = next.history.clone();
+            record(&self.base, &next, self.touched, &mut |transition| {
+                history.push(transition);
+            });
+            next.history = history;
+        }
         Some(Published {
             before: self.base,
             after: Arc::new(next),
@@ -152,17 +169,21 @@ impl SnapshotBuilder {
 }
 
 /// Replaces a view and updates the counts.
-fn set(data: &mut Data, slot: Slot, view: Option<SubsystemView>) {
+fn set(data: &mut Data, slot: Slot, mut view: Option<SubsystemView>) {
+    let version = data.version + 1;
     if let Some(old) = data.views.get(slot) {
         data.process.counts -= old.effect_on_process();
         for scope in old.scopes() {
             data.scopes[*scope].status.counts -= old.effect_on_scope();
+            data.scopes[*scope].changed_in = version;
         }
     }
-    if let Some(new) = &view {
+    if let Some(new) = &mut view {
+        new.changed_in = version;
         data.process.counts += new.effect_on_process();
         for scope in new.scopes() {
             data.scopes[*scope].status.counts += new.effect_on_scope();
+            data.scopes[*scope].changed_in = version;
         }
     }
     data.views.set(slot, view.map(Arc::new));
@@ -182,6 +203,9 @@ fn complete(data: &mut Data) {
         let mut status = data.scopes[index].status;
         status.started |= status.counts.absent == 0 && data.phase < Phase::Draining;
         status.verdict = data.verdict_for(status.counts, status.started, vital_dead);
+        if status.verdict != data.scopes[index].status.verdict {
+            data.scopes[index].changed_in = data.version;
+        }
         data.scopes[index].status = status;
     }
 }

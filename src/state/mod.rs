@@ -9,9 +9,11 @@ mod builder;
 mod cell;
 mod counts;
 mod explanation;
+mod history;
 mod selection;
 mod snapshot;
 pub(crate) mod text;
+mod transition;
 mod verdict;
 mod view;
 mod views;
@@ -19,6 +21,7 @@ mod vocabulary;
 
 pub use self::{
     snapshot::Snapshot,
+    transition::{Transition, TransitionKind},
     verdict::{Reasons, Verdict},
     view::{Damped, DampingProgress, SubsystemView},
     vocabulary::{Claim, Condition, Phase, Reason, Role, State},
@@ -32,6 +35,7 @@ pub(crate) use self::{
     builder::{Published, SnapshotBuilder},
     cell::{AdmitFlag, SnapshotCell},
     explanation::{Age, Explanation},
+    history::History,
     selection::{Selection, Target},
     snapshot::{Data, ScopeId},
     verdict::Aspect,

@@ -1,5 +1,6 @@
 use super::{
     counts::Counts,
+    history::History,
     verdict::{Facts, Verdict},
     view::SubsystemView,
     views::{Slot, Views},
@@ -28,6 +29,8 @@ pub(crate) struct ScopeState {
     pub(crate) name: Arc<str>,
     pub(crate) members: Arc<[Slot]>,
     pub(crate) status: ScopeStatus,
+    /// The version of the first snapshot with this verdict and these members' views.
+    pub(crate) changed_in: u64,
 }
 
 /// How many reloads have begun, and how many of them are under way. The first
@@ -47,6 +50,7 @@ pub(crate) struct Data {
     pub(crate) views: Views,
     pub(crate) process: ScopeStatus,
     pub(crate) scopes: Vec<ScopeState>,
+    pub(crate) history: History,
 }
 
 impl Data {

@@ -52,6 +52,13 @@ impl RequestCounts {
         all.map(|scope| self.refused(Some(scope), reason)).sum()
     }
 
+    /// How many requests the gates of one scope, or all gates, have refused. Includes
+    /// those that were shed.
+    pub(crate) fn all_refused(&self, scope: Option<ScopeId>) -> u64 {
+        let reasons = Reason::ALL.iter();
+        reasons.map(|reason| self.refused(scope, *reason)).sum()
+    }
+
     fn scope(&self, scope: ScopeId) -> &Counts {
         match scope {
             ScopeId::Process => &self.process,

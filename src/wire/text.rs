@@ -10,5 +10,8 @@ pub(crate) const DOWN: &str = "[-]";
 /// Begins the line on failures while ready, which follows the list of subsystems.
 pub(crate) const DRIFT: &str = "drift: ";
 
+/// Begins the line of a transition, which follows the list of subsystems.
+pub(crate) const TRANSITION: &str = "[>]";
+
 /// Begins the line on an excluded name that no subsystem has.
 pub(crate) const UNKNOWN: &str = "no subsystem to exclude: ";

@@ -82,6 +82,8 @@ pub struct SubsystemView {
     pending_until: Option<Instant>,
     since: Moment,
     transitions: u64,
+    /// The version of the first snapshot that has this view.
+    pub(in crate::state) changed_in: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +151,21 @@ impl SubsystemView {
     /// Returns when it entered this state, by the wall clock.
     pub fn since(&self) -> SystemTime {
         self.since.wall
+    }
+
+    /// When it entered this state, by both clocks.
+    pub(crate) fn entered(&self) -> Moment {
+        self.since
+    }
+
+    /// The reason, to be shared.
+    pub(crate) fn shared_reason(&self) -> Option<&Arc<str>> {
+        self.reason.as_ref()
+    }
+
+    /// The version of the first snapshot that has this view.
+    pub(crate) fn changed_in(&self) -> u64 {
+        self.changed_in
     }
 
     /// Returns how long it has been in this state at `now`, by the monotonic clock.

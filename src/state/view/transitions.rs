@@ -39,6 +39,7 @@ impl SubsystemView {
             been_up: false,
             since: at,
             transitions: 0,
+            changed_in: 0,
         }
     }
 
