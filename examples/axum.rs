@@ -64,15 +64,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(demo.clone())
         .layer(layer); // Last, so that it wraps all of the above.
-
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let next_to_it = if port == 0 { 0 } else { port.saturating_add(1) };
     let admin_port = env::var("ADMIN_PORT").map_or(Ok(next_to_it), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    // Answers until the process ends.
-    let admin = readiness
-        .serve(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port)))
-        .await?;
+    // The probes with all details, and a page for browsers, until the process ends.
+    let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
+    let admin = readiness.serve_on_thread(admin)?;
     // A bound listener does not fail, so its reporter is consumed.
     readiness.reporter("listener")?.leave_ready();
 
@@ -176,6 +174,7 @@ fn print_walk_through(address: SocketAddr, admin: &Address) {
     println!(
         "\
 Serving on http://{address}, probes for operators on http://{admin}.
+Open http://{admin}/ in a browser: the page shows each of the changes below.
 
 At once: every request is 503 for 3 seconds, with retry-after and x-readiness: starting
   curl -i http://{address}/

@@ -119,6 +119,7 @@
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
 //! - `metrics`: `Readiness::families`, the one list of metrics,
 //!   and `/metrics` for Prometheus on an admin listener (by prometheus-client).
+//! - `page`: a live page for browsers on the admin listener; implies `server`.
 //! - `serve`: [`drain::serve`], a server of HTTP whose connections retire so.
 //! - `server`: the admin listener, which answers the probes on an address of its
 //!   own (by hyper).
@@ -178,7 +179,8 @@ mod logging;
 mod meters;
 #[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
-#[cfg(feature = "metrics")]
+#[cfg(any(feature = "metrics", feature = "page"))]
+#[cfg_attr(not(feature = "metrics"), allow(unreachable_pub))]
 pub mod observe;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]

@@ -52,7 +52,11 @@ impl Probes {
 
     /// Answers `request`, or returns `None` if its path is not a probe's.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Answer> {
-        let (probe, name) = self.0.routes.find(request.uri().path())?;
+        let path = request.uri().path();
+        let found = self.0.routes.find(path);
+        #[cfg(feature = "page")]
+        let found = found.or_else(|| Some((self.probe_at_root(path)?, None)));
+        let (probe, name) = found?;
         let (method, query) = (request.method(), request.uri().query());
         let is_head = *method == Method::HEAD;
         let question = self.question(probe, name, method, query, request.headers());
@@ -124,6 +128,9 @@ impl Probes {
             probe,
             topic,
             query,
+            #[cfg(feature = "page")]
+            format: self.format(probe, headers),
+            #[cfg(not(feature = "page"))]
             format: Format::accepted(headers),
         })
     }
@@ -170,6 +177,10 @@ impl Probes {
             let status = self.status(&rendering);
             let mut response = build_response(status, question.format.content_type(), body);
             let is_degraded = rendering.verdict.condition() == Condition::Degraded;
+            #[cfg(feature = "page")]
+            if let (Format::Html, Some(page)) = (question.format, self.0.page) {
+                page.protect(&mut response);
+            }
             if self.0.envoy_headers && question.probe == Probe::Readiness && is_degraded {
                 envoy::degrade(response.headers_mut());
             }
@@ -202,6 +213,12 @@ impl Probes {
         let render = |rendering: Rendering<'_>| match rendering.question.format {
             Format::Text => text::render(&rendering),
             Format::Json => json::render(&rendering),
+            #[cfg(feature = "page")]
+            Format::Html => match self.0.page {
+                Some(page) => self.render_page(page, &json::document(&rendering)),
+                // Without a page no question has this format.
+                None => text::render(&rendering),
+            },
         };
         if !rendering.question.lists_subsystems(rendering.detail) {
             return render(rendering).into();

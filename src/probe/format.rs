@@ -5,6 +5,9 @@ use http::{HeaderMap, header::ACCEPT};
 pub(super) enum Format {
     Text,
     Json,
+    /// The page of an admin listener.
+    #[cfg(feature = "page")]
+    Html,
 }
 
 impl Format {
@@ -12,6 +15,8 @@ impl Format {
         match self {
             Self::Text => "text/plain; charset=utf-8",
             Self::Json => "application/json",
+            #[cfg(feature = "page")]
+            Self::Html => "text/html; charset=utf-8",
         }
     }
 
@@ -23,19 +28,29 @@ impl Format {
             Self::Text
         }
     }
+
+    /// Chooses HTML for a client that names it and prefers it, as browsers do;
+    /// otherwise as [`accepted`](Self::accepted).
+    #[cfg(feature = "page")]
+    pub(super) fn accepted_or_html(headers: &HeaderMap) -> Self {
+        let html = Preference::of(headers, "", "text/html");
+        let json = Preference::of(headers, "application/*", "application/json");
+        let text = Preference::of(headers, "text/*", "text/plain");
+        // Of equal ones the more specific counts: curl sends `*/*`, and gets text.
+        let others = json.quality.max(text.quality);
+        if html.specificity == 3 && html.quality > 0.0 && html.quality >= others {
+            Self::Html
+        } else {
+            Self::accepted(headers)
+        }
+    }
 }
 
 /// Whether a client prefers this type of the group `application` to plain text (RFC
 /// 9110, section 12.5.1: the most specific range counts).
 pub(crate) fn prefers(headers: &HeaderMap, exact: &str) -> bool {
-    let mut preferred = Preference::default();
-    let mut text = Preference::default();
-    for value in headers.get_all(ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            preferred.consider(range, "application/*", exact);
-            text.consider(range, "text/*", "text/plain");
-        }
-    }
+    let preferred = Preference::of(headers, "application/*", exact);
+    let text = Preference::of(headers, "text/*", "text/plain");
     preferred.quality > text.quality
 }
 
@@ -47,6 +62,16 @@ struct Preference {
 }
 
 impl Preference {
+    fn of(headers: &HeaderMap, group: &str, exact: &str) -> Self {
+        let mut preference = Self::default();
+        for value in headers.get_all(ACCEPT) {
+            for range in value.to_str().unwrap_or_default().split(',') {
+                preference.consider(range, group, exact);
+            }
+        }
+        preference
+    }
+
     fn consider(&mut self, range: &str, group: &str, exact: &str) {
         let mut parts = range.split(';').map(str::trim);
         let specificity = match parts.next() {
@@ -104,6 +129,32 @@ mod tests {
         ] {
             assert_eq!(accepted(accept), Format::Json, "{accept}");
         }
+    }
+
+    #[cfg(feature = "page")]
+    #[test]
+    fn html_is_chosen_by_browsers_alone() {
+        let accepted = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            Format::accepted_or_html(&headers)
+        };
+        for accept in [
+            // Chromium, and Firefox.
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/html",
+            "application/json;q=0.5, text/html",
+        ] {
+            assert_eq!(accepted(accept), Format::Html, "{accept}");
+        }
+        for accept in ["*/*", "text/*", "", "text/plain", "text/html;q=0"] {
+            assert_eq!(accepted(accept), Format::Text, "{accept}");
+        }
+        for accept in ["application/json", "text/html;q=0.5, application/json"] {
+            assert_eq!(accepted(accept), Format::Json, "{accept}");
+        }
+        assert_eq!(Format::accepted_or_html(&HeaderMap::new()), Format::Text);
     }
 
     #[test]

@@ -19,6 +19,14 @@ use std::{
 
 /// Renders the answer as one JSON object on one line.
 pub(super) fn render(answer: &Rendering<'_>) -> String {
+    // Every key is a string and no value can fail to serialise.
+    let mut json = serde_json::to_string(&document(answer)).unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+/// Makes the object of the answer.
+pub(super) fn document<'a>(answer: &Rendering<'a>) -> JsonAnswer<'a> {
     let mut object = JsonAnswer {
         probe: answer.question.probe.as_str().into(),
         ok: answer.question.passes(answer.verdict),
@@ -28,10 +36,7 @@ pub(super) fn render(answer: &Rendering<'_>) -> String {
     if answer.detail >= Detail::Names {
         answer.add_names(&mut object);
     }
-    // Every key is a string and no value can fail to serialise.
-    let mut json = serde_json::to_string(&object).unwrap_or_default();
-    json.push('\n');
-    json
+    object
 }
 
 impl<'a> Rendering<'a> {

@@ -28,6 +28,8 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 pub(super) struct LongAnswers {
     text: ArcSwapOption<CachedAnswer>,
     json: ArcSwapOption<CachedAnswer>,
+    #[cfg(feature = "page")]
+    html: ArcSwapOption<CachedAnswer>,
     unread: UnreadAnswers,
 }
 
@@ -60,6 +62,8 @@ impl LongAnswers {
         let last = match question.format {
             Format::Text => &self.text,
             Format::Json => &self.json,
+            #[cfg(feature = "page")]
+            Format::Html => &self.html,
         };
         // Requests with `exclude` or a bad `verbose` are rarely repeated.
         let query = &question.query;

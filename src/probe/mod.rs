@@ -68,6 +68,8 @@ mod format;
 mod history;
 mod json;
 mod long_answers;
+#[cfg(feature = "page")]
+mod page;
 mod probe_answer;
 mod probes;
 mod query;
@@ -84,6 +86,8 @@ mod unread_answers;
 ))]
 pub(crate) use self::answer::line;
 pub(crate) use self::envoy::fail_health_check;
+#[cfg(feature = "page")]
+pub(crate) use self::page::Page;
 #[cfg(all(feature = "metrics", feature = "server"))]
 pub(crate) use self::{
     answer::{build_response, method_not_allowed},

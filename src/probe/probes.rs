@@ -1,3 +1,5 @@
+#[cfg(feature = "page")]
+use super::page::Page;
 #[cfg(all(feature = "metrics", feature = "server"))]
 use super::unread_answers::UnreadAnswers;
 use super::{long_answers::LongAnswers, question::Detail, route::Routes};
@@ -29,6 +31,9 @@ pub(super) struct Config {
     pub(super) max_waiting: usize,
     pub(super) unread: UnreadBodies,
     pub(super) long_answers: Arc<LongAnswers>,
+    /// What browsers get at the path of the status probe, and at `/`.
+    #[cfg(feature = "page")]
+    pub(super) page: Option<Page>,
 }
 
 impl Probes {
@@ -44,6 +49,8 @@ impl Probes {
             max_waiting: MAX_WAITING,
             unread: UnreadBodies::default(),
             long_answers: Arc::default(),
+            #[cfg(feature = "page")]
+            page: None,
         }))
     }
 
@@ -100,9 +107,15 @@ impl Probes {
     }
 
     /// Whether answers name subsystems.
-    #[cfg(feature = "metrics")]
+    #[cfg(any(feature = "metrics", feature = "page"))]
     pub(crate) fn shows_names(&self) -> bool {
         self.detail() >= Detail::Names
+    }
+
+    #[cfg(feature = "page")]
+    pub(crate) fn with_page(mut self, page: Page) -> Self {
+        self.config().page = Some(page);
+        self
     }
 
     pub(crate) fn readiness(&self) -> &Readiness {

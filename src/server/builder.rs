@@ -16,6 +16,8 @@ use crate::{
     probe::{Detail, Probes},
     registry::Readiness,
 };
+#[cfg(feature = "page")]
+use crate::{observe::page, probe::Page};
 use std::{future::Future, sync::Arc};
 use tokio::{
     runtime::Handle,
@@ -90,6 +92,8 @@ pub struct AdminListener {
     wait: bool,
     #[cfg(feature = "metrics")]
     metrics: bool,
+    #[cfg(feature = "page")]
+    page: bool,
 }
 
 impl AdminListener {
@@ -105,6 +109,8 @@ impl AdminListener {
             wait: true,
             #[cfg(feature = "metrics")]
             metrics: false,
+            #[cfg(feature = "page")]
+            page: false,
         }
     }
 
@@ -210,6 +216,15 @@ impl AdminListener {
         self
     }
 
+    /// Serves the [page](super#the-page) on an address that other machines reach, too. By
+    /// default only a loopback address or a unix socket has it.
+    #[cfg(feature = "page")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "page")))]
+    pub fn page(mut self) -> Self {
+        self.page = true;
+        self
+    }
+
     /// Answers the probes at `address`, in tasks of the current runtime. While all
     /// threads of the runtime are blocked, probes are not answered; with
     /// [`serve_on_thread`](Self::serve_on_thread) they are.
@@ -221,7 +236,8 @@ impl AdminListener {
     ///
     /// When the address cannot be parsed or listened on; when there is no tokio
     /// runtime; when a timeout is zero or longer than a day, no connection is
-    /// allowed, the socket mode exceeds `0o777`, or metrics are served without names.
+    /// allowed, the socket mode exceeds `0o777`, or metrics or
+    /// the page are served without names.
     ///
     /// # Panics
     ///
@@ -252,7 +268,8 @@ impl AdminListener {
     ///
     /// When the address cannot be parsed or listened on; when the thread cannot
     /// be started; when a timeout is zero or longer than a day, no connection is
-    /// allowed, the socket mode exceeds `0o777`, or metrics are served without names.
+    /// allowed, the socket mode exceeds `0o777`, or metrics or
+    /// the page are served without names.
     pub fn serve_on_thread<A>(self, address: A) -> Result<AdminServer, ServeError>
     where
         A: TryInto<Address, Error: Into<ServeError>>,
@@ -298,8 +315,18 @@ impl AdminListener {
             }
             serves.then(|| MetricsEndpoint::new(&probes))
         };
+        let for_foreign_hosts = is_loopback.then(|| probes.clone().with_detail(Detail::None));
+        #[cfg(feature = "page")]
+        let probes = match self.page || local.is_local() {
+            _ if self.page && !probes.shows_names() => return Err(ServeError::PageWithoutNames),
+            true => probes.with_page(Page {
+                render: page::render,
+                policy: page::POLICY,
+            }),
+            false => probes,
+        };
         let served = ServedProbes {
-            for_foreign_hosts: is_loopback.then(|| probes.clone().with_detail(Detail::None)),
+            for_foreign_hosts,
             probes,
             #[cfg(feature = "metrics")]
             metrics,

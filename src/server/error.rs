@@ -64,6 +64,14 @@ pub enum ServeError {
          `metrics`, or set `detail` to `Detail::Names`"
     )]
     MetricsWithoutNames,
+    /// The listener has to serve the page, which names subsystems, and its detail is
+    /// [`Detail::None`](crate::probe::Detail::None), which names none.
+    #[cfg(feature = "page")]
+    #[error(
+        "`page` would show the names of subsystems, which `Detail::None` hides; remove `page`, or \
+         set `detail` to `Detail::Names`"
+    )]
+    PageWithoutNames,
     /// `serve` was called outside a tokio runtime.
     #[error("there is no tokio runtime here; call `serve` in one, or `serve_on_thread`")]
     NoRuntime,

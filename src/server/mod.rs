@@ -116,6 +116,27 @@
 //! the listener must send one of the accepted hosts. On other addresses and
 //! unix sockets the host does not matter.
 //!
+//! # The page
+//!
+//! With the feature `page`, a browser gets a page at `/` and at `/statusz`: the verdict in
+//! words, its causes first, then every subsystem and scope with state, reason and age, the
+//! countdown of a drain, the requests in flight and refused, and the last transitions. Other
+//! clients get text or JSON there, as without the page.
+//!
+//! - **Live**: the page follows the event stream, so a change is visible within 200 ms. Six
+//!   seconds after the last event it turns grey, its title too, and says since when: it never
+//!   shows a green that may be over. It connects again by itself.
+//! - **Without JavaScript** it is the same document, which loads itself again every 5 seconds.
+//! - **Where**: on a loopback address or a unix socket; on other addresses after
+//!   [`AdminListener::page`]; never on the port of the application, and never for a
+//!   [foreign host](#requests-for-other-hosts). It shows what the
+//!   [detail](AdminListener::detail) allows.
+//! - **One document**: it loads nothing else, and its policy (`content-security-policy`)
+//!   lets it connect to the process alone. No other site can frame it.
+//!
+//! From another machine, forward the port: `ssh -L 28080:localhost:28080 host`, or
+//! `kubectl port-forward pod/NAME 28080`.
+//!
 //! # In Kubernetes
 //!
 //! A kubelet connects to the address of the pod, which `127.0.0.1` is not. Serve

@@ -14,6 +14,7 @@ mod end;
 #[cfg(unix)]
 mod exhausted;
 mod linger;
+mod page;
 mod peers;
 mod prober;
 #[cfg(all(unix, feature = "tracing"))]
