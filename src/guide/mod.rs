@@ -7,7 +7,10 @@
 //! - [Reporters that cannot lie](reporters_that_cannot_lie): how reports stay true.
 //! - [Reporting from a library](reporting_from_a_library): how a library reports
 //!   without forcing a registry on its users.
-//! - Metrics (page `metrics`, with that feature): what Prometheus can know of a process.
+//! - Metrics (page `metrics`, with that feature): the list, and recipes for other
+//!   libraries.
+//! - Paged at night (page `paged_at_night`, with the feature `metrics`): alert rules, a
+//!   dashboard, and the way from an alert to its cause.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -48,6 +51,8 @@ pub mod deploying;
 pub mod graceful_shutdown;
 #[cfg(all(feature = "gate", feature = "metrics"))]
 pub mod metrics;
+#[cfg(all(feature = "gate", feature = "metrics"))]
+pub mod paged_at_night;
 #[cfg(feature = "gate")]
 pub mod reporters_that_cannot_lie;
 pub mod reporting_from_a_library;

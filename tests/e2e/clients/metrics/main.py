@@ -9,11 +9,15 @@ import sys
 import tempfile
 import time
 
+import queries
 from processes import fetch, free_port, proxy_without_accept, running, until_served
 from prometheus import JOBS, scraping
 
 HERE = pathlib.Path(__file__).parent
-GUIDE = HERE.parents[3] / "src/guide/metrics.rs"
+ROOT = HERE.parents[3]
+GUIDE = ROOT / "src/guide/metrics.rs"
+RUNBOOK = ROOT / "src/guide/paged_at_night.rs"
+SHIPPED = ROOT / "examples/deploy/prometheus"
 # The example does not measure these.
 UNMEASURED = {
     "readiness_runtime_delay_seconds",
@@ -64,6 +68,29 @@ def names(prometheus):
         kind_found, help_found = metadata.get(name) or metadata.get(base) or fail(name)
         if not help_found or kind_found not in (kind, "gauge"):
             fail(f"{name} is a {kind_found}: {help_found!r}")
+
+
+def rules_and_panels(prometheus):
+    print("alert rules and dashboard")
+    for command in [["check", "rules", "rules.yaml"], ["test", "rules", "rules.test.yaml"]]:
+        ran = subprocess.run(["promtool", *command], cwd=SHIPPED, capture_output=True, text=True)
+        if ran.returncode != 0:
+            fail(f"promtool {' '.join(command)}: {ran.stdout}{ran.stderr}")
+        print(f"  promtool {' '.join(command)}")
+    rows = re.findall(r"^//! \| `(readiness_\w+)` \| \w+ \|([^|]*)\|", GUIDE.read_text(), re.M)
+    labels_of = {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
+    measured = labels_of.keys() - UNMEASURED
+    rules = queries.of_rules(prometheus)
+    panels = queries.of_dashboard(SHIPPED / "dashboard.json")
+    for what, those in [("rules", rules), ("panels", panels)]:
+        try:
+            values = queries.check(prometheus, those, labels_of, measured)
+        except queries.Unknown as error:
+            fail(error)
+        print(f"  {len(those)} queries of {what}, with {values} values of labels that exist")
+    linked = set(re.findall(r"paged_at_night/index.html#(\S+)", (SHIPPED / "rules.yaml").read_text()))
+    if not linked or not linked <= queries.anchors(RUNBOOK):
+        fail(f"the runbook has no heading for {linked - queries.anchors(RUNBOOK)}")
 
 
 def start(prometheus, base):
@@ -169,7 +196,7 @@ def main():
         ports = {"PORT": str(port), "ADMIN_PORT": str(admin_port)}
         with (
             proxy_without_accept(admin, content_types) as proxy,
-            scraping([admin, proxy], folder) as prometheus,
+            scraping([admin, proxy], SHIPPED / "rules.yaml", folder) as prometheus,
             contextlib.ExitStack() as stack,
         ):
             # Its targets take some seconds.
@@ -181,6 +208,7 @@ def main():
             lint(admin)
             names(prometheus)
             prometheus.expect("readiness_build_info", 1)
+            rules_and_panels(prometheus)
             outage(prometheus, base)
             flood(admin, folder / "flood.log")
             drain(prometheus, base, example)

@@ -11,6 +11,7 @@ CONFIGURATION = """
 global:
   scrape_interval: 500ms
   scrape_timeout: 400ms
+rule_files: ["%s"]
 scrape_configs:
   - job_name: openmetrics
     static_configs: [{targets: ["%s"]}]
@@ -65,9 +66,9 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def scraping(targets, folder):
+def scraping(targets, rules, folder):
     configuration = folder / "prometheus.yml"
-    configuration.write_text(CONFIGURATION % tuple(targets))
+    configuration.write_text(CONFIGURATION % (rules, *targets))
     address = f"127.0.0.1:{free_port()}"
     command = [
         "prometheus",
