@@ -36,6 +36,7 @@
 //! | axum | `axum --features full` |
 //! | the layers of tower-http; one file to copy, with CORS outside | `full_stack --features tower-http` |
 //! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
+//! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |
 //! | a reverse proxy, whose reporter shows whether the upstream answers | `reverse_proxy` |
 //! | a second port, with details for operators | `admin_port` |

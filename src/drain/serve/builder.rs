@@ -170,7 +170,8 @@ impl<L, M, H> Serve<L, M, H> {
     ///
     /// The function gets the stream and the address of the peer, and returns the stream
     /// for HTTP and the value that `make_service` is called with. An error ends the
-    /// connection.
+    /// connection. The package `examples/tls` of the repository is a whole server with
+    /// rustls.
     ///
     /// ```
     /// # use std::net::SocketAddr;
