@@ -106,7 +106,8 @@
 //! (`default-features = false`).
 //!
 //! - `check`: checks subsystems at an interval (module `check`).
-//! - `cli`: the command `readiness`, which checks a process and sends it commands.
+//! - `cli`: the command `readiness`, which checks a process, follows it on the terminal and
+//!   sends it commands.
 //! - `client`: a health check that blocks and needs no runtime, so
 //!   that an application can be its own health check command.
 //! - `commands`: executes pause, resume and drain, which operators send to an admin

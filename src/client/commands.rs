@@ -181,6 +181,7 @@ impl Commands {
             target,
             accept: "text/plain",
             body,
+            last_event_id: None,
         };
         exchange(&self.address, &request, deadline)
     }

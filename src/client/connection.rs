@@ -61,6 +61,12 @@ impl Connection {
         Ok(Self { socket, deadline })
     }
 
+    /// Begins a new deadline, for a stream whose parts each have one.
+    #[cfg(feature = "cli")]
+    pub(super) fn set_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
+    }
+
     /// Sets the timeouts of the socket to the time that is left.
     fn set_timeout(&self) -> io::Result<()> {
         self.socket.set_timeout(self.deadline.left()?)

@@ -166,6 +166,39 @@ pub enum CheckError {
     },
 }
 
+/// Why the event stream of a process has ended, or does not begin.
+#[cfg(feature = "cli")]
+#[derive(Debug, Error)]
+pub(super) enum WatchError {
+    /// The process gave no answer, or the connection ended.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// All streams of the listener are taken.
+    #[error("{address} has as many streams as it admits; it is asked again")]
+    Busy {
+        /// Where.
+        address: Address,
+    },
+    /// The server at the address has no event stream: it is not an admin listener, or
+    /// one of a process without the feature `events`.
+    #[error(
+        "{address} has no event stream ({status}); is it an admin listener, of a process with the \
+         feature `events`?"
+    )]
+    NoEvents {
+        /// Where.
+        address: Address,
+        /// The status code.
+        status: u16,
+    },
+    /// An event is not what this version understands.
+    #[error("{address} sends events that this version of `readiness` cannot read")]
+    Malformed {
+        /// Where.
+        address: Address,
+    },
+}
+
 /// Why a command failed.
 #[cfg(unix)]
 #[derive(Debug, Error)]

@@ -194,6 +194,7 @@ impl HealthCheck {
             target: &target,
             accept,
             body: "",
+            last_event_id: None,
         };
         let (response, _connection) = exchange(&self.address, &request, deadline)?;
         self.interpret(probe, response)

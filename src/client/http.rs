@@ -21,6 +21,17 @@ pub(super) struct Request<'a> {
     pub(super) target: &'a str,
     pub(super) accept: &'static str,
     pub(super) body: &'a str,
+    /// The id of the last event of a stream that the request resumes.
+    pub(super) last_event_id: Option<&'a str>,
+}
+
+/// The head of a response, as far as the client needs it.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    location: String,
+    /// `None` if the body ends with the connection.
+    length: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -39,6 +50,30 @@ pub(super) fn exchange(
     request: &Request<'_>,
     deadline: Deadline,
 ) -> Result<(Response, Connection), ExchangeError> {
+    let mut connection = send(address, request, deadline)?;
+    let response = read(BufReader::new(&mut connection))
+        .map_err(|error| error.into_exchange(address, deadline))?;
+    Ok((response, connection))
+}
+
+/// Sends a request on a new connection, and reads the head of the response. The body is
+/// what the returned reader reads.
+#[cfg(feature = "cli")]
+pub(super) fn open(
+    address: &Address,
+    request: &Request<'_>,
+    deadline: Deadline,
+) -> Result<(Head, BufReader<Connection>), ExchangeError> {
+    let mut reader = BufReader::new(send(address, request, deadline)?);
+    let head = read_head(&mut reader).map_err(|error| error.into_exchange(address, deadline))?;
+    Ok((head, reader))
+}
+
+fn send(
+    address: &Address,
+    request: &Request<'_>,
+    deadline: Deadline,
+) -> Result<Connection, ExchangeError> {
     let timeout = deadline.timeout();
     let mut connection = Connection::connect(address, deadline).map_err(|source| {
         let address = address.clone();
@@ -52,23 +87,9 @@ pub(super) fn exchange(
         }
     })?;
     let text = request.to_text(address);
-    let response = connection
-        .write_all(text.as_bytes())
-        .map_err(ReadError::Io)
-        .and_then(|()| read(BufReader::new(&mut connection)))
-        .map_err(|error| {
-            let address = address.clone();
-            match error {
-                ReadError::NotHttp => ExchangeError::NotHttp { address },
-                ReadError::Encoded => ExchangeError::Encoded { address },
-                ReadError::Io(source) => match source.kind() {
-                    ErrorKind::TimedOut => ExchangeError::Timeout { address, timeout },
-                    ErrorKind::UnexpectedEof => ExchangeError::ClosedEarly { address },
-                    _ => ExchangeError::Broken { address, source },
-                },
-            }
-        })?;
-    Ok((response, connection))
+    let written = connection.write_all(text.as_bytes());
+    written.map_err(|error| ReadError::Io(error).into_exchange(address, deadline))?;
+    Ok(connection)
 }
 
 impl Request<'_> {
@@ -85,7 +106,10 @@ impl Request<'_> {
             target,
             accept,
             body,
+            last_event_id,
         } = self;
+        let resume = last_event_id.map(|id| format!("last-event-id: {id}\r\n"));
+        let resume = resume.unwrap_or_default();
         let version = env!("CARGO_PKG_VERSION");
         let length = match *method {
             "POST" => format!("content-length: {}\r\n", body.len()),
@@ -93,7 +117,7 @@ impl Request<'_> {
         };
         format!(
             "{method} {target} HTTP/1.0\r\nhost: {host}\r\naccept: {accept}\r\n\
-             user-agent: tower-readiness/{version}\r\n{length}\r\n{body}"
+             user-agent: tower-readiness/{version}\r\n{resume}{length}\r\n{body}"
         )
     }
 }
@@ -101,7 +125,7 @@ impl Request<'_> {
 // === reading the response ===
 
 #[derive(Debug)]
-enum ReadError {
+pub(super) enum ReadError {
     Io(io::Error),
     NotHttp,
     /// The body has a transfer coding, which HTTP/1.0 does not have.
@@ -114,7 +138,44 @@ impl From<io::Error> for ReadError {
     }
 }
 
+impl ReadError {
+    pub(super) fn into_exchange(self, address: &Address, deadline: Deadline) -> ExchangeError {
+        let (address, timeout) = (address.clone(), deadline.timeout());
+        match self {
+            Self::NotHttp => ExchangeError::NotHttp { address },
+            Self::Encoded => ExchangeError::Encoded { address },
+            Self::Io(source) => match source.kind() {
+                ErrorKind::TimedOut => ExchangeError::Timeout { address, timeout },
+                ErrorKind::UnexpectedEof => ExchangeError::ClosedEarly { address },
+                _ => ExchangeError::Broken { address, source },
+            },
+        }
+    }
+}
+
 fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
+    let Head {
+        status,
+        location,
+        length,
+    } = read_head(&mut reader)?;
+    let wanted = length.unwrap_or(u64::MAX).min(MAX_BODY as u64 + 1);
+    let mut body = Vec::new();
+    reader.take(wanted).read_to_end(&mut body)?;
+    if length.is_some() && (body.len() as u64) < wanted {
+        return Err(ReadError::Io(ErrorKind::UnexpectedEof.into()));
+    }
+    let is_cut = body.len() > MAX_BODY;
+    body.truncate(MAX_BODY);
+    Ok(Response {
+        status,
+        location,
+        body: String::from_utf8_lossy(&body).into_owned(),
+        is_cut,
+    })
+}
+
+fn read_head(reader: &mut impl BufRead) -> Result<Head, ReadError> {
     let mut head = reader.by_ref().take(MAX_HEAD);
     let status = read_status(&mut head)?;
     let mut location = String::new();
@@ -141,19 +202,10 @@ fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
     } else if is_encoded {
         return Err(ReadError::Encoded);
     }
-    let wanted = length.unwrap_or(u64::MAX).min(MAX_BODY as u64 + 1);
-    let mut body = Vec::new();
-    reader.take(wanted).read_to_end(&mut body)?;
-    if length.is_some() && (body.len() as u64) < wanted {
-        return Err(ReadError::Io(ErrorKind::UnexpectedEof.into()));
-    }
-    let is_cut = body.len() > MAX_BODY;
-    body.truncate(MAX_BODY);
-    Ok(Response {
+    Ok(Head {
         status,
         location,
-        body: String::from_utf8_lossy(&body).into_owned(),
-        is_cut,
+        length,
     })
 }
 

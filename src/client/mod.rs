@@ -78,6 +78,7 @@
 //! | | |
 //! |---|---|
 //! | `readiness check [ADDR]` | checks that the process has started and is alive, or another question: `--ready`, `--live`, `--startup`, `--scope NAME`; further options are `--exclude NAME`, `--timeout SECONDS`, `--verbose`, `--json` |
+//! | `readiness watch [ADDR]` | follows the process on the terminal: subsystems that are down first, reasons, ages, the countdown of a drain; where standard output is no terminal, one line for each change, or events with `--json` |
 //! | `readiness pause [REASON]`, `resume` | turns readiness red, and ends that |
 //! | `readiness drain [--wait]` | drains, as SIGTERM does; `--wait` waits until the process is closed or gone |
 //!
@@ -86,6 +87,7 @@
 //! usage, and prints at most 4,096 bytes. `examples/deploy/docker/Dockerfile` in the
 //! repository says how to build a static binary of at most 1.5 MiB for empty images.
 
+mod causes;
 #[cfg(unix)]
 mod commands;
 mod connection;
@@ -98,7 +100,12 @@ mod print;
 mod report;
 #[cfg(unix)]
 mod unix;
+#[cfg(feature = "cli")]
+mod watch;
 
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
+pub use self::watch::WatchCommand;
 #[cfg(unix)]
 pub use self::{commands::Commands, error::CommandError};
 pub use self::{

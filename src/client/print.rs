@@ -1,4 +1,5 @@
 use super::{
+    causes::causes,
     health_check::{Format, HealthCheck},
     report::{Report, clean},
 };
@@ -66,19 +67,6 @@ pub fn print<E: Error>(outcome: Result<impl Display, E>) -> ExitCode {
 fn write(text: String) {
     // An error means that the reader has closed the output.
     let _ = stdout().write_all(bounded(text).as_bytes());
-}
-
-/// Renders an error and its causes in one line.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = text + ": " + &error.to_string();
-        cause = error.source();
-    }
-    // Paths and answers of peers are untrusted; escaping for JSON may double
-    // their length.
-    clean(text::cut(&text, MAX_OUTPUT / 4))
 }
 
 /// Ends `text` with a newline, and cuts it to [`MAX_OUTPUT`] bytes.

@@ -61,6 +61,8 @@
 //! Serve [`Detail::Full`] only where operators alone can reach it.
 
 mod answer;
+#[cfg(feature = "page")]
+mod browser;
 mod builder;
 mod envoy;
 mod error;

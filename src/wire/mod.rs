@@ -43,13 +43,19 @@
 #![doc = include_str!("tick.json")]
 //! ```
 
+#[cfg(any(feature = "cli", feature = "page"))]
+mod clock;
 mod events;
 mod json;
+#[cfg(any(feature = "cli", feature = "page"))]
+mod order;
 pub mod paths;
 mod probe;
 #[cfg_attr(not(feature = "gate"), allow(dead_code))]
 pub(crate) mod text;
 
+#[cfg(any(feature = "cli", feature = "page"))]
+pub(crate) use self::{clock::time_of_day, order::RowOrder};
 pub use self::{
     events::{EventKind, JsonTick},
     json::{

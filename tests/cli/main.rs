@@ -13,6 +13,7 @@ mod drain;
 #[cfg(unix)]
 mod owner;
 mod usage;
+mod watch;
 
 use rows::Process;
 use std::process::{Command, Output, Stdio};

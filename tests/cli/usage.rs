@@ -3,7 +3,7 @@ use crate::{outcome, readiness, run};
 #[test]
 fn wrong_usage_exits_with_64_and_names_the_argument() {
     for (arguments, says) in [
-        (&[][..], "check, pause"),
+        (&[][..], "check, watch, pause"),
         (&["chekc"], "chekc"),
         (&["check", "--redy"], "--redy"),
         (&["check", "-x"], "-x"),
@@ -30,6 +30,10 @@ fn wrong_usage_exits_with_64_and_names_the_argument() {
         (&["check", "--exclude"], "--exclude"),
         (&["check", "--ready=yes"], "--ready"),
         (&["check", "--wait"], "--wait"),
+        (&["watch", "--ready"], "watch"),
+        (&["watch", "--timeout", "3"], "--timeout"),
+        (&["watch", "127.0.0.1:1", "--addr", "127.0.0.1:2"], "--addr"),
+        (&["watch", "nowhere"], "nowhere"),
         (&["pause", "--ready", "--addr", "/x"], "pause"),
         (&["pause"], "unix socket"),
         (&["resume", "--addr", "127.0.0.1:1"], "unix socket"),

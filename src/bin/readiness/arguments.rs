@@ -2,13 +2,14 @@ use lexopt::{Arg, Parser};
 use std::{ffi::OsString, time::Duration};
 #[cfg(unix)]
 use tower_readiness::client::Commands;
-use tower_readiness::client::{Address, HealthCheck};
+use tower_readiness::client::{Address, HealthCheck, WatchCommand};
 
 /// The parsed command line.
 pub(crate) enum Arguments {
     Help,
     Version,
     HealthCheck(HealthCheck),
+    Watch(WatchCommand),
     #[cfg(unix)]
     Send(Commands, Command),
 }
@@ -98,7 +99,7 @@ impl Given {
     fn combine(mut self, environment: Option<OsString>) -> Result<Arguments, Usage> {
         let mut values = std::mem::take(&mut self.values).into_iter();
         let Some(command) = values.next() else {
-            return wrong("a command is missing: check, pause, resume or drain");
+            return wrong("a command is missing: check, watch, pause, resume or drain");
         };
         let value = values.next();
         if let Some(value) = values.next() {
@@ -110,23 +111,35 @@ impl Given {
             return wrong("--wait is an option of drain");
         }
         let asks = self.question.is_some() || !self.exclude.is_empty();
-        if command != "check" && (asks || self.verbose || self.json) {
+        let is_json = self.json && command != "watch";
+        if command != "check" && (asks || self.verbose || is_json) {
             return wrong(format!("{command} does not take the options of check"));
         }
         match (&*command, value) {
-            ("check", value) => {
+            ("check" | "watch", value) => {
                 if value.is_some() && self.addr.is_some() {
                     return wrong("either ADDR or --addr ADDR");
                 }
                 let address = address(value.or(self.addr.take()), environment)?;
-                Ok(Arguments::HealthCheck(self.check(address)?))
+                if command == "check" {
+                    return Ok(Arguments::HealthCheck(self.check(address)?));
+                }
+                if self.timeout.is_some() {
+                    return wrong("watch goes on until it is stopped, and takes no --timeout");
+                }
+                let watch = WatchCommand::new(address);
+                Ok(Arguments::Watch(if self.json {
+                    watch.json()
+                } else {
+                    watch
+                }))
             }
             ("pause" | "resume" | "drain", value) => {
                 let address = address(self.addr.take(), environment)?;
                 self.command(&command, value, address)
             }
             _ => wrong(format!(
-                "{command:?} is not a command; use check, pause, resume or drain"
+                "{command:?} is not a command; use check, watch, pause, resume or drain"
             )),
         }
     }

@@ -1,5 +1,5 @@
-//! The command `readiness`: checks the health of a process, and sends it
-//! commands to pause, resume and drain.
+//! The command `readiness`: checks the health of a process, follows it on the
+//! terminal, and sends it commands to pause, resume and drain.
 
 mod arguments;
 
@@ -11,10 +11,11 @@ use std::{env, io::Write, process::ExitCode};
 use tower_readiness::client;
 
 const HELP: &str = "\
-Checks the health of a process, or sends it a command.
+Checks the health of a process, follows it, or sends it a command.
 
 Usage:
   readiness check [ADDR] [OPTIONS]   Has the process started, and is it alive?
+  readiness watch [ADDR] [--json]    Show what is red and why, as it changes
   readiness pause [REASON]           Turn readiness red; traffic is still served
   readiness resume                   End the pause
   readiness drain [--wait]           Begin to drain, as SIGTERM does
@@ -28,6 +29,9 @@ Options of check:
   --exclude NAME    Ignore this subsystem; repeatable
   --verbose         Print a line for each subsystem too
   --json            Print JSON
+
+Options of watch:
+  --json            Print each event as JSON
 
 Options of drain:
   --wait            Return when the process is closed or gone
@@ -44,6 +48,7 @@ pause, resume and drain need a unix socket, which only its owner can open.
 
 Exits with 0 for yes (or done), 1 for no or no answer (or not done), and 64
 for wrong usage.
+watch needs a process with the feature events, and runs until it is stopped.
 ";
 
 /// EX_USAGE of sysexits.h. (Docker reserves exit code 2.)
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Ok(Arguments::Help) => print(HELP),
         Ok(Arguments::Version) => print(concat!("readiness ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Arguments::HealthCheck(check)) => check.print(),
+        Ok(Arguments::Watch(watch)) => watch.run(),
         #[cfg(unix)]
         Ok(Arguments::Send(commands, command)) => match command {
             Command::Pause(reason) => client::print(commands.pause(&reason)),

@@ -3,27 +3,17 @@
 use super::escape::Escaped;
 use crate::{
     state::{Age, State},
-    wire::{JsonAnswer, JsonDrift, JsonSubsystem},
+    wire::{JsonAnswer, JsonDrift, JsonSubsystem, RowOrder, time_of_day},
 };
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt::{self, Display, Write},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// The most causes in the list above the table, which begins with all of them.
 const LISTED_CAUSES: usize = 50;
-
-/// The states in the order of the rows of the table.
-const ORDER: [State; 6] = [
-    State::Dead,
-    State::Stale,
-    State::Failing,
-    State::Starting,
-    State::Degraded,
-    State::Ready,
-];
 
 pub(super) fn subsystems<'a, 'j>(answer: &'a JsonAnswer<'j>) -> &'a [JsonSubsystem<'j>] {
     answer.subsystems.as_deref().unwrap_or_default()
@@ -78,15 +68,9 @@ pub(super) fn causes(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result 
 
 /// Writes a row for each subsystem: first the causes, then the others by their state.
 pub(super) fn rows(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result {
-    let causes = answer.because_of.iter().enumerate();
-    let causes: HashMap<&str, usize> = causes.map(|(index, name)| (&**name, index)).collect();
-    let rank = |it: &&JsonSubsystem<'_>| {
-        let cause = causes.get(&*it.name).copied();
-        let state = ORDER.iter().position(|state| state.as_str() == it.state);
-        (cause.unwrap_or(usize::MAX), state)
-    };
+    let order = RowOrder::new(answer);
     let mut sorted: Vec<_> = subsystems(answer).iter().collect();
-    sorted.sort_by_key(rank);
+    sorted.sort_by_key(|it| order.rank(it));
     sorted.into_iter().try_for_each(|it| row(html, it))
 }
 
@@ -149,7 +133,7 @@ pub(super) fn history(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result
         write!(
             html,
             "<tr><td>{}</td><td>{}</td><td>",
-            it.at_unix_ms.map(clock).unwrap_or_default(),
+            it.at_unix_ms.map(time_of_day).unwrap_or_default(),
             Escaped(it.name.as_ref().unwrap_or(&it.kind)),
         )?;
         if let Some(from) = &it.from {
@@ -170,16 +154,6 @@ pub(super) fn history(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result
         write!(html, "</td><td>{reason}<small>{notes}</small></td></tr>")?;
     }
     Ok(())
-}
-
-/// The time of the day, in UTC.
-fn clock(unix_ms: u64) -> String {
-    // A time that is out of the range of HTTP's dates is shown as the last one in it.
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let time = Duration::from_millis(unix_ms).min(LAST);
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + time);
-    // "Sun, 06 Nov 1994 08:49:37 GMT"
-    date.get(17..25).unwrap_or_default().to_owned()
 }
 
 pub(super) fn traffic(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result {
@@ -248,7 +222,7 @@ struct Badge<'a>(&'a str);
 
 impl Display for Badge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = ORDER.iter().find(|state| state.as_str() == self.0);
+        let known = State::ALL.iter().find(|state| state.as_str() == self.0);
         let class = known.map_or("", |state| state.as_str());
         write!(f, "<span class=\"s {class}\">{}</span>", Escaped(self.0))
     }

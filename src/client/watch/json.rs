@@ -1,0 +1,40 @@
+use super::{
+    status::Status,
+    stream::{Event, Update},
+    view::{View, print},
+};
+use crate::{
+    client::{causes::causes, report::clean},
+    wire::EventKind,
+};
+use std::io;
+
+/// Prints each event as JSON.
+pub(super) struct Json;
+
+impl View for Json {
+    fn update(&mut self, update: &Update, _: &Status) -> io::Result<()> {
+        match update {
+            Update::Event { event, data } => {
+                let kind = match event {
+                    Event::State(_) => EventKind::State,
+                    Event::Change(_) => EventKind::Change,
+                    Event::Tick(_) => EventKind::Tick,
+                };
+                // The characters that are cleaned are those that JSON has only in strings.
+                print(&format!(
+                    "{{\"event\":\"{kind}\",\"data\":{}}}\n",
+                    clean(data)
+                ))
+            }
+            Update::Lost(error) | Update::Impossible(error) => {
+                let lost = serde_json::json!({"event": "lost", "error": causes(error)});
+                print(&format!("{lost}\n"))
+            }
+        }
+    }
+
+    fn time(&mut self, _: &Status) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+use super::stream::{Event, Update};
+use crate::{
+    client::causes::causes,
+    wire::{JsonAnswer, JsonDrain, JsonScope, JsonSubsystem, JsonTick, JsonTransition},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// How long an event is news. The process sends a tick every 2 seconds.
+const OLD_AFTER: Duration = Duration::from_secs(6);
+
+/// The most transitions that are kept; the process keeps as many by default.
+const HISTORY: usize = 256;
+
+/// What is known of the process.
+#[derive(Default)]
+pub(super) struct Status {
+    /// The newest answer. Its lists are empty: they are in the fields below.
+    pub(super) answer: JsonAnswer<'static>,
+    pub(super) subsystems: Vec<Known>,
+    /// The places in `subsystems`.
+    places: HashMap<String, usize>,
+    pub(super) scopes: Vec<JsonScope<'static>>,
+    /// The oldest first.
+    pub(super) history: VecDeque<JsonTransition<'static>>,
+    /// When the newest event arrived.
+    news: Option<Instant>,
+    /// The wall clock of the process at that time, if it has sent one.
+    time: Option<u64>,
+    /// When the phase ends, while the process drains or closes.
+    phase_ends: Option<Instant>,
+    /// Why the stream has ended, until it is back.
+    pub(super) lost: Option<String>,
+}
+
+/// A subsystem, and when it entered its state, if the process shows that.
+pub(super) struct Known {
+    pub(super) it: JsonSubsystem<'static>,
+    pub(super) since: Option<Instant>,
+}
+
+impl Status {
+    pub(super) fn apply(&mut self, update: &Update, now: Instant) {
+        let event = match update {
+            Update::Event { event, .. } => event,
+            Update::Lost(error) | Update::Impossible(error) => {
+                self.lost = Some(causes(error));
+                return;
+            }
+        };
+        (self.news, self.lost) = (Some(now), None);
+        match event {
+            Event::State(answer) => {
+                let time = self.time;
+                *self = Self {
+                    news: self.news,
+                    time,
+                    ..Self::default()
+                };
+                self.change((**answer).clone(), now);
+            }
+            Event::Change(answer) => self.change((**answer).clone(), now),
+            Event::Tick(tick) => self.tick(tick.clone(), now),
+        }
+    }
+
+    fn change(&mut self, mut answer: JsonAnswer<'static>, now: Instant) {
+        if !answer.removed.is_empty() {
+            let removed = &answer.removed;
+            self.subsystems
+                .retain(|known| !removed.contains(&known.it.name));
+            let known = self.subsystems.iter().enumerate();
+            self.places = known
+                .map(|(place, known)| (known.it.name.to_string(), place))
+                .collect();
+        }
+        for it in answer.subsystems.take().unwrap_or_default() {
+            let age = it.for_ms.map(Duration::from_millis);
+            let since = age.and_then(|age| now.checked_sub(age));
+            let known = Known { it, since };
+            match self.places.get(&*known.it.name) {
+                Some(place) => self.subsystems[*place] = known,
+                None => {
+                    let name = known.it.name.to_string();
+                    self.places.insert(name, self.subsystems.len());
+                    self.subsystems.push(known);
+                }
+            }
+        }
+        for scope in answer.scopes.drain(..) {
+            match self.scopes.iter_mut().find(|it| it.name == scope.name) {
+                Some(known) => *known = scope,
+                None => self.scopes.push(scope),
+            }
+        }
+        self.history.extend(answer.history.drain(..));
+        let excess = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..excess);
+        self.set_drain(answer.drain, now);
+        self.answer = answer;
+    }
+
+    fn tick(&mut self, tick: JsonTick<'static>, now: Instant) {
+        self.time = Some(tick.time);
+        self.answer.traffic = Some(tick.traffic);
+        self.answer.drain = tick.drain;
+        self.set_drain(tick.drain, now);
+    }
+
+    fn set_drain(&mut self, drain: Option<JsonDrain>, now: Instant) {
+        let left = drain.and_then(|drain| drain.left_ms);
+        self.phase_ends = left.and_then(|left| now.checked_add(Duration::from_millis(left)));
+    }
+
+    /// Whether there is a status to show.
+    pub(super) fn is_known(&self) -> bool {
+        self.news.is_some()
+    }
+
+    /// Whether the status may be over.
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        let is_old = |news: Instant| now.saturating_duration_since(news) >= OLD_AFTER;
+        self.lost.is_some() || self.news.is_none_or(is_old)
+    }
+
+    /// The time of the newest event: by the clock of the process, or by that of this
+    /// machine if the process has sent none.
+    pub(super) fn time_of_news(&self, now: Instant) -> Option<u64> {
+        let ago = now.saturating_duration_since(self.news?);
+        self.time.or_else(|| {
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+            u64::try_from(time.saturating_sub(ago).as_millis()).ok()
+        })
+    }
+
+    /// The time that is left of the phase, while the process drains or closes.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        Some(self.phase_ends?.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(json: &str) -> Box<JsonAnswer<'static>> {
+        let json = format!(r#"{{"probe":"status","ok":true,"status":"ready",{json}}}"#);
+        Box::new(serde_json::from_str(&json).unwrap())
+    }
+
+    fn subsystem(name: &str, state: &str) -> String {
+        format!(
+            r#"{{"name":"{name}","role":"required","vital":false,"pending":false,"state":"{state}"}}"#
+        )
+    }
+
+    fn apply(status: &mut Status, event: Event) {
+        let data = String::new();
+        status.apply(&Update::Event { event, data }, Instant::now());
+    }
+
+    fn states(status: &Status) -> Vec<(&str, &str)> {
+        let known = status.subsystems.iter();
+        known
+            .map(|known| (&*known.it.name, &*known.it.state))
+            .collect()
+    }
+
+    #[test]
+    fn a_change_replaces_adds_and_removes_and_a_state_replaces_all() {
+        let mut status = Status::default();
+        assert!(!status.is_known() && status.is_old(Instant::now()));
+        let three = ["a", "b", "c"]
+            .map(|name| subsystem(name, "ready"))
+            .join(",");
+        let state = || Event::State(answer(&format!(r#""subsystems":[{three}]"#)));
+        apply(&mut status, state());
+        assert!(status.is_known());
+
+        let changed = [subsystem("d", "starting"), subsystem("c", "dead")].join(",");
+        let change = format!(r#""subsystems":[{changed}],"removed":["b"]"#);
+        apply(&mut status, Event::Change(answer(&change)));
+        assert_eq!(
+            states(&status),
+            [("a", "ready"), ("c", "dead"), ("d", "starting")]
+        );
+        let change = format!(r#""subsystems":[{}]"#, subsystem("d", "ready"));
+        apply(&mut status, Event::Change(answer(&change)));
+        assert_eq!(states(&status)[2], ("d", "ready"));
+
+        apply(&mut status, state());
+        assert_eq!(
+            states(&status),
+            [("a", "ready"), ("b", "ready"), ("c", "ready")]
+        );
+    }
+
+    #[test]
+    fn the_history_is_bounded() {
+        let mut status = Status::default();
+        for version in 0..2 * HISTORY {
+            let transition = format!(r#"{{"version":{version},"kind":"phase","refused":0}}"#);
+            let change = format!(r#""history":[{transition}]"#);
+            apply(&mut status, Event::Change(answer(&change)));
+        }
+        assert_eq!(status.history.len(), HISTORY);
+        assert_eq!(status.history[0].version, HISTORY as u64);
+    }
+}
