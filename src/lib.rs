@@ -90,7 +90,7 @@
 //! - [`watch`]: subsystems that the crate itself reports
 //! - `notify`: mirrors of the snapshot for gRPC and systemd (features `grpc` and
 //!   `systemd`)
-//! - `observe`: metrics (feature `metrics`)
+//! - `observe`: metrics (feature `metrics`) and events (feature `events`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
 //! - [`wire`]: paths and the JSON of probes, for clients of a process
@@ -115,6 +115,8 @@
 //!   (on Unix; elsewhere it adds nothing).
 //! - `connections`: retires connections one after the other while the process drains
 //!   (for servers on hyper).
+//! - `events`: `/statusz/events` on an admin listener, which streams the state and its
+//!   changes as server-sent events.
 //! - `gate` (default): the [layer](ReadinessLayer), which admits and refuses traffic,
 //!   and the [probes](probe). `grpc`, `server` and `tower-http` imply it.
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
@@ -180,8 +182,11 @@ mod logging;
 mod meters;
 #[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
 pub mod notify;
-#[cfg(any(feature = "metrics", feature = "page"))]
-#[cfg_attr(not(feature = "metrics"), allow(unreachable_pub))]
+#[cfg(any(feature = "events", feature = "metrics", feature = "page"))]
+#[cfg_attr(
+    not(any(feature = "events", feature = "metrics")),
+    allow(unreachable_pub)
+)]
 pub mod observe;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]

@@ -6,6 +6,8 @@ use crate::{
     wire::{JsonTransition, text::TRANSITION},
 };
 use std::{
+    borrow::Cow,
+    collections::BTreeSet,
     fmt::{self, Write as _},
     time::UNIX_EPOCH,
 };
@@ -21,6 +23,23 @@ impl<'a> Rendering<'a> {
         let all = history.iter().filter(move |it| it.version() > since);
         let is_shown = self.shows_counts();
         all.take_while(move |_| is_shown)
+    }
+
+    /// The subsystems that have been retired since the last event.
+    pub(super) fn removed(&self) -> Vec<Cow<'a, str>> {
+        if self.since.is_none() {
+            return Vec::new();
+        }
+        let retired = self.transitions().filter_map(|it| match it.kind() {
+            TransitionKind::Subsystem { name, to: None, .. } => Some(&**name),
+            _ => None,
+        });
+        let data = self.selection.data;
+        // Another one may have been added under the same name.
+        let retired: BTreeSet<_> = retired
+            .filter(|name| data.subsystem(name).is_none())
+            .collect();
+        retired.into_iter().map(Cow::Borrowed).collect()
     }
 
     pub(super) fn json_history(&self) -> Vec<JsonTransition<'a>> {

@@ -3,6 +3,8 @@ use super::{
     rendering::{Rendering, refused_by_reason},
     text::{self, UnclearVerbose},
 };
+#[cfg(feature = "events")]
+use crate::wire::JsonTick;
 use crate::{
     state::{Aspect, Damped, DampingProgress, Explanation, ScopeId, SubsystemView},
     traffic::RequestCounts,
@@ -11,6 +13,8 @@ use crate::{
         JsonVerdicts,
     },
 };
+#[cfg(feature = "events")]
+use std::time::SystemTime;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
@@ -37,6 +41,23 @@ pub(super) fn document<'a>(answer: &Rendering<'a>) -> JsonAnswer<'a> {
         answer.add_names(&mut object);
     }
     object
+}
+
+/// Renders the data of a tick as one JSON object on one line.
+#[cfg(feature = "events")]
+pub(super) fn render_tick(status: &Rendering<'_>) -> String {
+    // A time before 1970 is shown as 1970.
+    let time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let tick = JsonTick {
+        time: millis(time),
+        version: status.selection.data.version,
+        traffic: status.traffic(),
+        drain: status.json_drain(),
+    };
+    // As above.
+    serde_json::to_string(&tick).unwrap_or_default() + "\n"
 }
 
 impl<'a> Rendering<'a> {
@@ -73,6 +94,7 @@ impl<'a> Rendering<'a> {
             object.scopes = scopes.map(|index| self.scope(index)).collect();
         }
         object.traffic = self.shows_counts().then(|| self.traffic());
+        object.removed = self.removed();
         object.history = self.json_history();
     }
 
@@ -85,12 +107,16 @@ impl<'a> Rendering<'a> {
             readiness: self.verdict.is_green(Aspect::Readiness),
         });
         object.because_of = names(Explanation::new(self.selection, Aspect::Readiness).causes());
-        object.drain = self.drain.map(|drain| JsonDrain {
+        object.drain = self.json_drain();
+    }
+
+    fn json_drain(&self) -> Option<JsonDrain> {
+        self.drain.map(|drain| JsonDrain {
             delay_ms: millis(drain.times.delay),
             longest_delay_ms: millis(drain.times.longest_delay),
             cap_ms: millis(drain.times.cap),
             left_ms: drain.left.map(millis),
-        });
+        })
     }
 
     /// Returns a value that only [`Detail::Full`] adds.

@@ -46,7 +46,7 @@ struct CachedAnswer {
 
 impl LongAnswers {
     /// The bytes of all long answers that clients have not read yet.
-    #[cfg(all(feature = "metrics", feature = "server"))]
+    #[cfg(all(any(feature = "events", feature = "metrics"), feature = "server"))]
     pub(super) fn unread(&self) -> &UnreadAnswers {
         &self.unread
     }

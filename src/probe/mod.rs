@@ -66,6 +66,8 @@ mod browser;
 mod builder;
 mod envoy;
 mod error;
+#[cfg(feature = "events")]
+mod events;
 mod format;
 mod history;
 mod json;
@@ -84,20 +86,21 @@ mod unread_answers;
 
 #[cfg(any(
     all(unix, feature = "commands"),
-    all(feature = "metrics", feature = "server")
+    all(feature = "metrics", feature = "server"),
+    feature = "events"
 ))]
 pub(crate) use self::answer::line;
+#[cfg(any(feature = "events", all(feature = "metrics", feature = "server")))]
+pub(crate) use self::answer::{build_response, method_not_allowed};
 pub(crate) use self::envoy::fail_health_check;
+#[cfg(feature = "events")]
+pub(crate) use self::events::Update;
 #[cfg(feature = "page")]
 pub(crate) use self::page::Page;
-#[cfg(all(feature = "metrics", feature = "server"))]
-pub(crate) use self::{
-    answer::{build_response, method_not_allowed},
-    format::prefers,
-    unread_answers::UnreadAnswers,
-};
 pub use self::{
     builder::ProbesBuilder, error::ProbesError, probe_answer::ProbeAnswer, probes::Probes,
     question::Detail, service::ProbeFuture,
 };
+#[cfg(all(feature = "metrics", feature = "server"))]
+pub(crate) use self::{format::prefers, unread_answers::UnreadAnswers};
 pub use crate::wire::Probe;

@@ -1,6 +1,6 @@
 #[cfg(feature = "page")]
 use super::page::Page;
-#[cfg(all(feature = "metrics", feature = "server"))]
+#[cfg(all(any(feature = "events", feature = "metrics"), feature = "server"))]
 use super::unread_answers::UnreadAnswers;
 use super::{long_answers::LongAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
@@ -101,13 +101,13 @@ impl Probes {
         self
     }
 
-    #[cfg(feature = "metrics")]
+    #[cfg(any(feature = "events", feature = "metrics"))]
     pub(crate) fn unread_answers(&self) -> &UnreadAnswers {
         self.0.long_answers.unread()
     }
 
     /// Whether answers name subsystems.
-    #[cfg(any(feature = "metrics", feature = "page"))]
+    #[cfg(any(feature = "events", feature = "metrics", feature = "page"))]
     pub(crate) fn shows_names(&self) -> bool {
         self.detail() >= Detail::Names
     }
@@ -116,6 +116,24 @@ impl Probes {
     pub(crate) fn with_page(mut self, page: Page) -> Self {
         self.config().page = Some(page);
         self
+    }
+
+    /// The permits of the requests that may `?wait` at the same time. `None` if none may.
+    #[cfg(feature = "events")]
+    pub(crate) fn waiting(&self) -> Option<Arc<Semaphore>> {
+        (self.0.max_waiting > 0).then(|| Arc::clone(&self.0.waiting))
+    }
+
+    /// Whether `path` is that of the events, below the path of the status probe, and
+    /// answers name subsystems.
+    #[cfg(feature = "events")]
+    pub(crate) fn is_path_of_events(&self, path: &str) -> bool {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let parent = |(status, probe): (&str, Probe)| {
+            let parent = status.strip_suffix('/').unwrap_or(status);
+            probe == Probe::Status && path.strip_prefix(parent) == Some("/events")
+        };
+        self.shows_names() && self.paths().any(parent)
     }
 
     pub(crate) fn readiness(&self) -> &Readiness {

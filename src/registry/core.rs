@@ -180,7 +180,7 @@ impl Registry {
         let result = write(&mut writer_state, &mut draft);
         let record = |before: &Data, after: &Data, touched, push: &mut dyn FnMut(Transition)| {
             let recorder = &mut writer_state.recorder;
-            recorder.record(before, after, touched, &self.traffic, push);
+            recorder.record(before, after, touched, &self.traffic, now, push);
         };
         let Some(published) = draft.finish(record) else {
             drop(writer_state);

@@ -1,6 +1,5 @@
 //! Records the transitions of each publication in the history of its snapshot.
 
-use super::{core::now, readiness::Readiness};
 use crate::{
     state::{Data, Moment, ScopeId, Slot, Transition, TransitionKind},
     traffic::Traffic,
@@ -12,21 +11,6 @@ pub(super) const DEFAULT_CAPACITY: usize = 256;
 
 /// The longest history that a builder accepts.
 pub(super) const MAX_CAPACITY: usize = 1 << 16;
-
-impl Readiness {
-    /// Returns the last transitions, the oldest first: of the states of subsystems, of
-    /// the conditions of the process and its scopes, of the phase, and of pauses. By
-    /// default the last 256; see [`Builder::history`](crate::Builder::history).
-    ///
-    /// The history has each transition that was published, also those between two
-    /// snapshots that a reader has loaded. A report that changes only the reason is no
-    /// transition.
-    pub fn history(&self) -> Vec<Transition> {
-        self.registry().publish_overdue();
-        self.registry()
-            .read(|data| data.history.iter().cloned().collect())
-    }
-}
 
 /// Remembers since when each present value lasts where the snapshot does not say it,
 /// and how many requests had been refused when it began.
@@ -61,7 +45,8 @@ impl Recorder {
         }
     }
 
-    /// Passes the transitions from `before` to `after` to `push`, in this order: of the
+    /// Passes the transitions from `before` to `after`, which are published `now`, to
+    /// `push`, in this order: of the
     /// subsystem in the slot `touched`, the phase, the pause, the process, the scopes.
     pub(super) fn record(
         &mut self,
@@ -69,6 +54,7 @@ impl Recorder {
         after: &Data,
         touched: Option<Slot>,
         traffic: &Traffic,
+        now: impl Fn() -> Moment,
         push: &mut dyn FnMut(Transition),
     ) {
         let version = after.version;
@@ -78,7 +64,7 @@ impl Recorder {
             let (old, new) = (before.views.get(slot), after.views.get(slot));
             let (from, to) = (old.map(|it| it.state()), new.map(|it| it.state()));
             if let (true, Some(view)) = (from != to, new.or(old)) {
-                let entered = at.insert(new.map_or_else(now, |new| new.entered()));
+                let entered = at.insert(new.map_or_else(&now, |new| new.entered()));
                 let refused = gates.all_refused(None);
                 push(Transition {
                     version,
@@ -96,7 +82,7 @@ impl Recorder {
             }
         }
         let mut push_value = |index: usize, kind, reason, refused: u64| {
-            let at = *at.get_or_insert_with(now);
+            let at = *at.get_or_insert_with(&now);
             let Some(value) = self.values.get_mut(index) else {
                 return;
             };

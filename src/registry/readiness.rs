@@ -2,7 +2,7 @@ use super::{
     core::Registry,
     error::{RegistryClosed, WaitError},
 };
-use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, SnapshotBuilder, Verdict};
+use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, SnapshotBuilder, Transition, Verdict};
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
@@ -90,6 +90,19 @@ impl Readiness {
     pub fn snapshot(&self) -> Snapshot {
         self.registry().publish_overdue();
         self.registry().load()
+    }
+
+    /// Returns the last transitions, the oldest first: of the states of subsystems, of
+    /// the conditions of the process and its scopes, of the phase, and of pauses. By
+    /// default the last 256; see [`Builder::history`](crate::Builder::history).
+    ///
+    /// The history has each transition that was published, also those between two
+    /// snapshots that a reader has loaded. A report that changes only the reason is no
+    /// transition.
+    pub fn history(&self) -> Vec<Transition> {
+        self.registry().publish_overdue();
+        self.registry()
+            .read(|data| data.history.iter().cloned().collect())
     }
 
     /// Returns the newest verdict on the process.

@@ -9,6 +9,8 @@ use super::{
     limits::Limits,
     thread,
 };
+#[cfg(feature = "events")]
+use crate::observe::events::EventsEndpoint;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::MetricsEndpoint;
 use crate::{
@@ -90,6 +92,8 @@ pub struct AdminListener {
     #[cfg(all(unix, feature = "commands"))]
     commands: bool,
     wait: bool,
+    #[cfg(feature = "events")]
+    events: bool,
     #[cfg(feature = "metrics")]
     metrics: bool,
     #[cfg(feature = "page")]
@@ -107,6 +111,8 @@ impl AdminListener {
             #[cfg(all(unix, feature = "commands"))]
             commands: false,
             wait: true,
+            #[cfg(feature = "events")]
+            events: false,
             #[cfg(feature = "metrics")]
             metrics: false,
             #[cfg(feature = "page")]
@@ -138,7 +144,7 @@ impl AdminListener {
     /// probers: a client that reuses a connection at the moment it is closed loses
     /// a probe. The timeout also closes connections whose peer does not read.
     ///
-    /// It does not run while a request `?wait`s.
+    /// It does not run while a request `?wait`s or gets events.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = timeout;
         self
@@ -150,15 +156,15 @@ impl AdminListener {
     ///
     /// 1. connections that are closing after their answer,
     /// 2. idle connections, the longest idle first,
-    /// 3. connections whose request `?wait`s or is a command,
+    /// 3. connections whose request `?wait`s, is a command, or gets events,
     /// 4. connections that are less than a second old and have not sent a request.
     ///
     /// If the listener refused or queued connections instead, a client that opens
     /// connections and leaves them idle could make liveness fail, and so have the
     /// process killed.
     ///
-    /// Requests that `?wait` may take half of the connections; with a maximum of
-    /// one, they are answered at once.
+    /// Requests that `?wait`, and event streams, may take half of the connections; with
+    /// a maximum of one, requests are answered at once, and there are no streams.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.limits.connections = connections;
         self
@@ -176,6 +182,19 @@ impl AdminListener {
     /// Answers requests with `?wait` at once.
     pub fn without_wait(mut self) -> Self {
         self.wait = false;
+        self
+    }
+
+    /// Serves the [event stream](crate::observe::events) at `/statusz/events` wherever
+    /// the listener is. By default it serves the stream on a loopback address or a unix
+    /// socket alone. As with names in the answers of probes, the events tell every
+    /// client that can connect the names and states of scopes and subsystems.
+    ///
+    /// With [`Detail::None`] the listener serves no events, and this is an error.
+    #[cfg(feature = "events")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "events")))]
+    pub fn events(mut self) -> Self {
+        self.events = true;
         self
     }
 
@@ -236,8 +255,8 @@ impl AdminListener {
     ///
     /// When the address cannot be parsed or listened on; when there is no tokio
     /// runtime; when a timeout is zero or longer than a day, no connection is
-    /// allowed, the socket mode exceeds `0o777`, or metrics or
-    /// the page are served without names.
+    /// allowed, the socket mode exceeds `0o777`, or events, metrics or the page are served
+    /// without names.
     ///
     /// # Panics
     ///
@@ -268,8 +287,8 @@ impl AdminListener {
     ///
     /// When the address cannot be parsed or listened on; when the thread cannot
     /// be started; when a timeout is zero or longer than a day, no connection is
-    /// allowed, the socket mode exceeds `0o777`, or metrics or
-    /// the page are served without names.
+    /// allowed, the socket mode exceeds `0o777`, or events, metrics or the page are served
+    /// without names.
     pub fn serve_on_thread<A>(self, address: A) -> Result<AdminServer, ServeError>
     where
         A: TryInto<Address, Error: Into<ServeError>>,
@@ -306,7 +325,15 @@ impl AdminListener {
         });
         // On other addresses, remote clients get the details anyway.
         let is_loopback = local.socket_addr().is_some() && local.is_local();
-        // Metrics name subsystems.
+        // Events and metrics name subsystems.
+        #[cfg(feature = "events")]
+        let events = {
+            let serves = (self.events || local.is_local()) && probes.shows_names();
+            if self.events && !serves {
+                return Err(ServeError::EventsWithoutNames);
+            }
+            serves.then(|| EventsEndpoint::new(&probes, limits.connections / 2))
+        };
         #[cfg(feature = "metrics")]
         let metrics = {
             let serves = (self.metrics || local.is_local()) && probes.shows_names();
@@ -328,6 +355,8 @@ impl AdminListener {
         let served = ServedProbes {
             for_foreign_hosts,
             probes,
+            #[cfg(feature = "events")]
+            events,
             #[cfg(feature = "metrics")]
             metrics,
             #[cfg(all(unix, feature = "commands"))]

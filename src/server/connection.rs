@@ -1,20 +1,23 @@
 #[cfg(all(unix, feature = "commands"))]
 use super::commands::{Command, Commander, Commands};
 use super::{
+    body::{AdminBody, whole},
     connection_slot::{CloseMode, ConnectionSlot},
     handle::StopSignal,
     host,
     limits::Limits,
     stream::Stream,
 };
+#[cfg(feature = "events")]
+use crate::observe::events::EventsEndpoint;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::MetricsEndpoint;
 use crate::{
     accept::{self, ReturnedStream},
     probe::Probes,
-    response::{Answer, OwnResponse},
+    response::Answer,
 };
-use http::{HeaderValue, Request, Version, header::CONNECTION};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
@@ -51,6 +54,9 @@ pub(super) struct ServedProbes {
     pub(super) probes: Probes,
     /// On loopback, the probes that answer requests for foreign hosts.
     pub(super) for_foreign_hosts: Option<Probes>,
+    /// The events, where the listener serves them.
+    #[cfg(feature = "events")]
+    pub(super) events: Option<EventsEndpoint>,
     /// The metrics, where the listener serves them.
     #[cfg(feature = "metrics")]
     pub(super) metrics: Option<MetricsEndpoint>,
@@ -150,9 +156,9 @@ struct ConnectionService {
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
-    type Response = OwnResponse;
+    type Response = Response<AdminBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<OwnResponse, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<AdminBody>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = self.slot.begin_request();
@@ -165,7 +171,7 @@ impl Service<Request<Incoming>> for ConnectionService {
                 let mut request = request;
                 let response = commander.execute(command, &mut request).await;
                 drop(open);
-                Ok(closing_if_unread(response, &request))
+                Ok(closing_if_unread(whole(response), &request))
             });
         }
         let for_foreign_hosts = self.served.for_foreign_hosts.as_ref();
@@ -183,6 +189,19 @@ impl Service<Request<Incoming>> for ConnectionService {
                 .filter(|_| for_foreign_host.is_none())?;
             metrics.answer(&request).map(Answer::now)
         });
+        #[cfg(feature = "events")]
+        if answer.is_none() && for_foreign_host.is_none() {
+            let open = Arc::clone(&self.slot);
+            let begin = move || {
+                let stream = open.begin_stream();
+                move || stream.record_part()
+            };
+            let events = self.served.events.as_ref();
+            let events = events.and_then(|events| events.answer(&request, begin));
+            if let Some(response) = events {
+                return Box::pin(ready(Ok(closing_if_unread(response, &request))));
+            }
+        }
         let answer = answer.unwrap_or_else(|| probes.answer_or_not_found(&request));
         // A request that is answered at once counts as answered now, although hyper
         // sends the answer after the one before. So a peer that sends requests and
@@ -191,7 +210,7 @@ impl Service<Request<Incoming>> for ConnectionService {
         Box::pin(async move {
             let response = answer.await;
             drop(open);
-            Ok(closing_if_unread(response, &request))
+            Ok(closing_if_unread(whole(response), &request))
         })
     }
 }
@@ -199,7 +218,7 @@ impl Service<Request<Incoming>> for ConnectionService {
 /// Adds `connection: close` if the body of the request was not read to its end.
 /// hyper then closes the connection, so the peer must not send another request on
 /// it.
-fn closing_if_unread(mut response: OwnResponse, request: &Request<Incoming>) -> OwnResponse {
+fn closing_if_unread<B>(mut response: Response<B>, request: &Request<Incoming>) -> Response<B> {
     if request.version() < Version::HTTP_2 && !request.body().is_end_stream() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -277,6 +296,8 @@ mod tests {
                 .build()
                 .unwrap(),
             for_foreign_hosts: None,
+            #[cfg(feature = "events")]
+            events: None,
             #[cfg(feature = "metrics")]
             metrics: None,
             #[cfg(feature = "commands")]

@@ -13,11 +13,15 @@ pub(super) struct ConnectionSlot {
 }
 
 struct SlotState {
-    /// When the connection was accepted, or a request last arrived or was answered.
+    /// When the connection was accepted, or a request last arrived or was answered, or
+    /// the connection last took a part of an event.
     since: Instant,
     has_sent_request: bool,
     /// The number of requests that are not answered yet.
     open_requests: usize,
+    /// The number of event streams among them.
+    #[cfg(feature = "events")]
+    streams: usize,
     /// Whether the connection only discards further bytes of its peer.
     lingers: bool,
 }
@@ -27,7 +31,8 @@ struct SlotState {
 pub(super) enum CloseMode {
     /// After sending an answer that is in progress.
     Gracefully,
-    /// Without an answer, because no request arrived in time.
+    /// Without an answer, because no request arrived in time or the peer does not read
+    /// its events.
     AtOnce,
     /// At once, because another connection needs the slot.
     Evicted,
@@ -36,6 +41,10 @@ pub(super) enum CloseMode {
 /// How long a connection counts as new: the time that a kubelet gives a probe.
 const NEW_FOR: Duration = Duration::from_secs(1);
 
+/// How long a connection may take no event: five ticks.
+#[cfg(feature = "events")]
+const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The activity of a connection, in the order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Activity {
@@ -43,7 +52,7 @@ pub(super) enum Activity {
     Lingering,
     /// No request is open.
     Idle,
-    /// A request is open: it `?wait`s, or is a command.
+    /// A request is open: it `?wait`s, is a command, or gets events.
     Waiting,
     /// The connection was accepted less than a second ago, and no request has
     /// arrived. Every probe that opens a connection of its own begins like this. If
@@ -59,6 +68,8 @@ impl ConnectionSlot {
                 since: Instant::now(),
                 has_sent_request: false,
                 open_requests: 0,
+                #[cfg(feature = "events")]
+                streams: 0,
                 lingers: false,
             }),
             answered: Notify::new(),
@@ -73,6 +84,16 @@ impl ConnectionSlot {
         state.has_sent_request = true;
         state.open_requests += 1;
         OpenRequest(Arc::clone(self))
+    }
+
+    /// Counts an event stream as an open request until the returned guard is dropped.
+    #[cfg(feature = "events")]
+    pub(super) fn begin_stream(self: &Arc<Self>) -> OpenStream {
+        let open = self.begin_request();
+        self.state().streams += 1;
+        // A stream has a deadline, unlike other open requests.
+        self.answered.notify_one();
+        OpenStream(open)
     }
 
     /// The order of eviction: the connection with the smallest rank is first.
@@ -124,9 +145,13 @@ impl ConnectionSlot {
     }
 
     /// Returns when the connection times out, and how it closes then. `None` while
-    /// a request is open.
+    /// a request is open that is no event stream.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, CloseMode)> {
         let state = self.state();
+        #[cfg(feature = "events")]
+        if state.streams > 0 {
+            return Some((state.since + STREAM_TIMEOUT, CloseMode::AtOnce));
+        }
         let (limit, mode) = if state.has_sent_request {
             (limits.idle_timeout, CloseMode::Gracefully)
         } else {
@@ -137,6 +162,26 @@ impl ConnectionSlot {
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts an event stream as open until it is dropped.
+#[cfg(feature = "events")]
+pub(super) struct OpenStream(OpenRequest);
+
+#[cfg(feature = "events")]
+impl OpenStream {
+    /// Records that the connection has taken a part of an event, as it does at each tick
+    /// while the peer reads.
+    pub(super) fn record_part(&self) {
+        self.0.0.state().since = Instant::now();
+    }
+}
+
+#[cfg(feature = "events")]
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.0.state().streams -= 1;
     }
 }
 

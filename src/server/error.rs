@@ -64,6 +64,14 @@ pub enum ServeError {
          `metrics`, or set `detail` to `Detail::Names`"
     )]
     MetricsWithoutNames,
+    /// The listener has to serve events, which name subsystems, and its detail is
+    /// [`Detail::None`](crate::probe::Detail::None), which names none.
+    #[cfg(feature = "events")]
+    #[error(
+        "`events` would show the names of subsystems, which `Detail::None` hides; remove \
+         `events`, or set `detail` to `Detail::Names`"
+    )]
+    EventsWithoutNames,
     /// The listener has to serve the page, which names subsystems, and its detail is
     /// [`Detail::None`](crate::probe::Detail::None), which names none.
     #[cfg(feature = "page")]

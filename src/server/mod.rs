@@ -69,7 +69,8 @@
 //! | [time between requests](AdminListener::idle_timeout) | 75 s | longer than the interval of probers that reuse a connection; nginx's value |
 //! | [connections](AdminListener::max_connections) | 64 | a few supervisors and a few operators; a further connection evicts another |
 //! | backlog of the listening socket | 1,024 | the value of tokio for a unix socket |
-//! | requests that [`?wait`](AdminListener::without_wait) | half of the connections | the other half stays for probes |
+//! | requests that [`?wait`](AdminListener::without_wait), and event streams | half of the connections | the other half stays for probes |
+//! | events (feature `events`) and metrics (feature `metrics`) | on loopback and unix sockets | they name subsystems; elsewhere `AdminListener::events` and `AdminListener::metrics` serve them |
 //! | head of a request | 16 KiB | hyper answers 431 to a larger one |
 //! | body of a request | read only for the reason of a command | no probe has a body; the answer to a request that has one includes `connection: close` |
 //! | answers that list subsystems | 32 MiB in all | see [Requests](crate::probe#requests) |
@@ -162,6 +163,7 @@
 
 mod accept;
 mod bind;
+mod body;
 mod builder;
 #[cfg(all(unix, feature = "commands"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "commands")))]

@@ -72,6 +72,14 @@ impl History {
             .filter_map(OnceLock::get)
     }
 
+    /// Whether all transitions after `version` are kept.
+    #[cfg(feature = "events")]
+    pub(crate) fn is_whole_since(&self, version: u64) -> bool {
+        let nothing_dropped = self.is_on() && self.len_in_chunks() < self.capacity;
+        let oldest = self.iter().next();
+        nothing_dropped || oldest.is_some_and(|oldest| oldest.version <= version)
+    }
+
     /// The number of entries in the chunks, which may exceed the capacity.
     fn len_in_chunks(&self) -> usize {
         (self.chunks.len() * CHUNK + self.in_last).saturating_sub(CHUNK)

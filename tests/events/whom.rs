@@ -1,0 +1,100 @@
+//! Who gets events: by address, host, detail and method.
+
+use crate::{
+    ANYWHERE,
+    client::{EVENTS, Events, ask, get, of, open, send, value},
+    support::{ready, whole},
+};
+use http::Request;
+use tower_readiness::{
+    probe::{Detail, Probe, Probes},
+    server::{AdminListener, ServeError},
+};
+
+#[tokio::test]
+async fn elsewhere_events_are_served_on_request_and_without_reasons() {
+    let (readiness, storage) = ready();
+    storage.failing("secret");
+    let everywhere = "0.0.0.0:0";
+    let server = readiness.serve(everywhere).await.unwrap();
+    assert_eq!(ask(&server, get(EVENTS)).await.status(), 404);
+
+    let listener = AdminListener::new(&readiness).events();
+    let server = listener.serve(everywhere).await.unwrap();
+    let state = open(&server).await.next().await.unwrap();
+    let text = state.data.to_string();
+    assert!(
+        !text.contains("secret") && !text.contains("_ms\":"),
+        "{text}"
+    );
+    assert_eq!(state.history().last().unwrap(), "process ready failing");
+
+    let listener = AdminListener::new(&readiness).detail(Detail::None);
+    let silent = listener.clone().serve(ANYWHERE).await.unwrap();
+    assert_eq!(ask(&silent, get(EVENTS)).await.status(), 404);
+    let error = listener.events().serve(ANYWHERE).await.unwrap_err();
+    assert!(matches!(error, ServeError::EventsWithoutNames), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_gets_no_events() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    for (host, status) in [
+        ("evil.example", 404),
+        ("127.0.0.1", 200),
+        ("LOCALHOST:1", 200),
+    ] {
+        let request = Request::get(EVENTS).header("host", host);
+        assert_eq!(ask(&server, request).await.status(), status, "{host}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_has_events() {
+    let (readiness, _storage) = ready();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let _server = readiness.serve(&*path).await.unwrap();
+    let stream = tokio::net::UnixStream::connect(path).await.unwrap();
+    let mut events: Events = of(send(stream, get(EVENTS)).await);
+    assert_eq!(events.next().await.unwrap().kind, "state");
+}
+
+#[tokio::test]
+async fn methods_and_paths_are_as_on_the_other_routes() {
+    let (readiness, _storage) = ready();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let head = ask(&server, Request::head(EVENTS).header("host", "localhost")).await;
+    assert_eq!(head.status(), 200);
+    assert_eq!(value(head.headers(), "content-type"), "text/event-stream");
+    assert_eq!(whole(head).await.body(), "");
+    let post = ask(&server, Request::post(EVENTS).header("host", "localhost")).await;
+    assert_eq!(post.status(), 405);
+    assert_eq!(value(post.headers(), "allow"), "GET, HEAD");
+    for (path, status) in [
+        ("/statusz/events/", 200),
+        ("/statusz/events?x", 200),
+        ("/statusz/event", 404),
+        ("/statusz//events", 404),
+        ("/events", 404),
+        ("/readyz/events", 404),
+    ] {
+        assert_eq!(ask(&server, get(path)).await.status(), status, "{path}");
+    }
+
+    // The path follows the status probe.
+    let moved = Probes::builder(&readiness).path(Probe::Status, "/internal/status");
+    let moved = AdminListener::new(moved.build().unwrap());
+    let moved = moved.serve(ANYWHERE).await.unwrap();
+    assert_eq!(
+        ask(&moved, get("/internal/status/events")).await.status(),
+        200
+    );
+    assert_eq!(ask(&moved, get(EVENTS)).await.status(), 404);
+    let without = Probes::builder(&readiness).without(Probe::Status);
+    let without = AdminListener::new(without.build().unwrap());
+    let without = without.serve(ANYWHERE).await.unwrap();
+    assert_eq!(ask(&without, get(EVENTS)).await.status(), 404);
+}
