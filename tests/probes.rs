@@ -630,6 +630,7 @@ async fn a_malformed_query_is_400_with_the_cause_in_one_line() {
         ("wait=1e9", wait),
         ("wait=61", wait),
         ("wait", wait),
+        ("until=blue", "until takes red or green\n"),
         ("exclude", exclude),
         ("exclude=", exclude),
         ("verbose&exclude=", exclude),
@@ -686,6 +687,48 @@ async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
     demo.readiness.drain();
     let response = assert_ready_ok!(waiting.poll());
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_until_red_ends_with_the_readiness_the_time_or_the_drain() {
+    let demo = Demo::all_ready();
+    let mut probes = demo.probes(Detail::Names);
+    let mut call = |path: &str| {
+        let request = Request::get(path).body(String::new()).unwrap();
+        task::spawn(probes.call(request))
+    };
+    let mut waiting = call("/readyz?wait=60&until=red");
+    let mut of_search = call("/readyz/search?until=red&wait=60");
+    let mut times_out = call("/readyz?wait=5&until=red");
+    let mut of_liveness = call("/livez?wait=60&until=red");
+    for wait in [
+        &mut waiting,
+        &mut of_search,
+        &mut times_out,
+        &mut of_liveness,
+    ] {
+        assert_pending!(wait.poll());
+    }
+    let green = assert_ready_ok!(call("/readyz?wait=60&until=green").poll());
+    assert_eq!(green.status(), StatusCode::OK);
+    tokio::time::advance(Duration::from_millis(5_001)).await;
+    assert_eq!(assert_ready_ok!(times_out.poll()).status(), StatusCode::OK);
+
+    demo.storage.failing("gone");
+    let red = assert_ready_ok!(waiting.poll());
+    assert_eq!(red.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let red = assert_ready_ok!(call("/readyz?wait=60&until=red").poll());
+    assert_eq!(red.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_pending!(of_search.poll());
+    demo.readiness.drain();
+    let red = assert_ready_ok!(of_search.poll());
+    assert_eq!(red.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let live = assert_ready_ok!(of_liveness.poll());
+    assert_eq!(
+        live.status(),
+        StatusCode::OK,
+        "a wait does not delay the drain"
+    );
 }
 
 #[tokio::test]

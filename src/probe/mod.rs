@@ -40,7 +40,7 @@
 //! | `/readyz/NAME` | the readiness of one scope or subsystem; 404 if there is none |
 //! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off, and the body reports any other value, which changes nothing |
 //! | `?exclude=NAME` | the answer as if this subsystem did not exist; repeatable; does not affect gates |
-//! | `?wait=SECONDS` | holds the answer until the probe is green, for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](ProbesBuilder::without_wait) |
+//! | `?wait=SECONDS` | holds the answer until the probe is green, with `&until=red` until it is red (or the process drains), for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](ProbesBuilder::without_wait) |
 //! | `/statusz` | also the newest transitions of the [history](crate::Readiness::history) (16 in the text, all in JSON), counts of requests [refused](crate::Readiness::refused) by all gates and [by the gates of each scope](crate::Scope::refused), counts of requests that a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
 //! | `/statusz` as JSON | also the counts of requests [in flight](crate::Readiness::in_flight) and of [late arrivals](crate::Readiness::late_arrivals) |
 //!

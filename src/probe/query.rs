@@ -20,6 +20,8 @@ pub(super) struct Query {
     pub(super) unclear_verbose: Option<String>,
     /// Zero without `?wait`.
     pub(super) wait: Duration,
+    /// Whether the wait is over once the probe is red, and not once it is green.
+    pub(super) until_red: bool,
     pub(super) exclude: Vec<String>,
 }
 
@@ -27,6 +29,8 @@ pub(super) struct Query {
 pub(super) enum QueryError {
     #[error("wait takes whole seconds, 0 to {}", MAX_WAIT.as_secs())]
     Wait,
+    #[error("until takes red or green")]
+    Until,
     #[error("exclude takes the name of a subsystem")]
     Exclude,
     #[error("exclude may be given {MAX_EXCLUDED} times at most")]
@@ -48,6 +52,7 @@ impl Query {
                     None => parsed.unclear_verbose = Some(cut(value, MAX_SHOWN).to_owned()),
                 },
                 "wait" => parsed.wait = parse_seconds(value).ok_or(QueryError::Wait)?,
+                "until" => parsed.until_red = parse_until(value).ok_or(QueryError::Until)?,
                 "exclude" if value.is_empty() => return Err(QueryError::Exclude),
                 "exclude" if parsed.exclude.len() == MAX_EXCLUDED => {
                     return Err(QueryError::ManyExcludes);
@@ -93,6 +98,15 @@ fn parse_bool(value: &str) -> Option<bool> {
     }
 }
 
+/// Parses a colour, and returns whether it is red.
+fn parse_until(value: &str) -> Option<bool> {
+    match value {
+        "red" => Some(true),
+        "green" => Some(false),
+        _ => None,
+    }
+}
+
 fn parse_seconds(value: &str) -> Option<Duration> {
     // `parse` alone accepts a sign.
     if !value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -108,13 +122,14 @@ mod tests {
 
     #[test]
     fn every_parameter_is_parsed() {
-        let query = Query::parse("verbose&exclude=a&foo=bar&wait=5&exclude=b&&").unwrap();
+        let query = Query::parse("verbose&exclude=a&foo=bar&wait=5&until=red&exclude=b&&").unwrap();
         assert_eq!(
             query,
             Query {
                 verbose: true,
                 unclear_verbose: None,
                 wait: Duration::from_secs(5),
+                until_red: true,
                 exclude: vec!["a".into(), "b".into()],
             }
         );
@@ -179,6 +194,14 @@ mod tests {
             QueryError::Wait.to_string(),
             "wait takes whole seconds, 0 to 60"
         );
+    }
+
+    #[test]
+    fn until_takes_a_colour() {
+        assert!(!Query::parse("until=red&until=green").unwrap().until_red);
+        for bad in ["until", "until=", "until=Red", "until=blue"] {
+            assert_eq!(Query::parse(bad), Err(QueryError::Until), "{bad}");
+        }
     }
 
     #[test]

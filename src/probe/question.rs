@@ -53,14 +53,14 @@ impl Question {
         self.probe == Probe::Status || verdict.is_green(self.probe.aspect())
     }
 
-    /// Whether a `?wait` is over: the probe passes, the process drains, or the
-    /// subsystem has retired.
+    /// Whether a `?wait` is over: the probe is green, or red with `until=red`, the process
+    /// drains, or the subsystem has retired.
     pub(super) fn is_settled(&self, data: &Data) -> bool {
         // A wait must not delay the end of a server that drains.
         data.phase >= Phase::Draining
             || self
                 .select(data)
-                .is_none_or(|selection| self.passes(selection.verdict()))
+                .is_none_or(|selection| self.passes(selection.verdict()) != self.query.until_red)
     }
 
     /// Whether the answer has a line for each subsystem, if it is text.
