@@ -6,22 +6,25 @@
     reason = "the modules of a test export to each other alone"
 )]
 
+mod events;
 #[path = "../support/folder.rs"]
 mod folder;
 mod history;
 mod reference;
 mod surfaces;
 
+use events::Events;
 use futures_util::FutureExt;
 use history::{
     Column, DECLARED, Event, PHASES, Process, STATES, SUBSYSTEMS, Step, TTL, Turn, history,
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use reference::Reference;
+use serde_json::Value;
 use std::{collections::BTreeSet, time::Duration};
 use surfaces::{Surface, Verdicts, WATCHDOG, surfaces};
 use tokio::{runtime, task::yield_now, time::advance};
-use tower_readiness::State;
+use tower_readiness::{Readiness, State};
 
 /// A surface whose answers pass through a lie.
 struct Liar(Box<dyn Surface>, fn(bool) -> bool);
@@ -41,7 +44,7 @@ impl Surface for Liar {
     }
 }
 
-async fn pass(time: Duration, surfaces: &mut [(&'static str, Box<dyn Surface>)]) {
+async fn pass(time: Duration, surfaces: &mut [Named]) {
     advance(time).await;
     // Two turns for each of the two tasks: the timer and the mirror to systemd.
     for _ in 0..4 {
@@ -52,9 +55,19 @@ async fn pass(time: Duration, surfaces: &mut [(&'static str, Box<dyn Surface>)])
         .for_each(|(_, surface)| surface.receive());
 }
 
+type Named = (&'static str, Box<dyn Surface>);
+
 /// Takes the steps and returns the wrong answers after any of them, as surface and
 /// column.
 async fn wrong_answers(history: &[Turn], lie: fn(bool) -> bool) -> BTreeSet<String> {
+    wrong_answers_of(surfaces, history, lie).await
+}
+
+async fn wrong_answers_of(
+    surfaces: impl FnOnce(&Readiness, usize) -> Vec<Named>,
+    history: &[Turn],
+    lie: fn(bool) -> bool,
+) -> BTreeSet<String> {
     let mut reference = Reference::new();
     let mut process = Process::new();
     let readiness = process.readiness.clone();
@@ -131,6 +144,46 @@ fn every_surface_follows_the_truth_table() {
 /// surface whether a lie about it is found.
 #[test]
 fn no_surface_can_lie_about_a_column() {
+    let history = every_state();
+    let run = |lie| runtime().block_on(wrong_answers(&history, lie));
+    assert_eq!(run(|is| is), BTreeSet::new());
+    let all = run(|is| !is);
+    for (name, _) in runtime().block_on(async { surfaces(&Process::new().readiness, 0) }) {
+        let mut columns = all.iter().filter(|it| it.starts_with(&format!("{name}: ")));
+        assert!(columns.next().is_some(), "{name} answers no column");
+    }
+    assert_eq!(run(|_| true), all, "always green");
+    assert_eq!(run(|_| false), all, "always red");
+}
+
+/// A client that does not apply a part of the changes is found.
+#[test]
+fn no_part_of_a_change_can_be_lost() {
+    let history = every_state();
+    let run = |bug| {
+        let client = |readiness: &Readiness, _| {
+            let events = Events::new(readiness, bug);
+            vec![("events", Box::new(events) as Box<dyn Surface>)]
+        };
+        let wrong = wrong_answers_of(client, &history, |is| is);
+        runtime().block_on(wrong)
+    };
+    assert_eq!(run(|_| {}), BTreeSet::new());
+    let bugs: [fn(&mut Value); 6] = [
+        |change| change["subsystems"] = Value::Null,
+        |change| change["scopes"] = Value::Null,
+        |change| change["removed"] = Value::Null,
+        |change| change["verdicts"] = Value::Null,
+        |change| change["phase"] = Value::Null,
+        |change| change["condition"] = Value::Null,
+    ];
+    for bug in bugs {
+        assert_ne!(run(bug), BTreeSet::new());
+    }
+}
+
+/// A history in which each column is once true and once false.
+fn every_state() -> Vec<Turn> {
     let each = |event| (0..SUBSYSTEMS.len()).map(move |index| Step::Subsystem(index, event));
     let mut steps: Vec<_> = (DECLARED..SUBSYSTEMS.len())
         .map(|index| Step::Subsystem(index, Event::Add))
@@ -145,14 +198,5 @@ fn no_surface_can_lie_about_a_column() {
     steps.extend(each(Event::Retire));
     steps.extend(PHASES.map(Step::Advance));
 
-    let history: Vec<_> = steps.into_iter().map(|step| (step, true)).collect();
-    let run = |lie| runtime().block_on(wrong_answers(&history, lie));
-    assert_eq!(run(|is| is), BTreeSet::new());
-    let all = run(|is| !is);
-    for (name, _) in runtime().block_on(async { surfaces(&Process::new().readiness, 0) }) {
-        let mut columns = all.iter().filter(|it| it.starts_with(&format!("{name}: ")));
-        assert!(columns.next().is_some(), "{name} answers no column");
-    }
-    assert_eq!(run(|_| true), all, "always green");
-    assert_eq!(run(|_| false), all, "always red");
+    steps.into_iter().map(|step| (step, true)).collect()
 }

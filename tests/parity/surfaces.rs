@@ -1,6 +1,7 @@
 //! The surfaces, each of which answers columns of the truth table in its own way.
 
 use crate::{
+    events::Events,
     folder::Folder,
     history::{Column, DECLARED as LATE, PHASES, STATES, SUBSYSTEMS},
 };
@@ -82,13 +83,14 @@ pub fn surfaces(readiness: &Readiness, turn: usize) -> Vec<(&'static str, Box<dy
         ("health check", Box::new(command)),
         ("gRPC", Box::new(services)),
         ("gRPC, watch", Box::new(Watches::new(readiness))),
+        ("events", Box::new(Events::new(readiness, |_| {}))),
         ("metrics", Box::new(Metrics::new(readiness))),
         ("systemd", Box::new(ServiceManager::new(readiness))),
     ]
 }
 
 /// The columns of a word of which exactly one is shown.
-fn words<const N: usize>(
+pub fn words<const N: usize>(
     column: fn(&'static str) -> Column,
     words: [&'static str; N],
     is: impl Fn(&str) -> bool,
@@ -109,7 +111,7 @@ fn subsystems(turn: &mut usize, mut ready: impl FnMut(&str) -> Option<bool>) -> 
     verdicts
 }
 
-const CONDITIONS: [&str; 4] = ["starting", "ready", "degraded", "failing"];
+pub const CONDITIONS: [&str; 4] = ["starting", "ready", "degraded", "failing"];
 
 impl Surface for Readiness {
     fn verdicts(&mut self) -> Verdicts {
@@ -291,17 +293,16 @@ struct Command {
     admin: Option<(AdminServer, Folder)>,
 }
 
-impl Command {
-    fn serve(readiness: Readiness) -> (AdminServer, Folder) {
-        let folder = Folder::new();
-        let path = folder.socket();
-        let (sender, receiver) = mpsc::channel();
-        ADMIN.spawn(async move {
-            let admin = readiness.serve(path.to_str().unwrap()).await;
-            sender.send(admin.unwrap()).unwrap();
-        });
-        (receiver.recv().unwrap(), folder)
-    }
+/// Serves the probes on a unix socket.
+pub fn serve(readiness: Readiness) -> (AdminServer, Folder) {
+    let folder = Folder::new();
+    let path = folder.socket();
+    let (sender, receiver) = mpsc::channel();
+    ADMIN.spawn(async move {
+        let admin = readiness.serve(path.to_str().unwrap()).await;
+        sender.send(admin.unwrap()).unwrap();
+    });
+    (receiver.recv().unwrap(), folder)
 }
 
 impl Drop for Command {
@@ -314,7 +315,7 @@ impl Drop for Command {
 
 impl Surface for Command {
     fn verdicts(&mut self) -> Verdicts {
-        let serve = || Self::serve(self.readiness.clone());
+        let serve = || serve(self.readiness.clone());
         let (admin, _folder) = self.admin.get_or_insert_with(serve);
         let check = HealthCheck::new(admin.local_addr().clone());
         let check = check.timeout(Duration::from_secs(20));
