@@ -90,14 +90,13 @@ fn show(updates: &Receiver<Update>, view: &mut impl View) -> io::Result<()> {
         match updates.recv_timeout(wait) {
             Ok(Update::Impossible(error)) => return Err(io::Error::other(error)),
             Ok(update) => {
-                status.apply(&update, Instant::now());
-                view.update(&update, &status)?;
-                continue;
+                view.announce(&update)?;
+                status.apply(update, Instant::now());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
         drawn = Instant::now();
-        view.time(&status)?;
+        view.show(&status)?;
     }
 }

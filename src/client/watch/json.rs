@@ -13,7 +13,7 @@ use std::io;
 pub(super) struct Json;
 
 impl View for Json {
-    fn update(&mut self, update: &Update, _: &Status) -> io::Result<()> {
+    fn announce(&mut self, update: &Update) -> io::Result<()> {
         match update {
             Update::Event { event, data } => {
                 let kind = match event {
@@ -34,7 +34,7 @@ impl View for Json {
         }
     }
 
-    fn time(&mut self, _: &Status) -> io::Result<()> {
+    fn show(&mut self, _: &Status) -> io::Result<()> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use super::{
     view::{View, print},
 };
 use crate::{state::text::OneLine, wire::time_of_day};
-use std::{fmt::Write, io, time::Instant};
+use std::{io, mem, time::Instant};
 
 /// Prints one line for each change.
 #[derive(Default)]
@@ -15,53 +15,42 @@ pub(super) struct Lines {
 }
 
 impl View for Lines {
-    fn update(&mut self, update: &Update, status: &Status) -> io::Result<()> {
-        let at = || {
-            status
-                .time_of_news(Instant::now())
-                .map(time_of_day)
-                .unwrap_or_default()
-        };
-        if let Update::Lost(_) = update {
-            self.lost(&at(), status)?;
-        }
+    fn announce(&mut self, update: &Update) -> io::Result<()> {
         let Update::Event { event, .. } = update else {
             return Ok(());
         };
-        let mut text = String::new();
         if let Event::Change(answer) = event {
             for it in &answer.history {
-                text += &transition(it);
-                text.push('\n');
+                print(&(transition(it) + "\n"))?;
             }
         }
-        let answer = &status.answer;
-        let summary = OneLine(answer.summary.as_ref().unwrap_or(&answer.status)).to_string();
-        if (self.is_lost || summary != self.summary) && !summary.is_empty() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{} {summary}", at());
+        Ok(())
+    }
+
+    fn show(&mut self, status: &Status) -> io::Result<()> {
+        let now = Instant::now();
+        let at = status
+            .time_of_news(now)
+            .map(time_of_day)
+            .unwrap_or_default();
+        if status.is_old(now) {
+            return self.lost(&at, status);
+        }
+        let summary = OneLine(status.summary()).to_string();
+        if status.is_known() && (self.is_lost || summary != self.summary) {
+            print(&format!("{at} {summary}\n"))?;
             self.summary = summary;
         }
         self.is_lost = false;
-        print(&text)
-    }
-
-    fn time(&mut self, status: &Status) -> io::Result<()> {
-        let now = Instant::now();
-        if status.is_known() && status.is_old(now) {
-            let at = status
-                .time_of_news(now)
-                .map(time_of_day)
-                .unwrap_or_default();
-            self.lost(&at, status)?;
-        }
         Ok(())
     }
 }
 
 impl Lines {
     fn lost(&mut self, at: &str, status: &Status) -> io::Result<()> {
-        if std::mem::replace(&mut self.is_lost, true) {
+        // Before the first connection there is neither news nor a reason.
+        let is_waiting = !status.is_known() && status.lost.is_none();
+        if is_waiting || mem::replace(&mut self.is_lost, true) {
             return Ok(());
         }
         let why = status.lost.as_deref().unwrap_or("the process is silent");

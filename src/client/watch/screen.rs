@@ -55,11 +55,11 @@ impl Screen {
 }
 
 impl View for Screen {
-    fn update(&mut self, _: &Update, status: &Status) -> io::Result<()> {
-        self.draw(status)
+    fn announce(&mut self, _: &Update) -> io::Result<()> {
+        Ok(())
     }
 
-    fn time(&mut self, status: &Status) -> io::Result<()> {
+    fn show(&mut self, status: &Status) -> io::Result<()> {
         self.draw(status)
     }
 }
@@ -154,7 +154,7 @@ fn lines(address: &str, status: &Status, now: Instant) -> Vec<Line> {
         .map(time_of_day)
         .unwrap_or_default();
     let answer = &status.answer;
-    let summary = OneLine(answer.summary.as_ref().unwrap_or(&answer.status)).to_string();
+    let summary = OneLine(status.summary()).to_string();
     if is_old {
         let why = status.lost.as_deref().unwrap_or("the process is silent");
         add(
@@ -172,7 +172,7 @@ fn lines(address: &str, status: &Status, now: Instant) -> Vec<Line> {
     add(Style::Plain, facts(address, answer, &at));
     if let Some(left) = status.left(now).filter(|_| !is_old) {
         let phase = OneLine(answer.phase.as_deref().unwrap_or_default());
-        let left = left.as_secs_f64().ceil();
+        let left = left.as_millis().div_ceil(1_000);
         add(Style::Blue, format!("{phase}: {left} s left"));
     }
     add(Style::Plain, String::new());
@@ -290,9 +290,9 @@ mod tests {
     fn example(now: Instant) -> Status {
         let answer = serde_json::from_str(include_str!("../../wire/example.json")).unwrap();
         let mut status = Status::default();
-        status.apply(&event(Event::State(Box::new(answer))), now);
+        status.apply(event(Event::State(Box::new(answer))), now);
         let tick = serde_json::from_str(include_str!("../../wire/tick.json")).unwrap();
-        status.apply(&event(Event::Tick(tick)), now);
+        status.apply(event(Event::Tick(tick)), now);
         status
     }
 
@@ -345,7 +345,7 @@ mod tests {
 
         let address = Address::default();
         let lost = crate::client::error::ExchangeError::ClosedEarly { address };
-        status.apply(&Update::Lost(lost.into()), now);
+        status.apply(Update::Lost(lost.into()), now);
         let lost = lines("a", &status, now);
         assert!(
             lost[0].text.contains("closed the connection"),
@@ -354,7 +354,7 @@ mod tests {
         );
         assert!(is_grey(&lost));
         let tick = serde_json::from_str(include_str!("../../wire/tick.json")).unwrap();
-        status.apply(&event(Event::Tick(tick)), now);
+        status.apply(event(Event::Tick(tick)), now);
         assert_eq!(lines("a", &status, now), lines("a", &example(now), now));
     }
 
@@ -366,7 +366,7 @@ mod tests {
             "condition":"ready","verdicts":{"startup":true,"liveness":true,"readiness":false},
             "drain":{"delay_ms":5000,"longest_delay_ms":5000,"cap_ms":9000,"left_ms":4100}}"#;
         let drain = Box::new(serde_json::from_str(drain).unwrap());
-        status.apply(&event(Event::Change(drain)), now);
+        status.apply(event(Event::Change(drain)), now);
         for (seconds, left) in [(0, 5), (2, 3), (5, 0)] {
             let lines = lines("a", &status, now + Duration::from_secs(seconds));
             assert_eq!(lines[0].style, Style::Blue);
@@ -405,7 +405,7 @@ mod tests {
             "drain":{{"delay_ms":1,"longest_delay_ms":1,"cap_ms":1,"left_ms":1}}}}"#
         );
         let answer = Box::new(serde_json::from_str(&answer).unwrap());
-        status.apply(&event(Event::State(answer)), now);
+        status.apply(event(Event::State(answer)), now);
         for later in [0, 6] {
             let lines = lines("a", &status, now + Duration::from_secs(later));
             assert!(lines.len() > 7);

@@ -42,11 +42,11 @@ pub(super) struct Known {
 }
 
 impl Status {
-    pub(super) fn apply(&mut self, update: &Update, now: Instant) {
+    pub(super) fn apply(&mut self, update: Update, now: Instant) {
         let event = match update {
             Update::Event { event, .. } => event,
             Update::Lost(error) | Update::Impossible(error) => {
-                self.lost = Some(causes(error));
+                self.lost = Some(causes(&error));
                 return;
             }
         };
@@ -59,10 +59,10 @@ impl Status {
                     time,
                     ..Self::default()
                 };
-                self.change((**answer).clone(), now);
+                self.change(*answer, now);
             }
-            Event::Change(answer) => self.change((**answer).clone(), now),
-            Event::Tick(tick) => self.tick(tick.clone(), now),
+            Event::Change(answer) => self.change(*answer, now),
+            Event::Tick(tick) => self.tick(tick, now),
         }
     }
 
@@ -114,9 +114,15 @@ impl Status {
         self.phase_ends = left.and_then(|left| now.checked_add(Duration::from_millis(left)));
     }
 
+    /// The verdict as a sentence. A tick has none: it is empty until there is an answer.
+    pub(super) fn summary(&self) -> &str {
+        let answer = &self.answer;
+        answer.summary.as_ref().unwrap_or(&answer.status)
+    }
+
     /// Whether there is a status to show.
     pub(super) fn is_known(&self) -> bool {
-        self.news.is_some()
+        !self.summary().is_empty()
     }
 
     /// Whether the status may be over.
@@ -158,7 +164,7 @@ mod tests {
 
     fn apply(status: &mut Status, event: Event) {
         let data = String::new();
-        status.apply(&Update::Event { event, data }, Instant::now());
+        status.apply(Update::Event { event, data }, Instant::now());
     }
 
     fn states(status: &Status) -> Vec<(&str, &str)> {

@@ -3,11 +3,11 @@ use std::io::{self, Write, stdout};
 
 /// Shows what the updates say.
 pub(super) trait View {
-    /// Shows an update of the status.
-    fn update(&mut self, update: &Update, status: &Status) -> io::Result<()>;
+    /// Shows an update before it becomes part of the status.
+    fn announce(&mut self, update: &Update) -> io::Result<()>;
 
-    /// Shows that time has passed.
-    fn time(&mut self, status: &Status) -> io::Result<()>;
+    /// Shows the status, after an update or after a second.
+    fn show(&mut self, status: &Status) -> io::Result<()>;
 }
 
 /// Writes to standard output, at once.
