@@ -122,7 +122,7 @@
 //! - `grpc`: gRPC's health service, for tonic (needs Rust 1.88, as tonic does).
 //! - `metrics`: `Readiness::families`, the one list of metrics,
 //!   and `/metrics` for Prometheus on an admin listener (by prometheus-client).
-//! - `page`: a live page for browsers on the admin listener; implies `server`.
+//! - `page`: a live page for browsers on an admin listener. Implies `events`.
 //! - `serve`: [`drain::serve`], a server of HTTP whose connections retire so.
 //! - `server`: the admin listener, which answers the probes on an address of its
 //!   own (by hyper).

@@ -235,8 +235,12 @@ impl AdminListener {
         self
     }
 
-    /// Serves the [page](super#the-page) on an address that other machines reach, too. By
-    /// default only a loopback address or a unix socket has it.
+    /// Serves the [page](super#the-page), and the events that it follows, wherever the
+    /// listener is. By default it serves them on a loopback address or a unix socket alone.
+    /// As with names in the answers of probes, the page tells every client that can connect
+    /// the names and states of scopes and subsystems.
+    ///
+    /// With [`Detail::None`] the listener serves no page, and this is an error.
     #[cfg(feature = "page")]
     #[cfg_attr(docsrs, doc(cfg(feature = "page")))]
     pub fn page(mut self) -> Self {
@@ -328,7 +332,11 @@ impl AdminListener {
         // Events and metrics name subsystems.
         #[cfg(feature = "events")]
         let events = {
-            let serves = (self.events || local.is_local()) && probes.shows_names();
+            let wanted = self.events || local.is_local();
+            // The page follows the events.
+            #[cfg(feature = "page")]
+            let wanted = wanted || self.page;
+            let serves = wanted && probes.shows_names();
             if self.events && !serves {
                 return Err(ServeError::EventsWithoutNames);
             }

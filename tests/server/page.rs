@@ -146,6 +146,8 @@ async fn other_machines_get_the_page_only_where_it_is_turned_on() {
     assert_eq!(get(&server, "/statusz", BROWSER).await.kind(), "html");
     assert_eq!(get(&server, "/", BROWSER).await.kind(), "html");
 
+    let head = ask(&server, "HEAD /statusz/events", "*/*", "localhost").await;
+    assert_eq!(head.kind(), "event-stream", "the page follows the events");
     let hidden = AdminListener::new(&readiness).page().detail(Detail::None);
     let error = hidden.serve(everywhere).await.unwrap_err();
     assert!(matches!(error, ServeError::PageWithoutNames), "{error}");

@@ -12,7 +12,7 @@ const ICONS = { green: '#0b7038', amber: '#b97a00', red: '#b3261e', blue: '#1d5b
 
 const $ = (id) => document.getElementById(id);
 const rows = new Map(), scopes = new Map();
-let causes = [], last = {}, lastId = '', newsAt = null, serverTime = 0;
+let causes = [], last = {}, lastId = '', newsAt = null, newsTime = 0, skew = 0;
 let drainEnd = null, old = null, oldTimer = 0;
 
 // Control characters and those that change the direction of writing become blanks.
@@ -249,8 +249,10 @@ function becomeNew(time) {
   [newsAt, old] = [performance.now(), null];
   clearTimeout(oldTimer);
   oldTimer = setTimeout(becomeOld, OLD_AFTER, 'no tick arrives');
-  if (time) serverTime = time;
-  setText($('news'), `live, ${clock(serverTime || Date.now())} UTC`);
+  // Times are those of the process, whose clock may differ from that of the browser.
+  if (time) skew = time - Date.now();
+  newsTime = Date.now() + skew;
+  setText($('news'), `live, ${clock(newsTime)} UTC`);
   if (!wasOld) return;
   document.body.classList.remove('old');
   document.body.classList.add('live');
@@ -263,7 +265,7 @@ function becomeOld(why) {
   old = why;
   document.body.classList.remove('live');
   document.body.classList.add('old');
-  const since = serverTime ? `since ${clock(serverTime)} UTC` : 'yet';
+  const since = newsTime ? `since ${clock(newsTime)} UTC` : 'yet';
   setText($('news'), `no news ${since}`);
   setText($('alarm'), `No news ${since}: ${clean(why)}. The last known state is shown.`);
   if (last.status) showVerdict(); else document.title = `No news – ${location.host}`;
