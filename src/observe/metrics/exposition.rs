@@ -126,3 +126,57 @@ fn base_name(family: &Family) -> &'static str {
         .and_then(|unit| name.strip_suffix(unit)?.strip_suffix('_'));
     base.unwrap_or(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::family::{Descriptor, Samples},
+        *,
+    };
+    use prometheus_client::encoding::{prometheus_text, text};
+
+    /// A family of one sample.
+    #[derive(Debug)]
+    struct One(&'static Descriptor, &'static str);
+
+    impl Collector for One {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            let Self(descriptor, label) = *self;
+            let mut samples = Samples {
+                keys: descriptor.labels,
+                all: Vec::new(),
+            };
+            samples.add([label.into()], SampleValue::Integer(1));
+            let samples = samples.all;
+            encode(
+                &Family {
+                    descriptor,
+                    samples,
+                },
+                &mut encoder,
+            )
+        }
+    }
+
+    /// Names of subsystems need no escape, and reasons are no labels. A label that needs
+    /// one must still not end its line.
+    #[test]
+    fn both_forms_escape_the_values_of_labels() {
+        static DESCRIPTOR: Descriptor = Descriptor {
+            name: "readiness_test",
+            kind: MetricKind::Gauge,
+            unit: None,
+            labels: &["label"],
+            help: "A test.",
+        };
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(One(&DESCRIPTOR, "a\"b\\c\nd\u{202e}é")));
+        let [mut plain, mut open_metrics] = [String::new(), String::new()];
+        prometheus_text::encode(&mut plain, &registry).unwrap();
+        text::encode(&mut open_metrics, &registry).unwrap();
+        let line = "readiness_test{label=\"a\\\"b\\\\c\\nd\u{202e}é\"} 1";
+        for body in [plain, open_metrics] {
+            assert!(body.lines().any(|it| it == line), "{body}");
+        }
+    }
+}
