@@ -198,6 +198,9 @@ The database is shared by all replicas: its failure degrades, the gate stays ope
   curl -i -H 'accept: application/json' http://{address}/readyz
   curl -i -X POST http://{address}/demo/database/ready
 
+Each of these changes as it comes (feature `events`)
+  curl -N http://{admin}/statusz/events
+
 Metrics for Prometheus (feature `metrics`)
   curl -i http://{admin}/metrics
 
