@@ -37,7 +37,7 @@
 //! | HTTP/1, idle | closed at its moment | closed when the delay is over | as axum |
 //! | HTTP/2 | GOAWAY at its moment; streams end in their own time | GOAWAY when the delay is over | as axum |
 //! | a stream whose handler waits for `Retiring` | ends at its moment | ends at the first moment of the drain | as axum |
-//! | accepted during the drain | a fifth of the delay later, or more | when the delay is over | as axum |
+//! | accepted during the drain | a fifth of the delay later, or more | HTTP/1 closes after its first answer, HTTP/2 when the delay is over | as axum |
 //! | TLS handshake that hangs | cut off after 10 s | has no TLS | not bounded, unless `ServerTlsConfig::timeout` is set |
 //! | first request that does not arrive | cut off after 30 s | not bounded | not bounded |
 //! | after the last answer | read until the peer has ended, so no RST | closed at once | closed at once |
@@ -282,40 +282,71 @@
 //!
 #![cfg_attr(feature = "connections", doc = "```")]
 #![cfg_attr(not(feature = "connections"), doc = "```ignore")]
-//! use axum::{Extension, body::Body};
-//! use futures_util::{StreamExt, stream};
-//! use std::convert::Infallible;
+//! use axum::{
+//!     Extension,
+//!     response::sse::{Event, Sse},
+//! };
+//! use futures_util::{Stream, StreamExt, stream};
+//! use std::{convert::Infallible, time::Duration};
+//! use tokio::time::interval;
+//! use tokio_stream::wrappers::IntervalStream;
 //! use tower_readiness::connections::Retiring;
 //!
-//! async fn events(Extension(retiring): Extension<Retiring>) -> Body {
-//!     let events = stream::repeat_with(|| Ok::<_, Infallible>("data: tick\n\n"));
-//!     Body::from_stream(events.take_until(retiring.requested()))
+//! async fn events(
+//!     Extension(retiring): Extension<Retiring>,
+//! ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+//!     let ticks = IntervalStream::new(interval(Duration::from_secs(1)));
+//!     let events = ticks.map(|_| Ok(Event::default().data("tick")));
+//!     let last = stream::iter([Ok(Event::default().event("goodbye").data("retiring"))]);
+//!     Sse::new(events.take_until(retiring.requested()).chain(last))
 //! }
 //! # let _: axum::routing::MethodRouter = axum::routing::get(events);
 //! ```
 //!
-//! A websocket, or any other upgraded connection, which says goodbye in its own protocol:
+//! A websocket (axum's feature `ws`), which says goodbye by a close frame, as any other
+//! upgraded connection does in its own protocol:
 //!
 #![cfg_attr(feature = "connections", doc = "```")]
 #![cfg_attr(not(feature = "connections"), doc = "```ignore")]
-//! # use tower_readiness::connections::Retiring;
-//! # struct WebSocket;
-//! # impl WebSocket {
-//! #     async fn recv(&mut self) -> Option<String> { None }
-//! #     async fn send(&mut self, _: &str) {}
-//! # }
-//! async fn chat(mut socket: WebSocket, retiring: Retiring) {
-//!     let mut retired = std::pin::pin!(retiring.requested());
+//! use axum::{
+//!     Extension,
+//!     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+//!     response::Response,
+//! };
+//! use std::pin::pin;
+//! use tower_readiness::connections::Retiring;
+//!
+//! async fn chat(Extension(retiring): Extension<Retiring>, upgrade: WebSocketUpgrade) -> Response {
+//!     upgrade.on_upgrade(|socket| echo(socket, retiring))
+//! }
+//!
+//! async fn echo(mut socket: WebSocket, retiring: Retiring) {
+//!     let mut retired = pin!(retiring.requested());
 //!     loop {
-//!         tokio::select! {
-//!             () = &mut retired => return socket.send("close 1001: going away").await,
-//!             message = socket.recv() => match message {
-//!                 Some(message) => socket.send(&message).await,
-//!                 None => return,
-//!             },
+//!         let message = tokio::select! {
+//!             () = &mut retired => break,
+//!             message = socket.recv() => message,
+//!         };
+//!         match message {
+//!             Some(Ok(Message::Text(text))) => {
+//!                 if socket.send(Message::Text(text)).await.is_err() {
+//!                     return;
+//!                 }
+//!             }
+//!             Some(Ok(_)) => {}
+//!             Some(Err(_)) | None => return,
 //!         }
 //!     }
+//!     let away = CloseFrame {
+//!         code: close_code::AWAY,
+//!         reason: "retiring".into(),
+//!     };
+//!     if socket.send(Message::Close(Some(away))).await.is_ok() {
+//!         // Until the client has closed its side too.
+//!         while let Some(Ok(_)) = socket.recv().await {}
+//!     }
 //! }
+//! # let _: axum::routing::MethodRouter = axum::routing::get(chat);
 //! ```
 //!
 //! A streaming method of tonic, whose request has the extensions of the HTTP request:

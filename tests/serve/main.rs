@@ -1,10 +1,18 @@
 //! The server that retires its connections while the process drains: over pipes in
 //! memory on tokio's paused clock, where times are exact, and over real sockets.
 
+mod others;
+#[path = "../support/mod.rs"]
 mod support;
 
-use axum::{Extension, Router, body::Body, extract::ConnectInfo, routing::get};
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{ConnectInfo, State},
+    routing::get,
+};
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, StatusCode, header::CONNECTION};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
@@ -73,13 +81,26 @@ fn app(readiness: &Readiness) -> Router {
         .route(
             "/endless",
             get(async || {
-                Body::from_stream(futures_util::stream::repeat_with(|| {
+                Body::from_stream(stream::repeat_with(|| {
                     Ok::<_, io::Error>(Bytes::from_static(&[b'x'; 1024]))
                 }))
             }),
         )
         .route("/upgrade", get(upgrade))
+        .route(
+            "/until_retired",
+            get(until_retired).with_state(readiness.clone()),
+        )
         .layer(ReadinessLayer::new(readiness).count_in_flight())
+}
+
+/// A stream that the signal of its connection ends.
+async fn until_retired(State(readiness): State<Readiness>, request: Request<Body>) -> Body {
+    let retired = readiness.retiring(&request).requested();
+    Body::from_stream(stream::once(async {
+        retired.await;
+        Ok::<_, io::Error>("goodbye")
+    }))
 }
 
 /// More than the kernel sends without an acknowledgement, less than it buffers.
@@ -604,95 +625,4 @@ async fn an_answer_at_the_end_of_the_drain_says_close() {
     let mut client = Http1::over(process.peers.connect()).await;
     let response = client.sender.send_request(request("/")).await.unwrap();
     assert_eq!(response.headers()[CONNECTION], "close");
-}
-
-// === what other servers do ===
-
-impl axum::serve::Listener for Pipes {
-    type Io = DuplexStream;
-    type Addr = usize;
-
-    async fn accept(&mut self) -> (DuplexStream, usize) {
-        std::future::poll_fn(|cx| self.poll_accept(cx))
-            .await
-            .unwrap()
-    }
-
-    fn local_addr(&self) -> io::Result<usize> {
-        Ok(0)
-    }
-}
-
-/// Drains a process that keeps idle connections of both versions. Returns whether an
-/// HTTP/1 answer at the begin of the drain says `close`, and when the connections leave,
-/// as shares of the delay.
-async fn leave(readiness: &Readiness, peers: &Peers) -> (bool, Vec<f64>) {
-    let mut idle = Vec::new();
-    for _ in 0..10 {
-        let mut client = Http1::over(peers.connect()).await;
-        client.get("/").await;
-        let Http1 { sender, connection } = client;
-        idle.push((connection, Box::new(sender) as Box<dyn Send>));
-        let mut client = Http2::over(peers.connect()).await;
-        client.get("/").await;
-        let Http2 { sender, connection } = client;
-        idle.push((connection, Box::new(sender)));
-    }
-    let mut busy = Http1::over(peers.connect()).await;
-    busy.get("/").await;
-    let begin = Instant::now();
-    readiness.drain();
-    let response = busy.sender.send_request(request("/")).await.unwrap();
-    let closes = response.headers().get(CONNECTION);
-    let closes = closes.is_some_and(|value| value == "close");
-    let mut shares = Vec::new();
-    for (connection, _sender) in idle {
-        connection.await.unwrap().unwrap();
-        shares.push(begin.elapsed().as_secs_f64() / DELAY.as_secs_f64());
-    }
-    (closes, shares)
-}
-
-#[tokio::test(start_paused = true)]
-async fn axum_announces_the_end_at_the_beginning_and_ends_all_connections_at_once() {
-    let (readiness, _storage) = ready();
-    let (peers, listener) = pipes();
-    let server =
-        axum::serve(listener, app(&readiness)).with_graceful_shutdown(shutdown(&readiness));
-    let server = tokio::spawn(server.into_future());
-    let (closes, shares) = leave(&readiness, &peers).await;
-    assert!(closes);
-    assert!(
-        shares.iter().all(|share| (1.0..1.01).contains(share)),
-        "{shares:?}"
-    );
-    server.await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn tonic_announces_the_end_at_the_beginning_and_ends_all_connections_at_once() {
-    let (readiness, _storage) = ready();
-    let (peers, Pipes(incoming, _)) = pipes();
-    let incoming = tokio_stream::wrappers::UnboundedReceiverStream::new(incoming);
-    let server = tonic::transport::Server::builder()
-        .accept_http1(true)
-        .add_routes(tonic::service::Routes::from(app(&readiness)))
-        .serve_with_incoming_shutdown(incoming, shutdown(&readiness));
-    let server = tokio::spawn(server);
-    let (closes, shares) = leave(&readiness, &peers).await;
-    assert!(closes);
-    assert!(
-        shares.iter().all(|share| (1.0..1.01).contains(share)),
-        "{shares:?}"
-    );
-    server.await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_connections_leave_one_after_the_other_here() {
-    let process = Process::start();
-    let (closes, shares) = leave(&process.readiness, &process.peers).await;
-    assert!(!closes);
-    assert!(shares.iter().all(|share| *share < 0.91), "{shares:?}");
-    process.ended().await.unwrap();
 }
