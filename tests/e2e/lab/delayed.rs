@@ -27,9 +27,10 @@ pub(crate) struct Delayed {
 
 impl Delayed {
     /// Passes on to the `target` that is returned for each connection, `delay` late each
-    /// way. Without a target, the connection is closed.
-    pub(crate) async fn start(
-        target: impl Fn() -> Option<SocketAddr> + Send + 'static,
+    /// way, and drops what comes with it when the connection has ended. Without a target,
+    /// the connection is closed.
+    pub(crate) async fn start<G: Send + 'static>(
+        target: impl Fn() -> Option<(SocketAddr, G)> + Send + 'static,
         delay: Duration,
     ) -> Result<Self, BoxError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -40,8 +41,11 @@ impl Delayed {
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
-                        if let (Ok((client, _)), Some(target)) = (accepted, target()) {
-                            connections.spawn(connect(client, target, delay));
+                        if let (Ok((client, _)), Some((target, open))) = (accepted, target()) {
+                            connections.spawn(async move {
+                                let _open = open;
+                                connect(client, target, delay).await
+                            });
                         }
                     }
                     Some(_) = connections.join_next() => {}

@@ -57,6 +57,8 @@ impl Fleet {
                 slot,
                 version: 1,
                 drain_delay: settings.drain_delay,
+                closing_cap: None,
+                max_age: None,
             })?;
             replica.ready().await?;
             // A probe may be green before the startup is over.
@@ -104,6 +106,8 @@ impl Fleet {
             slot,
             version,
             drain_delay: self.settings.drain_delay,
+            closing_cap: None,
+            max_age: None,
         })?;
         replica.ready().await?;
         *self.slots[slot].lock().await = Some(replica);

@@ -33,7 +33,7 @@ pub(crate) struct Departure {
     pub(crate) transport: &'static str,
     /// Which pod answered on it, where the answers tell.
     pub(crate) pod: Option<String>,
-    /// Whether the last answer said `connection: close`.
+    /// Whether the last answer said `connection: close`, or the stream goodbye.
     #[serde(skip)]
     pub(crate) announced: bool,
 }
@@ -120,7 +120,7 @@ impl Peer {
         *name = Some(pod.to_owned());
     }
 
-    fn pod(&self) -> Option<String> {
+    pub(crate) fn pod(&self) -> Option<String> {
         let name = self.0.pod.lock().unwrap_or_else(PoisonError::into_inner);
         name.clone()
     }
@@ -131,6 +131,11 @@ impl Peer {
         }
         let connection = text(response.headers(), CONNECTION.as_str());
         let announced = connection.is_some_and(|value| value == "close");
+        self.announce(announced);
+    }
+
+    /// Whether the last answer announced that the connection ends.
+    pub(crate) fn announce(&self, announced: bool) {
         self.0.announced.store(announced, Ordering::Relaxed);
     }
 }

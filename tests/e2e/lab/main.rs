@@ -22,6 +22,7 @@ mod report;
 mod scenario;
 mod script;
 mod service;
+mod streams;
 mod subsystems;
 mod suite;
 mod tally;

@@ -51,13 +51,22 @@ impl Replica {
     }
 
     /// SIGTERM; returns once it has ended by itself.
-    pub(crate) async fn stop(mut self) -> Result<(), BoxError> {
+    pub(crate) async fn stop(self) -> Result<(), BoxError> {
+        self.end(true).await
+    }
+
+    /// SIGTERM, to a replica that cuts off what is open, and says so by its status.
+    pub(crate) async fn stop_cutting_off(self) -> Result<(), BoxError> {
+        self.end(false).await
+    }
+
+    async fn end(mut self, succeeds: bool) -> Result<(), BoxError> {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32));
         kill_process(pid.ok_or("ended before it was told to")?, Signal::TERM)?;
         let status = timeout(Self::EXIT_WITHIN, self.child.wait())
             .await
             .map_err(|_| format!("{:?} does not end", self.config))??;
-        if status.success() {
+        if status.success() == succeeds {
             Ok(())
         } else {
             Err(format!("{:?} ended with {status}", self.config).into())

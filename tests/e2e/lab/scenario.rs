@@ -146,7 +146,7 @@ impl Scenario {
         let network = match delay {
             Some(delay) => {
                 let tcp = balancer.tcp();
-                Some(Delayed::start(move || Some(tcp), delay).await?)
+                Some(Delayed::start(move || Some((tcp, ())), delay).await?)
             }
             None => None,
         };

@@ -7,7 +7,7 @@ mod probes_only;
 mod served;
 mod tower_readiness;
 
-use crate::{BoxError, service, subsystems::Subsystems};
+use crate::{BoxError, service, streams, subsystems::Subsystems};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::Ipv4Addr, process, time::Duration};
 use tokio::net::TcpListener;
@@ -115,12 +115,21 @@ pub(crate) struct Config {
     pub(crate) version: u32,
     /// From SIGTERM until the replica stops to accept, for arms that wait.
     pub(crate) drain_delay: Duration,
+    /// Of [`Kind::Served`]: how long what is open may take after the delay.
+    pub(crate) closing_cap: Option<Duration>,
+    /// Of [`Kind::Served`]: the maximum age of its connections.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// Serves as one replica until SIGTERM.
 pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
     let Config {
-        arm, slot, version, ..
+        arm,
+        slot,
+        version,
+        closing_cap,
+        max_age,
+        ..
     } = config;
     let delay = if arm.has(Protection::Delay) {
         config.drain_delay
@@ -138,6 +147,14 @@ pub(crate) async fn serve(config: Config) -> Result<(), BoxError> {
         Kind::ProbesOnly => probes_only::serve(listener, app, subsystems).await,
         Kind::ByHand => by_hand::serve(listener, app, subsystems, delay).await,
         Kind::TowerReadiness => tower_readiness::serve(listener, app, subsystems, delay, arm).await,
-        Kind::Served => served::serve(listener, app, subsystems, delay, arm).await,
+        Kind::Served => {
+            let app = app.merge(streams::router(&name));
+            let limits = served::Limits {
+                delay,
+                closing_cap,
+                max_age,
+            };
+            served::serve(listener, app, subsystems, limits, arm).await
+        }
     }
 }

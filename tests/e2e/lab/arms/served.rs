@@ -2,16 +2,27 @@
 
 use super::{Arm, Protection, tower_readiness::registry};
 use crate::{BoxError, subsystems::Subsystems};
-use ::tower_readiness::{ReadinessLayer, connections::Connections, drain};
+use ::tower_readiness::{
+    ReadinessLayer,
+    connections::Connections,
+    drain::{self, Signals},
+};
 use axum::Router;
 use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// Where there is none, that of the crate counts.
+pub(super) struct Limits {
+    pub(super) delay: Duration,
+    pub(super) closing_cap: Option<Duration>,
+    pub(super) max_age: Option<Duration>,
+}
 
 pub(super) async fn serve(
     listener: TcpListener,
     app: Router,
     subsystems: &'static Subsystems,
-    delay: Duration,
+    limits: Limits,
     arm: Arm,
 ) -> Result<(), BoxError> {
     let readiness = registry(subsystems, arm)?;
@@ -20,10 +31,19 @@ pub(super) async fn serve(
     if !arm.has(Protection::Window) {
         connections = connections.window(1.0, 1.0);
     }
-    let shutdown = readiness.drain_on_signal(delay)?;
+    if let Some(age) = limits.max_age {
+        connections = connections.max_age(age);
+    }
+    let mut shutdown = readiness
+        .shutdown()
+        .on_signals(Signals::default())
+        .delay(limits.delay);
+    if let Some(cap) = limits.closing_cap {
+        shutdown = shutdown.closing_cap(cap);
+    }
     let server = drain::serve(&readiness, listener, app.into_make_service())
         .connections(connections.build()?)
-        .with_graceful_shutdown(shutdown);
+        .with_graceful_shutdown(shutdown.build()?);
     readiness.run(server).await??;
     Ok(())
 }

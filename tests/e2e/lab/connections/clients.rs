@@ -1,7 +1,7 @@
 //! Clients that each keep a connection, and wait a random time before each request.
 //! No client sends a request twice.
 
-use super::finding::Side;
+use super::{finding::Side, streams};
 use crate::{
     BoxError,
     answer::{REQUEST_ID, Received},
@@ -33,6 +33,11 @@ const STREAM: (f64, f64) = (0.5, 1.5);
 pub(super) enum Protocol {
     Http1,
     Http2,
+    /// Server-sent events, over HTTP/1.
+    Events,
+    WebSocket,
+    /// Streaming calls of tonic, on one channel for each client.
+    Grpc,
 }
 
 impl Protocol {
@@ -40,7 +45,15 @@ impl Protocol {
         match self {
             Self::Http1 => "HTTP/1",
             Self::Http2 => "HTTP/2",
+            Self::Events => "server-sent events",
+            Self::WebSocket => "websockets",
+            Self::Grpc => "gRPC streams",
         }
+    }
+
+    /// Whether the clients have streams that do not end by themselves.
+    pub(super) fn is_stream(self) -> bool {
+        matches!(self, Self::Events | Self::WebSocket | Self::Grpc)
     }
 }
 
@@ -56,11 +69,52 @@ impl Load {
     /// Sends until it is told to stop, and waits for the answers.
     pub(super) async fn run(self) -> Result<Side, BoxError> {
         let departures = Departures::new(self.start);
-        let (outcomes, mut collect) = mpsc::unbounded_channel();
+        let (outcomes, collect) = mpsc::unbounded_channel();
+        let tally;
+        let list;
+        let mut pods = Vec::new();
+        if self.protocol.is_stream() {
+            let clients = self.open_streams(&departures, &outcomes);
+            drop(outcomes);
+            tally = all(collect).await;
+            list = departures.list();
+            pods = clients.join_all().await;
+        } else {
+            let clients = self.send_requests(&departures, &outcomes);
+            drop(outcomes);
+            tally = all(collect).await;
+            // Before the connections are dropped.
+            list = departures.list();
+            for connection in clients.join_all().await {
+                pods.push(connection.pod().await);
+            }
+        }
+        let mut at_end = BTreeMap::new();
+        for pod in pods.into_iter().flatten() {
+            *at_end.entry(pod).or_default() += 1;
+        }
+        Ok(Side {
+            protocol: self.protocol,
+            tally,
+            departures: list,
+            unsent: departures.unsent(),
+            at_end,
+        })
+    }
+
+    /// Otherwise the clients of several protocols would connect together, and each
+    /// protocol to a replica of its own.
+    fn rng(&self) -> Rng {
+        Rng::with_seed(self.seed ^ ((self.protocol as u64) << 32))
+    }
+
+    fn send_requests(
+        &self,
+        departures: &Departures,
+        outcomes: &mpsc::UnboundedSender<Outcome>,
+    ) -> JoinSet<Connection> {
         let mut clients = JoinSet::new();
-        // Otherwise the clients of both protocols would connect in pairs, and each protocol
-        // to a replica of its own.
-        let mut rng = Rng::with_seed(self.seed ^ ((self.protocol as u64) << 32));
+        let mut rng = self.rng();
         let mut spawn = |name, connection| {
             let client = Client {
                 name,
@@ -87,27 +141,35 @@ impl Load {
             }
             spawn(format!("http2-{number}"), Connection::Http2(kept));
         }
-        drop(outcomes);
-        let mut tally = Tally::default();
-        while let Some(outcome) = collect.recv().await {
-            tally.add(outcome);
-        }
-        // Before the connections are dropped.
-        let list = departures.list();
-        let mut at_end = BTreeMap::new();
-        for connection in clients.join_all().await {
-            if let Some(pod) = connection.pod().await {
-                *at_end.entry(pod).or_default() += 1;
-            }
-        }
-        Ok(Side {
-            protocol: self.protocol,
-            tally,
-            departures: list,
-            unsent: departures.unsent(),
-            at_end,
-        })
+        clients
     }
+
+    fn open_streams(
+        &self,
+        departures: &Departures,
+        outcomes: &mpsc::UnboundedSender<Outcome>,
+    ) -> JoinSet<Option<String>> {
+        let mut rng = self.rng();
+        let client = |_| streams::Client {
+            protocol: self.protocol,
+            address: self.address,
+            rng: rng.fork(),
+            start: self.start,
+            stop: self.stop.clone(),
+            departures: departures.clone(),
+            outcomes: outcomes.clone(),
+        };
+        let clients = (0..CONNECTIONS).map(client);
+        clients.map(streams::Client::run).collect()
+    }
+}
+
+async fn all(mut outcomes: mpsc::UnboundedReceiver<Outcome>) -> Tally {
+    let mut tally = Tally::default();
+    while let Some(outcome) = outcomes.recv().await {
+        tally.add(outcome);
+    }
+    tally
 }
 
 enum Connection {
@@ -210,6 +272,6 @@ impl Client {
     }
 }
 
-fn between((from, to): (f64, f64), rng: &mut Rng) -> Duration {
+pub(super) fn between((from, to): (f64, f64), rng: &mut Rng) -> Duration {
     Duration::from_secs_f64(from + (to - from) * rng.f64())
 }

@@ -1,8 +1,7 @@
 //! What became of the requests and the connections of one arm, and what is expected.
 
-use super::{DELAY, clients::Protocol};
+use super::{clients::Protocol, plan::Plan};
 use crate::{
-    arms::Arm,
     kept::Departure,
     tally::{Quantiles, Tally},
 };
@@ -19,15 +18,22 @@ pub(super) const FEWEST: usize = 100;
 /// client may send in the instant in which its idle connection is closed.
 pub(super) const HTTP1_LOSES_AT_MOST: f64 = 0.02;
 
+/// By how much the connections of one replica may exceed those of another, one maximum
+/// age after the last drain.
+pub(super) const UNEVEN_AT_MOST: f64 = 0.25;
+
 pub(super) struct Finding {
-    pub(super) arm: Arm,
+    pub(super) plan: Plan,
     pub(super) drains: Vec<Drain>,
-    pub(super) sides: [Side; 2],
+    pub(super) sides: Vec<Side>,
+    /// The connections of each replica after the last drain, and later.
+    pub(super) spread: [Vec<usize>; 2],
 }
 
 /// The drain of one replica.
 pub(super) struct Drain {
     pub(super) slot: usize,
+    pub(super) delay: Duration,
     /// SIGTERM, from the start.
     pub(super) at: Duration,
     /// From SIGTERM until the process had ended.
@@ -66,7 +72,7 @@ impl Drain {
             .collect();
         Leaving {
             connections: times.len(),
-            largest: largest_share(times, DELAY.as_secs_f64() / 10.0),
+            largest: largest_share(times, self.delay.as_secs_f64() / 10.0),
         }
     }
 }
@@ -81,23 +87,24 @@ impl Side {
         self.departures.iter().filter(announced).count()
     }
 
-    fn complaints(&self, arm: Arm, drains: &[Drain]) -> Vec<String> {
+    fn complaints(&self, plan: &Plan, drains: &[Drain]) -> Vec<String> {
         let mut complaints = Vec::new();
         let failures = self.tally.failures();
         if self.tally.sent == 0 {
             complaints.push("nothing was sent".to_owned());
         }
         let allowed = match self.protocol {
-            Protocol::Http2 => 0.0,
             Protocol::Http1 => HTTP1_LOSES_AT_MOST * self.departures.len() as f64,
+            _ => 0.0,
         };
-        if arm == Arm::SERVED && failures as f64 > allowed {
+        if !plan.is_control() && failures as f64 > allowed {
             complaints.push(format!("lost {}", self.tally.causes()));
         }
         let of_drains = drains.iter().map(|drain| self.leaving(drain).connections);
-        let others = self.departures.len() - of_drains.sum::<usize>();
+        let of_drains = of_drains.sum::<usize>();
+        let others = self.departures.len() - of_drains;
         // On a connection that had no answer, nothing told which replica it had.
-        if others as u64 > failures + self.unsent {
+        if plan.max_age.is_none() && others as u64 > failures + self.unsent {
             complaints.push(format!(
                 "{others} connections ended, though nothing drained"
             ));
@@ -108,18 +115,21 @@ impl Side {
                 largest,
             } = self.leaving(drain);
             let slot = drain.slot;
-            if connections < FEWEST {
+            if !self.protocol.is_stream() && connections < FEWEST {
                 complaints.push(format!("s{slot} had {connections} connections only"));
             }
-            if arm == Arm::SERVED_TO_THE_END
-                && self.protocol == Protocol::Http2
-                && largest < CONTROL_AT_LEAST
-            {
+            // HTTP/1 connections leave with their next answer.
+            let leaves_together = self.protocol != Protocol::Http1 && plan.is_control();
+            if leaves_together && largest < CONTROL_AT_LEAST {
                 complaints.push(format!(
                     "without a window, {:.1} % of s{slot} leave together, which is too few",
                     largest * 100.0
                 ));
             }
+        }
+        // Each of its streams is broken, because no handler ends it.
+        if self.protocol.is_stream() && plan.is_control() && failures < of_drains as u64 {
+            complaints.push(format!("only {failures} streams were broken"));
         }
         complaints
     }
@@ -128,20 +138,38 @@ impl Side {
 impl Finding {
     /// How the result differs from the expected one.
     pub(super) fn complaints(&self) -> Vec<String> {
+        let plan = &self.plan;
         let of_side = |side: &Side| {
-            let (arm, protocol) = (self.arm, side.protocol.name());
-            let complaints = side.complaints(arm, &self.drains).into_iter();
+            let protocol = side.protocol.name();
+            let complaints = side.complaints(plan, &self.drains).into_iter();
             complaints
-                .map(|complaint| format!("{arm}, {protocol}: {complaint}"))
+                .map(|complaint| format!("{plan}, {protocol}: {complaint}"))
                 .collect::<Vec<_>>()
         };
         let mut complaints: Vec<_> = self.sides.iter().flat_map(of_side).collect();
         for drain in &self.drains {
-            let share = self.leaving(drain).largest;
-            if self.arm == Arm::SERVED && share > SHARE_AT_MOST {
-                let (arm, slot, percent) = (self.arm, drain.slot, share * 100.0);
-                complaints.push(format!("{arm}: of s{slot}, {percent:.1} % leave together"));
+            let Leaving {
+                connections,
+                largest,
+            } = self.leaving(drain);
+            let slot = drain.slot;
+            if connections < FEWEST {
+                complaints.push(format!(
+                    "{plan}: s{slot} had {connections} connections only"
+                ));
             }
+            if plan.spreads() && largest > SHARE_AT_MOST {
+                let percent = largest * 100.0;
+                complaints.push(format!("{plan}: of s{slot}, {percent:.1} % leave together"));
+            }
+        }
+        let [_, later] = &self.spread;
+        let is_uneven = unevenness(later) > UNEVEN_AT_MOST;
+        if plan.max_age.is_some() && is_uneven {
+            complaints.push(format!("{plan}: {later:?} connections are not even"));
+        }
+        if plan.is_control_of_age && !is_uneven {
+            complaints.push(format!("{plan}: {later:?} connections are even"));
         }
         complaints
     }
@@ -159,6 +187,13 @@ impl Finding {
         }
         lasted
     }
+}
+
+/// By how much the largest number exceeds the smallest, as a share of the smallest.
+pub(super) fn unevenness(connections: &[usize]) -> f64 {
+    let most = connections.iter().max().copied().unwrap_or_default() as f64;
+    let fewest = connections.iter().min().copied().unwrap_or_default() as f64;
+    (most - fewest) / fewest
 }
 
 /// Of `times`, the largest share within `span`, wherever it begins.
@@ -194,5 +229,11 @@ mod tests {
     fn all_in_one_instant_are_the_whole() {
         assert!((share(&[5.0; 7], 0.5) - 1.0).abs() < 1e-9);
         assert!(share(&[], 0.5).abs() < 1e-9);
+    }
+    #[test]
+    fn unevenness_is_the_excess_over_the_smallest() {
+        assert!((unevenness(&[125, 100]) - 0.25).abs() < 1e-9);
+        assert!(unevenness(&[90, 90]).abs() < 1e-9);
+        assert!(unevenness(&[90, 0]) > UNEVEN_AT_MOST);
     }
 }

@@ -3,8 +3,10 @@
 
 mod clients;
 mod finding;
+mod plan;
 mod report;
 mod spread;
+mod streams;
 
 use crate::{
     BoxError,
@@ -16,6 +18,7 @@ use clients::{Load, Protocol};
 use fastrand::Rng;
 use finding::{Drain, Finding};
 use futures_util::future::try_join_all;
+use plan::{MAX_AGE, Plan};
 use spread::Spread;
 use std::{collections::VecDeque, fs, path::PathBuf, process::ExitCode, time::Duration};
 use tokio::{
@@ -29,8 +32,6 @@ Usage: rollout connections [--full] [--seed N] [--output DIRECTORY]
 Replaces replicas 5 times, or with --full 20 times. The report is written to the
 DIRECTORY, if there is one; with --full that is tests/e2e/results.";
 
-/// From SIGTERM until a replica stops to accept.
-const DELAY: Duration = Duration::from_secs(5);
 /// How many replicas serve at a time.
 const REPLICAS: usize = 2;
 /// Longer than the longest gap between two requests of a connection.
@@ -62,13 +63,24 @@ impl Options {
     }
 }
 
-/// Both arms at the same time, with the same requests and moments.
+/// Each arm at the same time as its control, with the same requests and moments.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let drains = if options.full { 20 } else { 5 };
+    let drains: usize = if options.full { 20 } else { 5 };
     println!("seed {seed}\n");
     let arms = [Arm::SERVED, Arm::SERVED_TO_THE_END];
-    let mut findings = try_join_all(arms.map(|arm| replace(arm, drains, seed))).await?;
+    let of_streams = drains.div_ceil(2);
+    let groups = [
+        Vec::from(arms.map(|arm| Plan::requests(arm, drains))),
+        Vec::from(arms.map(|arm| Plan::streams(arm, of_streams))),
+        vec![Plan::rollout(Some(MAX_AGE)), Plan::rollout(None)],
+        vec![Plan::short(drains)],
+    ];
+    let mut findings = Vec::new();
+    for plans in groups {
+        let together = plans.into_iter().map(|plan| replace(plan, seed));
+        findings.extend(try_join_all(together).await?);
+    }
     let text = report::text(&mut findings, seed);
     println!("{text}");
     for finding in &findings {
@@ -77,8 +89,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
             .iter()
             .filter(|side| side.tally.failures() > 0)
         {
-            let (arm, protocol) = (finding.arm, side.protocol.name());
-            println!("{arm}, {protocol}, {}", side.tally.examples());
+            let (plan, protocol) = (finding.plan, side.protocol.name());
+            println!("{plan}, {protocol}, {}", side.tally.examples());
         }
     }
     let complaints: Vec<_> = findings.iter().flat_map(Finding::complaints).collect();
@@ -95,21 +107,24 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Replaces the oldest replica, `drains` times. Its replacement is ready, and receives
+/// Replaces the oldest replica, as often as planned. Its replacement is ready, and receives
 /// connections, before it drains.
-async fn replace(arm: Arm, drains: usize, seed: u64) -> Result<Finding, BoxError> {
+async fn replace(plan: Plan, seed: u64) -> Result<Finding, BoxError> {
+    let Plan { delay, drains, .. } = plan;
     let mut rng = Rng::with_seed(seed);
-    let balancer = Spread::start(arm.probe()).await?;
+    let balancer = Spread::start(plan.arm.probe()).await?;
     let mut slots = 0..;
     let mut spawn = || -> Result<Server, BoxError> {
         let slot = slots.next().unwrap_or_default();
         let port = ports::free()?;
         let replica = Replica::spawn(Config {
-            arm,
+            arm: plan.arm,
             port,
             slot,
             version: 1,
-            drain_delay: DELAY,
+            drain_delay: delay,
+            closing_cap: plan.closing_cap,
+            max_age: plan.max_age,
         })?;
         Ok(Server {
             replica,
@@ -127,15 +142,15 @@ async fn replace(arm: Arm, drains: usize, seed: u64) -> Result<Finding, BoxError
 
     let start = Instant::now();
     let (stop, stopped) = watch::channel(false);
-    let load = |protocol| Load {
-        protocol,
+    let load = |protocol: &Protocol| Load {
+        protocol: *protocol,
         address: balancer.address(),
         seed,
         start,
         stop: stopped.clone(),
     };
-    let http1 = tokio::spawn(load(Protocol::Http1).run());
-    let http2 = tokio::spawn(load(Protocol::Http2).run());
+    let loads = plan.protocols.iter().map(load);
+    let loads: Vec<_> = loads.map(|load| tokio::spawn(load.run())).collect();
     let mut next = spawn()?;
     let (ready, ()) = tokio::join!(next.replica.ready(), sleep(SETTLE));
     ready?;
@@ -151,7 +166,14 @@ async fn replace(arm: Arm, drains: usize, seed: u64) -> Result<Finding, BoxError
         };
         let at = start.elapsed();
         next = spawn()?;
-        tokio::try_join!(old.replica.stop(), async {
+        let stop = async {
+            if plan.cuts_off() {
+                old.replica.stop_cutting_off().await
+            } else {
+                old.replica.stop().await
+            }
+        };
+        tokio::try_join!(stop, async {
             if number < drains {
                 next.replica.ready().await?;
             }
@@ -159,17 +181,30 @@ async fn replace(arm: Arm, drains: usize, seed: u64) -> Result<Finding, BoxError
         })?;
         drained.push(Drain {
             slot: old.slot,
+            delay,
             at,
             lasted: start.elapsed().saturating_sub(at),
         });
         balancer.remove(old.port);
     }
     sleep(SETTLE).await;
+    let after = balancer.connections();
+    if plan.waits_for_age() {
+        sleep(MAX_AGE.mul_f64(1.1)).await;
+        // A client connects again with its next request.
+        sleep(SETTLE).await;
+    }
+    let later = balancer.connections();
     stop.send(true)?;
+    let mut sides = Vec::new();
+    for load in loads {
+        sides.push(load.await??);
+    }
     Ok(Finding {
-        arm,
+        plan,
         drains: drained,
-        sides: [http1.await??, http2.await??],
+        sides,
+        spread: [after, later],
     })
 }
 

@@ -30,10 +30,11 @@ struct Servers {
     turn: usize,
 }
 
-#[derive(Clone, Copy)]
 struct Server {
     port: u16,
     is_up: bool,
+    /// One reference for each connection, and that of the list.
+    connections: Arc<()>,
 }
 
 impl Spread {
@@ -60,7 +61,11 @@ impl Spread {
 
     /// Waits until the replica receives connections.
     pub(super) async fn add(&self, port: u16) -> Result<(), BoxError> {
-        lock(&self.servers).list.push(Server { port, is_up: false });
+        lock(&self.servers).list.push(Server {
+            port,
+            is_up: false,
+            connections: Arc::default(),
+        });
         let is_up = |server: &Server| server.port == port && server.is_up;
         let up = async {
             while !lock(&self.servers).list.iter().any(is_up) {
@@ -72,6 +77,13 @@ impl Spread {
             .map_err(|_| "the balancer does not see a replica".into())
     }
 
+    /// How many connections each replica has, the oldest replica first.
+    pub(super) fn connections(&self) -> Vec<usize> {
+        let servers = lock(&self.servers);
+        let open = |server: &Server| Arc::strong_count(&server.connections) - 1;
+        servers.list.iter().map(open).collect()
+    }
+
     pub(super) fn remove(&self, port: u16) {
         lock(&self.servers)
             .list
@@ -81,8 +93,12 @@ impl Spread {
 
 async fn ask_always(servers: Arc<Mutex<Servers>>, probe: &str) {
     loop {
-        let list = lock(&servers).list.clone();
-        for Server { port, .. } in list {
+        let ports: Vec<_> = lock(&servers)
+            .list
+            .iter()
+            .map(|server| server.port)
+            .collect();
+        for port in ports {
             let is_green = matches!(ask("GET", port, probe).await, Ok(200));
             let mut servers = lock(&servers);
             if let Some(server) = servers.list.iter_mut().find(|server| server.port == port) {
@@ -93,12 +109,15 @@ async fn ask_always(servers: Arc<Mutex<Servers>>, probe: &str) {
     }
 }
 
-fn pick(servers: &mut Servers) -> Option<SocketAddr> {
+fn pick(servers: &mut Servers) -> Option<(SocketAddr, Arc<()>)> {
     let up: Vec<_> = servers.list.iter().filter(|server| server.is_up).collect();
     let server = up.get(servers.turn % up.len().max(1))?;
-    let address = (Ipv4Addr::LOCALHOST, server.port).into();
+    let target = (
+        (Ipv4Addr::LOCALHOST, server.port).into(),
+        Arc::clone(&server.connections),
+    );
     servers.turn += 1;
-    Some(address)
+    Some(target)
 }
 
 fn lock(servers: &Mutex<Servers>) -> std::sync::MutexGuard<'_, Servers> {
