@@ -1,5 +1,43 @@
 //! Following a process: what changed before now, what changes next.
 //!
+//! # In a browser
+//!
+//! With the feature `page`, an [admin listener](crate::Readiness::serve) on a loopback
+//! address or a unix socket has a live page at `/`: the verdict, its causes first, and what
+//! it does to traffic. From another machine, forward the port, and open
+//! `http://localhost:28080/`:
+//!
+//! ```sh
+//! ssh -L 28080:localhost:28080 host
+//! kubectl port-forward pod/NAME 28080   # for a listener on 127.0.0.1:28080 of the pod
+//! ```
+//!
+//! When the process is silent for six seconds, the page turns grey and says since when. It is
+//! complete without JavaScript, too; then it loads itself again every five seconds.
+//! [More](crate::server#the-page).
+//!
+//! # On a terminal
+//!
+//! ```sh
+//! readiness watch                        # 127.0.0.1:28080, or READINESS_ADDR
+//! readiness watch /run/app/admin.sock
+//! ```
+//!
+//! draws the same as a table until it is stopped, and follows the successor of a process:
+//!
+//! ```text
+//! NOT READY  storage failing (connection refused)
+//! 127.0.0.1:28080  20:36:05 UTC  phase started  started yes  live yes  in flight 0  refused 7 failing
+//!
+//!    name      state     role        for  reason
+//! [-]storage   failing   required    12s  connection refused
+//! [-]database  failing   shared      12s  connection refused
+//! [+]listener  ready     required    15s
+//! ```
+//!
+//! Where standard output is no terminal, each change is a line, and with `--json` each event
+//! is an object: `readiness watch --json | jq -c 'select(.event == "change").data.summary'`.
+//!
 //! # The history
 //!
 //! `/statusz` has the newest transitions: each change of a state, of a condition, of the

@@ -7,8 +7,8 @@
 //! - [Reporters that cannot lie](reporters_that_cannot_lie): how reports stay true.
 //! - [Reporting from a library](reporting_from_a_library): how a library reports
 //!   without forcing a registry on its users.
-//! - [Following a process](following_a_process): the history, the event stream, and how
-//!   to wait until a process is red.
+//! - [Following a process](following_a_process): the page, the terminal, the history, the
+//!   event stream, and how to wait until a process is red.
 //! - Metrics (page `metrics`, with that feature): the list, and recipes for other
 //!   libraries.
 //! - Paged at night (page `paged_at_night`, with the feature `metrics`): alert rules, a

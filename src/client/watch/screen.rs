@@ -159,7 +159,7 @@ fn lines(address: &str, status: &Status, now: Instant) -> Vec<Line> {
         let why = status.lost.as_deref().unwrap_or("the process is silent");
         add(
             Style::Bold,
-            format!("NO NEWS since {at} UTC: {why}; connecting again"),
+            format!("NO NEWS since {at} UTC, connecting again: {why}"),
         );
         add(Style::Grey, format!("was {summary}"));
     } else {
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(
             (&*old[0].text, &*old[1].text),
             (
-                "NO NEWS since 09:00:22 UTC: the process is silent; connecting again",
+                "NO NEWS since 09:00:22 UTC, connecting again: the process is silent",
                 "was not ready: storage failing (connection refused)"
             )
         );

@@ -16,7 +16,7 @@ pub(crate) use self::document::render;
 /// URL.
 pub(crate) const POLICY: &str = "default-src 'none'; \
     script-src 'sha256-y8sraI1BeV7p44TjSwxUnskIB26FrU2MyoI82C3zXS8='; \
-    style-src 'sha256-aIran8LckQr9UYsXELd2kmAOv9mCCbBqbFIIXHiyLqY='; \
+    style-src 'sha256-VgdQNf5p+GXwsRgoEEJ4HHMV67+vY+wwGPp5g/JMIus='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]

@@ -338,11 +338,11 @@ def take_pictures():
         process.flip("cache", "degraded")
         for _ in range(7):
             process.request()
-        browser.become(1100, 880, "light")
+        browser.become(960, 1000, "light")
         browser.open(f"http://{process.admin}/")
         becomes(browser, "#news", "live")
         time.sleep(12)  # so that the ages look like ages
-        for name, (width, height), scheme in (("light", (1100, 1060), "light"), ("dark", (1100, 1060), "dark"),
+        for name, (width, height), scheme in (("light", (960, 1000), "light"), ("dark", (960, 1000), "dark"),
                                               ("phone", PHONE, "light")):
             browser.become(width, height, scheme)
             browser.picture(PICTURES / f"page-{name}.png")
