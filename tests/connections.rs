@@ -493,6 +493,107 @@ async fn a_slow_reader_receives_the_whole_answer() {
     served.await.unwrap().unwrap();
 }
 
+// === HTTP/1 clients that pause ===
+
+/// A client that has made this pause and a short one; the drain begins with its last
+/// request.
+async fn paused_by(server: &Server, pause: Duration) -> Http1 {
+    let mut client = Http1::connect(server).await;
+    client.get("/").await.unwrap();
+    for pause in [pause, Duration::from_millis(10)] {
+        sleep(pause).await;
+        client.get("/").await.unwrap();
+    }
+    server.readiness.drain();
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_of_a_client_that_pauses_waits_for_its_next_request() {
+    let server = retiring_at_half().await;
+    let pause = Duration::from_millis(1_800);
+    let mut client = paused_by(&server, pause).await;
+    for announces in [false, true] {
+        // The second pause begins 0.7 s before the moment, and ends 1.1 s after it.
+        sleep(pause).await;
+        let (headers, _) = client.get("/").await.unwrap();
+        assert_eq!(says_close(&headers), announces);
+    }
+    client.connection.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_of_a_client_that_stops_is_closed_after_twice_its_longest_pause() {
+    let server = retiring_at_half().await;
+    let client = paused_by(&server, Duration::from_millis(1_800)).await;
+    let begin = Instant::now();
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis() / 10, 360);
+    assert_eq!(server.readiness.verdict().phase(), Phase::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_of_a_client_that_pauses_for_longer_than_the_delay_is_closed_as_idle() {
+    let server = retiring_at_half().await;
+    let client = paused_by(&server, DELAY + Duration::from_millis(1)).await;
+    let begin = Instant::now();
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis() / 10, 250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_waits_for_a_client_whose_pauses_are_within_a_tenth_of_its_age() {
+    let (readiness, storage) = ready();
+    let connections = Connections::builder(&readiness).max_age(Duration::from_secs(60));
+    let server = Server::with(connections.build().unwrap(), readiness, storage, DELAY).await;
+    for (pause, all_are_told) in [(4, true), (7, false)] {
+        let mut clients = JoinSet::new();
+        for _ in 0..20 {
+            let mut client = Http1::connect(&server).await;
+            clients.spawn(async move {
+                loop {
+                    match client.get("/").await {
+                        Ok((headers, _)) if says_close(&headers) => return true,
+                        Ok(_) => sleep(Duration::from_secs(pause)).await,
+                        Err(_) => return false,
+                    }
+                }
+            });
+        }
+        let told = clients.join_all().await;
+        let are_told = told.iter().all(|told| *told);
+        assert_eq!(are_told, all_are_told, "pauses of {pause} s: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_http_1_connections_are_told_evenly_in_the_first_two_thirds_of_the_window() {
+    let server = Server::start(Link::Memory, DELAY).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..200 {
+        let mut client = Http1::connect(&server).await;
+        clients.spawn(async move {
+            loop {
+                let (headers, _) = client.get("/").await.unwrap();
+                if says_close(&headers) {
+                    return Instant::now();
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+    sleep(Duration::from_millis(100)).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    let mut tenths = [0; 10];
+    for told in clients.join_all().await {
+        let share = (told - begin).as_secs_f64() / DELAY.as_secs_f64();
+        assert!((0.3..=0.71).contains(&share), "{share}");
+        tenths[(share * 10.0) as usize] += 1;
+    }
+    assert!(tenths.iter().all(|left| *left <= 52), "{tenths:?} of 200");
+}
+
 // === connections accepted during the drain ===
 
 #[tokio::test(start_paused = true)]

@@ -16,10 +16,6 @@ use std::{
 };
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
-/// How long an HTTP/1 connection has no open request before it is closed. A client that
-/// reuses its connection would otherwise send the next request into the close.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// The connections of a server, which retire one after the other while the process
 /// drains; see the [module documentation](super).
 ///
@@ -138,9 +134,10 @@ impl TrackedConnection {
     /// call the [service](Self::service) that this one wraps.
     ///
     /// At its moment, HTTP/2 sends GOAWAY, and streams in flight end in their own time.
-    /// HTTP/1 answers say `connection: close`; a connection that has had no open request
-    /// for a second is closed. At [`Closing`](crate::Phase::Closing) every connection is
-    /// told.
+    /// HTTP/1 answers say `connection: close` at that moment or somewhat before; a
+    /// connection that has had no open request for a second, and for twice the longest
+    /// pause that its client makes, is closed. At [`Closing`](crate::Phase::Closing)
+    /// every connection is told.
     ///
     /// The future returns the result of the connection. Dropping it drops the
     /// connection.
@@ -219,8 +216,9 @@ impl<C: GracefulConnection> Future for Driven<C> {
                         let Some(since) = tracked.idle_since() else {
                             return Poll::Pending;
                         };
-                        if idle.deadline() != since + IDLE {
-                            idle.as_mut().reset(since + IDLE);
+                        let until = since + tracked.patience();
+                        if idle.deadline() != until {
+                            idle.as_mut().reset(until);
                         }
                         ready!(idle.as_mut().poll(cx));
                     }

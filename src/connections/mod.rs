@@ -43,7 +43,7 @@
 //!
 //! | connection | at its moment |
 //! |---|---|
-//! | HTTP/1 | the next answer says `connection: close`; after a second without an open request the connection is closed |
+//! | HTTP/1 | answers say `connection: close`, somewhat before already; without an open request for a second, and for twice the longest pause of its client, the connection is closed |
 //! | HTTP/2 | sends GOAWAY; streams in flight end in their own time |
 //! | with a stream that does not end by itself | the handler is told, by [`Retiring`] |
 //! | accepted during the drain | has its moment a fifth of the delay later, or more |
@@ -51,9 +51,13 @@
 //! | still open at [`Closing`](crate::Phase::Closing) | is told at once |
 //!
 //! HTTP/1 has no message for "send no more requests": a client may send one in the
-//! instant in which its idle connection is closed. An answer that says
-//! `connection: close` makes that rare, because only connections that receive no
-//! request between their moment and the end of a second are closed without it.
+//! instant in which its idle connection is closed. `connection: close` on an answer
+//! makes that rare. So answers say it in the first two thirds of the window, and the
+//! connection of a client that pauses for less than the delay waits for its next
+//! request, if need be until the delay is over. Such a client loses nothing unless it
+//! is silent from the announcement to the end of the delay, and sends in the instant of
+//! the close: a delay of twice the pauses of the clients is enough. The connection of a
+//! client that pauses for longer is closed as one that is not used.
 //!
 //! # Streams
 //!

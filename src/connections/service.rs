@@ -106,7 +106,7 @@ where
         let open = this.open.take();
         if let Some(OpenRequest(tracked)) = &open {
             // HTTP/2 has no such header: there the connection itself is told.
-            if tracked.retires() && !tracked.is_http2() {
+            if tracked.announces_close() && !tracked.is_http2() {
                 announce_close(&mut response);
             }
         }

@@ -1,4 +1,4 @@
-use super::window::Window;
+use super::window::{Moment, Window};
 use crate::registry::Readiness;
 use std::{
     future::pending,
@@ -8,6 +8,9 @@ use std::{
     },
 };
 use tokio::time::{Duration, Instant, sleep_until};
+
+/// The least time that an HTTP/1 connection has no open request before it is closed.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What the connections of one [`Connections`](super::Connections) share.
 pub(super) struct Schedule {
@@ -61,12 +64,14 @@ pub(super) struct Tracked {
     accepted: Instant,
     /// The end of the connection's age, which may come before a drain.
     expires: Option<Instant>,
-    moment: OnceLock<Instant>,
+    moment: OnceLock<Moment<Instant>>,
     retires: AtomicBool,
     is_http2: AtomicBool,
     open_requests: AtomicUsize,
-    /// When the last request ended, in nanoseconds after `accepted`.
+    /// When the last request ended, in nanoseconds after `accepted`. Zero before that.
     idle_since: AtomicU64,
+    /// The longest pause between two requests of an HTTP/1 connection, in nanoseconds.
+    longest_pause: AtomicU64,
 }
 
 impl Tracked {
@@ -86,6 +91,7 @@ impl Tracked {
             is_http2: AtomicBool::new(false),
             open_requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
+            longest_pause: AtomicU64::new(0),
         })
     }
 
@@ -116,20 +122,21 @@ impl Tracked {
         let moment = self.moment_of_drain();
         tokio::select! { biased;
             () = closing => {}
-            () = sleep_until(moment) => {}
+            () = sleep_until(moment.retired) => {}
         }
     }
 
     /// When the connection retires. To be called once the process drains.
-    fn moment_of_drain(&self) -> Instant {
+    fn moment_of_drain(&self) -> Moment<Instant> {
         *self.moment.get_or_init(|| {
             let now = Instant::now();
             let clock = self.schedule.readiness.registry().drain_clock();
-            let Some((since, delay)) = clock.begun() else {
-                return now;
-            };
+            let (since, delay) = clock.begun().unwrap_or((now, Duration::ZERO));
             if delay.is_zero() {
-                return now;
+                return Moment {
+                    announced: now,
+                    retired: now,
+                };
             }
             let after = self.accepted.saturating_duration_since(since);
             let accepted = after.as_secs_f64() / delay.as_secs_f64();
@@ -138,13 +145,23 @@ impl Tracked {
             } else {
                 fastrand::f64()
             };
-            since + delay.mul_f64(self.schedule.window.moment(accepted, position))
+            let moment = self.schedule.window.moment(accepted, position);
+            Moment {
+                announced: since + delay.mul_f64(moment.announced),
+                retired: since + delay.mul_f64(moment.retired),
+            }
         })
     }
 
-    /// Lets the next HTTP/1 answer say `connection: close`.
+    /// Records that the moment of the connection has come.
     pub(super) fn retire(&self) {
         self.retires.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether HTTP/1 answers say `connection: close`.
+    pub(super) fn announces_close(&self) -> bool {
+        let is_announced = |moment: &Moment<Instant>| moment.announced <= Instant::now();
+        self.retires() || self.moment.get().is_some_and(is_announced)
     }
 
     pub(super) fn retires(&self) -> bool {
@@ -162,12 +179,45 @@ impl Tracked {
             .then(|| self.accepted + Duration::from_nanos(self.idle_since.load(Ordering::Relaxed)))
     }
 
+    /// How long an HTTP/1 connection has to be without an open request before it is
+    /// closed, so that its client sends the next request before that, and is told by the
+    /// answer: twice the longest pause that the client has made.
+    ///
+    /// A client that has paused for longer than the delay will probably send nothing
+    /// until then. Its connection is closed like one that is not used, so that such
+    /// connections do not all stay until the last instant.
+    pub(super) fn patience(&self) -> Duration {
+        let clock = self.schedule.readiness.registry().drain_clock();
+        let limit = match (clock.begun(), self.schedule.max_age) {
+            (Some((_, delay)), _) => delay,
+            (None, Some(age)) => age / 10,
+            (None, None) => Duration::ZERO,
+        };
+        let pause = Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed));
+        if pause <= limit {
+            IDLE.max(2 * pause)
+        } else {
+            IDLE
+        }
+    }
+
     pub(super) fn begin_request(self: &Arc<Self>, is_http2: bool) -> OpenRequest {
         if is_http2 {
             self.is_http2.store(true, Ordering::Relaxed);
+        } else {
+            let idle_since = self.idle_since.load(Ordering::Relaxed);
+            if idle_since > 0 {
+                let pause = self.nanoseconds().saturating_sub(idle_since);
+                self.longest_pause.fetch_max(pause, Ordering::Relaxed);
+            }
         }
         self.open_requests.fetch_add(1, Ordering::Relaxed);
         OpenRequest(Arc::clone(self))
+    }
+
+    /// The time since the connection was accepted.
+    fn nanoseconds(&self) -> u64 {
+        u64::try_from(self.accepted.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -182,7 +232,8 @@ pub(super) struct OpenRequest(pub(super) Arc<Tracked>);
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let since = u64::try_from(self.0.accepted.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Zero means that no request has ended yet.
+        let since = self.0.nanoseconds().max(1);
         self.0.idle_since.store(since, Ordering::Relaxed);
         self.0.open_requests.fetch_sub(1, Ordering::Release);
     }

@@ -33,7 +33,7 @@
 //!
 //! | connection | `drain::serve` | `axum::serve` | tonic's `Server` |
 //! |---|---|---|---|
-//! | HTTP/1 with requests | `connection: close` from its moment on | `connection: close` from the first moment of the drain on, by the layer | as axum |
+//! | HTTP/1 with requests | `connection: close` from its moment on, or somewhat before | `connection: close` from the first moment of the drain on, by the layer | as axum |
 //! | HTTP/1, idle | closed at its moment | closed when the delay is over | as axum |
 //! | HTTP/2 | GOAWAY at its moment; streams end in their own time | GOAWAY when the delay is over | as axum |
 //! | a stream whose handler waits for `Retiring` | ends at its moment | ends at the first moment of the drain | as axum |
@@ -384,8 +384,9 @@
 //!   because no byte has arrived yet. The next connection would be refused anyway.
 //!   No load balancer should open connections by then; [`late_arrivals`] counts
 //!   those that arrive.
-//! - An HTTP/1 connection that was idle during the whole delay is closed without
-//!   notice. A client that sends on it in that very moment may retry an idempotent
+//! - An HTTP/1 connection that receives no request during the drain, or with
+//!   `drain::serve` between the announcement and its close, is closed without notice.
+//!   A client that sends on it in that very moment may retry an idempotent
 //!   request, as on every kept-alive connection (RFC 9112, section 9.3.1); other
 //!   requests fail.
 //! - `kill -9`, a crash and an out-of-memory kill skip the drain. Let the load
