@@ -567,7 +567,7 @@ async fn an_old_connection_waits_for_a_client_whose_pauses_are_within_a_tenth_of
 }
 
 #[tokio::test(start_paused = true)]
-async fn busy_http_1_connections_are_told_evenly_in_the_first_two_thirds_of_the_window() {
+async fn busy_http_1_connections_are_told_evenly_in_the_first_three_quarters_of_the_window() {
     let server = Server::start(Link::Memory, DELAY).await;
     let mut clients = JoinSet::new();
     for _ in 0..200 {
@@ -588,10 +588,10 @@ async fn busy_http_1_connections_are_told_evenly_in_the_first_two_thirds_of_the_
     let mut tenths = [0; 10];
     for told in clients.join_all().await {
         let share = (told - begin).as_secs_f64() / DELAY.as_secs_f64();
-        assert!((0.3..=0.71).contains(&share), "{share}");
+        assert!((0.3..=0.76).contains(&share), "{share}");
         tenths[(share * 10.0) as usize] += 1;
     }
-    assert!(tenths.iter().all(|left| *left <= 52), "{tenths:?} of 200");
+    assert!(tenths.iter().all(|left| *left <= 48), "{tenths:?} of 200");
 }
 
 // === connections accepted during the drain ===

@@ -52,7 +52,7 @@
 //!
 //! HTTP/1 has no message for "send no more requests": a client may send one in the
 //! instant in which its idle connection is closed. `connection: close` on an answer
-//! makes that rare. So answers say it in the first two thirds of the window, and the
+//! makes that rare. So answers say it in the first three quarters of the window, and the
 //! connection of a client that pauses for less than the delay waits for its next
 //! request, if need be until the delay is over. Such a client loses nothing unless it
 //! is silent from the announcement to the end of the delay, and sends in the instant of

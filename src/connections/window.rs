@@ -54,9 +54,9 @@ pub(super) struct Moment<T> {
 
 /// HTTP/1 answers announce the end in this first part of the window, so that the rest is
 /// left for clients that pause. A client that is not told before the delay is over may
-/// send a request into the close. A smaller part would make more than a quarter of busy
-/// connections leave in a tenth of the delay.
-const ANNOUNCED: f64 = 2.0 / 3.0;
+/// send a request into the close. A much smaller part would make more than a quarter of
+/// busy connections leave in a tenth of the delay.
+const ANNOUNCED: f64 = 0.75;
 
 /// How long a connection that is accepted during the drain stays at least, as a share
 /// of the delay. Otherwise a client that is sent here until the balancer notices would
@@ -87,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn http_1_answers_announce_the_end_in_the_first_two_thirds_of_the_window() {
-        for (position, expected) in [(0.0, 0.3), (0.5, 0.5), (1.0, 0.7)] {
+    fn http_1_answers_announce_the_end_in_the_first_three_quarters_of_the_window() {
+        for (position, expected) in [(0.0, 0.3), (0.5, 0.525), (1.0, 0.75)] {
             let moment = Window::default().moment(-3.0, position);
             assert!((moment.announced - expected).abs() < 1e-9);
         }

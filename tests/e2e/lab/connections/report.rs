@@ -4,8 +4,8 @@ use super::{
     REPLICAS,
     clients::{CONNECTIONS, Protocol, STREAMS_ON_ONE_IN},
     finding::{
-        Drain, Finding, HTTP1_LOSES_AT_MOST, Leaving, SHARE_AT_MOST, Side, UNEVEN_AT_MOST,
-        unevenness,
+        Drain, Finding, HTTP1_LOSES_AT_MOST, HTTP2_LOSES_AT_MOST, Leaving, SHARE_AT_MOST, Side,
+        UNEVEN_AT_MOST, unevenness,
     },
     plan::{CAP_OF_CONTROL, DELAY, MAX_AGE, SHORT_DELAY},
     spread::{NETWORK, PROBE_EVERY},
@@ -78,7 +78,7 @@ fn shares(drains: &[Drain], leaving: impl Fn(&Drain) -> Leaving) -> String {
 fn preface(seed: u64) -> String {
     let (network, probe) = (NETWORK.as_millis(), PROBE_EVERY.as_millis());
     let (delay, share) = (DELAY.as_secs(), SHARE_AT_MOST * 100.0);
-    let loses = HTTP1_LOSES_AT_MOST * 100.0;
+    let (loses, loses_http2) = (HTTP1_LOSES_AT_MOST * 100.0, HTTP2_LOSES_AT_MOST * 100.0);
     let (age, short) = (MAX_AGE.as_secs(), SHORT_DELAY.as_secs_f64());
     let (cap, uneven) = (CAP_OF_CONTROL.as_secs(), UNEVEN_AT_MOST * 100.0);
     format!(
@@ -119,8 +119,8 @@ balancer counts the connections of each replica then, and one maximum age later.
 delay of {short} s is shorter than the second without a request after which an idle HTTP/1
 connection is closed, so that those without a request in it are closed at its end.
 
-The run fails if tower-readiness with a window loses an HTTP/2 request or breaks a
-stream, or loses more HTTP/1 requests than {loses} % of the HTTP/1 connections that left; if
+The run fails if tower-readiness with a window loses more than {loses_http2} % of its HTTP/2
+requests, breaks a stream, or loses more HTTP/1 requests than {loses} % of the HTTP/1 connections that left; if
 more than {share} % of all connections of a replica leave in a tenth of the delay of {delay} s; or
 if, one maximum age after the rollout, a replica has {uneven} % more connections than the other.
 It also fails if a control behaves as well: if the HTTP/2 connections without a window do
