@@ -10,7 +10,7 @@ use super::{
     rendering::Rendering,
 };
 use crate::{
-    state::{Data, Phase, ScopeId, Selection, Target},
+    state::{Data, ScopeId, Selection, Target},
     wire::{EventKind, Probe},
 };
 use bytes::Bytes;
@@ -20,7 +20,6 @@ pub(crate) struct Update {
     /// [`EventKind::State`] or [`EventKind::Change`].
     pub(crate) kind: EventKind,
     pub(crate) version: u64,
-    pub(crate) phase: Phase,
     /// One line with its line break.
     pub(crate) data: Bytes,
 }
@@ -48,7 +47,6 @@ impl Probes {
             Some(Update {
                 kind,
                 version: data.version,
-                phase: data.phase,
                 data: bytes,
             })
         })

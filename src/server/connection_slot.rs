@@ -234,6 +234,31 @@ mod tests {
         assert_ready_eq!(timed_out.poll(), CloseMode::Gracefully);
     }
 
+    #[cfg(feature = "events")]
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_times_out_when_no_part_is_taken_and_then_the_connection_is_idle() {
+        let (slot, limits) = (ConnectionSlot::new(), Limits::default());
+        let mut timed_out = task::spawn(slot.timed_out(&limits));
+        let wait = slot.begin_request();
+        assert_pending!(timed_out.poll());
+        let stream = slot.begin_stream();
+        for _ in 0..5 {
+            assert_pending!(timed_out.poll());
+            advance(STREAM_TIMEOUT - A_MOMENT).await;
+            assert_pending!(timed_out.poll());
+            stream.record_part();
+        }
+        drop((stream, wait));
+        assert_pending!(timed_out.poll());
+        advance(limits.idle_timeout - A_MOMENT).await;
+        assert_pending!(timed_out.poll());
+
+        let _stream = slot.begin_stream();
+        assert_pending!(timed_out.poll());
+        advance(STREAM_TIMEOUT + A_MOMENT).await;
+        assert_ready_eq!(timed_out.poll(), CloseMode::AtOnce);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_at_the_last_moment_keeps_the_connection() {
         let (slot, limits) = (ConnectionSlot::new(), Limits::default());

@@ -4,7 +4,7 @@ use crate::{
     ANYWHERE,
     client::{EVENTS, address, ask, get, open, value},
     prober,
-    support::{ready, starting, whole},
+    support::{ready, soon, starting, whole},
 };
 use std::{
     io::{Read, Write},
@@ -30,12 +30,15 @@ async fn streams_and_waiting_requests_take_half_of_the_connections() {
         crate::client::send(stream, get("/readyz?wait=60"))
     });
     // The wait has begun once there is no room for a stream.
-    let refused = loop {
-        let response = ask(&server, get(EVENTS)).await;
-        if response.status() == 503 {
-            break response;
+    let refused = soon(async {
+        loop {
+            let response = ask(&server, get(EVENTS)).await;
+            if response.status() == 503 {
+                break response;
+            }
         }
-    };
+    });
+    let refused = refused.await;
     assert_eq!(value(refused.headers(), "retry-after"), "5");
     assert_eq!(
         ask(&server, get("/readyz?wait=60")).await.status(),
@@ -61,12 +64,12 @@ async fn streams_and_waiting_requests_take_half_of_the_connections() {
 
 /// A closed stream makes room as soon as the listener notices.
 async fn until_admitted(server: &tower_readiness::server::AdminServer) {
-    loop {
-        if ask(server, get(EVENTS)).await.status() == 200 {
-            return;
+    let admitted = async {
+        while ask(server, get(EVENTS)).await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    };
+    soon(admitted).await;
 }
 
 #[tokio::test]
@@ -110,9 +113,12 @@ async fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     let begin = Instant::now();
     // The other takes the second and last permit until it is disconnected.
     let full = || async { ask(&server, get(EVENTS)).await.status() == 503 };
-    while !full().await {
-        tokio::task::yield_now().await;
-    }
+    let is_full = async {
+        while !full().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(is_full).await;
     while full().await {
         assert!(
             begin.elapsed() < Duration::from_secs(20),

@@ -5,6 +5,8 @@ use crate::{
     client::{open, resume},
     support::ready,
 };
+use std::time::Duration;
+use tokio::time::Instant;
 use tower_readiness::{Readiness, Subsystem};
 
 #[tokio::test(start_paused = true)]
@@ -22,8 +24,10 @@ async fn a_client_that_reconnects_gets_what_it_has_missed() {
     let id = open(&server).await.next().await.unwrap().id.unwrap();
 
     // Nothing has changed: a tick shows at once that the stream is alive.
+    let begin = Instant::now();
     let mut events = resume(&server, &id).await;
     assert_eq!(events.next().await.unwrap().kind, "tick");
+    assert!(begin.elapsed() < Duration::from_secs(1));
     drop(events);
 
     index.failing("gone");

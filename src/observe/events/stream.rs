@@ -53,8 +53,6 @@ struct Cursor {
     /// The earliest time of the next event that is not a tick.
     not_before: Instant,
     next_tick: Instant,
-    /// The last event has been sent.
-    has_ended: bool,
 }
 
 impl EventStream {
@@ -75,7 +73,6 @@ impl EventStream {
             seen,
             not_before: now,
             next_tick: if seen.is_some() { now } else { now + TICK },
-            has_ended: false,
         };
         Self {
             parts: VecDeque::new(),
@@ -124,9 +121,6 @@ impl fmt::Debug for EventStream {
 impl Cursor {
     /// Waits for the next event, and returns its parts. `None` at the end of the stream.
     async fn next(mut self) -> Option<(Self, VecDeque<Bytes>)> {
-        if self.has_ended {
-            return None;
-        }
         loop {
             tokio::select! { biased;
                 has_changed = self.has_changed() => {
@@ -171,13 +165,11 @@ impl Cursor {
         let Update {
             kind,
             version,
-            phase,
             data,
         } = update;
         let gaps = 1 + data.len() / BYTES_PER_GAP;
         self.not_before = Instant::now() + GAP * u32::try_from(gaps).unwrap_or(u32::MAX);
         self.seen = Some(version);
-        self.has_ended = phase == Phase::Closed;
         let id = EventId {
             instance: self.instance,
             version,
