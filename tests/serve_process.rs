@@ -231,7 +231,7 @@ fn a_process_that_runs_out_of_descriptors_while_it_drains_serves_and_ends() {
             crowd.push(tokio::spawn(async move { stream.read(&mut [0]).await }));
         }
         process.line("server cannot accept").await;
-        // The last of those that wait for a descriptor.
+        // The last connection that waits for a descriptor.
         let mut late = process.connect().await;
         for client in &mut kept {
             assert_eq!(client.get("/phase").await, "draining");
@@ -252,7 +252,7 @@ fn a_process_that_runs_out_of_descriptors_while_it_drains_serves_and_ends() {
             .map(|number| number.parse().unwrap());
         let (failures, tenths): (u64, u64) = (numbers.next().unwrap(), numbers.next().unwrap());
         assert!(failures > 1, "{line}");
-        // One after each back-off of a tenth of a second, or after a connection has ended.
+        // One failure after each back-off of a tenth of a second, or after a connection has ended.
         let ended = CROWD + 11;
         assert!(failures <= tenths + ended + 1, "{line}");
         let status = process.ended().await;

@@ -1,4 +1,4 @@
-//! A certificate that ends, and the subsystem that says how much of its life is left.
+//! A certificate that ends, and the reports of its subsystem.
 
 use rcgen::{CertificateParams, KeyPair};
 use std::{
@@ -22,7 +22,7 @@ const RENEW_BEFORE: f64 = 1.0 / 3.0;
 /// With less than this part left, clients whose clocks differ refuse the certificate.
 const UNUSABLE_BEFORE: f64 = 0.1;
 
-/// A certificate, and what accepts TLS with it.
+/// A certificate, and the acceptor of TLS that presents it.
 #[derive(Clone)]
 pub struct Certificate {
     pub acceptor: TlsAcceptor,
@@ -45,8 +45,8 @@ impl Certificate {
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key.into())?;
-        // What the client can choose from, by ALPN; the server recognizes the protocol by
-        // the first bytes.
+        // A client chooses one by ALPN. The server recognizes the protocol by its first
+        // bytes.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
@@ -61,7 +61,7 @@ impl Certificate {
     }
 }
 
-/// Reports the state of the newest certificate, until there will be no newer one.
+/// Reports the state of the newest certificate, until the sender of certificates is gone.
 pub async fn report(mut newest: watch::Receiver<Certificate>, reporter: Reporter) {
     loop {
         let certificate = newest.borrow_and_update().clone();

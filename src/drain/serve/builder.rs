@@ -127,8 +127,9 @@ pub struct Serve<L, M, H> {
 }
 
 impl<L, M, H> Serve<L, M, H> {
-    /// Drains with this [`Shutdown`]. Without it, the server ends when another one of
-    /// the process has begun [`Closing`](crate::Phase::Closing).
+    /// Drains with this [`Shutdown`]. If a second ctrl-c ends its delay, each connection
+    /// that has not had its moment retires at once. Without a `Shutdown`, the server ends
+    /// when another one of the process has begun [`Closing`](crate::Phase::Closing).
     pub fn with_graceful_shutdown(mut self, shutdown: Shutdown) -> Self {
         self.shutdown = Some(shutdown);
         self

@@ -27,8 +27,8 @@ pub(crate) struct Delayed {
 
 impl Delayed {
     /// Passes on to the `target` that is returned for each connection, `delay` late each
-    /// way, and drops what comes with it when the connection has ended. Without a target,
-    /// the connection is closed.
+    /// way, and drops its guard when the connection has ended. Without a target, the
+    /// connection is closed.
     pub(crate) async fn start<G: Send + 'static>(
         target: impl Fn() -> Option<(SocketAddr, G)> + Send + 'static,
         delay: Duration,

@@ -55,7 +55,7 @@ impl Replica {
         self.end(true).await
     }
 
-    /// SIGTERM, to a replica that cuts off what is open, and says so by its status.
+    /// SIGTERM, to a replica that cuts off open streams and so ends with an error.
     pub(crate) async fn stop_cutting_off(self) -> Result<(), BoxError> {
         self.end(false).await
     }

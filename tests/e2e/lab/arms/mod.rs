@@ -115,7 +115,7 @@ pub(crate) struct Config {
     pub(crate) version: u32,
     /// From SIGTERM until the replica stops to accept, for arms that wait.
     pub(crate) drain_delay: Duration,
-    /// Of [`Kind::Served`]: how long what is open may take after the delay.
+    /// Of [`Kind::Served`]: how long open requests and streams may take after the delay.
     pub(crate) closing_cap: Option<Duration>,
     /// Of [`Kind::Served`]: the maximum age of its connections.
     pub(crate) max_age: Option<Duration>,

@@ -63,7 +63,7 @@ impl Options {
     }
 }
 
-/// Each arm at the same time as its control, with the same requests and moments.
+/// Each group of arms at the same time, with the same requests and moments.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let drains: usize = if options.full { 20 } else { 5 };
@@ -72,7 +72,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, BoxError> {
     let of_streams = drains.div_ceil(2);
     let groups = [
         Vec::from(arms.map(|arm| Plan::requests(arm, drains))),
-        Vec::from(arms.map(|arm| Plan::streams(arm, of_streams))),
+        // One after the other: a control that breaks its streams in one instant keeps the
+        // thread of all clients busy.
+        vec![Plan::streams(Arm::SERVED, of_streams)],
+        vec![Plan::streams(Arm::SERVED_TO_THE_END, REPLICAS)],
         vec![Plan::rollout(Some(MAX_AGE)), Plan::rollout(None)],
         vec![Plan::short(drains)],
     ];

@@ -1,4 +1,4 @@
-//! What one arm does, and at which times.
+//! The plan of one arm: its clients, its drains and their times.
 
 use super::clients::Protocol;
 use crate::arms::{Arm, Protection};
@@ -24,7 +24,7 @@ pub(super) struct Plan {
     pub(super) delay: Duration,
     pub(super) closing_cap: Option<Duration>,
     pub(super) max_age: Option<Duration>,
-    /// Whether its connections have no maximum age, for a comparison.
+    /// Whether this is the control of an arm with a maximum age.
     pub(super) is_control_of_age: bool,
 }
 
@@ -79,7 +79,7 @@ impl Plan {
         !self.is_control() && self.delay == DELAY && self.max_age.is_none()
     }
 
-    /// Whether a replica cuts off what is open, and so ends with an error.
+    /// Whether a replica cuts off open streams, and so ends with an error.
     pub(super) fn cuts_off(&self) -> bool {
         self.closing_cap.is_some()
     }

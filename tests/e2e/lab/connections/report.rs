@@ -91,7 +91,7 @@ connections an arm, through a balancer that passes on bytes and asks `/readyz` e
 way. On each connection POSTs follow one another with random gaps of 0.2 to 3 s; one in
 {STREAMS_ON_ONE_IN} HTTP/2 connections has streams of 0.5 to 1.5 s as well. The oldest replica
 gets SIGTERM once its replacement receives connections; the drain delay is {delay} s.
-Each arm runs at the same time as its control, with the same gaps.
+Arms with requests run at the same time as their control, with the same gaps.
 
 No request is sent twice. One that hyper's client gives back, because its connection
 had ended before it was sent, leaves on the next connection. The clients run on one

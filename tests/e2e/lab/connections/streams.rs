@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tonic::{client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
-/// In seconds: until the first stream, and after each that was broken.
+/// In seconds: before the first stream, and after a broken one.
 const PAUSE: (f64, f64) = (0.1, 1.0);
 
 pub(super) struct Client {
@@ -91,7 +91,7 @@ impl Client {
     }
 }
 
-/// What has arrived on one stream.
+/// The messages of one stream so far.
 #[derive(Default)]
 struct Progress {
     peer: Peer,
