@@ -10,6 +10,7 @@ mod events;
 #[path = "../support/folder.rs"]
 mod folder;
 mod history;
+mod page;
 mod reference;
 mod surfaces;
 

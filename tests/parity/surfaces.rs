@@ -4,6 +4,7 @@ use crate::{
     events::Events,
     folder::Folder,
     history::{Column, DECLARED as LATE, PHASES, STATES, SUBSYSTEMS},
+    page::Page,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -84,6 +85,7 @@ pub fn surfaces(readiness: &Readiness, turn: usize) -> Vec<(&'static str, Box<dy
         ("gRPC", Box::new(services)),
         ("gRPC, watch", Box::new(Watches::new(readiness))),
         ("events", Box::new(Events::new(readiness, |_| {}))),
+        ("page", Box::new(Page::new(readiness))),
         ("metrics", Box::new(Metrics::new(readiness))),
         ("systemd", Box::new(ServiceManager::new(readiness))),
     ]

@@ -1,0 +1,105 @@
+//! The page, as a browser without scripts shows it.
+
+use crate::{
+    folder::Folder,
+    history::{Column, PHASES, STATES, SUBSYSTEMS},
+    surfaces::{CONDITIONS, Surface, Verdicts, serve, words},
+};
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
+use tower_readiness::{Phase, Readiness, State, server::AdminServer};
+
+pub struct Page {
+    readiness: Readiness,
+    /// Present once the browser has asked.
+    admin: Option<(AdminServer, Folder)>,
+}
+
+impl Page {
+    pub fn new(readiness: &Readiness) -> Self {
+        Self {
+            readiness: readiness.clone(),
+            admin: None,
+        }
+    }
+
+    fn html(&mut self) -> String {
+        let serve = || serve(self.readiness.clone());
+        let (_, folder) = self.admin.get_or_insert_with(serve);
+        let mut stream = UnixStream::connect(folder.socket()).unwrap();
+        let head = "GET / HTTP/1.0\r\naccept: text/html\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("content-type: text/html"), "{answer}");
+        answer
+    }
+}
+
+/// The text between two others.
+fn between<'t>(text: &'t str, begin: &str, end: &str) -> Option<&'t str> {
+    text.split_once(begin)?.1.split_once(end).map(|(it, _)| it)
+}
+
+/// The states of a table by name.
+fn states<'t>(html: &'t str, id: &str) -> HashMap<&'t str, &'t str> {
+    let table = between(html, &format!("<tbody id=\"{id}\">"), "</tbody>").unwrap();
+    let rows = table.split("<tr>").skip(1);
+    let row = |row: &'t str| {
+        let name = between(row, "<th scope=\"row\">", "<").unwrap();
+        (name, between(row, "\">", "<").unwrap())
+    };
+    rows.map(row).collect()
+}
+
+impl Surface for Page {
+    fn verdicts(&mut self) -> Verdicts {
+        let html = self.html();
+        let data = |name: &str| between(&html, &format!(" data-{name}=\"",), "\"").unwrap();
+        let fact =
+            |name: &str| between(&html, &format!("<dt>{name}</dt><dd>"), "<").expect(name) == "yes";
+        let is_ready = data("ready") == "true";
+        let heading = between(&html, "<h1 id=\"verdict\">", "<").unwrap();
+        assert_eq!(!heading.starts_with("not "), is_ready, "{heading}");
+        assert_eq!(data("live") == "true", fact("Live"));
+        let mut verdicts = vec![
+            (Column::Started, fact("Started")),
+            (Column::Live, fact("Live")),
+            (Column::Ready, is_ready),
+        ];
+        let is_since = |since: Phase| {
+            let mut later = PHASES.into_iter().filter(|phase| *phase >= since);
+            later.any(|phase| data("phase") == phase.as_str())
+        };
+        verdicts.extend(PHASES.map(|since| (Column::Since(since), is_since(since))));
+        let is = |word: &str| data("condition") == word;
+        verdicts.extend(words(Column::Condition, CONDITIONS, is));
+        let scopes = states(&html, "scopes");
+        let is = |word: &str| scopes["scope"] == word;
+        verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
+        let subsystems = states(&html, "rows");
+        for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
+            let state = subsystems.get(name).copied();
+            verdicts.push((Column::Known(index), state.is_some()));
+            let states = STATES.into_iter().chain([State::Stale]);
+            verdicts
+                .extend(states.map(|it| (Column::State(index, it), state == Some(it.as_str()))));
+        }
+        verdicts
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        if let Some((admin, _folder)) = &self.admin {
+            admin.stop();
+        }
+    }
+}
