@@ -120,6 +120,30 @@ mod tests {
     use http_body_util::{BodyExt, Empty};
     use tower::ServiceExt;
 
+    #[cfg(feature = "page")]
+    #[tokio::test]
+    async fn the_page_is_shared_and_no_answer_in_another_format() {
+        use crate::probe::Page;
+        let readiness = Readiness::builder().subsystem(Subsystem::new("storage"));
+        let readiness = readiness.build().unwrap();
+        let probes = Probes::builder(&readiness).detail(Detail::Full);
+        let probes = probes.build().unwrap().with_page(Page {
+            render: |_, events, _| events.repeat(super::LONG_ANSWER),
+            policy: "default-src 'none'",
+        });
+        let ask = async |accept: &str| {
+            let request = Request::get("/statusz").header("accept", accept);
+            let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+            let response = probes.clone().oneshot(request).await.unwrap();
+            response.into_body().collect().await.unwrap().to_bytes()
+        };
+        let page = ask("text/html").await;
+        assert!(page.starts_with(b"/statusz/events/statusz/events"));
+        assert!(ask("application/json").await.starts_with(b"{"));
+        assert!(ask("text/plain").await.starts_with(b"["));
+        assert_eq!(ask("text/html").await.as_ptr(), page.as_ptr());
+    }
+
     #[tokio::test]
     async fn probes_with_another_detail_share_the_cache_but_no_answer() {
         let name = |index| format!("{}-{index}", "x".repeat(100));
