@@ -222,7 +222,9 @@ fn live(run: impl FnOnce()) -> i64 {
 
 #[test]
 fn subsystems_that_come_and_go_leave_nothing_behind() {
-    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    // The history keeps its last transitions, which differ in size.
+    let builder = Readiness::builder().allow_empty().history(0);
+    let readiness = builder.build().unwrap();
     let come_and_go = || {
         let reporters: Vec<_> = (0..2_000)
             .map(|index| {
@@ -246,6 +248,25 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
         assert_eq!(live(come_and_go), 0);
     }
     assert_eq!(readiness.snapshot().subsystems().count(), 0);
+}
+
+#[test]
+fn the_history_keeps_the_memory_of_its_last_transitions_alone() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .build()
+        .unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    let report = |times: u32| {
+        for _ in 0..times {
+            storage.failing("gone");
+            storage.ready();
+        }
+    };
+    report(1_000);
+    // Up to one part of the history may be begun or dropped in between.
+    let kept = allocation_counter::measure(|| report(10_000)).bytes_current;
+    assert!(kept.abs() < 16_384, "{kept} bytes");
 }
 
 #[test]
@@ -315,6 +336,8 @@ fn checks_that_come_and_go_leave_nothing_behind() {
 fn a_registry_that_was_large_once_costs_no_more_than_before() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
+        // It allocates for several reports at once.
+        .history(0)
         .build()
         .unwrap();
     let storage = readiness.reporter("storage").unwrap();

@@ -27,7 +27,6 @@ async fn both_versions_of_http_are_answered_on_one_port_where_http2_is_asked_for
         ("/startupz", 200, "started\n"),
         ("/readyz/storage", 200, "ready: storage ready\n"),
         ("/nothing", 404, "not found\n"),
-        ("/", 404, "not found\n"),
     ] {
         let (own, text) = http1.get(path).await;
         let response = send(&mut http2, request(path)).await;
