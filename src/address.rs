@@ -170,14 +170,16 @@ impl TryFrom<&String> for Address {
 pub enum AddressError {
     /// The text is neither an IP address with a port, nor a port, nor a path. A
     /// host name is malformed too: addresses are not resolved.
-    #[error("{address:?} is neither IP:PORT (no host name), nor :PORT, nor unix:PATH")]
+    #[error("the address is {address:?}; give IP:PORT (no host name), :PORT or unix:PATH")]
     Malformed {
         /// The text.
         address: String,
     },
     /// The text names a unix socket, which this system does not support.
     #[cfg(not(unix))]
-    #[error("{address:?}: this system has no unix sockets")]
+    #[error(
+        "the address is {address:?}, and this system has no unix sockets; give IP:PORT or :PORT"
+    )]
     NoUnixSockets {
         /// The text.
         address: String,

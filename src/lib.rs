@@ -172,6 +172,8 @@ pub mod client;
 #[cfg_attr(docsrs, doc(cfg(feature = "connections")))]
 pub mod connections;
 pub mod drain;
+#[cfg(all(test, unix, feature = "full"))]
+mod error_tests;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;

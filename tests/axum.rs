@@ -274,8 +274,8 @@ async fn counts_are_shared_by_all_routes() {
 #[tokio::test]
 async fn bounds_are_shared_by_all_routes() {
     let (readiness, storage) = starting();
-    let hold = Hold::new(Duration::from_secs(60)).unwrap();
-    let hold = hold.max_waiting(1).unwrap();
+    let hold = Hold::builder(Duration::from_secs(60)).max_waiting(1);
+    let hold = hold.build().unwrap();
     let layer = ReadinessLayer::new(&readiness).when_starting(Action::Hold(hold));
     let counts = layer.counts();
     let app = serve(routes().layer(layer)).await;

@@ -702,7 +702,7 @@ fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
     assert_eq!(refused(subsystem().check(minute(), ask)), short(69, 70));
     assert_eq!(
         short(10, 70).to_string(),
-        "a check that may take 70s between two results cannot have a ttl of 10s"
+        "the ttl is 10s, and the check has a result every 70s; give a ttl that is not shorter"
     );
 
     let readiness = Readiness::builder().allow_empty().build().unwrap();
@@ -761,12 +761,21 @@ fn a_check_that_makes_no_sense_is_refused_where_the_registry_is_built() {
             interval: SECOND * 10
         }
     );
-    let zero = |what| SettingError::ZeroThreshold { what };
-    assert_eq!(refused(every_ten().failures(0)), zero("failure"));
-    assert_eq!(refused(every_ten().successes(0)), zero("success"));
+    let zero = |what| SettingError::Zero { what };
+    assert_eq!(
+        refused(every_ten().failures(0)),
+        zero("failure threshold of a check")
+    );
+    assert_eq!(
+        refused(every_ten().successes(0)),
+        zero("success threshold of a check")
+    );
     assert_eq!(
         refused(every_ten().jitter(2.0)),
-        SettingError::Jitter { jitter: 2.0 }
+        SettingError::Fraction {
+            what: "jitter of a check",
+            given: 2.0
+        }
     );
     for interval in [Duration::ZERO, Duration::MAX] {
         let error = refused(Check::every(interval));

@@ -22,7 +22,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
     Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
-    gate::{Hold, ReadinessService, Refusal, RetryAfter},
+    gate::{Hold, HoldBuilder, ReadinessService, Refusal, RetryAfter},
     probe::Probes,
 };
 use tower_test::mock;
@@ -436,8 +436,8 @@ async fn unessential_requests_are_shed_while_saturated_and_the_rest_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_saturated_service_has_room_for_so_many_waiters() {
-    let hold = Hold::new(Duration::from_secs(1)).unwrap();
-    let hold = Action::Hold(hold.max_waiting(2).unwrap());
+    let hold = Hold::builder(Duration::from_secs(1)).max_waiting(2);
+    let hold = Action::Hold(hold.build().unwrap());
     let mut test = saturated(|layer| layer.when_saturated(hold));
     let mut first = task::spawn(test.service.call(get("/")));
     let mut second = task::spawn(test.service.call(get("/")));
@@ -841,13 +841,13 @@ fn holding(hold: Hold) -> (Readiness, Reporter, ReadinessLayer) {
     (readiness, storage, layer)
 }
 
-fn two_seconds() -> Hold {
-    Hold::new(Duration::from_secs(2)).unwrap()
+fn two_seconds() -> HoldBuilder {
+    Hold::builder(Duration::from_secs(2))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_held_request_is_served_when_the_reason_passes() {
-    let (_readiness, storage, layer) = holding(two_seconds());
+    let (_readiness, storage, layer) = holding(two_seconds().build().unwrap());
     let mut service = layer.layer(echo());
     let mut request = task::spawn(service.call(get("/")));
     assert_pending!(request.poll());
@@ -866,7 +866,7 @@ async fn a_held_request_is_served_when_the_reason_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_held_request_is_refused_when_its_time_is_up() {
-    let (_readiness, _storage, layer) = holding(two_seconds());
+    let (_readiness, _storage, layer) = holding(two_seconds().build().unwrap());
     let mut service = layer.layer(echo());
     let mut request = task::spawn(service.call(get("/")));
     assert_pending!(request.poll());
@@ -880,7 +880,7 @@ async fn a_held_request_is_refused_when_its_time_is_up() {
 
 #[tokio::test(start_paused = true)]
 async fn time_spent_held_counts_across_reasons() {
-    let (_readiness, storage, layer) = holding(two_seconds());
+    let (_readiness, storage, layer) = holding(two_seconds().build().unwrap());
     let mut service = layer.layer(echo());
     let mut request = task::spawn(service.call(get("/")));
     assert_pending!(request.poll());
@@ -897,7 +897,7 @@ async fn time_spent_held_counts_across_reasons() {
 
 #[tokio::test(start_paused = true)]
 async fn there_is_room_for_so_many_held_requests_and_leaving_makes_room() {
-    let (_readiness, _storage, layer) = holding(two_seconds().max_waiting(1).unwrap());
+    let (_readiness, _storage, layer) = holding(two_seconds().max_waiting(1).build().unwrap());
     // One service for each route, as axum makes: the bound is the layer's.
     let mut one = layer.layer(echo());
     let mut other = layer.layer(echo());
@@ -911,7 +911,7 @@ async fn there_is_room_for_so_many_held_requests_and_leaving_makes_room() {
 
 #[tokio::test(start_paused = true)]
 async fn held_requests_are_let_go_a_few_at_a_time() {
-    let (_readiness, storage, layer) = holding(two_seconds().release(2).unwrap());
+    let (_readiness, storage, layer) = holding(two_seconds().release(2).build().unwrap());
     let (mut service, mut handle) = mocked(&layer);
     let mut requests: Vec<_> = (0..5)
         .map(|_| task::spawn(service.call(get("/"))))
@@ -961,7 +961,7 @@ async fn a_request_does_not_wait_for_a_reason_that_cannot_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_held_that_is_going_to_be_refused() {
-    let (readiness, storage, layer) = holding(two_seconds());
+    let (readiness, storage, layer) = holding(two_seconds().build().unwrap());
     let layer = layer.when_draining(Action::Refuse);
     storage.ready();
     storage.failing("gone");
@@ -976,7 +976,7 @@ async fn nothing_is_held_that_is_going_to_be_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_does_not_wait_for_a_start_after_the_drain_began() {
-    let (readiness, storage, layer) = holding(two_seconds());
+    let (readiness, storage, layer) = holding(two_seconds().build().unwrap());
     let mut service = layer.layer(echo());
     let mut request = task::spawn(service.call(get("/")));
     assert_pending!(request.poll());
@@ -989,7 +989,7 @@ async fn a_request_does_not_wait_for_a_start_after_the_drain_began() {
 
 #[tokio::test(start_paused = true)]
 async fn a_held_request_is_decided_on_again_only_when_the_verdict_changes() {
-    let (readiness, storage, layer) = holding(two_seconds());
+    let (readiness, storage, layer) = holding(two_seconds().build().unwrap());
     let decisions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&decisions);
     let layer = layer.when_closed(Action::Admit).exempt(move |_| {
@@ -1016,8 +1016,8 @@ async fn a_held_request_is_decided_on_again_only_when_the_verdict_changes() {
 async fn a_hold_for_another_reason_needs_a_place_of_its_own() {
     let (readiness, storage) = storage();
     let layer = ReadinessLayer::new(&readiness)
-        .when_starting(Action::Hold(two_seconds()))
-        .when_failing(Action::Hold(two_seconds().max_waiting(1).unwrap()));
+        .when_starting(Action::Hold(two_seconds().build().unwrap()))
+        .when_failing(Action::Hold(two_seconds().max_waiting(1).build().unwrap()));
     let mut service = layer.layer(echo());
     let mut requests: Vec<_> = (0..3)
         .map(|_| task::spawn(service.call(get("/"))))
@@ -1060,7 +1060,7 @@ async fn a_refusal_names_the_snapshot_that_it_was_judged_by() {
 
 #[tokio::test(start_paused = true)]
 async fn held_requests_are_refused_as_soon_as_the_process_is_closed() {
-    let (readiness, _storage, layer) = holding(two_seconds());
+    let (readiness, _storage, layer) = holding(two_seconds().build().unwrap());
     let mut service = layer.layer(echo());
     let mut request = task::spawn(service.call(get("/")));
     assert_pending!(request.poll());
@@ -1071,7 +1071,7 @@ async fn held_requests_are_refused_as_soon_as_the_process_is_closed() {
 
 #[test]
 fn without_a_runtime_there_is_no_time_to_wait() {
-    let (_readiness, _storage, layer) = holding(two_seconds());
+    let (_readiness, _storage, layer) = holding(two_seconds().build().unwrap());
     assert_eq!(refusal(&layer), Some(Reason::Starting));
 }
 

@@ -409,7 +409,7 @@ fn a_detached_reporter_takes_every_report_and_reports_nothing() {
         report_all(&detached).unwrap();
         // A library finds an invalid key without a registry, too.
         let invalid = detached.attribute("a key", "value").unwrap_err();
-        assert!(matches!(invalid, AttributeError::Key(_)));
+        assert!(matches!(invalid, AttributeError::Key { .. }));
         assert_eq!(format!("{detached:?}"), "Reporter(detached)");
         end(detached);
     }
@@ -474,7 +474,9 @@ fn attributes_show_until_removed_and_are_bounded() {
     }
     assert_eq!(
         storage.attribute("one-more", ""),
-        Err(AttributeError::TooMany)
+        Err(AttributeError::TooMany {
+            key: "one-more".to_owned()
+        })
     );
     storage.attribute("key-0", "y".repeat(5_000)).unwrap();
     storage.remove_attribute("key-1");
@@ -484,7 +486,10 @@ fn attributes_show_until_removed_and_are_bounded() {
         .unwrap();
     assert_eq!(
         storage.attribute("a b", ""),
-        Err(AttributeError::Key(NameError::Character { character: ' ' }))
+        Err(AttributeError::Key {
+            key: "a b".to_owned(),
+            source: NameError::Character { character: ' ' }
+        })
     );
     let snapshot = readiness.snapshot();
     let view = snapshot.subsystem("storage").unwrap();

@@ -164,7 +164,7 @@ fn a_signal_that_cannot_be_caught_is_an_error_where_it_is_asked_for() {
             let error = error.unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("cannot listen for signal {number}")
+                format!("cannot listen for signal {number}; choose one that a process may catch")
             );
             let ShutdownError::Signal { signal, .. } = error else {
                 panic!("{error}");

@@ -79,8 +79,8 @@ where
 
 /// A layer that holds requests for a minute, and releases one at a time.
 fn holding(readiness: &Readiness) -> ReadinessLayer {
-    let hold = Hold::new(Duration::from_secs(60)).unwrap();
-    let hold = hold.release(1).unwrap();
+    let hold = Hold::builder(Duration::from_secs(60)).release(1);
+    let hold = hold.build().unwrap();
     ReadinessLayer::new(readiness).when_starting(Action::Hold(hold))
 }
 

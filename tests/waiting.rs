@@ -20,7 +20,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
     Action, Phase, Readiness, ReadinessLayer, Reason, Reporter,
-    gate::{Hold, ReadinessService, Refusal},
+    gate::{Hold, HoldBuilder, ReadinessService, Refusal},
 };
 use tower_test::mock;
 
@@ -68,15 +68,15 @@ fn without_room(configure: impl FnOnce(ReadinessLayer) -> ReadinessLayer) -> Gat
     }
 }
 
-fn a_minute() -> Hold {
-    Hold::new(Duration::from_secs(60)).unwrap()
+fn a_minute() -> HoldBuilder {
+    Hold::builder(Duration::from_secs(60))
 }
 
 // === for room ===
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_room_is_refused_when_the_gate_turns_failing() {
-    for action in [Action::Hold(a_minute()), Action::Admit] {
+    for action in [Action::Hold(a_minute().build().unwrap()), Action::Admit] {
         let mut gated = without_room(|layer| layer.when_saturated(action));
         let mut call = task::spawn(gated.service.call(get("/")));
         assert_pending!(call.poll());
@@ -181,7 +181,7 @@ async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhil
     let (readiness, storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
-        .when_failing(Action::Hold(a_minute()))
+        .when_failing(Action::Hold(a_minute().build().unwrap()))
         .exempt(|head| head.uri().path() == "/metrics");
     let (inner, mut handle) = mock::pair::<Req, Res>();
     handle.allow(9);
@@ -222,7 +222,7 @@ async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhil
 /// Two requests that were held; the first has the only turn.
 macro_rules! one_of_two {
     ($gated:ident, $first:ident, $second:ident) => {
-        let hold = Action::Hold(a_minute().release(1).unwrap());
+        let hold = Action::Hold(a_minute().release(1).build().unwrap());
         let mut $gated = without_room(|layer| layer.when_failing(hold));
         $gated.storage.failing("gone");
         let mut $first = task::spawn($gated.service.call(get("/first")));
@@ -298,7 +298,7 @@ async fn a_change_without_a_reason_to_refuse_leaves_the_turns_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_future_that_is_kept_has_let_go_of_its_turn() {
-    let hold = Action::Hold(a_minute().release(1).unwrap());
+    let hold = Action::Hold(a_minute().release(1).build().unwrap());
     let saturated = Action::hold(Duration::from_secs(1)).unwrap();
     let mut gated = without_room(|layer| layer.when_failing(hold).when_saturated(saturated));
     gated.storage.failing("gone");
@@ -344,7 +344,7 @@ impl Service<Req> for FailsOnce {
 #[tokio::test(start_paused = true)]
 async fn a_failed_future_that_is_kept_has_let_go_of_its_turn() {
     let (readiness, storage) = ready();
-    let hold = Action::Hold(a_minute().release(1).unwrap());
+    let hold = Action::Hold(a_minute().release(1).build().unwrap());
     let layer = ReadinessLayer::new(&readiness)
         .count_in_flight()
         .when_failing(hold);

@@ -1,5 +1,5 @@
 use crate::{
-    registry::{SettingError, bounded},
+    registry::{SettingError, bounded, fraction},
     state::Thresholds,
 };
 use std::{num::NonZeroU32, time::Duration};
@@ -120,21 +120,15 @@ impl Check {
         if longest < interval {
             return Err(SettingError::ShortBackOff { longest, interval });
         }
-        if !(0.0..=1.0).contains(&self.jitter) {
-            return Err(SettingError::Jitter {
-                jitter: self.jitter,
-            });
-        }
-        let threshold =
-            |what, count| NonZeroU32::new(count).ok_or(SettingError::ZeroThreshold { what });
+        let threshold = |what, count| NonZeroU32::new(count).ok_or(SettingError::Zero { what });
         Ok(Schedule {
             interval,
             timeout,
             longest,
-            jitter: self.jitter,
+            jitter: fraction("jitter of a check", self.jitter)?,
             thresholds: Thresholds {
-                failures: threshold("failure", self.failures)?,
-                successes: threshold("success", self.successes)?,
+                failures: threshold("failure threshold of a check", self.failures)?,
+                successes: threshold("success threshold of a check", self.successes)?,
             },
         })
     }
@@ -258,15 +252,19 @@ mod tests {
         );
         assert_eq!(
             refused(check().failures(0)),
-            SettingError::ZeroThreshold { what: "failure" }
+            SettingError::Zero {
+                what: "failure threshold of a check"
+            }
         );
         assert_eq!(
             refused(check().successes(0)),
-            SettingError::ZeroThreshold { what: "success" }
+            SettingError::Zero {
+                what: "success threshold of a check"
+            }
         );
         for jitter in [-0.1, 1.1, f64::NAN] {
             let message = refused(check().jitter(jitter)).to_string();
-            assert!(message.ends_with(&format!("not {jitter}")), "{message}");
+            assert!(message.contains(&format!("is {jitter};")), "{message}");
         }
     }
 }

@@ -210,7 +210,9 @@ pub enum CommandError {
     Exchange(#[from] ExchangeError),
     /// The server at the address accepts no commands: it is not an admin
     /// listener, or its commands are turned off.
-    #[error("{address} accepts no commands ({status})")]
+    #[error(
+        "{address} accepts no commands ({status}); is it an admin listener built `with_commands`?"
+    )]
     NotTaken {
         /// Where.
         address: Address,

@@ -27,7 +27,7 @@ pub enum ShutdownError {
     /// `SIGILL`, `SIGFPE`).
     #[cfg(feature = "signal")]
     #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
-    #[error("cannot listen for signal {signal}")]
+    #[error("cannot listen for signal {signal}; choose one that a process may catch")]
     Signal {
         /// The number of the signal; on Windows, that of SIGINT stands for ctrl-c.
         signal: i32,

@@ -80,7 +80,7 @@ mod wait;
 
 #[cfg(feature = "serve")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serve")))]
-pub use self::serve::{Listener, Serve, ServeError, serve};
+pub use self::serve::{Listener, Serve, serve};
 #[cfg(feature = "signal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 pub use self::signals::Signals;

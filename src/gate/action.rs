@@ -1,6 +1,6 @@
 use super::head::RequestHead;
+use crate::registry::{SettingError, fraction, not_zero, waited};
 use std::{fmt, sync::Arc, time::Duration};
-use thiserror::Error;
 
 /// The action of a gate on a request while there is a [reason] to hesitate.
 ///
@@ -24,8 +24,8 @@ impl Action {
     ///
     /// # Errors
     ///
-    /// When `max_wait` is zero or longer than ten minutes.
-    pub fn hold(max_wait: Duration) -> Result<Self, ActionError> {
+    /// When `max_wait` is shorter than 1 millisecond or longer than ten minutes.
+    pub fn hold(max_wait: Duration) -> Result<Self, SettingError> {
         Hold::new(max_wait).map(Self::Hold)
     }
 
@@ -34,7 +34,7 @@ impl Action {
     /// # Errors
     ///
     /// When `fraction` is not within 0 and 1.
-    pub fn shed(fraction: f64) -> Result<Self, ActionError> {
+    pub fn shed(fraction: f64) -> Result<Self, SettingError> {
         Shed::fraction(fraction).map(Self::Shed)
     }
 
@@ -44,33 +44,6 @@ impl Action {
     ) -> Self {
         Self::Shed(Shed::unless(essential))
     }
-}
-
-/// Why the values of an action are not valid.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[non_exhaustive]
-pub enum ActionError {
-    /// `max_wait` is zero, so the hold would refuse every request.
-    #[error("a hold of zero would refuse every request; use `Action::Refuse`")]
-    NoWait,
-    /// `max_wait` is longer than ten minutes, and no client waits that long.
-    #[error("a hold lasts at most {} seconds, not {wait:?}", Hold::LONGEST.as_secs())]
-    LongWait {
-        /// The time that was given.
-        wait: Duration,
-    },
-    /// `max_waiting` is zero, so the hold would refuse every request.
-    #[error("a hold with `max_waiting` of zero would refuse every request; use `Action::Refuse`")]
-    NoRoom,
-    /// `release` is zero, so the waiting requests would never be served.
-    #[error("`release` is at least 1, because with 0 no waiting request would be served")]
-    NoRelease,
-    /// The fraction is not a number from 0 to 1.
-    #[error("a fraction is a number from 0 to 1, not {fraction}")]
-    Fraction {
-        /// The number given.
-        fraction: f64,
-    },
 }
 
 /// Lets a bounded number of requests wait a bounded time for a reason to pass.
@@ -106,62 +79,75 @@ pub struct Hold {
 }
 
 impl Hold {
-    const LONGEST: Duration = Duration::from_secs(600);
-
     /// Returns a hold of at most `max_wait`, for at most 1,024 waiting requests, which
     /// releases 16 at a time.
     ///
     /// # Errors
     ///
-    /// When `max_wait` is zero or longer than ten minutes.
-    pub fn new(max_wait: Duration) -> Result<Self, ActionError> {
-        if max_wait.is_zero() {
-            return Err(ActionError::NoWait);
-        }
-        if max_wait > Self::LONGEST {
-            return Err(ActionError::LongWait { wait: max_wait });
-        }
-        Ok(Self {
+    /// When `max_wait` is shorter than 1 millisecond, which would refuse every request
+    /// ([`Action::Refuse`] does), or longer than ten minutes.
+    pub fn new(max_wait: Duration) -> Result<Self, SettingError> {
+        Self::builder(max_wait).build()
+    }
+
+    /// Configures a hold of at most `max_wait`, with the other bounds of [`new`](Self::new).
+    pub const fn builder(max_wait: Duration) -> HoldBuilder {
+        HoldBuilder(Self {
             max_wait,
             max_waiting: 1_024,
             release: 16,
         })
     }
 
+    /// The default hold while the inner service is saturated.
+    pub(super) const fn while_saturated() -> Self {
+        Self::builder(Duration::from_secs(5)).0
+    }
+}
+
+/// Configures a [`Hold`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_readiness::gate::{Action, Hold};
+///
+/// let hold = Hold::builder(Duration::from_secs(2)).max_waiting(100).release(4);
+/// let action = Action::Hold(hold.build()?);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it builds"]
+#[derive(Clone, Debug)]
+pub struct HoldBuilder(Hold);
+
+impl HoldBuilder {
     /// Sets how many requests wait at the same time.
-    ///
-    /// # Errors
-    ///
-    /// When it is zero.
-    pub fn max_waiting(self, max_waiting: usize) -> Result<Self, ActionError> {
-        if max_waiting == 0 {
-            return Err(ActionError::NoRoom);
-        }
-        Ok(Self {
-            max_waiting,
-            ..self
-        })
+    pub fn max_waiting(mut self, max_waiting: usize) -> Self {
+        self.0.max_waiting = max_waiting;
+        self
     }
 
     /// Sets how many waiting requests are released at a time.
+    pub fn release(mut self, release: usize) -> Self {
+        self.0.release = release;
+        self
+    }
+
+    /// Builds the hold.
     ///
     /// # Errors
     ///
-    /// When it is zero.
-    pub fn release(self, release: usize) -> Result<Self, ActionError> {
-        if release == 0 {
-            return Err(ActionError::NoRelease);
-        }
-        Ok(Self { release, ..self })
-    }
-
-    /// The default hold while the inner service is saturated.
-    pub(super) const fn while_saturated() -> Self {
-        Self {
-            max_wait: Duration::from_secs(5),
-            max_waiting: 1_024,
-            release: 16,
-        }
+    /// When the time is not valid (see [`Hold::new`]), or a number is zero: no request
+    /// would wait, or be served after it has waited.
+    pub fn build(self) -> Result<Hold, SettingError> {
+        waited("time of a hold", self.0.max_wait)?;
+        not_zero("maximum of waiting requests of a hold", self.0.max_waiting)?;
+        not_zero(
+            "number of requests that a hold releases at a time",
+            self.0.release,
+        )?;
+        Ok(self.0)
     }
 }
 
@@ -184,12 +170,9 @@ impl Shed {
     /// # Errors
     ///
     /// When `fraction` is not within 0 and 1.
-    pub fn fraction(fraction: f64) -> Result<Self, ActionError> {
-        if (0.0..=1.0).contains(&fraction) {
-            Ok(Self(Part::Fraction(fraction)))
-        } else {
-            Err(ActionError::Fraction { fraction })
-        }
+    pub fn fraction(fraction: f64) -> Result<Self, SettingError> {
+        let checked = self::fraction("fraction of requests to shed", fraction);
+        checked.map(|fraction| Self(Part::Fraction(fraction)))
     }
 
     /// Refuses every request for which `essential` returns `false`. The gate calls
@@ -223,17 +206,18 @@ mod tests {
 
     #[test]
     fn invalid_holds_are_errors() {
-        assert_eq!(Hold::new(Duration::ZERO).unwrap_err(), ActionError::NoWait);
-        let wait = Duration::from_secs(601);
-        assert_eq!(Hold::new(wait).unwrap_err(), ActionError::LongWait { wait });
+        for wait in [Duration::ZERO, Duration::from_secs(601)] {
+            let error = Hold::new(wait).unwrap_err();
+            let given = matches!(error, SettingError::OutOfBounds { given, .. } if given == wait);
+            assert!(given, "{error}");
+        }
         assert!(Hold::new(Duration::from_secs(600)).is_ok());
 
-        let hold = Hold::new(Duration::from_secs(1)).unwrap();
-        assert_eq!(
-            hold.clone().max_waiting(0).unwrap_err(),
-            ActionError::NoRoom
-        );
-        assert_eq!(hold.release(0).unwrap_err(), ActionError::NoRelease);
+        let hold = Hold::builder(Duration::from_secs(1));
+        for zero in [hold.clone().max_waiting(0), hold.release(0)] {
+            let error = zero.build().unwrap_err();
+            assert!(matches!(error, SettingError::Zero { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -266,7 +266,7 @@ mod tower_http;
 #[cfg(feature = "tower-http")]
 pub use self::tower_http::{ReadinessAsSuccess, TowerHttpClassifier};
 pub use self::{
-    action::{Action, ActionError, Hold, Shed},
+    action::{Action, Hold, HoldBuilder, Shed},
     body::ReadinessBody,
     counts::GateCounts,
     future::ResponseFuture,
@@ -277,5 +277,5 @@ pub use self::{
 };
 pub use crate::{
     traffic::{Classified, ClassifyEnd, ClassifyOutcome, Drift},
-    unread::{UnreadBody, UnreadBodyError},
+    unread::{UnreadBody, UnreadBodyBuilder},
 };

@@ -107,7 +107,7 @@ impl Probes {
     }
 
     /// Whether answers name subsystems.
-    #[cfg(any(feature = "events", feature = "metrics", feature = "page"))]
+    #[cfg(feature = "server")]
     pub(crate) fn shows_names(&self) -> bool {
         self.detail() >= Detail::Names
     }

@@ -6,32 +6,33 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum NameError {
     /// The name is the empty string.
-    #[error("a name needs at least one character")]
+    #[error("the name is empty; give it at least one character")]
     Empty,
     /// The name is longer than 128 bytes.
-    #[error("a name holds at most 128 bytes, this one has {bytes}")]
+    #[error("the name has {bytes} bytes; give it at most 128")]
     TooLong {
         /// The length of the name.
         bytes: usize,
     },
     /// The name holds a character other than `A-Z a-z 0-9 . _ - : [ ]`.
-    #[error("a name holds only `A-Z a-z 0-9 . _ - : [ ]`, not {character:?}")]
+    #[error("the name contains {character:?}; use only `A-Z a-z 0-9 . _ - : [ ]`")]
     Character {
         /// The first such character.
         character: char,
     },
     /// The name is reserved by the crate: `readiness`, `liveness`, `startup`,
     /// `runtime` or `traffic`.
-    #[error("this name is reserved by the crate; choose another")]
+    #[error("the crate reserves this name; choose another")]
     Reserved,
 }
 
-/// An invalid setting of a [`Subsystem`](crate::Subsystem).
+/// An invalid setting of a [`Subsystem`](crate::Subsystem), or of another value or builder of
+/// the crate.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum SettingError {
     /// A duration is too short or too long.
-    #[error("the {what} is between {least:?} and {most:?}, not {given:?}")]
+    #[error("the {what} is {given:?}; give it {least:?} to {most:?}")]
     OutOfBounds {
         /// The name of the setting.
         what: &'static str,
@@ -44,7 +45,7 @@ pub enum SettingError {
     },
     /// The timeout of a check is longer than its interval. Runs of a check never
     /// overlap, so each has to end before the next is due.
-    #[error("a check with a timeout of {timeout:?} cannot run every {interval:?}")]
+    #[error("a check has a timeout of {timeout:?} every {interval:?}; shorten the timeout")]
     LongTimeout {
         /// The timeout given.
         timeout: Duration,
@@ -53,7 +54,7 @@ pub enum SettingError {
     },
     /// The longest interval of a check that backs off is shorter than its
     /// interval.
-    #[error("a check that runs every {interval:?} cannot back off to {longest:?}")]
+    #[error("a check runs every {interval:?} and backs off to {longest:?}; back off to longer")]
     ShortBackOff {
         /// The longest interval while failing.
         longest: Duration,
@@ -64,24 +65,29 @@ pub enum SettingError {
     /// subsystem would become stale although its check works. A check reports once
     /// in each of its intervals (the longest, if it backs off), at the latest after
     /// its timeout.
-    #[error("a check that may take {slowest:?} between two results cannot have a ttl of {ttl:?}")]
+    #[error(
+        "the ttl is {ttl:?}, and the check has a result every {slowest:?}; give a ttl that is not \
+         shorter"
+    )]
     ShortTtl {
         /// The ttl given.
         ttl: Duration,
         /// The interval and the timeout of the check.
         slowest: Duration,
     },
-    /// A threshold of a check is zero.
-    #[error("the {what} threshold of a check is at least 1, not 0")]
-    ZeroThreshold {
-        /// Which threshold: `failure` or `success`.
+    /// A number is zero.
+    #[error("the {what} is 0; give it at least 1")]
+    Zero {
+        /// The name of the setting.
         what: &'static str,
     },
-    /// The jitter of a check, a fraction of its interval, is not in 0 to 1.
-    #[error("the jitter of a check is between 0 and 1 of its interval, not {jitter}")]
-    Jitter {
-        /// The fraction that was given.
-        jitter: f64,
+    /// A fraction is not a number from 0 to 1.
+    #[error("the {what} is {given}; give it 0 to 1")]
+    Fraction {
+        /// The name of the setting.
+        what: &'static str,
+        /// The number given.
+        given: f64,
     },
 }
 
@@ -90,7 +96,7 @@ pub enum SettingError {
 #[non_exhaustive]
 pub enum BuildError {
     /// A subsystem or scope has an invalid name.
-    #[error("invalid name {name:?}")]
+    #[error("the name {name:?} is invalid")]
     Name {
         /// The name, cut to 128 bytes.
         name: String,
@@ -107,13 +113,13 @@ pub enum BuildError {
     },
     /// Two subsystems, two scopes, or a subsystem and a scope have the same
     /// name.
-    #[error("{name:?} is declared twice (subsystems and scopes share one namespace)")]
+    #[error("{name:?} is declared twice; rename one (subsystems and scopes share one namespace)")]
     Duplicate {
         /// The name.
         name: String,
     },
     /// A scope names a subsystem that is not declared.
-    #[error("scope {scope:?} names {member:?}, which is not a declared subsystem")]
+    #[error("scope {scope:?} names {member:?}, which is no subsystem; declare it, or leave it out")]
     UnknownMember {
         /// The scope.
         scope: String,
@@ -159,7 +165,7 @@ pub enum ClaimError {
     },
     /// A reporter has [left the subsystem ready](crate::Reporter::leave_ready) for
     /// good.
-    #[error("subsystem {name:?} was left ready for good and cannot be claimed again")]
+    #[error("subsystem {name:?} was left ready for good; keep its reporter if it reports again")]
     LeftReady {
         /// The name asked for.
         name: String,
@@ -171,7 +177,7 @@ pub enum ClaimError {
 #[non_exhaustive]
 pub enum AddError {
     /// The name is invalid.
-    #[error("invalid name {name:?}")]
+    #[error("the name {name:?} is invalid")]
     Name {
         /// The name, cut to 128 bytes.
         name: String,
@@ -187,7 +193,7 @@ pub enum AddError {
         source: SettingError,
     },
     /// A subsystem or a scope has this name already.
-    #[error("there already is a subsystem or scope {name:?}")]
+    #[error("there is a subsystem or scope {name:?} already; choose another name")]
     Duplicate {
         /// The name.
         name: String,
@@ -213,7 +219,7 @@ pub struct UnknownScope {
 #[non_exhaustive]
 pub enum WaitError {
     /// The process drains, so it will not become ready again.
-    #[error("the process is draining")]
+    #[error("the process is draining, so it will not become ready again")]
     Draining,
 }
 
@@ -222,11 +228,19 @@ pub enum WaitError {
 #[non_exhaustive]
 pub enum AttributeError {
     /// The key is invalid.
-    #[error("invalid attribute key")]
-    Key(#[from] NameError),
+    #[error("the attribute key {key:?} is invalid")]
+    Key {
+        /// The key, cut to 128 bytes.
+        key: String,
+        /// Why the key is invalid.
+        source: NameError,
+    },
     /// The subsystem has 32 attributes already.
-    #[error("a subsystem holds at most 32 attributes")]
-    TooMany,
+    #[error("attribute {key:?} is one too many for its subsystem; remove one of the other 32")]
+    TooMany {
+        /// The key.
+        key: String,
+    },
 }
 
 /// Every [`Readiness`](crate::Readiness), reporter and layer of this registry has

@@ -20,6 +20,7 @@ mod readiness;
 mod reload;
 mod reporter;
 mod scope;
+mod setting;
 mod shrink;
 mod subscription;
 mod subsystem;
@@ -33,12 +34,14 @@ mod loom;
 
 #[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;
+#[cfg(any(feature = "check", feature = "gate"))]
+pub(crate) use self::setting::fraction;
 pub(crate) use self::{
     background::{Start, TaskId},
     core::Registry,
     drain_clock::{DEFAULT_DELAY, Times, quiet},
     handle::SubsystemHandle,
-    subsystem::{bounded, bounded_from},
+    setting::{bounded, bounded_from},
     timer::Witness,
     timer_thread::start as start_timer_thread,
 };
@@ -61,4 +64,8 @@ pub(crate) use self::{
     core::now, handle::shortened, name::check_key as attribute_key, subsystem::Check,
 };
 #[cfg(feature = "gate")]
-pub(crate) use self::{drain_clock::DrainStatus, meters::Meters};
+pub(crate) use self::{
+    drain_clock::DrainStatus,
+    meters::Meters,
+    setting::{not_zero, waited, within},
+};

@@ -34,7 +34,10 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
 pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
     match check(key) {
         Ok(()) | Err(NameError::Reserved) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(source) => Err(AttributeError::Key {
+            key: shown(key),
+            source,
+        }),
     }
 }
 

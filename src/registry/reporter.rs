@@ -240,7 +240,10 @@ impl Reporter {
                 .handle
                 .change(|view| match view.with_attribute(key, value) {
                     Ok(view) => (Ok(()), view),
-                    Err(TooMany) => (Err(AttributeError::TooMany), None),
+                    Err(TooMany) => {
+                        let key = key.to_owned();
+                        (Err(AttributeError::TooMany { key }), None)
+                    }
                 })
         });
         // A retired subsystem has no attributes.

@@ -1,4 +1,4 @@
-use super::{background::Running, error::SettingError, handle::SubsystemHandle};
+use super::{background::Running, error::SettingError, handle::SubsystemHandle, setting::bounded};
 use crate::state::{Declaration, Role, SubsystemMeters};
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -36,34 +36,6 @@ pub struct Subsystem {
 
 /// Starts the task that reports for a subsystem.
 pub(crate) type Check = Arc<dyn Fn(SubsystemHandle) -> Running + Send + Sync>;
-
-/// The shortest and the longest duration that a setting may have. tokio's timers
-/// have a resolution of 1 ms; a setting of more than a day is most likely a mistake.
-const BOUNDS: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(24 * 60 * 60)];
-
-/// Checks that a duration is between 1 ms and a day.
-pub(crate) fn bounded(what: &'static str, given: Duration) -> Result<Duration, SettingError> {
-    bounded_from(BOUNDS[0], what, given)
-}
-
-/// Checks that a duration is between `least` and a day.
-pub(crate) fn bounded_from(
-    least: Duration,
-    what: &'static str,
-    given: Duration,
-) -> Result<Duration, SettingError> {
-    let most = BOUNDS[1];
-    if (least..=most).contains(&given) {
-        Ok(given)
-    } else {
-        Err(SettingError::OutOfBounds {
-            what,
-            given,
-            least,
-            most,
-        })
-    }
-}
 
 impl Subsystem {
     /// Declares a [required](Role::Required) subsystem.

@@ -329,36 +329,40 @@ impl AdminListener {
         });
         // On other addresses, remote clients get the details anyway.
         let is_loopback = local.socket_addr().is_some() && local.is_local();
-        // Events and metrics name subsystems.
+        let shows_names = probes.shows_names();
+        let named: &[(bool, &'static str)] = &[
+            #[cfg(feature = "events")]
+            (self.events, "events"),
+            #[cfg(feature = "metrics")]
+            (self.metrics, "metrics"),
+            #[cfg(feature = "page")]
+            (self.page, "page"),
+        ];
+        if let Some((_, setting)) = named.iter().find(|(wanted, _)| *wanted && !shows_names) {
+            return Err(ServeError::NamesHidden { setting });
+        }
         #[cfg(feature = "events")]
         let events = {
             let wanted = self.events || local.is_local();
             // The page follows the events.
             #[cfg(feature = "page")]
             let wanted = wanted || self.page;
-            let serves = wanted && probes.shows_names();
-            if self.events && !serves {
-                return Err(ServeError::EventsWithoutNames);
-            }
-            serves.then(|| EventsEndpoint::new(&probes, limits.connections / 2))
+            (wanted && shows_names).then(|| EventsEndpoint::new(&probes, limits.connections / 2))
         };
         #[cfg(feature = "metrics")]
         let metrics = {
-            let serves = (self.metrics || local.is_local()) && probes.shows_names();
-            if self.metrics && !serves {
-                return Err(ServeError::MetricsWithoutNames);
-            }
-            serves.then(|| MetricsEndpoint::new(&probes))
+            let wanted = self.metrics || local.is_local();
+            (wanted && shows_names).then(|| MetricsEndpoint::new(&probes))
         };
         let for_foreign_hosts = is_loopback.then(|| probes.clone().with_detail(Detail::None));
         #[cfg(feature = "page")]
-        let probes = match self.page || local.is_local() {
-            _ if self.page && !probes.shows_names() => return Err(ServeError::PageWithoutNames),
-            true => probes.with_page(Page {
+        let probes = if self.page || local.is_local() {
+            probes.with_page(Page {
                 render: page::render,
                 policy: page::POLICY,
-            }),
-            false => probes,
+            })
+        } else {
+            probes
         };
         let served = ServedProbes {
             for_foreign_hosts,

@@ -10,12 +10,12 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be parsed.
-    #[error("bad address")]
+    #[error(transparent)]
     Address(#[from] AddressError),
     /// The system does not allow listening there: the address is in use, the port
     /// is privileged, the address does not belong to this machine, or the folder
     /// of a unix socket does not exist.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}; is it free, and may this user listen there?")]
     Bind {
         /// The address.
         address: Address,
@@ -24,20 +24,18 @@ pub enum ServeError {
     },
     /// The path of the unix socket is a file that is not a socket. The file is not
     /// changed.
-    #[error("cannot listen on {address}: the path is a file that is not a socket")]
+    #[error("cannot listen on {address}: the file there is not a socket; choose another path")]
     NotASocket {
         /// The address.
         address: Address,
     },
-    /// A timeout is shorter than 1 millisecond, or longer than a day.
+    /// A timeout is shorter than 1 millisecond, or longer than a day, or the maximum number of
+    /// connections is zero.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The maximum number of connections is zero.
-    #[error("`max_connections` must allow at least one connection, not 0")]
-    NoConnections,
     /// The mode of a unix socket has more than the permissions of owner, group and
     /// others.
-    #[error("the `socket_mode` must be at most 777, not {mode:o}")]
+    #[error("the `socket_mode` is {mode:o}; give it at most 777")]
     SocketMode {
         /// The mode given.
         mode: u32,
@@ -56,35 +54,21 @@ pub enum ServeError {
         /// The mode given.
         mode: u32,
     },
-    /// The listener has to serve metrics, which name subsystems, and its detail is
-    /// [`Detail::None`](crate::probe::Detail::None), which names none.
-    #[cfg(feature = "metrics")]
+    /// The listener has to serve events, metrics or the page, which name subsystems, and
+    /// its detail is [`Detail::None`](crate::probe::Detail::None), which names none.
     #[error(
-        "`metrics` would show the names of subsystems, which `Detail::None` hides; remove \
-         `metrics`, or set `detail` to `Detail::Names`"
-    )]
-    MetricsWithoutNames,
-    /// The listener has to serve events, which name subsystems, and its detail is
-    /// [`Detail::None`](crate::probe::Detail::None), which names none.
-    #[cfg(feature = "events")]
-    #[error(
-        "`events` would show the names of subsystems, which `Detail::None` hides; remove \
-         `events`, or set `detail` to `Detail::Names`"
-    )]
-    EventsWithoutNames,
-    /// The listener has to serve the page, which names subsystems, and its detail is
-    /// [`Detail::None`](crate::probe::Detail::None), which names none.
-    #[cfg(feature = "page")]
-    #[error(
-        "`page` would show the names of subsystems, which `Detail::None` hides; remove `page`, or \
+        "`{setting}` would show the names of subsystems, which `Detail::None` hides; remove it, or \
          set `detail` to `Detail::Names`"
     )]
-    PageWithoutNames,
+    NamesHidden {
+        /// The method that turned it on: `events`, `metrics` or `page`.
+        setting: &'static str,
+    },
     /// `serve` was called outside a tokio runtime.
     #[error("there is no tokio runtime here; call `serve` in one, or `serve_on_thread`")]
     NoRuntime,
     /// The thread of the listener, or its runtime, could not be started.
-    #[error("cannot start a thread to listen on {address}")]
+    #[error("cannot start a thread to listen on {address}; let the process have more threads")]
     Thread {
         /// The address.
         address: Address,

@@ -1,5 +1,4 @@
-use super::error::ServeError;
-use crate::registry::bounded;
+use crate::registry::{SettingError, bounded, not_zero};
 use tokio::time::Duration;
 
 /// The limits of one listener on its connections.
@@ -24,12 +23,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn check(&self) -> Result<(), ServeError> {
+    pub(super) fn check(&self) -> Result<(), SettingError> {
         bounded("header timeout", self.header_timeout)?;
         bounded("idle timeout", self.idle_timeout)?;
-        if self.connections == 0 {
-            return Err(ServeError::NoConnections);
-        }
+        not_zero("maximum of connections", self.connections)?;
         Ok(())
     }
 }

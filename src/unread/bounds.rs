@@ -1,5 +1,5 @@
+use crate::registry::{SettingError, waited};
 use std::time::Duration;
-use thiserror::Error;
 
 /// The bounds within which a [`ReadinessLayer`](crate::ReadinessLayer) reads the
 /// body of an HTTP/1 request that it refuses or that asks for a probe.
@@ -10,12 +10,12 @@ use thiserror::Error;
 ///
 /// | | default | |
 /// |---|---|---|
-/// | [`drain_silence`](Self::drain_silence) | 300 ms | without a byte, before the answer |
-/// | [`drain_time`](Self::drain_time) | 2 s | in all, before the answer |
-/// | [`drain_bytes`](Self::drain_bytes) | 64 MiB | before the answer |
-/// | [`linger_silence`](Self::linger_silence) | 5 s | without a byte, after the answer |
-/// | [`linger_time`](Self::linger_time) | 30 s | in all, after the answer |
-/// | [`max_lingering`](Self::max_lingering) | 1,024 | bodies of a layer that are read after their answers |
+/// | [`drain_silence`](UnreadBodyBuilder::drain_silence) | 300 ms | without a byte, before the answer |
+/// | [`drain_time`](UnreadBodyBuilder::drain_time) | 2 s | in all, before the answer |
+/// | [`drain_bytes`](UnreadBodyBuilder::drain_bytes) | 64 MiB | before the answer |
+/// | [`linger_silence`](UnreadBodyBuilder::linger_silence) | 5 s | without a byte, after the answer |
+/// | [`linger_time`](UnreadBodyBuilder::linger_time) | 30 s | in all, after the answer |
+/// | [`max_lingering`](UnreadBodyBuilder::max_lingering) | 1,024 | bodies of a layer that are read after their answers |
 ///
 /// The silence before the answer is longer than the 44 ms after which nginx
 /// sends the second packet of a request. The times after the answer are those
@@ -28,9 +28,10 @@ use thiserror::Error;
 /// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
 /// use tower_readiness::gate::UnreadBody;
 ///
-/// let bounds = UnreadBody::new()
-///     .drain_time(Duration::from_secs(1))?
-///     .max_lingering(100);
+/// let bounds = UnreadBody::builder()
+///     .drain_time(Duration::from_secs(1))
+///     .max_lingering(100)
+///     .build()?;
 /// let layer = ReadinessLayer::new(&readiness).unread_body(bounds);
 /// # Ok(())
 /// # }
@@ -44,21 +45,6 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadBody(pub(super) Option<Bounds>);
 
-/// Why a bound of [`UnreadBody`] is not valid.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UnreadBodyError {
-    /// The time is zero, which would cut off every body that has not arrived yet.
-    #[error("a time of zero reads nothing; use `UnreadBody::ignore()` to leave bodies unread")]
-    NoTime,
-    /// The time is longer than ten minutes.
-    #[error("a body is read for at most {} seconds, not {time:?}", Bounds::LONGEST.as_secs())]
-    LongTime {
-        /// The time that was given.
-        time: Duration,
-    },
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) drain_silence: Duration,
@@ -69,110 +55,91 @@ pub(super) struct Bounds {
     pub(super) max_lingering: usize,
 }
 
-impl Bounds {
-    const LONGEST: Duration = Duration::from_secs(600);
-
-    const DEFAULT: Self = Self {
-        drain_silence: Duration::from_millis(300),
-        drain_time: Duration::from_secs(2),
-        drain_bytes: 64 * 1024 * 1024,
-        linger_silence: Duration::from_secs(5),
-        linger_time: Duration::from_secs(30),
-        max_lingering: 1_024,
-    };
-}
-
 impl UnreadBody {
-    /// Returns the default bounds.
-    pub fn new() -> Self {
-        Self(Some(Bounds::DEFAULT))
+    /// Configures the bounds, beginning with the defaults.
+    pub fn builder() -> UnreadBodyBuilder {
+        UnreadBodyBuilder(Bounds {
+            drain_silence: Duration::from_millis(300),
+            drain_time: Duration::from_secs(2),
+            drain_bytes: 64 * 1024 * 1024,
+            linger_silence: Duration::from_secs(5),
+            linger_time: Duration::from_secs(30),
+            max_lingering: 1_024,
+        })
     }
 
     /// Leaves bodies unread, so that hyper closes the connection where the body has
     /// not arrived in whole. Meant for servers that read unread bodies themselves.
-    ///
-    /// Setting a bound afterwards has no effect.
     pub fn ignore() -> Self {
         Self(None)
     }
+}
 
+/// The default bounds.
+impl Default for UnreadBody {
+    fn default() -> Self {
+        Self(Some(Self::builder().0))
+    }
+}
+
+/// Configures an [`UnreadBody`].
+#[must_use = "a builder does nothing until it builds"]
+#[derive(Clone, Debug)]
+pub struct UnreadBodyBuilder(Bounds);
+
+impl UnreadBodyBuilder {
     /// Sets how long the layer waits for the next bytes before it answers.
-    ///
-    /// # Errors
-    ///
-    /// [`NoTime`](UnreadBodyError::NoTime) for zero, and
-    /// [`LongTime`](UnreadBodyError::LongTime) for more than ten minutes. The
-    /// same holds for the other times.
-    pub fn drain_silence(self, silence: Duration) -> Result<Self, UnreadBodyError> {
-        self.time(silence, |bounds| &mut bounds.drain_silence)
+    pub fn drain_silence(mut self, silence: Duration) -> Self {
+        self.0.drain_silence = silence;
+        self
     }
 
     /// Sets how long the layer reads in all before it answers. The answer to a slow
     /// upload is late by at most this time.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`drain_silence`](Self::drain_silence).
-    pub fn drain_time(self, time: Duration) -> Result<Self, UnreadBodyError> {
-        self.time(time, |bounds| &mut bounds.drain_time)
+    pub fn drain_time(mut self, time: Duration) -> Self {
+        self.0.drain_time = time;
+        self
     }
 
     /// Sets how many bytes the layer reads before it answers. A request whose body
     /// announces more is answered at once, and its body read after that.
-    pub fn drain_bytes(self, bytes: u64) -> Self {
-        self.set(|bounds| bounds.drain_bytes = bytes)
+    pub fn drain_bytes(mut self, bytes: u64) -> Self {
+        self.0.drain_bytes = bytes;
+        self
     }
 
     /// Sets how long a body that is read after its answer may pause.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`drain_silence`](Self::drain_silence).
-    pub fn linger_silence(self, silence: Duration) -> Result<Self, UnreadBodyError> {
-        self.time(silence, |bounds| &mut bounds.linger_silence)
+    pub fn linger_silence(mut self, silence: Duration) -> Self {
+        self.0.linger_silence = silence;
+        self
     }
 
     /// Sets how long the layer reads a body in all after its answer.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`drain_silence`](Self::drain_silence).
-    pub fn linger_time(self, time: Duration) -> Result<Self, UnreadBodyError> {
-        self.time(time, |bounds| &mut bounds.linger_time)
+    pub fn linger_time(mut self, time: Duration) -> Self {
+        self.0.linger_time = time;
+        self
     }
 
     /// Sets how many bodies all services of a layer together read after their
     /// answers at the same time. A further body is dropped with its answer. With
     /// zero, every body is.
-    pub fn max_lingering(self, max_lingering: usize) -> Self {
-        self.set(|bounds| bounds.max_lingering = max_lingering)
+    pub fn max_lingering(mut self, max_lingering: usize) -> Self {
+        self.0.max_lingering = max_lingering;
+        self
     }
 
-    fn time(
-        self,
-        time: Duration,
-        field: impl FnOnce(&mut Bounds) -> &mut Duration,
-    ) -> Result<Self, UnreadBodyError> {
-        if time.is_zero() {
-            return Err(UnreadBodyError::NoTime);
-        }
-        if time > Bounds::LONGEST {
-            return Err(UnreadBodyError::LongTime { time });
-        }
-        Ok(self.set(|bounds| *field(bounds) = time))
-    }
-
-    fn set(self, change: impl FnOnce(&mut Bounds)) -> Self {
-        Self(self.0.map(|mut bounds| {
-            change(&mut bounds);
-            bounds
-        }))
-    }
-}
-
-impl Default for UnreadBody {
-    fn default() -> Self {
-        Self::new()
+    /// Builds the bounds.
+    ///
+    /// # Errors
+    ///
+    /// When a time is shorter than 1 millisecond or longer than ten minutes. (Use
+    /// [`UnreadBody::ignore`] to leave bodies unread.)
+    pub fn build(self) -> Result<UnreadBody, SettingError> {
+        waited("`drain_silence` of unread bodies", self.0.drain_silence)?;
+        waited("`drain_time` of unread bodies", self.0.drain_time)?;
+        waited("`linger_silence` of unread bodies", self.0.linger_silence)?;
+        waited("`linger_time` of unread bodies", self.0.linger_time)?;
+        Ok(UnreadBody(Some(self.0)))
     }
 }
 
@@ -182,18 +149,21 @@ mod tests {
 
     #[test]
     fn times_of_zero_and_beyond_ten_minutes_are_errors() {
-        type Set = fn(UnreadBody, Duration) -> Result<UnreadBody, UnreadBodyError>;
-        for set in [
-            UnreadBody::drain_silence as Set,
-            UnreadBody::drain_time,
-            UnreadBody::linger_silence,
-            UnreadBody::linger_time,
+        type Set = fn(UnreadBodyBuilder, Duration) -> UnreadBodyBuilder;
+        for (name, set) in [
+            ("drain_silence", UnreadBodyBuilder::drain_silence as Set),
+            ("drain_time", UnreadBodyBuilder::drain_time),
+            ("linger_silence", UnreadBodyBuilder::linger_silence),
+            ("linger_time", UnreadBodyBuilder::linger_time),
         ] {
-            let set = |time| set(UnreadBody::new(), time);
-            assert_eq!(set(Duration::ZERO), Err(UnreadBodyError::NoTime));
-            let time = Duration::from_secs(601);
-            assert_eq!(set(time), Err(UnreadBodyError::LongTime { time }));
-            assert_ne!(set(Duration::from_secs(600)).unwrap(), UnreadBody::new());
+            let build = |time| set(UnreadBody::builder(), time).build();
+            for time in [Duration::ZERO, Duration::from_secs(601)] {
+                let error = build(time).unwrap_err().to_string();
+                assert!(error.contains(name), "{error}");
+                assert!(error.contains(&format!("{time:?}")), "{error}");
+            }
+            let longest = build(Duration::from_secs(600)).unwrap();
+            assert_ne!(longest, UnreadBody::default());
         }
     }
 }

@@ -20,5 +20,5 @@ mod drain;
 mod linger;
 mod reader;
 
-pub use self::bounds::{UnreadBody, UnreadBodyError};
+pub use self::bounds::{UnreadBody, UnreadBodyBuilder};
 pub(crate) use self::drain::UnreadBodies;

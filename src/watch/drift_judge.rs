@@ -1,6 +1,6 @@
 use super::error::WatchError;
 use crate::{
-    registry::SettingError,
+    registry::{not_zero, within},
     state::ScopeId,
     traffic::{Drift, Outcomes, Window},
 };
@@ -42,12 +42,10 @@ impl TrafficWatch {
     /// Sets the ratios of failures, two numbers from 0 to 1: from `degraded` on the
     /// subsystem is degraded, and at `recovered` or below it is ready again. `recovered`
     /// is the smaller, which keeps the subsystem from flapping.
-    pub fn thresholds(self, degraded: f64, recovered: f64) -> Self {
-        Self {
-            degraded,
-            recovered,
-            ..self
-        }
+    pub fn thresholds(mut self, degraded: f64, recovered: f64) -> Self {
+        self.degraded = degraded;
+        self.recovered = recovered;
+        self
     }
 
     /// Sets how many requests the window must have for the subsystem to become
@@ -57,14 +55,8 @@ impl TrafficWatch {
     }
 
     pub(super) fn check(&self) -> Result<(), WatchError> {
-        if !(Window::EVERY..=Window::LENGTH).contains(&self.window) {
-            return Err(WatchError::Setting(SettingError::OutOfBounds {
-                what: "window of traffic",
-                given: self.window,
-                least: Window::EVERY,
-                most: Window::LENGTH,
-            }));
-        }
+        let range = Window::EVERY..=Window::LENGTH;
+        within(range, "window of traffic", self.window)?;
         let Self {
             degraded,
             recovered,
@@ -77,9 +69,10 @@ impl TrafficWatch {
                 recovered,
             });
         }
-        if self.minimum == 0 {
-            return Err(WatchError::NoMinimum);
-        }
+        not_zero(
+            "minimum of requests for traffic to become degraded",
+            self.minimum,
+        )?;
         Ok(())
     }
 }

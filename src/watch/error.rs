@@ -1,4 +1,4 @@
-use crate::registry::SettingError;
+use crate::registry::{AddError, SettingError};
 use thiserror::Error;
 
 /// Why a watch cannot start.
@@ -22,21 +22,18 @@ pub enum WatchError {
         /// The threshold for ready.
         recovered: f64,
     },
-    /// The minimum of requests is zero, but a window without requests has no ratio.
-    #[cfg(feature = "gate")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
-    #[error("the minimum of requests for traffic to become degraded is at least 1, not 0")]
-    NoMinimum,
     /// The call is not on a tokio runtime.
     #[error("there is no tokio runtime here; call `watch_runtime` on the runtime to watch")]
     NoRuntime,
     /// The runtime or the traffic is watched already.
-    #[error("the {what} is watched already")]
+    #[error("the {what} is watched already; watch it once")]
     AlreadyRunning {
         /// `runtime` or `traffic`.
         what: &'static str,
+        /// Why its subsystem could not be added.
+        source: AddError,
     },
     /// The timer thread cannot start.
-    #[error("cannot start the timer thread")]
+    #[error("cannot start the timer thread; let the process have more threads")]
     Thread(#[source] std::io::Error),
 }

@@ -1,8 +1,8 @@
 use super::{delays::Delays, error::WatchError};
 use crate::{
     registry::{
-        AddError, Readiness, Start, Subsystem, SubsystemHandle, TaskId, Witness, bounded,
-        bounded_from, start_timer_thread,
+        Readiness, Start, Subsystem, SubsystemHandle, TaskId, Witness, bounded, bounded_from,
+        start_timer_thread,
     },
     state::State,
 };
@@ -59,11 +59,9 @@ impl RuntimeWatch {
     ///
     /// The delays cover the last 10 seconds, so a single pause is enough if it
     /// is a few tenths of a second longer than this.
-    pub fn degraded_above(self, degraded_above: Duration) -> Self {
-        Self {
-            degraded_above,
-            ..self
-        }
+    pub fn degraded_above(mut self, degraded_above: Duration) -> Self {
+        self.degraded_above = degraded_above;
+        self
     }
 
     /// Sets the time without a polled task after which the runtime is stalled: 100
@@ -71,11 +69,9 @@ impl RuntimeWatch {
     /// second and a quarter of this later at the latest.
     ///
     /// Choose more than the longest pause that the process should survive.
-    pub fn stalled_after(self, stalled_after: Duration) -> Self {
-        Self {
-            stalled_after,
-            ..self
-        }
+    pub fn stalled_after(mut self, stalled_after: Duration) -> Self {
+        self.stalled_after = stalled_after;
+        self
     }
 
     fn beat_every(&self) -> Duration {
@@ -126,10 +122,8 @@ impl Readiness {
             return Err(WatchError::Thread(error));
         }
         let subsystem = Subsystem::new(NAME).vital().ttl(watch.stalled_after);
-        let handle = self.add_named(&subsystem).map_err(|error| match error {
-            AddError::Setting { source, .. } => WatchError::Setting(source),
-            _ => WatchError::AlreadyRunning { what: NAME },
-        })?;
+        let added = self.add_named(&subsystem);
+        let handle = added.map_err(|source| WatchError::AlreadyRunning { what: NAME, source })?;
 
         // The caller was polled just now.
         handle.report(State::Ready, "");

@@ -34,9 +34,8 @@ impl Readiness {
     pub fn watch_traffic(&self, watch: TrafficWatch) -> Result<(), WatchError> {
         watch.check()?;
         let subsystem = Subsystem::new(NAME).optional();
-        let handle = self
-            .add_named(&subsystem)
-            .map_err(|_| WatchError::AlreadyRunning { what: NAME })?;
+        let added = self.add_named(&subsystem);
+        let handle = added.map_err(|source| WatchError::AlreadyRunning { what: NAME, source })?;
         handle.report(State::Ready, "");
         let registry = Arc::downgrade(self.registry());
         let start: Start = Arc::new(move || {

@@ -111,7 +111,7 @@ fn a_listener_takes_no_commands_unless_they_are_enabled() {
     refused(
         path.to_str().unwrap(),
         &process,
-        "accepts no commands (404)",
+        "accepts no commands (404); is it",
     );
     let error = Commands::new(path).drain().unwrap_err();
     assert!(matches!(error, CommandError::NotTaken { status: 404, .. }));

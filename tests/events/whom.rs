@@ -33,7 +33,10 @@ async fn elsewhere_events_are_served_on_request_and_without_reasons() {
     let silent = listener.clone().serve(ANYWHERE).await.unwrap();
     assert_eq!(ask(&silent, get(EVENTS)).await.status(), 404);
     let error = listener.events().serve(ANYWHERE).await.unwrap_err();
-    assert!(matches!(error, ServeError::EventsWithoutNames), "{error}");
+    assert!(
+        matches!(error, ServeError::NamesHidden { setting: "events" }),
+        "{error}"
+    );
 }
 
 #[tokio::test]

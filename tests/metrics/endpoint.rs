@@ -172,7 +172,10 @@ async fn metrics_are_for_this_machine_unless_they_are_enabled_elsewhere() {
     for address in [here, everywhere] {
         let hidden = listener().detail(Detail::None).metrics();
         let error = hidden.serve(address).await.unwrap_err();
-        assert!(matches!(error, ServeError::MetricsWithoutNames));
+        assert!(matches!(
+            error,
+            ServeError::NamesHidden { setting: "metrics" }
+        ));
     }
 }
 

@@ -34,9 +34,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tower_readiness::{
-    Phase, Readiness, ReadinessLayer, Reporter,
+    Phase, Readiness, ReadinessLayer, Reporter, SettingError,
     connections::{Connections, Retiring},
-    drain::{self, Listener, ServeError, ShutdownTimeout},
+    drain::{self, Listener, ShutdownTimeout},
 };
 
 const DELAY: Duration = Duration::from_secs(5);
@@ -121,7 +121,7 @@ async fn upgrade(
     )
 }
 
-type Run = JoinHandle<Result<Result<(), ServeError>, ShutdownTimeout>>;
+type Run = JoinHandle<Result<Result<(), SettingError>, ShutdownTimeout>>;
 
 /// A process that serves [`app`] with a drain delay of [`DELAY`].
 struct Process {
@@ -168,7 +168,7 @@ fn shutdown(readiness: &Readiness) -> drain::Shutdown {
 
 fn run<S>(readiness: &Readiness, server: S) -> Run
 where
-    S: IntoFuture<Output = Result<(), ServeError>, IntoFuture: Send> + Send + 'static,
+    S: IntoFuture<Output = Result<(), SettingError>, IntoFuture: Send> + Send + 'static,
 {
     let readiness = readiness.clone();
     tokio::spawn(async move { readiness.run(server).await })
@@ -554,7 +554,12 @@ async fn settings_that_are_not_valid_are_errors_that_name_them() {
     let error = soon(serve().max_connections(0).into_future())
         .await
         .unwrap_err();
-    assert_eq!(error, ServeError::NoConnections);
+    assert_eq!(
+        error,
+        SettingError::Zero {
+            what: "maximum of connections"
+        }
+    );
     for timeout in [Duration::ZERO, day + Duration::from_secs(1)] {
         let error = soon(serve().header_timeout(timeout).into_future())
             .await

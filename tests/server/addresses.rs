@@ -74,7 +74,10 @@ async fn absurd_limits_are_errors() {
         (listener().header_timeout(Duration::MAX), "header timeout"),
         (listener().idle_timeout(Duration::ZERO), "idle timeout"),
         (listener().idle_timeout(too_long), "idle timeout"),
-        (listener().max_connections(0), "at least one connection"),
+        (
+            listener().max_connections(0),
+            "the maximum of connections is 0",
+        ),
     ] {
         let error = listener.clone().serve(ANYWHERE).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

@@ -150,7 +150,10 @@ async fn other_machines_get_the_page_only_where_it_is_turned_on() {
     assert_eq!(head.kind(), "event-stream", "the page follows the events");
     let hidden = AdminListener::new(&readiness).page().detail(Detail::None);
     let error = hidden.serve(everywhere).await.unwrap_err();
-    assert!(matches!(error, ServeError::PageWithoutNames), "{error}");
+    assert!(
+        matches!(error, ServeError::NamesHidden { setting: "page" }),
+        "{error}"
+    );
 }
 
 /// A listener whose probes are at other paths.

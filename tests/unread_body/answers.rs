@@ -150,7 +150,7 @@ async fn probes_answer_in_the_same_way() {
 
 #[tokio::test(start_paused = true)]
 async fn grpc_over_http1_is_refused_in_the_same_way() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (_sender, body) = body();
     let mut request = post(body);
     let grpc = header::HeaderValue::from_static("application/grpc-web+proto");

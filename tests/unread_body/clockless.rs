@@ -26,7 +26,7 @@ fn owned<B>(response: &Response<B>) -> Vec<String> {
 
 #[test]
 fn without_a_runtime_the_received_part_is_read() {
-    let service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let service = refusing(UnreadBody::default()).layer(service_fn(application));
     there_and_not(|request| {
         let response = service.clone().oneshot(request).now_or_never();
         owned(&response.unwrap().unwrap())
@@ -38,7 +38,7 @@ fn on_a_runtime_without_timers_the_received_part_is_read() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let service = refusing(UnreadBody::default()).layer(service_fn(application));
     there_and_not(|request| {
         runtime.block_on(async {
             let response = service.clone().oneshot(request).await.unwrap();
@@ -54,7 +54,7 @@ fn on_a_runtime_without_timers_the_part_of_the_next_turn_is_read() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     runtime.block_on(async {
         let (mut sender, arrives) = body();
         let mut call = task::spawn(service.call(post(arrives)));

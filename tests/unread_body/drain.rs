@@ -22,7 +22,7 @@ use tower_readiness::{Phase, ReadinessLayer, gate::UnreadBody};
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_has_ended_does_not_make_the_answer_wait() {
-    let service = refusing(UnreadBody::new()).layer(service_fn(async |_: Request<String>| {
+    let service = refusing(UnreadBody::default()).layer(service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
     let response = service.oneshot(Request::post("/").body(String::new()).unwrap());
@@ -33,7 +33,7 @@ async fn a_body_that_has_ended_does_not_make_the_answer_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn keep_alive_is_promised_once_the_body_has_ended() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (mut sender, body) = body();
     let mut call = task::spawn(service.call(post(body)));
     for _ in 0..3 {
@@ -51,7 +51,7 @@ async fn keep_alive_is_promised_once_the_body_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_body_is_answered_after_300_ms_with_close() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (sender, body) = body();
     let mut call = task::spawn(service.call(post(body)));
     assert_pending!(call.poll());
@@ -70,7 +70,7 @@ async fn a_silent_body_is_answered_after_300_ms_with_close() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_is_answered_after_2_seconds_with_close() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (sender, body) = body();
     let begin = Instant::now();
     let mut call = task::spawn(service.call(post(body)));
@@ -98,7 +98,7 @@ async fn a_body_that_is_always_there_is_answered_in_time_too() {
             Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
         }
     }
-    let layer = refusing(UnreadBody::new().max_lingering(0));
+    let layer = refusing(UnreadBody::builder().max_lingering(0).build().unwrap());
     let mut service = layer.layer(service_fn(async |_: Request<Endless>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
@@ -111,7 +111,8 @@ async fn a_body_that_is_always_there_is_answered_in_time_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_is_read_up_to_so_many_bytes_before_its_answer() {
-    let mut service = refusing(UnreadBody::new().drain_bytes(100)).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::builder().drain_bytes(100).build().unwrap())
+        .layer(service_fn(application));
     for (length, expected) in [(100, &[] as &[&str]), (101, &["close"])] {
         let (mut sender, body) = body();
         sender.send(length);
@@ -123,7 +124,8 @@ async fn a_body_is_read_up_to_so_many_bytes_before_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_announces_too_much_is_answered_first() {
-    let mut service = refusing(UnreadBody::new().drain_bytes(100)).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::builder().drain_bytes(100).build().unwrap())
+        .layer(service_fn(application));
     let (mut sender, mut body) = body();
     body.length = Some(101);
     sender.send(101);
@@ -138,7 +140,7 @@ async fn a_body_that_announces_too_much_is_answered_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_for_100_is_answered_without_asking_for_its_body() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (sender, body) = body();
     let mut request = post(body);
     let expect = header::HeaderValue::from_static("100-Continue");
@@ -156,7 +158,7 @@ async fn a_client_that_waits_for_100_is_answered_without_asking_for_its_body() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_gone_ends_it() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (sender, broken) = body();
     sender.fail();
     let response = service.call(post(broken)).await.unwrap();
@@ -173,7 +175,7 @@ async fn a_client_that_is_gone_ends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn http2_is_left_to_the_server() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let (sender, body) = body();
     let mut request = post(body);
     *request.version_mut() = Version::HTTP_2;
@@ -195,7 +197,7 @@ async fn it_can_be_turned_off() {
 
 #[tokio::test(start_paused = true)]
 async fn close_is_added_to_the_header_of_a_responder() {
-    let layer = refusing(UnreadBody::new()).respond_with(|_, _, mut response| {
+    let layer = refusing(UnreadBody::default()).respond_with(|_, _, mut response| {
         *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
         let option = header::HeaderValue::from_static("keep-alive");
         response.headers_mut().insert(header::CONNECTION, option);

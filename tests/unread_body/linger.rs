@@ -34,7 +34,7 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_body_lingers_for_5_seconds_and_is_held_for_half_a_second() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let sender = lingering(&mut service).await;
     pass(Duration::from_secs(4)).await;
     sender.send(1);
@@ -51,7 +51,8 @@ async fn a_silent_body_lingers_for_5_seconds_and_is_held_for_half_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_goes_on_lingers_for_30_seconds_whatever_its_length() {
-    let mut service = refusing(UnreadBody::new().drain_bytes(10)).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::builder().drain_bytes(10).build().unwrap())
+        .layer(service_fn(application));
     let sender = lingering(&mut service).await;
     let begin = Instant::now();
     while !sender.is_dropped() {
@@ -63,7 +64,7 @@ async fn a_body_that_goes_on_lingers_for_30_seconds_whatever_its_length() {
 
 #[tokio::test(start_paused = true)]
 async fn lingering_ends_with_the_body() {
-    let mut service = refusing(UnreadBody::new()).layer(service_fn(application));
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
     let mut sender = lingering(&mut service).await;
     sender.send(10);
     sender.end();
@@ -78,7 +79,7 @@ async fn lingering_ends_with_the_body() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_bodies_linger_at_a_time() {
-    let layer = refusing(UnreadBody::new().max_lingering(1));
+    let layer = refusing(UnreadBody::builder().max_lingering(1).build().unwrap());
     let mut service = layer.layer(service_fn(application));
     let mut first = lingering(&mut service).await;
     // Services and layers that are derived from the layer share the bound.

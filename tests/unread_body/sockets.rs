@@ -22,23 +22,29 @@ use tokio::{
     net::TcpStream,
 };
 use tower::{Layer, service_fn, util::MapRequestLayer};
-use tower_readiness::{Phase, ReadinessLayer, Reporter, gate::UnreadBody, probe::Probes};
+use tower_readiness::{
+    Phase, ReadinessLayer, Reporter,
+    gate::{UnreadBody, UnreadBodyBuilder},
+    probe::Probes,
+};
 
 /// No bound is met in the time of a test.
 fn patient() -> UnreadBody {
+    long_times().build().unwrap()
+}
+
+fn long_times() -> UnreadBodyBuilder {
     let long = Duration::from_secs(600);
-    let bounds = UnreadBody::new().drain_silence(long).unwrap();
-    let bounds = bounds.drain_time(long).unwrap();
-    bounds
+    UnreadBody::builder()
+        .drain_silence(long)
+        .drain_time(long)
         .linger_silence(long)
-        .unwrap()
         .linger_time(long)
-        .unwrap()
 }
 
 /// Answers before the body has ended, and reads on for as long as it takes.
-fn hasty() -> UnreadBody {
-    let bounds = patient().drain_time(Duration::from_millis(1)).unwrap();
+fn hasty() -> UnreadBodyBuilder {
+    let bounds = long_times().drain_time(Duration::from_millis(1));
     bounds.drain_bytes(1_000)
 }
 
@@ -215,7 +221,7 @@ async fn the_next_request_is_served_where_the_body_came_late() {
 #[tokio::test]
 async fn an_answer_that_does_not_wait_for_the_body_is_read_whole_and_announces_the_end() {
     for server in ALL {
-        let served = serve(server, hasty()).await;
+        let served = serve(server, hasty().build().unwrap()).await;
         let (head, status) = server.post();
         let mut client = Client::connect(&served).await;
         client
@@ -234,7 +240,7 @@ async fn a_client_that_sends_everything_before_it_reads_gets_the_answer() {
     const LENGTH: usize = 5_000_000;
     for server in ALL {
         for chunked in [false, true] {
-            let served = serve(server, hasty()).await;
+            let served = serve(server, hasty().build().unwrap()).await;
             let (head, status) = server.post();
             let mut client = Client::connect(&served).await;
             if chunked {
@@ -308,7 +314,7 @@ async fn without_a_body_and_on_probes_the_connection_stays() {
 async fn a_client_that_hangs_up_ends_the_connection() {
     for (server, bounds) in [
         (Server::Axum, patient()),
-        (Server::Axum, hasty().max_lingering(1)),
+        (Server::Axum, hasty().max_lingering(1).build().unwrap()),
     ] {
         let served = serve(server, bounds.clone()).await;
         for _ in 0..3 {
@@ -360,7 +366,7 @@ async fn a_body_that_lingers_does_not_hold_up_the_end_of_the_process() {
     storage.ready();
     storage.failing("gone");
     let layer = ReadinessLayer::new(&readiness).count_in_flight();
-    let app = Router::new().layer(layer.unread_body(hasty()));
+    let app = Router::new().layer(layer.unread_body(hasty().build().unwrap()));
     let (listener, address) = listen().await;
     let shutdown = readiness.shutdown().delay(Duration::ZERO);
     let shutdown = shutdown.closing_cap(Duration::from_secs(3_600));

@@ -1,12 +1,11 @@
 use super::{
     super::shutdown::Shutdown,
     connection::{self, Settings},
-    error::ServeError,
 };
 use crate::{
     accept::{ConnectionTasks, Listener},
     connections::Connections,
-    registry::{Readiness, bounded},
+    registry::{Readiness, SettingError, bounded, not_zero},
 };
 use bytes::Buf;
 use http::{Request, Response};
@@ -177,14 +176,14 @@ impl<L, M, H> Serve<L, M, H> {
     /// ```
     /// # use std::net::SocketAddr;
     /// # use tokio::net::{TcpListener, TcpStream};
-    /// # use tower_readiness::{Readiness, drain::{self, ServeError}};
+    /// # use tower_readiness::{Readiness, SettingError, drain};
     /// # #[derive(Clone)] struct TlsAcceptor;
     /// # impl TlsAcceptor {
     /// #     async fn accept(&self, stream: TcpStream) -> std::io::Result<TcpStream> { Ok(stream) }
     /// # }
     /// # async fn run(
     /// #     readiness: Readiness, listener: TcpListener, app: axum::Router, tls: TlsAcceptor,
-    /// # ) -> Result<(), ServeError> {
+    /// # ) -> Result<(), SettingError> {
     /// // `tls` is the `TlsAcceptor` of tokio-rustls, which offers `h2` and `http/1.1`.
     /// drain::serve(&readiness, listener, app.into_make_service())
     ///     .handshake(move |(stream, peer): (TcpStream, SocketAddr)| {
@@ -214,12 +213,10 @@ impl<L, M, H> Serve<L, M, H> {
         self
     }
 
-    fn check(&self) -> Result<(), ServeError> {
+    fn check(&self) -> Result<(), SettingError> {
         bounded("header timeout", self.settings.header_timeout)?;
         bounded("handshake timeout", self.settings.handshake_timeout)?;
-        if self.max_connections == 0 {
-            return Err(ServeError::NoConnections);
-        }
+        not_zero("maximum of connections", self.max_connections)?;
         Ok(())
     }
 }
@@ -238,7 +235,7 @@ where
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    type Output = Result<(), ServeError>;
+    type Output = Result<(), SettingError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(mut self) -> Self::IntoFuture {

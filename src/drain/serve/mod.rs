@@ -2,11 +2,7 @@
 
 mod builder;
 mod connection;
-mod error;
 mod listener;
 
-pub use self::{
-    builder::{Serve, serve},
-    error::ServeError,
-};
+pub use self::builder::{Serve, serve};
 pub use crate::accept::Listener;
