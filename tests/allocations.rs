@@ -336,18 +336,18 @@ fn checks_that_come_and_go_leave_nothing_behind() {
 fn a_registry_that_was_large_once_costs_no_more_than_before() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))
-        // It allocates for several reports at once.
-        .history(0)
         .build()
         .unwrap();
     let storage = readiness.reporter("storage").unwrap();
-    let report = || {
+    let report_once = || {
         let measured = allocation_counter::measure(|| {
             storage.failing("gone");
             storage.ready();
         });
         measured.bytes_total
     };
+    // One of eight also allocates room for transitions.
+    let report = || report_once().min(report_once());
     // The first lines allocate more.
     for _ in 0..100 {
         report();
@@ -368,7 +368,8 @@ fn a_registry_that_was_large_once_costs_no_more_than_before() {
         report();
     });
     assert_eq!(report(), before);
-    assert!(kept.bytes_current < 20_000, "{} bytes", kept.bytes_current);
+    // 8 KB of them are the names in the history.
+    assert!(kept.bytes_current < 28_000, "{} bytes", kept.bytes_current);
 }
 
 #[test]

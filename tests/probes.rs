@@ -302,6 +302,8 @@ async fn the_text_of_the_status_has_sixteen_transitions() {
     assert!(lines[15].ends_with("(a b <i> )"), "{body}");
     let status = demo.json(Detail::Full, "/statusz").await;
     assert_eq!(status["history"].as_array().unwrap().len(), 80);
+    let excluding = demo.json(Detail::Full, "/statusz?exclude=index").await;
+    assert_eq!(excluding["history"], serde_json::Value::Null);
     assert_eq!(
         demo.json(Detail::Full, "/readyz").await["history"],
         serde_json::Value::Null

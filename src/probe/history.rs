@@ -16,12 +16,13 @@ use std::{
 const IN_TEXT: usize = 16;
 
 impl<'a> Rendering<'a> {
-    /// The transitions that the answer shows, the oldest first.
+    /// The transitions that the answer shows, the oldest first. None if the answer
+    /// excludes subsystems, because the history is that of all.
     pub(super) fn transitions(&self) -> impl Iterator<Item = &'a Transition> + use<'a> {
         let history = &self.selection.data.history;
         let since = self.since.unwrap_or_default();
         let all = history.iter().filter(move |it| it.version() > since);
-        let is_shown = self.shows_counts();
+        let is_shown = self.shows_counts() && self.question.query.exclude.is_empty();
         all.take_while(move |_| is_shown)
     }
 

@@ -41,7 +41,7 @@
 //! | `?verbose` | a line for each subsystem, `[+]` for up and `[-]` for down; `=1`, `=true`, `=yes` and `=on` are the same, `=0`, `=false`, `=no` and `=off` turn it off, and the body reports any other value, which changes nothing |
 //! | `?exclude=NAME` | the answer as if this subsystem did not exist; repeatable; does not affect gates |
 //! | `?wait=SECONDS` | holds the answer until the probe is green, with `&until=red` until it is red (or the process drains), for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](ProbesBuilder::without_wait) |
-//! | `/statusz` | also the newest transitions of the [history](crate::Readiness::history) (16 in the text, all in JSON), counts of requests [refused](crate::Readiness::refused) by all gates and [by the gates of each scope](crate::Scope::refused), counts of requests that a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
+//! | `/statusz` | also the newest transitions of the [history](crate::Readiness::history) (16 in the text, all in JSON, none with `?exclude`), counts of requests [refused](crate::Readiness::refused) by all gates and [by the gates of each scope](crate::Scope::refused), counts of requests that a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
 //! | `/statusz` as JSON | also the counts of requests [in flight](crate::Readiness::in_flight) and of [late arrivals](crate::Readiness::late_arrivals) |
 //!
 //! An answer that lists subsystems and is 16 KiB or longer is rendered once for

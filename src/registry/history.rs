@@ -17,7 +17,7 @@ pub(super) const MAX_CAPACITY: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     /// The refused requests of all gates when the state of each subsystem began, by
-    /// slot.
+    /// slot, up to the last that is above zero.
     subsystems: Vec<u64>,
     /// Of the phase, the pause, the process, and the named scopes, in this order.
     values: Vec<Begin>,
@@ -78,7 +78,7 @@ impl Recorder {
                     lasted: old.map_or(Duration::ZERO, |old| old.age(entered.monotonic)),
                     refused: old.map_or(0, |_| refused - self.at_begin(slot)),
                 });
-                *self.at_begin_mut(slot) = refused;
+                self.set_at_begin(slot, new.map_or(0, |_| refused));
             }
         }
         let mut push_value = |index: usize, kind, reason, refused: u64| {
@@ -135,10 +135,19 @@ impl Recorder {
         self.subsystems.get(slot.0).copied().unwrap_or_default()
     }
 
-    fn at_begin_mut(&mut self, slot: Slot) -> &mut u64 {
-        if self.subsystems.len() <= slot.0 {
-            self.subsystems.resize(slot.0 + 1, 0);
+    fn set_at_begin(&mut self, slot: Slot, refused: u64) {
+        let counts = &mut self.subsystems;
+        match counts.get_mut(slot.0) {
+            Some(count) => *count = refused,
+            None if refused == 0 => return,
+            None => {
+                counts.resize(slot.0, 0);
+                counts.push(refused);
+            }
         }
-        &mut self.subsystems[slot.0]
+        // A registry that has shrunk costs as little as a small one.
+        let used = counts.iter().rposition(|count| *count > 0);
+        counts.truncate(used.map_or(0, |last| last + 1));
+        counts.shrink_to(2 * counts.len());
     }
 }

@@ -86,7 +86,7 @@ pub struct JsonAnswer<'a> {
     pub traffic: Option<JsonTraffic<'a>>,
     /// The newest transitions, the oldest of them first. In the event
     /// [`Change`](super::EventKind::Change) only those since the last event. Status
-    /// probe alone. Level `Names`.
+    /// probe alone, without `?exclude`. Level `Names`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<JsonTransition<'a>>,
 }
