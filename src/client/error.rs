@@ -169,7 +169,7 @@ pub enum CheckError {
 /// Why the event stream of a process has ended, or does not begin.
 #[cfg(feature = "cli")]
 #[derive(Debug, Error)]
-pub(super) enum WatchError {
+pub(super) enum StreamError {
     /// The process gave no answer, or the connection ended.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),

@@ -18,10 +18,10 @@ use std::{
 /// Separate counters hold the requests that a
 /// [dry run](crate::ReadinessLayer::dry_run) would have refused or held.
 #[derive(Clone, Default)]
-pub struct GateCounts(Arc<PerReason<Count>>);
+pub struct GateCounts(Arc<PerReason<ReasonCounts>>);
 
 #[derive(Debug, Default)]
-struct Count {
+struct ReasonCounts {
     refused: AtomicU64,
     held: AtomicU64,
     dry_run_refused: AtomicU64,
@@ -59,7 +59,7 @@ impl GateCounts {
         self.counters(reason).waiting.load(Ordering::Relaxed)
     }
 
-    fn counters(&self, reason: Reason) -> &Count {
+    fn counters(&self, reason: Reason) -> &ReasonCounts {
         &self.0[reason]
     }
 

@@ -83,7 +83,7 @@ pub(super) struct Gate {
     /// `None` for the process as a whole.
     pub(super) scope_name: Option<Arc<str>>,
     #[cfg(feature = "tracing")]
-    pub(super) episode: Arc<crate::traffic::Episode>,
+    pub(super) episode: Arc<crate::traffic::RefusalEpisode>,
     /// The registry of the scope, to save the request path one pointer.
     pub(super) registry: Arc<Registry>,
     pub(super) id: ScopeId,

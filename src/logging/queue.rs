@@ -18,7 +18,7 @@ pub(crate) fn lost() -> u64 {
 
 /// The queue of lines for the log thread.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Notified when an entry is pushed.
     pushed: Condvar,
     /// Notified when an entry is written.
@@ -27,7 +27,7 @@ pub(super) struct Queue {
     start: fn() -> bool,
 }
 
-struct State {
+struct QueueState {
     entries: VecDeque<Entry>,
     /// How many entries were pushed, and how many of them are written.
     pushed: u64,
@@ -79,7 +79,7 @@ impl Queue {
 
     pub(super) const fn new(start: fn() -> bool) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(QueueState {
                 entries: VecDeque::new(),
                 pushed: 0,
                 written: 0,
@@ -93,7 +93,7 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         // No code of the user runs under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,7 +149,7 @@ impl Queue {
 
     fn wait_until_written(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, QueueState>,
         last: u64,
         most: Duration,
     ) -> bool {

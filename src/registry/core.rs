@@ -2,7 +2,7 @@ use super::{
     background::BackgroundTasks,
     drain_clock::DrainClock,
     history::Recorder,
-    log::{Log, Logged, Memory, Timed},
+    log::{Log, LogState, Logged, ScheduledLines},
     meters::Meters,
     shrink::shrink,
     timer::{Caller, Reading, TtlTimer},
@@ -43,7 +43,7 @@ pub(crate) struct Registry {
     progress: Counter,
     progressed: Notify,
     pub(super) timer: TtlTimer,
-    pub(super) timed: Timed,
+    pub(super) scheduled_lines: ScheduledLines,
     background: Arc<BackgroundTasks>,
     weak: Weak<Registry>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct WriterState {
     pub(crate) pauses: Vec<(u64, Arc<str>)>,
     pub(crate) pauses_so_far: u64,
     pub(super) recorder: Recorder,
-    log: Memory,
+    log: LogState,
 }
 
 /// A published change, and its lines in the log.
@@ -119,7 +119,7 @@ impl Registry {
             progress: Counter::default(),
             progressed: Notify::default(),
             timer: TtlTimer::new(now().monotonic),
-            timed: Timed::new(now().monotonic),
+            scheduled_lines: ScheduledLines::new(now().monotonic),
             background: Arc::new(BackgroundTasks::new(weak.clone())),
             weak: weak.clone(),
         })
@@ -189,7 +189,7 @@ impl Registry {
         };
         self.meters.record(&published);
         self.cell.publish(&published.after);
-        let logged = log.queue(&published, &mut writer_state.log, &self.timed);
+        let logged = log.queue(&published, &mut writer_state.log, &self.scheduled_lines);
         (result, Some(Publication { published, logged }))
     }
 

@@ -10,7 +10,7 @@ pub(crate) struct DrainClock {
     arrivals: Arc<Arrivals>,
     closing_since: OnceLock<Instant>,
     /// The plans of all shutdowns, in the order in which they were made.
-    plans: Mutex<Vec<Plan>>,
+    plans: Mutex<Vec<PlannedDrain>>,
 }
 
 /// The drain delay of a shutdown that sets none.
@@ -47,7 +47,7 @@ pub(crate) struct DrainStatus {
 }
 
 #[derive(Debug)]
-struct Plan {
+struct PlannedDrain {
     times: Arc<Times>,
     /// Whether its shutdown was dropped while the process drained.
     abandoned: bool,
@@ -67,7 +67,7 @@ impl DrainClock {
     pub(crate) fn plan(&self, times: Times) -> Arc<Times> {
         let times = Arc::new(times);
         self.change(|plans| {
-            plans.push(Plan {
+            plans.push(PlannedDrain {
                 times: Arc::clone(&times),
                 abandoned: false,
             });
@@ -85,7 +85,7 @@ impl DrainClock {
         if self.closing_since.get().is_some() {
             return;
         }
-        let is_it = |plan: &Plan| Arc::ptr_eq(&plan.times, times);
+        let is_it = |plan: &PlannedDrain| Arc::ptr_eq(&plan.times, times);
         let drains = self.arrivals.since().is_some();
         self.change(|plans| {
             if !drains {
@@ -96,7 +96,7 @@ impl DrainClock {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Plan>)) {
+    fn change(&self, change: impl FnOnce(&mut Vec<PlannedDrain>)) {
         let mut plans = self.lock();
         change(&mut plans);
         let times = times(&plans);
@@ -105,7 +105,7 @@ impl DrainClock {
             .set_late_after(times.map(|times| times.delay - quiet(times.delay)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Plan>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<PlannedDrain>> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,7 +170,7 @@ impl DrainClock {
 /// The times that count, or `None` without a plan. Abandoned plans count only where
 /// there are no others. The delay is the shortest, because its shutdown completes
 /// first; the other times are those of the oldest plan.
-fn times(plans: &[Plan]) -> Option<Times> {
+fn times(plans: &[PlannedDrain]) -> Option<Times> {
     let all_abandoned = plans.iter().all(|plan| plan.abandoned);
     plans
         .iter()

@@ -7,12 +7,12 @@ use super::{
     background::TaskId,
     core::{Registry, now},
     log::DueLines,
-    timer::{Caller, Event, Expired, Reading, WakeThreadAt},
+    timer::{Caller, Expired, Reading, TtlEvent, WakeThreadAt},
     timer_thread,
 };
 use crate::state::{Moment, Phase, Slot, State, SubsystemView};
 #[cfg(all(feature = "gate", feature = "tracing"))]
-use crate::{state::Reason, traffic::Episode};
+use crate::{state::Reason, traffic::RefusalEpisode};
 #[cfg(feature = "gate")]
 use crate::{
     state::ScopeId,
@@ -58,7 +58,7 @@ impl Registry {
         let sample = || {
             let sample = outcomes.sample(reading.now.into()).map(Into::into);
             let newest = || self.load();
-            let line = lines.collect(&self.timed, self.traffic(), newest, reading.now);
+            let line = lines.collect(&self.scheduled_lines, self.traffic(), newest, reading.now);
             sample.into_iter().chain(line).min()
         };
         let mut published = Vec::new();
@@ -76,7 +76,7 @@ impl Registry {
                 published.extend(new);
             };
             change(&|view, phase| view_after(view, expired, phase, at));
-            if let Event::Silence { seen, .. } = expired.event {
+            if let TtlEvent::Silence { seen, .. } = expired.event {
                 if expired.heartbeat.count_after_publishing() != seen {
                     // The subsystem reported while this published that it is stale.
                     // The report may have found its state published already.
@@ -90,7 +90,7 @@ impl Registry {
         published.into_iter().for_each(|new| new.finish(self));
         lines.log(|| self.load());
         for Expired { slot, event, .. } in events {
-            if matches!(event, Event::Silence { .. }) {
+            if matches!(event, TtlEvent::Silence { .. }) {
                 // A check without a heartbeat may be on a runtime that is stuck.
                 self.background().suspect(TaskId::Check(slot));
             }
@@ -121,7 +121,7 @@ impl Registry {
     pub(super) fn log_start(&self) {
         let (newest, now) = (|| self.load(), now().monotonic);
         let mut none_yet = DueLines::default();
-        if let Some(due) = none_yet.collect(&self.timed, self.traffic(), newest, now) {
+        if let Some(due) = none_yet.collect(&self.scheduled_lines, self.traffic(), newest, now) {
             self.log_at(due);
         }
     }
@@ -156,13 +156,13 @@ impl Registry {
 #[cfg(all(feature = "gate", feature = "tracing"))]
 impl Registry {
     /// The episode in which the gates of a scope count refused requests.
-    pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<Episode> {
+    pub(crate) fn episode(&self, scope: ScopeId, dry_run: bool) -> Arc<RefusalEpisode> {
         let episodes = &self.traffic().episodes;
         episodes.get_or_insert(scope, dry_run, now().monotonic)
     }
 
     /// Counts a refused request, and logs it if it is the first of an episode.
-    pub(crate) fn log_refused(&self, episode: &Episode, reason: Reason) {
+    pub(crate) fn log_refused(&self, episode: &RefusalEpisode, reason: Reason) {
         let at = now().monotonic;
         if episode.count(reason, at) {
             self.log_first_refused(episode, at);
@@ -170,7 +170,7 @@ impl Registry {
     }
 
     #[cold]
-    fn log_first_refused(&self, episode: &Episode, at: Instant) {
+    fn log_first_refused(&self, episode: &RefusalEpisode, at: Instant) {
         if let Some((event, due)) = episode.begin(at, self.load()) {
             super::log::log_refusals(event);
             self.log_at(due);
@@ -186,21 +186,21 @@ fn view_after(
     at: Moment,
 ) -> Option<SubsystemView> {
     match expired.event {
-        Event::Silence { lasted, seen } => {
+        TtlEvent::Silence { lasted, seen } => {
             let silent = expired.heartbeat.count() == seen && view.active_ttl().is_some();
             // While the process drains, tasks end in any order.
             let counts = silent && phase < Phase::Draining;
             counts.then(|| view.become_stale(lasted, at))
         }
-        Event::Late { .. } if phase >= Phase::Draining => view.end_staleness(at),
-        Event::Late { lasted } => {
+        TtlEvent::Late { .. } if phase >= Phase::Draining => view.end_staleness(at),
+        TtlEvent::Late { lasted } => {
             let recovered = view.end_staleness(at);
             let reason = format!("not polled for {lasted:.0?}, while other tasks are");
             let view = recovered.as_ref().unwrap_or(view);
             Some(view.report(State::Degraded, Some(&reason), at))
         }
-        Event::Recovered => view.end_staleness(at),
-        Event::Time => view.pass_time(at),
+        TtlEvent::Recovered => view.end_staleness(at),
+        TtlEvent::Time => view.pass_time(at),
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 static THREAD: SharedThread = SharedThread::new("readiness-timer", || WORK.run());
 
 static WORK: Work = Work {
-    state: Mutex::new(State {
+    state: Mutex::new(ThreadState {
         planned: Vec::new(),
         woken: Vec::new(),
     }),
@@ -60,12 +60,12 @@ impl Woken {
 
 /// The work of the thread.
 struct Work {
-    state: Mutex<State>,
+    state: Mutex<ThreadState>,
     /// Wakes the thread when work was added.
     added: Condvar,
 }
 
-struct State {
+struct ThreadState {
     /// When to run which registry; at most one entry for each registry.
     planned: Vec<(Weak<dyn Owner>, Instant)>,
     woken: Vec<Woken>,
@@ -100,7 +100,7 @@ pub(crate) fn start() -> bool {
 
 impl Work {
     /// No code of the application runs under this lock.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ThreadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -127,7 +127,7 @@ impl Work {
         }
     }
 
-    fn sleep<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn sleep<'a>(&self, state: MutexGuard<'a, ThreadState>) -> MutexGuard<'a, ThreadState> {
         match state.planned.iter().map(|(_, at)| *at).min() {
             Some(at) => {
                 let time = at.saturating_duration_since(Instant::now());
@@ -142,7 +142,7 @@ impl Work {
     }
 }
 
-impl State {
+impl ThreadState {
     fn wake_at(&mut self, registry: Weak<dyn Owner>, at: Instant) {
         match self.planned.iter_mut().find(|(it, _)| it.ptr_eq(&registry)) {
             Some((_, earliest)) => *earliest = at.min(*earliest),

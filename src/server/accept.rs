@@ -32,7 +32,7 @@ pub(super) async fn accept<S, F>(
     S: Fn(Stream, Arc<ConnectionSlot>) -> F,
     F: Future<Output = Option<Stream>> + Send + 'static,
 {
-    let mut connections = Connections::new(max, meters, serve);
+    let mut connections = AdminConnections::new(max, meters, serve);
     loop {
         tokio::select! { biased;
             () = stop_signal.requested() => break,
@@ -44,7 +44,7 @@ pub(super) async fn accept<S, F>(
 }
 
 /// The open connections of one listener.
-struct Connections<S> {
+struct AdminConnections<S> {
     max: usize,
     meters: Arc<Meters>,
     serve: S,
@@ -57,7 +57,7 @@ struct Connections<S> {
     spares: Spares,
 }
 
-impl<S, F> Connections<S>
+impl<S, F> AdminConnections<S>
 where
     S: Fn(Stream, Arc<ConnectionSlot>) -> F,
     F: Future<Output = Option<Stream>> + Send + 'static,
@@ -186,7 +186,8 @@ mod tests {
         let address = "127.0.0.1:0".parse().unwrap();
         let (mut listener, _) = Listener::bind(address, 0o600).await.unwrap();
         listener.fail_every_accept();
-        let mut connections = Connections::new(1, Arc::default(), async |stream, _| Some(stream));
+        let mut connections =
+            AdminConnections::new(1, Arc::default(), async |stream, _| Some(stream));
         let begin = Instant::now();
         for _ in 0..5 {
             connections.next(&mut listener).await;

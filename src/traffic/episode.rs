@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The episodes of a registry: one [`Episode`] for each scope, and another for the
+/// The episodes of a registry: one [`RefusalEpisode`] for each scope, and another for the
 /// scope's gates in dry run.
 #[derive(Debug, Default)]
-pub(crate) struct Episodes(Mutex<Vec<Arc<Episode>>>);
+pub(crate) struct RefusalEpisodes(Mutex<Vec<Arc<RefusalEpisode>>>);
 
-impl Episodes {
-    fn all(&self) -> MutexGuard<'_, Vec<Arc<Episode>>> {
+impl RefusalEpisodes {
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<RefusalEpisode>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -22,13 +22,14 @@ impl Episodes {
         scope: ScopeId,
         dry_run: bool,
         base: Instant,
-    ) -> Arc<Episode> {
+    ) -> Arc<RefusalEpisode> {
         let mut all = self.all();
-        let same = |episode: &&Arc<Episode>| (episode.scope, episode.dry_run) == (scope, dry_run);
+        let same =
+            |episode: &&Arc<RefusalEpisode>| (episode.scope, episode.dry_run) == (scope, dry_run);
         if let Some(episode) = all.iter().find(same) {
             return Arc::clone(episode);
         }
-        let episode = Arc::new(Episode::new(scope, dry_run, base));
+        let episode = Arc::new(RefusalEpisode::new(scope, dry_run, base));
         all.push(Arc::clone(&episode));
         episode
     }
@@ -49,7 +50,7 @@ impl Episodes {
 /// A time in which gates refuse requests. It ends when no request was refused for
 /// 10 seconds, so that a flapping subsystem does not begin many episodes.
 #[derive(Debug)]
-pub(crate) struct Episode {
+pub(crate) struct RefusalEpisode {
     scope: ScopeId,
     dry_run: bool,
     base: Instant,
@@ -79,18 +80,18 @@ pub(crate) struct EpisodeEvent {
     pub(crate) reason: Reason,
     pub(crate) refused: u64,
     pub(crate) lasted: Duration,
-    pub(crate) stage: Stage,
+    pub(crate) stage: EpisodeStage,
     pub(crate) snapshot: Snapshot,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum EpisodeStage {
     Begun,
     GoesOn,
     Ended,
 }
 
-impl Episode {
+impl RefusalEpisode {
     const ENDS_AFTER: Duration = Duration::from_secs(10);
 
     fn new(scope: ScopeId, dry_run: bool, base: Instant) -> Self {
@@ -140,7 +141,7 @@ impl Episode {
             summaries: 0,
             snapshot,
         });
-        let event = self.event(open, Stage::Begun, 1, Duration::ZERO);
+        let event = self.event(open, EpisodeStage::Begun, 1, Duration::ZERO);
         Some((event, now + Self::ENDS_AFTER))
     }
 
@@ -155,7 +156,7 @@ impl Episode {
         if ends <= now {
             let refused = self.refused.swap(0, Ordering::Relaxed);
             let lasted = last.saturating_duration_since(open.begun);
-            let event = self.event(open, Stage::Ended, refused, lasted);
+            let event = self.event(open, EpisodeStage::Ended, refused, lasted);
             *state = None;
             return (Some(event), None);
         }
@@ -167,12 +168,18 @@ impl Episode {
                 open.summaries += 1;
             }
             let refused = self.refused.load(Ordering::Relaxed);
-            self.event(open, Stage::GoesOn, refused, lasts)
+            self.event(open, EpisodeStage::GoesOn, refused, lasts)
         });
         (event, Some(ends.min(open.begun + open.next_summary())))
     }
 
-    fn event(&self, open: &Open, stage: Stage, refused: u64, lasted: Duration) -> EpisodeEvent {
+    fn event(
+        &self,
+        open: &Open,
+        stage: EpisodeStage,
+        refused: u64,
+        lasted: Duration,
+    ) -> EpisodeEvent {
         let reason = usize::from(self.reason.load(Ordering::Relaxed));
         EpisodeEvent {
             scope: self.scope,
@@ -206,13 +213,16 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// The events of an episode up to the second `until`, each with its second.
-    fn events(refused_at: impl Fn(u32) -> bool, until: u32) -> Vec<(u32, Stage, u64, Duration)> {
+    fn events(
+        refused_at: impl Fn(u32) -> bool,
+        until: u32,
+    ) -> Vec<(u32, EpisodeStage, u64, Duration)> {
         let readiness = Readiness::builder()
             .subsystem(Subsystem::new("storage"))
             .build()
             .unwrap();
         let base = Instant::now();
-        let episode = Episode::new(ScopeId::Process, false, base);
+        let episode = RefusalEpisode::new(ScopeId::Process, false, base);
         let mut all = Vec::new();
         for second in 0..until {
             let now = base + SECOND * second;
@@ -231,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_episode_has_events_at_its_begin_and_end_and_summaries_between() {
-        use Stage::{Begun, Ended, GoesOn};
+        use EpisodeStage::{Begun, Ended, GoesOn};
         let events = events(|second| second < 400, 500);
         let expected = [
             (0, Begun, 1, Duration::ZERO),
@@ -246,17 +256,19 @@ mod tests {
     #[test]
     fn a_refusal_now_and_then_is_one_episode_until_there_was_none_for_10_seconds() {
         let flapping = events(|second| second % 9 == 0 && second < 90, 200);
-        let begun = flapping.iter().filter(|event| event.1 == Stage::Begun);
+        let begun = flapping
+            .iter()
+            .filter(|event| event.1 == EpisodeStage::Begun);
         assert_eq!(begun.count(), 1, "{flapping:?}");
         let rare = events(|second| second % 11 == 0 && second < 44, 200);
-        let begun = rare.iter().filter(|event| event.1 == Stage::Begun);
+        let begun = rare.iter().filter(|event| event.1 == EpisodeStage::Begun);
         assert_eq!(begun.count(), 4, "{rare:?}");
     }
 
     #[test]
     fn it_returns_when_the_next_event_may_be_due() {
         let base = Instant::now();
-        let episode = Episode::new(ScopeId::Process, false, base);
+        let episode = RefusalEpisode::new(ScopeId::Process, false, base);
         let readiness = Readiness::builder().allow_empty().build().unwrap();
         assert!(episode.count(Reason::Saturated, base));
         let (_, due) = episode.begin(base, readiness.snapshot()).unwrap();
@@ -265,7 +277,7 @@ mod tests {
         let (_, due) = episode.take_due(base + SECOND * 10);
         assert_eq!(due, Some(base + SECOND * 14));
         let (event, due) = episode.take_due(base + SECOND * 14);
-        assert_eq!((event.unwrap().stage, due), (Stage::Ended, None));
+        assert_eq!((event.unwrap().stage, due), (EpisodeStage::Ended, None));
         assert!(episode.count(Reason::Saturated, base + SECOND * 15));
     }
 }

@@ -33,9 +33,9 @@ pub(crate) use self::classify::ClassifyOutcome;
 #[cfg(feature = "gate")]
 pub use self::classify::{Classified, ClassifyEnd, ClassifyOutcome};
 #[cfg(feature = "tracing")]
-pub(crate) use self::episode::{Episode, EpisodeEvent, Episodes, Stage};
+pub(crate) use self::episode::{EpisodeEvent, EpisodeStage, RefusalEpisode, RefusalEpisodes};
 #[cfg(feature = "gate")]
-pub(crate) use self::window::Window;
+pub(crate) use self::window::OutcomeWindow;
 pub(crate) use self::{
     arrivals::Arrivals,
     end_watchers::EndWatchers,
@@ -65,7 +65,7 @@ pub(crate) struct Traffic {
     /// Requests that layers in dry run would not have admitted at once.
     pub(crate) dry_run_gates: RequestCounts,
     #[cfg(feature = "tracing")]
-    pub(crate) episodes: Episodes,
+    pub(crate) episodes: RefusalEpisodes,
     pub(crate) outcomes: Arc<Outcomes>,
 }
 
@@ -83,7 +83,7 @@ impl Traffic {
             gates: RequestCounts::new(scopes),
             dry_run_gates: RequestCounts::new(scopes),
             #[cfg(feature = "tracing")]
-            episodes: Episodes::default(),
+            episodes: RefusalEpisodes::default(),
             outcomes,
         }
     }

@@ -4,7 +4,7 @@ use super::{
     counter_sets::CounterSets,
     drift::Drift,
     sharded_counters::ShardedCounters,
-    window::{Totals, Window},
+    window::{OutcomeWindow, Totals},
 };
 use crate::state::ScopeId;
 use std::{
@@ -17,15 +17,15 @@ use tokio::time::{Duration, Instant};
 /// count in [`ShardedCounters`] without a lock; readers take the lock.
 #[derive(Default)]
 pub(crate) struct Outcomes {
-    scopes: Mutex<Vec<Scope>>,
+    scopes: Mutex<Vec<ObservedScope>>,
     arrivals: Option<Arc<Arrivals>>,
 }
 
-struct Scope {
+struct ObservedScope {
     id: ScopeId,
     sets: CounterSets,
     /// `None` until a layer observes the scope.
-    window: Option<Window>,
+    window: Option<OutcomeWindow>,
     disputes: Disputes,
 }
 
@@ -56,7 +56,7 @@ impl Outcomes {
         self.with_scopes(|scopes, retired| {
             let scope = find_or_insert(scopes, scope, self.arrivals.as_ref());
             if scope.window.is_none() {
-                scope.window = Some(Window::new(now, scope.totals(now)));
+                scope.window = Some(OutcomeWindow::new(now, scope.totals(now)));
             }
             scope.sets.get_or_insert(in_flight, classifier, retired)
         })
@@ -96,7 +96,7 @@ impl Outcomes {
     /// The drift of a scope over the whole window, or `None` if no layer observes
     /// the scope.
     pub(crate) fn drift(&self, scope: ScopeId, now: Instant) -> Option<Drift> {
-        self.drift_over(scope, Window::LENGTH, now)
+        self.drift_over(scope, OutcomeWindow::LENGTH, now)
     }
 
     /// The drift of a scope over the last `length`, at most that of the window.
@@ -121,7 +121,7 @@ impl Outcomes {
     /// no counters: the timer calls it under a lock of its own.)
     fn with_scopes<R>(
         &self,
-        work: impl FnOnce(&mut Vec<Scope>, &mut Vec<Arc<ShardedCounters>>) -> R,
+        work: impl FnOnce(&mut Vec<ObservedScope>, &mut Vec<Arc<ShardedCounters>>) -> R,
     ) -> R {
         let mut retired = Vec::new();
         let result = work(&mut self.lock(), &mut retired);
@@ -129,19 +129,19 @@ impl Outcomes {
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Scope>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<ObservedScope>> {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn find_or_insert<'s>(
-    scopes: &'s mut Vec<Scope>,
+    scopes: &'s mut Vec<ObservedScope>,
     id: ScopeId,
     arrivals: Option<&Arc<Arrivals>>,
-) -> &'s mut Scope {
+) -> &'s mut ObservedScope {
     let known = scopes.iter().position(|scope| scope.id == id);
     let index = known.unwrap_or_else(|| {
-        scopes.push(Scope {
+        scopes.push(ObservedScope {
             id,
             sets: CounterSets::new(arrivals.cloned()),
             window: None,
@@ -152,7 +152,7 @@ fn find_or_insert<'s>(
     &mut scopes[index]
 }
 
-impl Scope {
+impl ObservedScope {
     fn totals(&self, now: Instant) -> Totals {
         Totals {
             refusing: self.disputes.total(now),
@@ -165,7 +165,7 @@ impl Scope {
             let totals = self.totals(now);
             self.window.as_mut()?.sample(now, totals);
         }
-        self.window.as_ref().map(Window::next_sample)
+        self.window.as_ref().map(OutcomeWindow::next_sample)
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
         observe(&outcomes, now);
         assert!(outcomes.drift(PROCESS, now).is_some());
         assert_eq!(outcomes.drift(ScopeId::Named(0), now), None);
-        assert_eq!(outcomes.sample(now), Some(now + Window::EVERY));
+        assert_eq!(outcomes.sample(now), Some(now + OutcomeWindow::EVERY));
     }
 
     /// A classifier that takes the lock when it is dropped, as a user's may.
@@ -314,7 +314,7 @@ mod tests {
             let drift = outcomes.drift(PROCESS, now).unwrap();
             // The failure of the current second may be counted already.
             assert!(drift.failed().abs_diff(drift.window().as_secs()) <= 1);
-            assert!(drift.window() < Window::LENGTH + Window::EVERY);
+            assert!(drift.window() < OutcomeWindow::LENGTH + OutcomeWindow::EVERY);
         }
     }
 }

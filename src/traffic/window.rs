@@ -26,13 +26,13 @@ impl Totals {
 /// an old sample. So several threads may take samples. After a late sample the
 /// window is longer, and [`totals_over`](Self::totals_over) returns its length.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct OutcomeWindow {
     /// Oldest first and never empty. The first sample is at least as old as the
     /// window is long, or is the sample at the beginning.
     samples: VecDeque<(Instant, Totals)>,
 }
 
-impl Window {
+impl OutcomeWindow {
     /// Five minutes smooth out a single slow scrape or retry, and still forget an
     /// incident while operators look at it.
     pub(crate) const LENGTH: Duration = Duration::from_secs(300);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     /// One request is answered each second, and samples are taken when due.
-    fn run(window: &mut Window, begin: Instant, seconds: std::ops::Range<u32>) {
+    fn run(window: &mut OutcomeWindow, begin: Instant, seconds: std::ops::Range<u32>) {
         for second in seconds {
             window.sample(begin + SECOND * second, answered(second.into()));
         }
@@ -111,23 +111,27 @@ mod tests {
     #[test]
     fn a_young_window_returns_its_length() {
         let begin = Instant::now();
-        let mut window = Window::new(begin, answered(0));
+        let mut window = OutcomeWindow::new(begin, answered(0));
         run(&mut window, begin, 0..8);
         let now = begin + 7 * SECOND;
-        let (totals, length) = window.totals_over(Window::LENGTH, now, answered(7));
+        let (totals, length) = window.totals_over(OutcomeWindow::LENGTH, now, answered(7));
         assert_eq!((totals, length), (answered(7), 7 * SECOND));
     }
 
     #[test]
     fn samples_older_than_the_window_are_dropped() {
         let begin = Instant::now();
-        let mut window = Window::new(begin, answered(0));
+        let mut window = OutcomeWindow::new(begin, answered(0));
         run(&mut window, begin, 0..1_001);
         for second in 1_001..1_006 {
             let now = begin + SECOND * second;
             window.sample(now, answered(second.into()));
-            let (totals, length) = window.totals_over(Window::LENGTH, now, answered(second.into()));
-            assert!(length >= Window::LENGTH && length < Window::LENGTH + Window::EVERY);
+            let (totals, length) =
+                window.totals_over(OutcomeWindow::LENGTH, now, answered(second.into()));
+            assert!(
+                length >= OutcomeWindow::LENGTH
+                    && length < OutcomeWindow::LENGTH + OutcomeWindow::EVERY
+            );
             assert_eq!(totals.answered, length.as_secs(), "one a second");
         }
         assert_eq!(window.samples.len(), 61);
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn totals_can_cover_a_part_of_the_window() {
         let begin = Instant::now();
-        let mut window = Window::new(begin, answered(0));
+        let mut window = OutcomeWindow::new(begin, answered(0));
         run(&mut window, begin, 0..1_001);
         let now = begin + 1_000 * SECOND;
         let (totals, length) = window.totals_over(60 * SECOND, now, answered(1_000));
@@ -146,40 +150,40 @@ mod tests {
     #[test]
     fn samples_that_are_not_due_change_nothing() {
         let begin = Instant::now();
-        let mut window = Window::new(begin, answered(0));
+        let mut window = OutcomeWindow::new(begin, answered(0));
         for millis in 0..4_999 {
             window.sample(begin + Duration::from_millis(millis), answered(millis));
         }
         assert_eq!(window.samples.len(), 1);
-        assert_eq!(window.next_sample(), begin + Window::EVERY);
+        assert_eq!(window.next_sample(), begin + OutcomeWindow::EVERY);
     }
 
     #[test]
     fn a_late_sample_makes_the_window_longer_not_wrong() {
         let begin = Instant::now();
-        let mut window = Window::new(begin, answered(0));
+        let mut window = OutcomeWindow::new(begin, answered(0));
         run(&mut window, begin, 0..401);
         // No sample is taken for an hour.
         let now = begin + 4_000 * SECOND;
-        let late = window.totals_over(Window::LENGTH, now, answered(4_000));
+        let late = window.totals_over(OutcomeWindow::LENGTH, now, answered(4_000));
         assert_eq!(late, (answered(3_600), 3_600 * SECOND));
         window.sample(now, answered(4_000));
         assert_eq!(
-            window.totals_over(Window::LENGTH, now, answered(4_000)),
+            window.totals_over(OutcomeWindow::LENGTH, now, answered(4_000)),
             late
         );
-        let later = now + Window::LENGTH;
-        let (totals, length) = window.totals_over(Window::LENGTH, later, answered(4_001));
-        assert_eq!((totals, length), (answered(1), Window::LENGTH));
+        let later = now + OutcomeWindow::LENGTH;
+        let (totals, length) = window.totals_over(OutcomeWindow::LENGTH, later, answered(4_001));
+        assert_eq!((totals, length), (answered(1), OutcomeWindow::LENGTH));
     }
 
     #[test]
     fn a_clock_that_reads_early_harms_nothing() {
         let begin = Instant::now() + 10 * SECOND;
-        let mut window = Window::new(begin, answered(5));
+        let mut window = OutcomeWindow::new(begin, answered(5));
         let early = begin - SECOND;
         window.sample(early, answered(4));
-        let change = window.totals_over(Window::LENGTH, early, answered(4));
+        let change = window.totals_over(OutcomeWindow::LENGTH, early, answered(4));
         assert_eq!(change, (answered(0), Duration::ZERO));
     }
 }

@@ -1,7 +1,7 @@
 use super::{
     bounds::{Bounds, UnreadBody},
     linger::{LingerSlots, linger, until_written},
-    reader::{Limits, Reader, Stop},
+    reader::{ReadLimits, Reader, Stop},
 };
 use crate::response::{Answer, OwnResponse};
 use http::{
@@ -73,7 +73,7 @@ impl Unread {
         let stop = if self.answer_first {
             Stop::Bound
         } else {
-            let limits = Limits {
+            let limits = ReadLimits {
                 silence: self.bounds.drain_silence,
                 time: self.bounds.drain_time,
                 bytes: self.bounds.drain_bytes,

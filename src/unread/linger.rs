@@ -1,6 +1,6 @@
 use super::{
     bounds::Bounds,
-    reader::{Limits, Reader, Stop, timer_at},
+    reader::{ReadLimits, Reader, Stop, timer_at},
 };
 use std::{
     sync::{
@@ -66,7 +66,7 @@ pub(super) fn linger(
     let Some(slot) = slots.take(bounds.max_lingering) else {
         return;
     };
-    let limits = Limits {
+    let limits = ReadLimits {
         silence: bounds.linger_silence,
         time: bounds.linger_time,
         bytes: u64::MAX,

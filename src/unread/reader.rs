@@ -26,7 +26,7 @@ pub(super) enum Stop {
 
 /// The bounds of one read.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ReadLimits {
     pub(super) silence: Duration,
     pub(super) time: Duration,
     pub(super) bytes: u64,
@@ -48,7 +48,7 @@ impl Reader {
     }
 
     /// Reads until the body ends or a bound is reached.
-    pub(super) async fn read(&mut self, limits: Limits) -> Stop {
+    pub(super) async fn read(&mut self, limits: ReadLimits) -> Stop {
         let mut bytes_left = limits.bytes;
         let mut clock = Clock::new(limits);
         poll_fn(|cx| {
@@ -93,7 +93,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: ReadLimits) -> Self {
         Self {
             silence: limits.silence,
             end: Instant::now() + limits.time,

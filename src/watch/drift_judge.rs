@@ -2,7 +2,7 @@ use super::error::WatchError;
 use crate::{
     registry::{not_zero, within},
     state::ScopeId,
-    traffic::{Drift, Outcomes, Window},
+    traffic::{Drift, OutcomeWindow, Outcomes},
 };
 use tokio::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ impl TrafficWatch {
     }
 
     pub(super) fn check(&self) -> Result<(), WatchError> {
-        let range = Window::EVERY..=Window::LENGTH;
+        let range = OutcomeWindow::EVERY..=OutcomeWindow::LENGTH;
         within(range, "window of traffic", self.window)?;
         let Self {
             degraded,

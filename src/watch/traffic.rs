@@ -5,7 +5,7 @@ use super::{
 use crate::{
     registry::{Readiness, Registry, Start, Subsystem, SubsystemHandle, TaskId},
     state::State,
-    traffic::Window,
+    traffic::OutcomeWindow,
 };
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
@@ -58,7 +58,7 @@ async fn judge_on(registry: Arc<Registry>, handle: SubsystemHandle, mut judge: D
     // A task that starts again, on another runtime, starts as ready.
     handle.report(State::Ready, "");
     loop {
-        sleep(Window::EVERY).await;
+        sleep(OutcomeWindow::EVERY).await;
         match judge.update(&registry.traffic().outcomes, Instant::now()) {
             Some((Change::Degraded, drift)) => {
                 let (failed, admitted) = (drift.failed(), drift.admitted());

@@ -3,7 +3,7 @@ use crate::{
     client::{
         connection::Connection,
         deadline::Deadline,
-        error::{ExchangeError, WatchError},
+        error::{ExchangeError, StreamError},
         http::{ReadError, Request, open},
     },
     wire::{EventKind, JsonAnswer, JsonTick, paths},
@@ -44,9 +44,9 @@ pub(super) enum Update {
         data: String,
     },
     /// The stream has ended. A new connection follows.
-    Lost(WatchError),
+    Lost(StreamError),
     /// The process has no such stream.
-    Impossible(WatchError),
+    Impossible(StreamError),
 }
 
 /// The receiver of the updates is gone.
@@ -60,7 +60,7 @@ pub(super) fn follow(address: &Address, updates: &SyncSender<Update>) {
         let Err(error) = read(address, &mut last_id, updates) else {
             return;
         };
-        let is_final = matches!(error, WatchError::NoEvents { .. });
+        let is_final = matches!(error, StreamError::NoEvents { .. });
         let update = if is_final {
             Update::Impossible
         } else {
@@ -78,7 +78,7 @@ fn read(
     address: &Address,
     last_id: &mut String,
     updates: &SyncSender<Update>,
-) -> Result<Gone, WatchError> {
+) -> Result<Gone, StreamError> {
     let request = Request {
         method: "GET",
         target: paths::EVENTS,
@@ -91,8 +91,8 @@ fn read(
     let (status, address) = (head.status, address.clone());
     match status {
         200 => {}
-        503 => return Err(WatchError::Busy { address }),
-        _ => return Err(WatchError::NoEvents { address, status }),
+        503 => return Err(StreamError::Busy { address }),
+        _ => return Err(StreamError::NoEvents { address, status }),
     }
     let mut unfinished = Unfinished::default();
     loop {
@@ -100,7 +100,7 @@ fn read(
         let Some(finished) = unfinished.add(&line) else {
             continue;
         };
-        let malformed = || WatchError::Malformed {
+        let malformed = || StreamError::Malformed {
             address: address.clone(),
         };
         if let Continue(event) = finished.parse().map_err(|_| malformed())? {

@@ -46,11 +46,11 @@ pub(crate) struct BackgroundTasks {
     checks: AtomicUsize,
     /// Whether a check may not have been polled yet.
     unpolled: AtomicBool,
-    table: Mutex<Table>,
+    table: Mutex<TaskTable>,
 }
 
 #[derive(Default)]
-struct Table {
+struct TaskTable {
     ended: bool,
     jobs: HashMap<TaskId, Job>,
     /// The runtime on which jobs were started last, for jobs that are added
@@ -58,7 +58,7 @@ struct Table {
     runtime: Option<Arc<Handle>>,
 }
 
-impl Table {
+impl TaskTable {
     /// Forgets a runtime that has ended, so that reports without a runtime do not
     /// try it again.
     fn forget(&mut self, ended: &Arc<Handle>) {
@@ -126,7 +126,7 @@ impl BackgroundTasks {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, TaskTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-use super::notes::{Change, Notes};
+use super::notes::{Notes, ReadinessChange};
 use crate::{
     logging::{contained, event},
     state::{Age, Aspect, Explanation, Published, ScopeId, State, SubsystemView},
@@ -90,14 +90,14 @@ fn process_lines(Published { before, after, .. }: &Published) -> [Option<Line<'_
 }
 
 fn scope_lines<'a>(published: &Published, notes: &Notes, scope: ScopeId) -> Option<Line<'a>> {
-    match Change::in_scope(published, scope) {
-        Change::Lost => return Some(Line::Lost(scope)),
-        Change::Regained => {
+    match ReadinessChange::in_scope(published, scope) {
+        ReadinessChange::Lost => return Some(Line::Lost(scope)),
+        ReadinessChange::Regained => {
             if let Some(lasted) = notes.lasted(scope) {
                 return Some(Line::Regained(scope, lasted));
             }
         }
-        Change::None => {}
+        ReadinessChange::None => {}
     }
     if scope != ScopeId::Process {
         return None;

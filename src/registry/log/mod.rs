@@ -1,13 +1,13 @@
 //! The log lines of a registry.
 
 #[cfg(feature = "tracing")]
+mod deadlines;
+#[cfg(feature = "tracing")]
 mod lines;
 #[cfg(feature = "tracing")]
 mod notes;
 #[cfg(feature = "tracing")]
 mod refused;
-#[cfg(feature = "tracing")]
-mod timed;
 
 #[cfg(all(feature = "gate", feature = "tracing"))]
 pub(super) use self::refused::log as log_refusals;
@@ -23,7 +23,7 @@ pub(super) struct Log(#[cfg(feature = "tracing")] crate::logging::Logger);
 
 /// The part of the writer state that only the log needs.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(#[cfg(feature = "tracing")] notes::Memory);
+pub(crate) struct LogState(#[cfg(feature = "tracing")] notes::Outages);
 
 /// A publication whose lines are queued.
 pub(super) struct Logged {
@@ -38,11 +38,11 @@ pub(super) struct Logged {
 
 /// The lines that a registry logs at a time.
 #[derive(Debug)]
-pub(super) struct Timed(#[cfg(feature = "tracing")] timed::Timed);
+pub(super) struct ScheduledLines(#[cfg(feature = "tracing")] deadlines::LineDeadlines);
 
 /// The lines that are due.
 #[derive(Default)]
-pub(super) struct DueLines(#[cfg(feature = "tracing")] Vec<timed::Due>);
+pub(super) struct DueLines(#[cfg(feature = "tracing")] Vec<deadlines::Due>);
 
 #[cfg(feature = "tracing")]
 impl Log {
@@ -52,18 +52,23 @@ impl Log {
 
     /// Queues the lines. The caller holds the writer lock, so the lines are queued in
     /// the order of publication.
-    pub(super) fn queue(self, published: &Published, memory: &mut Memory, timed: &Timed) -> Logged {
+    pub(super) fn queue(
+        self,
+        published: &Published,
+        memory: &mut LogState,
+        scheduled: &ScheduledLines,
+    ) -> Logged {
         let mut notes = memory.0.note(published);
         let mut due = None;
         if let Some(slot) = published.touched {
             if published.after.views.get(slot).is_none() {
-                timed.0.forget(slot);
+                scheduled.0.forget(slot);
             } else if !self.0.is_off() {
                 let bounded = lines::lines(published, &notes).filter(lines::Line::is_bounded);
                 let bounded = bounded.count();
                 if bounded > 0 {
                     let admitted;
-                    (admitted, due) = timed.0.admit(slot, bounded, notes::now());
+                    (admitted, due) = scheduled.0.admit(slot, bounded, notes::now());
                     notes.left_out = !admitted;
                 }
             }
@@ -102,10 +107,10 @@ impl Logged {
 }
 
 #[cfg(feature = "tracing")]
-impl Timed {
+impl ScheduledLines {
     /// Starts the deadlines of a registry that was built at `begun`.
     pub(super) fn new(begun: Instant) -> Self {
-        Self(timed::Timed::new(begun))
+        Self(deadlines::LineDeadlines::new(begun))
     }
 }
 
@@ -115,15 +120,16 @@ impl DueLines {
     /// nothing yet, since the caller holds a lock.
     pub(super) fn collect(
         &mut self,
-        timed: &Timed,
+        scheduled: &ScheduledLines,
         traffic: &Traffic,
         newest: impl Fn() -> Snapshot,
         now: Instant,
     ) -> Option<Instant> {
-        let next = timed.0.collect_due(now, newest, &mut self.0);
+        let next = scheduled.0.collect_due(now, newest, &mut self.0);
         let mut refusals = Vec::new();
         let episodes = traffic.episodes.take_due(now, &mut refusals);
-        self.0.extend(refusals.into_iter().map(timed::Due::Refused));
+        self.0
+            .extend(refusals.into_iter().map(deadlines::Due::Refused));
         next.into_iter().chain(episodes).min()
     }
 
@@ -141,7 +147,7 @@ impl Log {
         Self()
     }
 
-    pub(super) fn queue(self, _: &Published, _: &mut Memory, _: &Timed) -> Logged {
+    pub(super) fn queue(self, _: &Published, _: &mut LogState, _: &ScheduledLines) -> Logged {
         Logged {}
     }
 
@@ -158,7 +164,7 @@ impl Logged {
 }
 
 #[cfg(not(feature = "tracing"))]
-impl Timed {
+impl ScheduledLines {
     pub(super) fn new(_: Instant) -> Self {
         Self()
     }
@@ -168,7 +174,7 @@ impl Timed {
 impl DueLines {
     pub(super) fn collect(
         &mut self,
-        _: &Timed,
+        _: &ScheduledLines,
         _: &Traffic,
         _: impl Fn() -> Snapshot,
         _: Instant,

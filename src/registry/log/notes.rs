@@ -8,7 +8,7 @@ pub(super) fn now() -> Instant {
 
 /// Since when the process and each named scope have been unable to serve.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct Outages {
     process: Option<Instant>,
     scopes: Vec<Option<Instant>>,
 }
@@ -24,14 +24,14 @@ pub(super) struct Notes {
     scopes: Vec<(ScopeId, Duration)>,
 }
 
-impl Memory {
+impl Outages {
     pub(super) fn note(&mut self, published: &Published) -> Notes {
         let mut notes = Notes::default();
         for scope in published.after.scope_ids() {
-            match Change::in_scope(published, scope) {
-                Change::None => {}
-                Change::Lost => *self.unable_since(scope) = Some(now()),
-                Change::Regained => {
+            match ReadinessChange::in_scope(published, scope) {
+                ReadinessChange::None => {}
+                ReadinessChange::Lost => *self.unable_since(scope) = Some(now()),
+                ReadinessChange::Regained => {
                     let Some(since) = self.unable_since(scope).take() else {
                         continue;
                     };
@@ -73,7 +73,7 @@ impl Notes {
 /// Whether a publication changes if a scope can serve. Always `None` before the
 /// scope has started, and while the process drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum ReadinessChange {
     None,
     /// The scope can no longer serve.
     Lost,
@@ -81,7 +81,7 @@ pub(super) enum Change {
     Regained,
 }
 
-impl Change {
+impl ReadinessChange {
     pub(super) fn in_scope(Published { before, after, .. }: &Published, scope: ScopeId) -> Self {
         let (was, is) = (before.verdict(scope), after.verdict(scope));
         if !was.has_started() || after.phase >= Phase::Draining {

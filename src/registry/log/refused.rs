@@ -3,7 +3,7 @@
 use crate::{
     logging::{contained, event},
     state::{Age, Aspect, Explanation, Phase, Reason, Snapshot},
-    traffic::{EpisodeEvent, Stage},
+    traffic::{EpisodeEvent, EpisodeStage},
 };
 use std::fmt;
 use tracing::{Level, Span};
@@ -20,7 +20,7 @@ pub(in crate::registry) fn log(event: EpisodeEvent) {
 /// are no warning.
 fn level(event: &EpisodeEvent) -> Level {
     let is_expected = event.reason == Reason::Starting || event.snapshot.phase() >= Phase::Draining;
-    if event.stage == Stage::Begun && !is_expected {
+    if event.stage == EpisodeStage::Begun && !is_expected {
         Level::WARN
     } else {
         Level::INFO
@@ -51,15 +51,15 @@ fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
     let scope = data.scope_name(event.scope).map(|name| &**name);
     let (reason, dry_run) = (event.reason, event.dry_run);
     let would = if dry_run { "would have " } else { "" };
-    let (count, lasted, because) = (Count(event.refused), Age(event.lasted), Because(event));
+    let (count, lasted, because) = (ShortCount(event.refused), Age(event.lasted), Because(event));
     match (event.stage, level) {
-        (Stage::Begun, Level::WARN) => {
+        (EpisodeStage::Begun, Level::WARN) => {
             event!(warn, span, scope, %reason, dry_run, "{would}refused a request: {because}");
         }
-        (Stage::Begun, _) => {
+        (EpisodeStage::Begun, _) => {
             event!(info, span, scope, %reason, dry_run, "{would}refused a request: {because}");
         }
-        (Stage::GoesOn, _) => {
+        (EpisodeStage::GoesOn, _) => {
             event!(
                 info,
                 span,
@@ -69,7 +69,7 @@ fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
                 "{would}refused {count} requests in {lasted} so far: {because}"
             );
         }
-        (Stage::Ended, _) => {
+        (EpisodeStage::Ended, _) => {
             event!(
                 info,
                 span,
@@ -99,9 +99,9 @@ impl fmt::Display for Because<'_> {
 }
 
 /// Shows a number with its digits in groups of three.
-struct Count(u64);
+struct ShortCount(u64);
 
-impl fmt::Display for Count {
+impl fmt::Display for ShortCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
         for (index, digit) in digits.chars().enumerate() {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn digits_are_grouped() {
-        let shown = [0, 12, 999, 5_120, 1_000_000].map(|count| Count(count).to_string());
+        let shown = [0, 12, 999, 5_120, 1_000_000].map(|count| ShortCount(count).to_string());
         assert_eq!(shown, ["0", "12", "999", "5,120", "1,000,000"]);
     }
 }

@@ -9,7 +9,7 @@ use self::ttl_watch::TtlWatch;
 pub(crate) use self::{
     heartbeat::Heartbeat,
     reading::Reading,
-    ttl_watch::{Caller, Event, Witness},
+    ttl_watch::{Caller, TtlEvent, Witness},
 };
 use super::shrink::shrink;
 use crate::{
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(250);
 
 /// The deadlines of all subsystems of a registry.
 pub(crate) struct TtlTimer {
-    table: Mutex<Table>,
+    table: Mutex<TimerTable>,
     /// The next deadline, in nanoseconds after `base`.
     due: AtomicU64,
     base: Instant,
@@ -36,7 +36,7 @@ pub(crate) struct TtlTimer {
     earlier: Notify,
 }
 
-struct Table {
+struct TimerTable {
     watches: HashMap<Slot, TtlWatch>,
     /// The next deadline by the real clock.
     due: Option<Instant>,
@@ -54,7 +54,7 @@ pub(super) struct Expired {
     pub(super) slot: Slot,
     pub(super) declaration: Arc<Declaration>,
     pub(super) heartbeat: Arc<Heartbeat>,
-    pub(super) event: Event,
+    pub(super) event: TtlEvent,
 }
 
 impl Expired {
@@ -70,7 +70,7 @@ pub(super) struct WakeThreadAt(pub(super) Option<Instant>);
 
 impl TtlTimer {
     pub(crate) fn new(base: Instant) -> Self {
-        let table = Table {
+        let table = TimerTable {
             watches: HashMap::new(),
             due: None,
             thread_at: None,
@@ -84,7 +84,7 @@ impl TtlTimer {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, TimerTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,7 +122,7 @@ impl TtlTimer {
 
     fn set_due_by(
         &self,
-        table: &mut Table,
+        table: &mut TimerTable,
         next: Option<Instant>,
         reading: Reading,
     ) -> WakeThreadAt {
@@ -133,7 +133,7 @@ impl TtlTimer {
         table.wake_thread_at(reading)
     }
 
-    fn set_due(&self, table: &mut Table, due: Option<Instant>, reading: Reading) {
+    fn set_due(&self, table: &mut TimerTable, due: Option<Instant>, reading: Reading) {
         table.due = due.map(|due| reading.real + due.saturating_duration_since(reading.now));
         let due = due.map_or(NEVER, |due| {
             let nanos = due.saturating_duration_since(self.base).as_nanos();
@@ -231,7 +231,7 @@ impl TtlTimer {
         for (slot, watch) in &mut table.watches {
             let expired = watch.check(now, late, caller);
             // The view that is published next sets the next deadline.
-            let time = watch.due.take_if(|due| *due <= now).map(|_| Event::Time);
+            let time = watch.due.take_if(|due| *due <= now).map(|_| TtlEvent::Time);
             let happened = time.into_iter().chain(expired);
             events.extend(happened.map(|event| Expired {
                 slot: *slot,
@@ -268,7 +268,7 @@ impl TtlTimer {
     }
 }
 
-impl Table {
+impl TimerTable {
     fn wake_thread_at(&mut self, reading: Reading) -> WakeThreadAt {
         self.is_paused |= reading.is_paused;
         let due = self.due.filter(|_| !self.is_paused);

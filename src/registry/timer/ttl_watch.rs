@@ -30,7 +30,7 @@ pub(crate) enum Caller {
 
 /// Why the view of a subsystem changes, unless it has reported since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum TtlEvent {
     /// Its ttl has passed without a heartbeat since this count.
     Silence { lasted: Duration, seen: u64 },
     /// Its ttl has passed, while its witness shows progress.
@@ -116,7 +116,12 @@ impl TtlWatch {
     }
 
     /// Checks for a heartbeat, `late` after the planned time.
-    pub(super) fn check(&mut self, now: Instant, late: Duration, caller: Caller) -> Option<Event> {
+    pub(super) fn check(
+        &mut self,
+        now: Instant,
+        late: Duration,
+        caller: Caller,
+    ) -> Option<TtlEvent> {
         let (count, progress) = (self.heartbeat.count(), self.progress());
         let silence = self.silence.as_mut()?;
         if count != silence.seen {
@@ -131,7 +136,7 @@ impl TtlWatch {
                 over: false,
                 ..*silence
             };
-            return was_over.then_some(Event::Recovered);
+            return was_over.then_some(TtlEvent::Recovered);
         }
         if silence.progress != progress {
             let lasted = now.saturating_duration_since(silence.since);
@@ -143,7 +148,7 @@ impl TtlWatch {
                 over: false,
                 ..*silence
             };
-            return news.then_some(Event::Late { lasted });
+            return news.then_some(TtlEvent::Late { lasted });
         }
         if silence.over {
             return None;
@@ -168,7 +173,7 @@ impl TtlWatch {
             return None;
         }
         silence.over = true;
-        Some(Event::Silence {
+        Some(TtlEvent::Silence {
             lasted: now.saturating_duration_since(silence.since),
             seen: silence.seen,
         })

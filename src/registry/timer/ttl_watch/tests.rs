@@ -35,7 +35,7 @@ fn the_ttl_passes_exactly_at_its_end() {
     let before = start + seconds(3.9);
     assert_eq!(watch.check(before, ON_TIME, TIMER), None);
     assert_eq!(watch.next(before), Some(start + TTL));
-    let silence = Some(Event::Silence {
+    let silence = Some(TtlEvent::Silence {
         lasted: TTL,
         seen: 0,
     });
@@ -50,11 +50,11 @@ fn a_heartbeat_counts_from_when_the_timer_reads_it() {
     assert_eq!(watch.check(start + seconds(1.0), ON_TIME, TIMER), None);
     assert_eq!(watch.check(start + seconds(4.9), ON_TIME, TIMER), None);
     let found = watch.check(start + seconds(5.0), ON_TIME, TIMER);
-    assert!(matches!(found, Some(Event::Silence { lasted: TTL, .. })));
+    assert!(matches!(found, Some(TtlEvent::Silence { lasted: TTL, .. })));
     watch.heartbeat.beat();
     assert_eq!(
         watch.check(start + seconds(6.0), ON_TIME, TIMER),
-        Some(Event::Recovered)
+        Some(TtlEvent::Recovered)
     );
     assert_eq!(watch.check(start + seconds(9.9), ON_TIME, TIMER), None);
 }
@@ -67,11 +67,11 @@ fn a_late_check_gives_one_more_ttl_and_no_more() {
     assert_eq!(watch.check(woken, late, TIMER), None);
     assert_eq!(watch.check(woken + seconds(3.9), ON_TIME, TIMER), None);
     let found = watch.check(woken + TTL, ON_TIME, TIMER);
-    assert!(matches!(found, Some(Event::Silence { .. })));
+    assert!(matches!(found, Some(TtlEvent::Silence { .. })));
     watch.heartbeat.beat();
     assert_eq!(
         watch.check(woken + 2 * TTL, ON_TIME, TIMER),
-        Some(Event::Recovered)
+        Some(TtlEvent::Recovered)
     );
     assert_eq!(watch.check(woken + 5 * TTL, late, TIMER), None, "a new ttl");
 }
@@ -89,7 +89,7 @@ fn the_time_of_a_second_late_check_does_not_count() {
     let before = second + rest - seconds(0.1);
     assert_eq!(watch.check(before, ON_TIME, TIMER), None);
     let found = watch.check(second + rest, ON_TIME, TIMER);
-    assert!(matches!(found, Some(Event::Silence { .. })));
+    assert!(matches!(found, Some(TtlEvent::Silence { .. })));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn only_the_first_late_reader_gives_more_time() {
     let first = watch.check(start + every, every - TTL / 4, reader);
     assert_eq!(first, None);
     let second = watch.check(start + 2 * every, every - TTL / 4, reader);
-    assert!(matches!(second, Some(Event::Silence { .. })));
+    assert!(matches!(second, Some(TtlEvent::Silence { .. })));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn lateness_before_a_silence_gives_it_no_more_time() {
         assert_eq!(found, None);
     }
     let found = watch.check(start + TTL, ON_TIME, TIMER);
-    assert!(matches!(found, Some(Event::Silence { .. })));
+    assert!(matches!(found, Some(TtlEvent::Silence { .. })));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_slightly_late_timer_gives_no_more_time() {
     let (mut watch, start) = watch();
     let late = TTL / CHECKS_IN_A_TTL + TIMER_SLACK;
     let found = watch.check(start + TTL + late, late, TIMER);
-    assert!(matches!(found, Some(Event::Silence { .. })));
+    assert!(matches!(found, Some(TtlEvent::Silence { .. })));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn setting_the_ttl_again_does_not_restart_it() {
     let (mut watch, start) = watch();
     watch.set_ttl(Some(TTL), false, start + seconds(3.0));
     let found = watch.check(start + TTL, ON_TIME, TIMER);
-    assert!(matches!(found, Some(Event::Silence { .. })));
+    assert!(matches!(found, Some(TtlEvent::Silence { .. })));
     watch.set_ttl(None, true, start + TTL);
     assert_eq!(watch.next(start + TTL), None);
 }
@@ -157,7 +157,7 @@ fn a_state_set_without_a_heartbeat_does_not_hide_the_next_silence() {
     let (mut watch, start) = watch();
     let over = start + TTL;
     let silence = watch.check(over, ON_TIME, TIMER);
-    assert!(matches!(silence, Some(Event::Silence { .. })));
+    assert!(matches!(silence, Some(TtlEvent::Silence { .. })));
     // First `stale` is published, then the state that was set since.
     watch.set_ttl(Some(TTL), true, over);
     assert_eq!(watch.check(over + TTL, ON_TIME, TIMER), None);
@@ -166,7 +166,7 @@ fn a_state_set_without_a_heartbeat_does_not_hide_the_next_silence() {
     let before = set + TTL - seconds(0.1);
     assert_eq!(watch.check(before, ON_TIME, TIMER), None);
     let again = watch.check(set + TTL, ON_TIME, TIMER);
-    assert!(matches!(again, Some(Event::Silence { lasted: TTL, .. })));
+    assert!(matches!(again, Some(TtlEvent::Silence { lasted: TTL, .. })));
 }
 
 #[test]
@@ -185,16 +185,20 @@ fn a_silence_is_late_and_not_over_while_its_witness_shows_progress() {
         let found = watch.check(start + TTL / 4 * quarter, ON_TIME, TIMER);
         findings.extend(found.is_some().then_some((quarter, found)));
     }
-    assert_eq!(findings, [(4, Some(Event::Late { lasted: TTL }))], "once");
+    assert_eq!(
+        findings,
+        [(4, Some(TtlEvent::Late { lasted: TTL }))],
+        "once"
+    );
     let stalled = start + 4 * TTL;
     assert!(matches!(
         watch.check(stalled, ON_TIME, TIMER),
-        Some(Event::Silence { .. })
+        Some(TtlEvent::Silence { .. })
     ));
     done.fetch_add(1, Ordering::Relaxed);
     let later = stalled + TTL / 4;
     let found = watch.check(later, ON_TIME, TIMER);
-    assert!(matches!(found, Some(Event::Late { .. })), "it goes on");
+    assert!(matches!(found, Some(TtlEvent::Late { .. })), "it goes on");
     watch.heartbeat.beat();
     assert_eq!(watch.check(later, ON_TIME, TIMER), None);
 }

@@ -20,10 +20,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// The deadlines of log lines, and the lines logged about each subsystem.
 #[derive(Debug)]
-pub(super) struct Timed(Mutex<State>);
+pub(super) struct LineDeadlines(Mutex<LineState>);
 
 #[derive(Debug)]
-struct State {
+struct LineState {
     begun: Instant,
     /// How many lines about the start were logged; `None` once it is over.
     start_lines: Option<u32>,
@@ -48,16 +48,16 @@ pub(super) enum Due {
     Refused(EpisodeEvent),
 }
 
-impl Timed {
+impl LineDeadlines {
     pub(super) fn new(begun: Instant) -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(LineState {
             begun,
             start_lines: Some(0),
             budgets: HashMap::new(),
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LineState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,7 +117,7 @@ impl Timed {
     }
 }
 
-impl State {
+impl LineState {
     fn collect_start_line(
         &mut self,
         now: Instant,
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn ten_lines_a_minute_are_logged_and_one_line_counts_the_rest() {
         let begun = Instant::now();
-        let timed = Timed::new(begun);
+        let timed = LineDeadlines::new(begun);
         let readiness = crate::Readiness::builder().allow_empty().build().unwrap();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let collect = |seconds| {
