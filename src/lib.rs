@@ -88,8 +88,8 @@
 //! - [`probe`]: the answers to probes
 //! - [`drain`]: the end of the process
 //! - [`watch`]: subsystems that the crate itself reports
-//! - `notify`: mirrors of the snapshot for gRPC and systemd (features `grpc` and
-//!   `systemd`)
+//! - `notify`: mirrors of the snapshot for gRPC, systemd and the time after the death
+//!   of the process (features `grpc`, `systemd` and `termination`)
 //! - `observe`: metrics (feature `metrics`) and events (feature `events`)
 //! - `server`: probes on a port of their own (feature `server`)
 //! - `client`: health checks without curl (feature `client`)
@@ -129,6 +129,8 @@
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `systemd`: notifies systemd of the state of the process, by sd-notify (on
 //!   Unix; elsewhere it adds nothing).
+//! - `termination`: a file that explains the process after its death, for
+//!   Kubernetes' `lastState.terminated.message` (on Unix; elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http decide which requests failed, for
 //!   a layer that [observes outcomes](ReadinessLayer::observe_outcomes_with), and
 //!   keeps its `TraceLayer` from logging refusals as failures. The feature is for
@@ -182,7 +184,10 @@ pub mod guide;
 mod logging;
 #[cfg_attr(not(feature = "gate"), allow(dead_code))]
 mod meters;
-#[cfg(any(feature = "grpc", all(unix, feature = "systemd")))]
+#[cfg(any(
+    feature = "grpc",
+    all(unix, any(feature = "systemd", feature = "termination"))
+))]
 pub mod notify;
 #[cfg(any(feature = "events", feature = "metrics", feature = "page"))]
 #[cfg_attr(

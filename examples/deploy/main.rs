@@ -15,6 +15,7 @@
 //! | `START_SECONDS` | 2 | how long it takes to come up |
 //! | `DRAIN_SECONDS` | 5 | how long it serves on after SIGTERM, until load balancers know |
 //! | `FINISH_SECONDS` | 20 | how long it finishes requests in flight after that |
+//! | `TERMINATION_LOG` | none | an existing file, in which it explains its state in case it is killed |
 
 mod listener;
 
@@ -78,6 +79,10 @@ async fn run() -> Result<(), Error> {
     // Without systemd this does nothing.
     #[cfg(unix)]
     readiness.notify_systemd()?;
+    #[cfg(unix)]
+    if let Some(file) = env::var_os("TERMINATION_LOG") {
+        readiness.termination_message(file);
+    }
     let mut reporters = HashMap::new();
     for name in SUBSYSTEMS {
         reporters.insert(name, readiness.reporter(name)?);

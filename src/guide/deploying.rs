@@ -76,6 +76,11 @@
 //! The admin listener refuses commands in an `emptyDir` itself, which every user may
 //! write to. The deploy example creates the folder of its socket below it.
 //!
+//! A container that was killed has left no log line that says why. The deploy example
+//! keeps an explanation in `/dev/termination-log` (feature `termination`), which
+//! `kubectl describe pod` shows after the restart; see
+//! [`Readiness::termination_message`](crate::Readiness::termination_message).
+//!
 //! The files set no `readinessGates`: a readiness gate is a condition that a
 //! controller outside the pod sets. The process does not see it, so its own probes
 //! say green while the pod is not Ready, and while that controller is down no pod

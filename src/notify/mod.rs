@@ -10,3 +10,6 @@ pub mod grpc;
 #[cfg(all(unix, feature = "systemd"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "systemd")))]
 pub mod systemd;
+#[cfg(all(unix, feature = "termination"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "termination")))]
+pub mod termination;

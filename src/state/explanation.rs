@@ -153,6 +153,29 @@ impl fmt::Display for Age {
     }
 }
 
+/// Shows a duration in its two largest units: `45 s`, `12 min 5 s`, `3 h 12 min`,
+/// `2 d 3 h`. A second unit of zero is left out.
+#[cfg(all(unix, feature = "termination"))]
+pub(crate) struct Lasted(pub(crate) Duration);
+
+#[cfg(all(unix, feature = "termination"))]
+impl fmt::Display for Lasted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let ((more, unit), (less, smaller)) = match seconds {
+            0..60 => ((seconds, "s"), (0, "")),
+            60..3_600 => ((seconds / 60, "min"), (seconds % 60, "s")),
+            3_600..86_400 => ((seconds / 3_600, "h"), (seconds / 60 % 60, "min")),
+            _ => ((seconds / 86_400, "d"), (seconds / 3_600 % 24, "h")),
+        };
+        write!(f, "{more} {unit}")?;
+        match less {
+            0 => Ok(()),
+            less => write!(f, " {less} {smaller}"),
+        }
+    }
+}
+
 #[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {
     use super::*;
@@ -282,5 +305,17 @@ mod tests {
         assert_eq!(age(119_000), "1m");
         assert_eq!(age(3_600_000), "1h");
         assert_eq!(age(86_400_000), "1d");
+    }
+
+    #[cfg(all(unix, feature = "termination"))]
+    #[test]
+    fn a_duration_is_written_in_its_two_largest_units() {
+        let lasted = |seconds| Lasted(Duration::from_secs(seconds)).to_string();
+        assert_eq!(lasted(0), "0 s");
+        assert_eq!(lasted(59), "59 s");
+        assert_eq!(lasted(60), "1 min");
+        assert_eq!(lasted(3_599), "59 min 59 s");
+        assert_eq!(lasted(3 * 3_600 + 12 * 60 + 59), "3 h 12 min");
+        assert_eq!(lasted(2 * 86_400 + 3 * 3_600), "2 d 3 h");
     }
 }

@@ -27,6 +27,8 @@ pub use self::{
     vocabulary::{Claim, Condition, Phase, Reason, Role, State},
 };
 
+#[cfg(all(unix, feature = "termination"))]
+pub(crate) use self::explanation::Lasted;
 #[cfg(all(unix, feature = "systemd"))]
 pub(crate) use self::explanation::Short;
 #[cfg(feature = "check")]

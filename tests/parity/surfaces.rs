@@ -15,11 +15,14 @@ use serde::Deserialize;
 use std::{
     collections::HashMap,
     convert::Infallible,
+    fs::{self, File},
     mem::replace,
     os::unix::net::UnixDatagram,
+    path::PathBuf,
     process::ExitCode,
     sync::{LazyLock, mpsc},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 use tokio::runtime::{Builder, Runtime};
 use tonic::{Code, Streaming};
@@ -88,6 +91,7 @@ pub fn surfaces(readiness: &Readiness, turn: usize) -> Vec<(&'static str, Box<dy
         ("page", Box::new(Page::new(readiness))),
         ("metrics", Box::new(Metrics::new(readiness))),
         ("systemd", Box::new(ServiceManager::new(readiness))),
+        ("last words", Box::new(TerminationFile::new(readiness))),
     ]
 }
 
@@ -530,6 +534,65 @@ impl Surface for Metrics {
 
 /// The time in which systemd expects a ping. Two pings fit into it.
 pub const WATCHDOG: Duration = Duration::from_secs(2);
+
+/// The file that explains the process after its death, read as an operator does.
+struct TerminationFile {
+    readiness: Readiness,
+    path: PathBuf,
+    _folder: Folder,
+}
+
+impl TerminationFile {
+    fn new(readiness: &Readiness) -> Self {
+        let folder = Folder::new();
+        let path = folder.0.join("termination-log");
+        File::create(&path).unwrap();
+        readiness.termination_message(&path);
+        Self {
+            readiness: readiness.clone(),
+            path,
+            _folder: folder,
+        }
+    }
+
+    /// The line about the newest snapshot. A thread writes it, by the real clock.
+    fn line(&self) -> String {
+        let end = format!("; version {}\n", self.readiness.snapshot().version());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let text = fs::read_to_string(&self.path).unwrap();
+            if let Some(line) = text.strip_suffix(&end) {
+                return line.to_owned();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{text:?} does not end in {end:?}"
+            );
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+impl Surface for TerminationFile {
+    fn verdicts(&mut self) -> Verdicts {
+        let line = self.line();
+        let parts: Vec<_> = line.split("; ").collect();
+        let says = |begin: &str| parts.iter().any(|part| part.starts_with(begin));
+        let phases = ["draining since", "closing since", "closed since"].map(says);
+        let mut verdicts = vec![
+            (Column::Ready, says("ready since")),
+            (Column::Live, !says("liveness red")),
+        ];
+        let later = [Phase::Draining, Phase::Closing, Phase::Closed];
+        let at_least = |from: usize| phases[from..].contains(&true);
+        verdicts.extend((0..3).map(|it| (Column::Since(later[it]), at_least(it))));
+        verdicts
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+}
 
 /// The other end of `NOTIFY_SOCKET`, and the state that its messages describe.
 struct ServiceManager {

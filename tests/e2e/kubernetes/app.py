@@ -24,6 +24,9 @@ class Pod:
         conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
         self.ready = conditions.get("Ready") == "True"
         self.restarts = sum(each["restartCount"] for each in status.get("containerStatuses", []))
+        ended = [each.get("lastState", {}).get("terminated") for each in status.get("containerStatuses", [])]
+        # What the container that ended last wrote into its termination file.
+        self.last_words = "".join(each.get("message", "") for each in ended if each)
 
 
 class App:

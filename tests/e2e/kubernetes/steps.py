@@ -189,9 +189,13 @@ def vital_dies(app, _):
     restarts = {each.name: each.restarts for each in app.live()}
     if restarts != {name: int(name == pod.name) for name in restarts}:
         raise Failed(f"restarts: {restarts}, not one of {pod.name}")
+    last_words = app.pod(pod.name).last_words
+    if "; liveness red: worker dead (gave up)" not in last_words:
+        raise Failed(f"lastState.terminated.message is {last_words!r}")
     killing = app.events("Killing", pod.name)
     facts += [
         f"endpoints: without the pod after {after(left, since)}",
+        f"lastState.terminated.message: {last_words.strip()}",
         f"kubelet: restarted after {after(restarted, since)}, once, and no other",
         *(f"kubelet: {text}" for text in killing if "liveness" in text),
     ]
