@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, time::Duration};
 /// any tenth of the delay, wherever it begins. Connections that are not used leave
 /// evenly; the random pauses of the clients add to that.
 pub(super) const SHARE_AT_MOST: f64 = 0.3;
+/// Streams have no pauses.
+pub(super) const STREAMS_AT_MOST: f64 = 0.25;
 /// The control's, whose HTTP/2 connections leave together.
 pub(super) const CONTROL_AT_LEAST: f64 = 0.8;
 /// With fewer connections, a share says little.
@@ -18,6 +20,8 @@ pub(super) const FEWEST: usize = 100;
 /// HTTP/1 requests that may fail, as a share of the HTTP/1 connections that left: a
 /// client may send in the instant in which its idle connection is closed.
 pub(super) const HTTP1_LOSES_AT_MOST: f64 = 0.005;
+/// The same where no answer announces the end in time.
+pub(super) const HTTP1_LOSES_UNTOLD: f64 = 0.02;
 /// HTTP/2 requests that may fail, as a share of all: hyper's client sometimes writes one
 /// after it has acknowledged the first GOAWAY, so that the second one refuses it.
 pub(super) const HTTP2_LOSES_AT_MOST: f64 = 0.000_2;
@@ -98,7 +102,14 @@ impl Side {
             complaints.push("nothing was sent".to_owned());
         }
         let allowed = match self.protocol {
-            Protocol::Http1 => HTTP1_LOSES_AT_MOST * self.departures.len() as f64,
+            Protocol::Http1 => {
+                let share = if plan.tells_in_time() {
+                    HTTP1_LOSES_AT_MOST
+                } else {
+                    HTTP1_LOSES_UNTOLD
+                };
+                share * self.departures.len() as f64
+            }
             Protocol::Http2 => HTTP2_LOSES_AT_MOST * self.tally.sent as f64,
             _ => 0.0,
         };
@@ -163,7 +174,12 @@ impl Finding {
                     "{plan}: s{slot} had {connections} connections only"
                 ));
             }
-            if plan.spreads() && largest > SHARE_AT_MOST {
+            let at_most = if plan.protocols[0].is_stream() {
+                STREAMS_AT_MOST
+            } else {
+                SHARE_AT_MOST
+            };
+            if plan.spreads() && largest > at_most {
                 let percent = largest * 100.0;
                 complaints.push(format!("{plan}: of s{slot}, {percent:.1} % leave together"));
             }

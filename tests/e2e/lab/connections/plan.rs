@@ -79,6 +79,12 @@ impl Plan {
         !self.is_control() && self.delay == DELAY && self.max_age.is_none()
     }
 
+    /// Whether HTTP/1 answers have the time to announce the end of their connection: the
+    /// clients pause for less than the delay, and no connection ends for its age.
+    pub(super) fn tells_in_time(&self) -> bool {
+        self.delay == DELAY && !self.waits_for_age()
+    }
+
     /// Whether a replica cuts off open streams, and so ends with an error.
     pub(super) fn cuts_off(&self) -> bool {
         self.closing_cap.is_some()

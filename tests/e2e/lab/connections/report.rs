@@ -4,8 +4,8 @@ use super::{
     REPLICAS,
     clients::{CONNECTIONS, Protocol, STREAMS_ON_ONE_IN},
     finding::{
-        Drain, Finding, HTTP1_LOSES_AT_MOST, HTTP2_LOSES_AT_MOST, Leaving, SHARE_AT_MOST, Side,
-        UNEVEN_AT_MOST, unevenness,
+        Drain, Finding, HTTP1_LOSES_AT_MOST, HTTP1_LOSES_UNTOLD, HTTP2_LOSES_AT_MOST, Leaving,
+        SHARE_AT_MOST, STREAMS_AT_MOST, Side, UNEVEN_AT_MOST, unevenness,
     },
     plan::{CAP_OF_CONTROL, DELAY, MAX_AGE, SHORT_DELAY},
     spread::{NETWORK, PROBE_EVERY},
@@ -79,6 +79,7 @@ fn preface(seed: u64) -> String {
     let (network, probe) = (NETWORK.as_millis(), PROBE_EVERY.as_millis());
     let (delay, share) = (DELAY.as_secs(), SHARE_AT_MOST * 100.0);
     let (loses, loses_http2) = (HTTP1_LOSES_AT_MOST * 100.0, HTTP2_LOSES_AT_MOST * 100.0);
+    let (untold, streams) = (HTTP1_LOSES_UNTOLD * 100.0, STREAMS_AT_MOST * 100.0);
     let (age, short) = (MAX_AGE.as_secs(), SHORT_DELAY.as_secs_f64());
     let (cap, uneven) = (CAP_OF_CONTROL.as_secs(), UNEVEN_AT_MOST * 100.0);
     format!(
@@ -120,9 +121,11 @@ delay of {short} s is shorter than the second without a request after which an i
 connection is closed, so that those without a request in it are closed at its end.
 
 The run fails if tower-readiness with a window loses more than {loses_http2} % of its HTTP/2
-requests, breaks a stream, or loses more HTTP/1 requests than {loses} % of the HTTP/1 connections that left; if
-more than {share} % of all connections of a replica leave in a tenth of the delay of {delay} s; or
-if, one maximum age after the rollout, a replica has {uneven} % more connections than the other.
+requests, breaks a stream, or loses more HTTP/1 requests than {loses} % of the HTTP/1
+connections that left ({untold} % in the arms with a maximum age, their control, and a delay of
+{short} s, where no answer announces the end in time); if more than {share} % of all connections
+of a replica, or {streams} % of its streams, leave in a tenth of the delay of {delay} s; or if, one
+maximum age after the rollout, a replica has {uneven} % more connections than the other.
 It also fails if a control behaves as well: if the HTTP/2 connections without a window do
 not leave together, their streams are not broken, or connections without a maximum age
 are even.
@@ -144,6 +147,12 @@ fn row(finding: &mut Finding, side: usize) -> String {
         _ => thousands(side.announced() as u64),
     };
     let lag = side.tally.lag.summary().map(|time| format!("{time:.1}"));
+    let lag = if side.protocol.is_stream() {
+        // A client opens a stream when the one before it has ended.
+        "–".to_owned()
+    } else {
+        lag.join(" / ")
+    };
     let is_control = plan.is_control() || plan.is_control_of_age;
     let emphasis = if is_control { "" } else { "**" };
     format!(
@@ -155,6 +164,6 @@ fn row(finding: &mut Finding, side: usize) -> String {
         thousands(side.departures.len() as u64),
         thousands(side.unsent),
         at_end.join(" + "),
-        lag.join(" / "),
+        lag,
     )
 }
