@@ -72,7 +72,7 @@
 //! ```
 //!
 //! Each published change has its transitions there, also those between two reads. A
-//! report that repeats a state costs nothing; a change costs a fifth more than without
+//! report that repeats a state costs nothing; a change costs a sixth more than without
 //! the history.
 //!
 //! # The events

@@ -2,11 +2,17 @@
 
 use crate::{
     ANYWHERE,
-    client::{EVENTS, Events, ask, get, of, open, send, value},
+    client::{EVENTS, Events, address, ask, get, of, open, send, value},
     support::{ready, whole},
 };
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Empty;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
 use tower_readiness::{
+    Phase,
     probe::{Detail, Probe, Probes},
     server::{AdminListener, ServeError},
 };
@@ -51,6 +57,31 @@ async fn a_request_for_another_host_gets_no_events() {
         let request = Request::get(EVENTS).header("host", host);
         assert_eq!(ask(&server, request).await.status(), status, "{host}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_over_http2_leaves_room_for_probes_on_its_connection() {
+    let (readiness, storage) = ready();
+    let listener = AdminListener::new(&readiness).with_http2();
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let stream = TcpStream::connect(address(&server)).await.unwrap();
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = |path: &str| {
+        let request = Request::get(format!("http://localhost{path}"));
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let mut events = of(sender.send_request(request(EVENTS)).await.unwrap());
+    assert_eq!(events.next().await.unwrap().kind, "state");
+    storage.failing("gone");
+    let probe = sender.send_request(request("/readyz")).await.unwrap();
+    assert_eq!(probe.status(), 503);
+    assert_eq!(events.next_update().await.subsystems(), ["storage"]);
+    readiness.advance(Phase::Closed);
+    assert_eq!(events.next_update().await.data["phase"], "closed");
+    assert_eq!(events.next().await, None);
 }
 
 #[cfg(unix)]
