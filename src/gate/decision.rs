@@ -1,7 +1,8 @@
 use super::{
-    action::{Action, Hold},
+    action::Action,
     gate::{Gate, has_runtime},
     head::RequestHead,
+    hold::Hold,
     log,
     refusal::{self, Refusal},
 };

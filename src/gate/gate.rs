@@ -1,8 +1,10 @@
 use super::{
-    action::{Action, Hold, Predicate},
+    action::Action,
     counts::{GateCounts, WaitSlot},
     head::RequestHead,
+    hold::Hold,
     refusal::{Responder, RetryAfter},
+    shed::Predicate,
 };
 use crate::{
     probe::Probes,

@@ -254,26 +254,30 @@ mod future;
 #[expect(clippy::module_inception, reason = "the state of the gate")]
 mod gate;
 mod head;
+mod hold;
 mod layer;
 mod log;
 mod outcome;
 mod pending;
 mod refusal;
 mod service;
+mod shed;
 #[cfg(feature = "tower-http")]
 mod tower_http;
 
 #[cfg(feature = "tower-http")]
 pub use self::tower_http::{ReadinessAsSuccess, TowerHttpClassifier};
 pub use self::{
-    action::{Action, Hold, HoldBuilder, Shed},
+    action::Action,
     body::ReadinessBody,
     counts::GateCounts,
     future::ResponseFuture,
     head::RequestHead,
+    hold::{Hold, HoldBuilder},
     layer::ReadinessLayer,
     refusal::{MARKER_HEADER, Refusal, RetryAfter, RetryAfterError},
     service::ReadinessService,
+    shed::Shed,
 };
 pub use crate::{
     traffic::{Classified, ClassifyEnd, ClassifyOutcome, Drift},

@@ -1,9 +1,10 @@
 use super::{
-    action::{Action, Hold},
+    action::Action,
     counts::WaitSlot,
     decision::{Basis, Decision},
     gate::{Gate, has_runtime},
     head::RequestHead,
+    hold::Hold,
     outcome::PanicGuard,
 };
 use crate::{
