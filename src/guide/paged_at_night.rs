@@ -24,6 +24,8 @@
 //!    curl http://localhost:28080/statusz            # also refused requests, drift
 //!    ```
 //!
+//!    With the feature `page`, `http://localhost:28080/` in a browser shows both, live.
+//!
 //!    The log has each transition with its reason (`target: tower_readiness`), also of a
 //!    process that has ended.
 //! 5. **What do users notice?** The panel *Requests not admitted at once*: the scope,

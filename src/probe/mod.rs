@@ -31,7 +31,8 @@
 //! form of the URI do not matter. A probe answers `GET` and `HEAD`, and 405 to
 //! any other method. Green is 200, red is 503; a probe never redirects. The body
 //! is text, or [JSON](crate::wire#the-json-of-a-probe) for a client that sends
-//! `accept: application/json`.
+//! `accept: application/json`. On an admin listener with the feature `page`, browsers get
+//! `/statusz` as HTML.
 //!
 //! [`Detail::Names`] and [`Detail::Full`] add:
 //!

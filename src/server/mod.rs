@@ -129,7 +129,7 @@
 //!   shows a green that may be over. It connects again by itself.
 //! - **Without JavaScript** it is the same document, which loads itself again every 5 seconds.
 //! - **Where**: on a loopback address or a unix socket; on other addresses after
-//!   [`AdminListener::page`]; never on the port of the application, and never for a
+//!   `AdminListener::page`; never on the port of the application, and never for a
 //!   [foreign host](#requests-for-other-hosts). It shows what the
 //!   [detail](AdminListener::detail) allows.
 //! - **One document**: it loads nothing else, and its policy (`content-security-policy`)

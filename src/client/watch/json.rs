@@ -21,7 +21,7 @@ impl View for Json {
                     Event::Change(_) => EventKind::Change,
                     Event::Tick(_) => EventKind::Tick,
                 };
-                // The characters that are cleaned are those that JSON has only in strings.
+                // JSON has the characters that are cleaned in strings alone.
                 print(&format!(
                     "{{\"event\":\"{kind}\",\"data\":{}}}\n",
                     clean(data)

@@ -141,7 +141,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Adds a line. Returns the event if the line is the empty one that ends it.
+    /// Adds a line. Returns the event if the line is empty, which ends an event.
     fn add(&mut self, line: &str) -> Option<Self> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.is_empty() {

@@ -1,7 +1,7 @@
 use super::{status::Status, stream::Update};
 use std::io::{self, Write, stdout};
 
-/// Shows what the updates say.
+/// Shows a process to a person or a script.
 pub(super) trait View {
     /// Shows an update before it becomes part of the status.
     fn announce(&mut self, update: &Update) -> io::Result<()>;

@@ -33,12 +33,20 @@ const age = (ms) => {
   return s < 1 ? '0s' : s < 60 ? `${s}s` : s < 3_600 ? `${Math.floor(s / 60)}m`
     : s < 86_400 ? `${Math.floor(s / 3_600)}h` : `${Math.floor(s / 86_400)}d`;
 };
-const list = (node, pairs) => node.replaceChildren(...pairs.filter(([, value]) => value != null)
-  .map(([term, value]) => {
-    const pair = element('div');
-    pair.append(element('dt', term), element('dd', value));
-    return pair;
-  }));
+// Builds a part of the page anew only if its data have changed, so that a selection of text
+// stays.
+const built = new Map();
+function build(node, data, make) {
+  const text = JSON.stringify(data);
+  if (built.get(node) === text) return;
+  built.set(node, text);
+  node.replaceChildren(...data.map(make));
+}
+const list = (node, pairs) => build(node, pairs.filter(([, value]) => value != null), ([term, value]) => {
+  const pair = element('div');
+  pair.append(element('dt', term), element('dd', value));
+  return pair;
+});
 const counts = (by) => Object.entries(by ?? {}).map(([why, count]) => `${count} ${why}`).join(', ');
 
 // === what the events say ===
@@ -128,13 +136,13 @@ function showCauses(now) {
 }
 
 function showScopes() {
-  $('scopes').replaceChildren(...[...scopes.values()].map((it) => {
+  build($('scopes'), [...scopes.values()], (it) => {
     const tr = element('tr'), name = element('th', it.name), state = element('td');
     name.scope = 'row';
     state.append(badge(it.condition));
     tr.append(state, name, element('td', (it.because_of ?? []).join(', ')), element('td', counts(it.refused)));
     return tr;
-  }));
+  });
   $('scopes').closest('section').hidden = scopes.size === 0;
 }
 
@@ -194,7 +202,8 @@ function fill(row) {
 // Puts the rows in their order: first those that matter, then the rest in chunks, so that
 // thousands of rows do not block the page.
 function place() {
-  const rank = new Map(causes.map((name, index) => [name, index - causes.length]));
+  // Unknown states, at -1, follow the causes.
+  const rank = new Map(causes.map((name, index) => [name, index - causes.length - 1]));
   const rankOf = ({ it }) => rank.get(it.name) ?? ORDER.indexOf(it.state);
   const sorted = [...rows.values()].sort((a, b) => rankOf(a) - rankOf(b));
   const turn = ++placing;

@@ -262,7 +262,8 @@ def check_the_memory_of_a_day():
         send(38_880)
         after = browser.heap()
         print(f"    heap: {before / 1e6:.2f} MB after 2.4 hours, {after / 1e6:.2f} MB after a day")
-        assert after < before + 1_000_000, f"the heap grew from {before} to {after}"
+        # Compiled code takes a megabyte or two; 60 bytes kept of each event would show.
+        assert after < before + 2_000_000, f"the heap grew from {before} to {after}"
         now = browser.run("return document.querySelectorAll('*').length")
         assert now < elements + 200, f"the elements grew from {elements} to {now}"
         same("rows of the history", 256, browser.run("return document.querySelectorAll('#history tr').length"))
