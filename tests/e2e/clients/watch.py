@@ -86,6 +86,8 @@ def silence(process, terminal):
 
 
 def main():
+    # A script that is told to end leaves each `with`, and so ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     port = free_port()
     # A process that is not there yet.
     with Terminal(f"{READINESS} watch 127.0.0.1:{port}") as terminal:

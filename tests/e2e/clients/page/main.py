@@ -351,6 +351,8 @@ def take_pictures():
 
 
 def main():
+    # A script that is told to end leaves each `with`, and so ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     wanted = [it for it in sys.argv[3:] if it != "--pictures"]
     if "--pictures" in sys.argv:
         PICTURES.mkdir(exist_ok=True)
