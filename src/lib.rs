@@ -138,7 +138,8 @@
 //!   E0277: the classifier lacks `ClassifyOutcome`, or `ClassifyResponse` of
 //!   tower-http, which then exists twice (`cargo tree -d` shows it). The rest
 //!   of the crate works with any version of tower-http.
-//! - `tracing` (default): logs transitions, with the target `tower_readiness`.
+//! - `tracing` (default): logs transitions, with the target `tower_readiness`. The guide
+//!   (page `log`) lists the events.
 //!   - Levels: recovery, phases, the readiness of the process and the address of an
 //!     admin listener at `info`; degraded and failing at `warn`; dead at `error`;
 //!     starting and each refused request at `debug`. Readiness lost outside of a

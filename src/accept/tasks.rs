@@ -117,7 +117,7 @@ fn warn(listener: &'static str, error: &io::Error) {
     crate::logging::line(tracing::Level::WARN, || {
         let error = error.to_string();
         move |span| {
-            crate::logging::event!(warn, span, %error, "{listener} cannot accept");
+            crate::logging::event!(warn, "accept_failed", span, %error, "{listener} cannot accept");
         }
     });
 }

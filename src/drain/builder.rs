@@ -179,7 +179,7 @@ impl ShutdownBuilder {
         self
     }
 
-    /// Builds the [`Shutdown`], and installs the signal handlers: the signals no
+    /// Builds the [`Shutdown`], logs how long the drain may take, and installs the signal handlers: the signals no
     /// longer have their default effect.
     ///
     /// # Errors
@@ -222,6 +222,7 @@ impl ShutdownBuilder {
             cap: self.cap,
             idle_grace: self.idle_grace,
         };
+        log_plan(times);
         let registry = Arc::clone(self.readiness.registry());
         let plan = Plan {
             times: registry.drain_clock().plan(times),
@@ -231,6 +232,35 @@ impl ShutdownBuilder {
         Ok(Shutdown::new(self.readiness, self.trigger, plan, runtime))
     }
 }
+
+/// Logs how long the end of the process may take, for comparison with the time that its
+/// supervisor allows.
+#[cfg(feature = "tracing")]
+fn log_plan(times: Times) {
+    crate::logging::line(tracing::Level::INFO, || {
+        let [delay, cap, allow] = [
+            times.longest_delay,
+            times.cap,
+            times.longest_delay + times.cap,
+        ]
+        .map(|time| time.as_secs_f64());
+        move |span| {
+            crate::logging::event!(
+                info,
+                "drain_plan",
+                span,
+                delay,
+                cap,
+                allow,
+                "serves {delay} s after the signal to drain, finishes for up to {cap} s: allow more \
+                 than {allow} s (terminationGracePeriodSeconds, TimeoutStopSec)"
+            );
+        }
+    });
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_plan(_: Times) {}
 
 impl fmt::Debug for ShutdownBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -119,6 +119,7 @@ fn log_idle_connections() {
         |span| {
             crate::logging::event!(
                 info,
+                "idle_connections_dropped",
                 span,
                 "nothing is in flight: the server is dropped with its idle connections open"
             );

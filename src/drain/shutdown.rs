@@ -143,6 +143,7 @@ fn warn_of_late_arrivals(plan: &Plan) {
             move |span| {
                 crate::logging::event!(
                     warn,
+                    "late_arrivals",
                     span,
                     late,
                     "requests kept arriving until the end of the drain delay: it is too short for \

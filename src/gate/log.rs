@@ -51,6 +51,7 @@ fn emit(
     let scope = scope.map(|scope| &**scope);
     crate::logging::event!(
         debug,
+        "request_refused",
         span,
         scope,
         %reason,

@@ -13,6 +13,8 @@
 //!   libraries.
 //! - Paged at night (page `paged_at_night`, with the feature `metrics`): alert rules, a
 //!   dashboard, and the way from an alert to its cause.
+//! - Log (page `log`, with the feature `tracing`): the events of the crate in the log, and
+//!   the line at the end of a drain.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -54,6 +56,8 @@ pub mod deploying;
 pub mod following_a_process;
 #[cfg(feature = "gate")]
 pub mod graceful_shutdown;
+#[cfg(all(feature = "gate", feature = "tracing"))]
+pub mod log;
 #[cfg(all(feature = "gate", feature = "metrics"))]
 pub mod metrics;
 #[cfg(all(feature = "gate", feature = "metrics"))]

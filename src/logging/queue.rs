@@ -197,6 +197,7 @@ impl Queue {
                     Box::new(move |span| {
                         super::event::event!(
                             warn,
+                            "lines_lost",
                             span,
                             lost = count,
                             "lines were not logged: the log was not read in time"

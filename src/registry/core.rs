@@ -189,7 +189,12 @@ impl Registry {
         };
         self.meters.record(&published);
         self.cell.publish(&published.after);
-        let logged = log.queue(&published, &mut writer_state.log, &self.scheduled_lines);
+        let logged = log.queue(
+            &published,
+            &self.traffic,
+            &mut writer_state.log,
+            &self.scheduled_lines,
+        );
         (result, Some(Publication { published, logged }))
     }
 

@@ -377,7 +377,7 @@ impl AdminListener {
         #[cfg(feature = "tracing")]
         crate::logging::line(tracing::Level::INFO, || {
             let address = local.to_string();
-            move |span| crate::logging::event!(info, span, %address, "admin listener answers")
+            move |span| crate::logging::event!(info, "admin_listener", span, %address, "admin listener answers")
         });
         let (server, stop_signal) = AdminServer::new(local);
         let stop = stop_signal.clone();

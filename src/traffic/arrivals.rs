@@ -13,6 +13,8 @@ pub(crate) struct Arrivals {
     /// arrival is late.
     late_after: AtomicU64,
     late: AtomicU64,
+    /// How many requests were admitted.
+    admitted: AtomicU64,
     /// How long after `since` the last request arrived, in nanoseconds plus 1; zero
     /// if no request has.
     last: AtomicU64,
@@ -24,6 +26,7 @@ impl Default for Arrivals {
             since: OnceLock::new(),
             late_after: AtomicU64::new(u64::MAX),
             late: AtomicU64::new(0),
+            admitted: AtomicU64::new(0),
             last: AtomicU64::new(0),
         }
     }
@@ -49,6 +52,7 @@ impl Arrivals {
     /// Records a request that was admitted, if the process drains.
     pub(crate) fn record(&self) {
         let Some(since) = self.since() else { return };
+        self.admitted.fetch_add(1, Ordering::Relaxed);
         let after = nanos(since.elapsed());
         self.last
             .fetch_max(after.saturating_add(1), Ordering::Relaxed);
@@ -61,6 +65,12 @@ impl Arrivals {
     pub(crate) fn last(&self) -> Option<Instant> {
         let after = self.last.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.since()? + Duration::from_nanos(after))
+    }
+
+    /// How many requests were admitted since the drain began.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::Relaxed)
     }
 
     /// How many requests were late.

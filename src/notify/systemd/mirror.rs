@@ -181,6 +181,7 @@ fn log(error: &io::Error) {
         move |span| {
             crate::logging::event!(
                 warn,
+                "systemd_failed",
                 span,
                 %error,
                 "cannot notify systemd; retrying, without logging further failures"

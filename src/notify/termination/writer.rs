@@ -106,6 +106,7 @@ fn log(path: &Path, error: &io::Error) {
         move |span| {
             crate::logging::event!(
                 warn,
+                "termination_message_failed",
                 span,
                 path,
                 %error,

@@ -171,7 +171,13 @@ impl Due {
 
 fn waiting(data: &Data, span: &Span) {
     let causes = Explanation::of_scope(data, ScopeId::Process, Aspect::Readiness);
-    event!(info, span, version = data.version, "waiting for {causes}");
+    event!(
+        info,
+        "start_waits",
+        span,
+        version = data.version,
+        "waiting for {causes}"
+    );
 }
 
 fn left_out(data: &Data, slot: Slot, lines: usize, span: &Span) {
@@ -182,6 +188,7 @@ fn left_out(data: &Data, slot: Slot, lines: usize, span: &Span) {
     let (subsystem, state, reason) = (view.name(), view.state(), view.reason());
     event!(
         warn,
+        "lines_left_out",
         span,
         version,
         subsystem,

@@ -1,4 +1,7 @@
-use super::notes::{Notes, ReadinessChange};
+use super::{
+    drained::Drained,
+    notes::{Notes, ReadinessChange},
+};
 use crate::{
     logging::{contained, event},
     state::{Age, Aspect, Explanation, Published, ScopeId, State, SubsystemView},
@@ -22,6 +25,7 @@ pub(super) enum Line<'a> {
     Regained(ScopeId, Duration),
     LivenessLost,
     LivenessRegained,
+    Drained(&'a Drained),
 }
 
 /// Emits all lines about a publication. If the subscriber panics at one line, this
@@ -49,6 +53,7 @@ pub(super) fn lines<'a>(
                 .filter_map(|scope| scope_lines(published, notes, scope)),
         )
         .chain(liveness_lines(published))
+        .chain(notes.drained.as_ref().map(Line::Drained))
         .filter(|line| !notes.left_out || !line.is_bounded())
 }
 
@@ -132,6 +137,7 @@ impl Line<'_> {
             },
             Self::Lost(_) => Level::WARN,
             Self::LivenessLost => Level::ERROR,
+            Self::Drained(drained) => drained.level(),
             Self::Retired(_)
             | Self::Phase
             | Self::Paused(_)
@@ -160,6 +166,7 @@ impl Line<'_> {
             Self::Added(new) => {
                 event!(
                     debug,
+                    "subsystem_added",
                     span,
                     version,
                     subsystem = new.name(),
@@ -169,6 +176,7 @@ impl Line<'_> {
             Self::Retired(old) => {
                 event!(
                     info,
+                    "subsystem_retired",
                     span,
                     version,
                     subsystem = old.name(),
@@ -179,30 +187,32 @@ impl Line<'_> {
                 let Some(damped) = new.damped() else { return };
                 let (subsystem, state, reason) = (new.name(), damped.state(), damped.reason());
                 let progress = damped.progress();
-                event!(debug, span, version, subsystem, %state, reason, ?progress, "report damped");
+                event!(debug, "report_damped", span, version, subsystem, %state, reason, ?progress, "report damped");
             }
             Self::Subsystem(old, new) => subsystem(version, old, new, span),
             Self::Phase => {
-                event!(info, span, version, from = %before.phase, to = %after.phase, "process phase");
+                event!(info, "phase", span, version, from = %before.phase, to = %after.phase, "process phase");
             }
-            Self::Paused(reason) => event!(info, span, version, reason, "process paused"),
-            Self::Resumed => event!(info, span, version, "process resumed"),
-            Self::Reloads => event!(info, span, version, "process reloads"),
-            Self::HasReloaded => event!(info, span, version, "process has reloaded"),
+            Self::Paused(reason) => event!(info, "paused", span, version, reason, "process paused"),
+            Self::Resumed => event!(info, "resumed", span, version, "process resumed"),
+            Self::Reloads => event!(info, "reload_began", span, version, "process reloads"),
+            Self::HasReloaded => {
+                event!(info, "reload_ended", span, version, "process has reloaded");
+            }
             Self::Readiness => {
                 let is = after.process.verdict;
                 let (ready, condition) = (is.is_ready(), is.condition());
-                event!(info, span, version, ready, %condition, "process readiness");
+                event!(info, "readiness", span, version, ready, %condition, "process readiness");
             }
             Self::Lost(scope) => {
                 let condition = after.verdict(*scope).condition();
                 let causes = Explanation::of_scope(after, *scope, Aspect::Readiness);
                 match after.scope_name(*scope).map(|name| &**name) {
                     None => {
-                        event!(warn, span, version, %condition, %causes, "process readiness lost");
+                        event!(warn, "readiness_lost", span, version, %condition, %causes, "process readiness lost");
                     }
                     Some(scope) => {
-                        event!(warn, span, version, scope, %condition, %causes, "scope readiness lost");
+                        event!(warn, "scope_readiness_lost", span, version, scope, %condition, %causes, "scope readiness lost");
                     }
                 }
             }
@@ -211,15 +221,28 @@ impl Line<'_> {
                 let (ready, condition, lasted) = (is.is_ready(), is.condition(), Age(*lasted));
                 match after.scope_name(*scope).map(|name| &**name) {
                     None => {
-                        event!(info, span, version, ready, %condition, %lasted, "process readiness regained");
+                        event!(info, "readiness_regained", span, version, ready, %condition, %lasted, "process readiness regained");
                     }
                     Some(scope) => {
-                        event!(info, span, version, scope, ready, %condition, %lasted, "scope readiness regained");
+                        event!(info, "scope_readiness_regained", span, version, scope, ready, %condition, %lasted, "scope readiness regained");
                     }
                 }
             }
-            Self::LivenessLost => event!(error, span, version, "process liveness lost"),
-            Self::LivenessRegained => event!(info, span, version, "process liveness regained"),
+            Self::LivenessLost => event!(
+                error,
+                "liveness_lost",
+                span,
+                version,
+                "process liveness lost"
+            ),
+            Self::LivenessRegained => event!(
+                info,
+                "liveness_regained",
+                span,
+                version,
+                "process liveness regained"
+            ),
+            Self::Drained(drained) => drained.emit(version, span),
         }
     }
 }
@@ -233,22 +256,24 @@ fn subsystem(version: u64, old: &SubsystemView, new: &SubsystemView, span: &Span
     let (subsystem, from, to) = (new.name(), old.state(), new.state());
     let reason = new.reason();
     if is_detail(old, new) {
-        event!(debug, span, version, subsystem, state = %to, reason, "subsystem reason changed");
+        event!(debug, "subsystem_reason", span, version, subsystem, state = %to, reason, "subsystem reason changed");
         return;
     }
     match to {
         State::Starting => {
-            event!(debug, span, version, subsystem, %from, %to, reason, "subsystem starting");
+            event!(debug, "subsystem_starting", span, version, subsystem, %from, %to, reason, "subsystem starting");
         }
-        State::Ready => event!(info, span, version, subsystem, %from, %to, "subsystem ready"),
+        State::Ready => {
+            event!(info, "subsystem_ready", span, version, subsystem, %from, %to, "subsystem ready");
+        }
         State::Degraded => {
-            event!(warn, span, version, subsystem, %from, %to, reason, "subsystem degraded");
+            event!(warn, "subsystem_degraded", span, version, subsystem, %from, %to, reason, "subsystem degraded");
         }
         State::Failing | State::Stale => {
-            event!(warn, span, version, subsystem, %from, %to, reason, "subsystem failing");
+            event!(warn, "subsystem_failing", span, version, subsystem, %from, %to, reason, "subsystem failing");
         }
         State::Dead => {
-            event!(error, span, version, subsystem, %from, %to, reason, "subsystem dead");
+            event!(error, "subsystem_dead", span, version, subsystem, %from, %to, reason, "subsystem dead");
         }
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(feature = "tracing")]
 mod deadlines;
 #[cfg(feature = "tracing")]
+mod drained;
+#[cfg(feature = "tracing")]
 mod lines;
 #[cfg(feature = "tracing")]
 mod notes;
@@ -23,7 +25,12 @@ pub(super) struct Log(#[cfg(feature = "tracing")] crate::logging::Logger);
 
 /// The part of the writer state that only the log needs.
 #[derive(Debug, Default)]
-pub(crate) struct LogState(#[cfg(feature = "tracing")] notes::Outages);
+pub(crate) struct LogState {
+    #[cfg(feature = "tracing")]
+    outages: notes::Outages,
+    #[cfg(feature = "tracing")]
+    drain: drained::DrainWork,
+}
 
 /// A publication whose lines are queued.
 pub(super) struct Logged {
@@ -55,10 +62,12 @@ impl Log {
     pub(super) fn queue(
         self,
         published: &Published,
+        traffic: &Traffic,
         memory: &mut LogState,
         scheduled: &ScheduledLines,
     ) -> Logged {
-        let mut notes = memory.0.note(published);
+        let mut notes = memory.outages.note(published);
+        notes.drained = memory.drain.note(published, traffic);
         let mut due = None;
         if let Some(slot) = published.touched {
             if published.after.views.get(slot).is_none() {
@@ -147,7 +156,13 @@ impl Log {
         Self()
     }
 
-    pub(super) fn queue(self, _: &Published, _: &mut LogState, _: &ScheduledLines) -> Logged {
+    pub(super) fn queue(
+        self,
+        _: &Published,
+        _: &Traffic,
+        _: &mut LogState,
+        _: &ScheduledLines,
+    ) -> Logged {
         Logged {}
     }
 

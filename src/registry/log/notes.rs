@@ -1,3 +1,4 @@
+use super::drained::Drained;
 use crate::state::{Phase, Published, ScopeId, Verdict};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub(super) struct Notes {
     process: Option<Duration>,
     /// Which named scopes can serve again, and how long they could not.
     scopes: Vec<(ScopeId, Duration)>,
+    /// Present if the publication closes the process.
+    pub(super) drained: Option<Drained>,
 }
 
 impl Outages {

@@ -54,14 +54,15 @@ fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
     let (count, lasted, because) = (ShortCount(event.refused), Age(event.lasted), Because(event));
     match (event.stage, level) {
         (EpisodeStage::Begun, Level::WARN) => {
-            event!(warn, span, scope, %reason, dry_run, "{would}refused a request: {because}");
+            event!(warn, "refusals_began", span, scope, %reason, dry_run, "{would}refused a request: {because}");
         }
         (EpisodeStage::Begun, _) => {
-            event!(info, span, scope, %reason, dry_run, "{would}refused a request: {because}");
+            event!(info, "refusals_began", span, scope, %reason, dry_run, "{would}refused a request: {because}");
         }
         (EpisodeStage::GoesOn, _) => {
             event!(
                 info,
+                "refusals_go_on",
                 span,
                 scope,
                 %reason,
@@ -72,6 +73,7 @@ fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
         (EpisodeStage::Ended, _) => {
             event!(
                 info,
+                "refusals_ended",
                 span,
                 scope,
                 %reason,

@@ -221,7 +221,16 @@ async fn read_reason(
 #[cfg(feature = "tracing")]
 fn log(command: &'static str, peer: Option<u32>) {
     crate::logging::line(tracing::Level::INFO, || {
-        move |span| crate::logging::event!(info, span, command, uid = peer, "command accepted")
+        move |span| {
+            crate::logging::event!(
+                info,
+                "command_accepted",
+                span,
+                command,
+                uid = peer,
+                "command accepted"
+            );
+        }
     });
 }
 
