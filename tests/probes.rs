@@ -691,6 +691,22 @@ async fn a_wait_ends_red_when_its_time_is_up_or_there_is_nothing_to_wait_for() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
+#[tokio::test]
+async fn the_status_says_how_much_time_the_end_of_the_process_needs() {
+    let demo = Demo::all_ready();
+    let plan = "plan: serves 1.5 s after the signal to drain, finishes for up to 20 s: allow more \
+                than 21.5 s (terminationGracePeriodSeconds, TimeoutStopSec)\n";
+    let shows_plan = async |path| demo.get(Detail::Names, path).await.1.contains(plan);
+    assert!(!shows_plan("/statusz").await, "nothing is planned");
+    let shutdown = demo
+        .readiness
+        .shutdown()
+        .delay(Duration::from_millis(1_500));
+    let _shutdown = shutdown.build().unwrap();
+    assert!(shows_plan("/statusz").await);
+    assert!(!shows_plan("/readyz?verbose").await, "the status alone");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_until_red_ends_with_the_readiness_the_time_or_the_drain() {
     let demo = Demo::all_ready();

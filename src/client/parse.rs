@@ -49,7 +49,8 @@ pub(super) fn parse_text(probe: Probe, response: &Response) -> Option<(Report, U
 
 /// Whether a line comes between the list of subsystems and the verdict.
 fn follows_the_list(line: &str) -> bool {
-    line.starts_with(text::DRIFT) || line.starts_with(text::TRANSITION)
+    let begins = [text::DRIFT, text::PLAN, text::TRANSITION];
+    begins.iter().any(|begin| line.starts_with(begin))
 }
 
 /// Returns whether the status is green, or `None` if no probe answers with it.
@@ -183,6 +184,7 @@ mod tests {
             "[+]a ready (required)\nready\n",
             "ready\n[+]a ready (required)\n",
             "drift: 1 of 2 failed while ready, in 1m\n",
+            "plan: serves 5 s after the signal to drain\n",
             "no subsystem to exclude: a\n",
         ] {
             assert_eq!(cut(200, body), None, "{body}");

@@ -233,28 +233,13 @@ impl ShutdownBuilder {
     }
 }
 
-/// Logs how long the end of the process may take, for comparison with the time that its
-/// supervisor allows.
+/// Logs the times, for comparison with those that the supervisor allows.
 #[cfg(feature = "tracing")]
 fn log_plan(times: Times) {
     crate::logging::line(tracing::Level::INFO, || {
-        let [delay, cap, allow] = [
-            times.longest_delay,
-            times.cap,
-            times.longest_delay + times.cap,
-        ]
-        .map(|time| time.as_secs_f64());
         move |span| {
-            crate::logging::event!(
-                info,
-                "drain_plan",
-                span,
-                delay,
-                cap,
-                allow,
-                "serves {delay} s after the signal to drain, finishes for up to {cap} s: allow more \
-                 than {allow} s (terminationGracePeriodSeconds, TimeoutStopSec)"
-            );
+            let (delay, cap) = (times.longest_delay.as_secs_f64(), times.cap.as_secs_f64());
+            crate::logging::event!(info, "drain_plan", span, delay, cap, "{times}");
         }
     });
 }

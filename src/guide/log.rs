@@ -10,7 +10,7 @@
 //! | `accept_failed` | warn | `error` | a listener of the crate cannot accept a connection, for example because the file descriptors are used up |
 //! | `admin_listener` | info | `address` | the admin listener answers |
 //! | `command_accepted` | info | `command`, `uid` | an operator sent a command |
-//! | `drain_plan` | info | `allow`, `cap`, `delay` | a [`Shutdown`](crate::drain::Shutdown) is built; `delay`, `cap` and their sum `allow` are in seconds |
+//! | `drain_plan` | info | `cap`, `delay` | a [`Shutdown`](crate::drain::Shutdown) is built; the longest `delay` and the `cap` are in seconds |
 //! | `drained` | info, warn | `cut_off`, `late`, `seconds`, `served`, `version` | the process closes; see below |
 //! | `idle_connections_dropped` | info |  | [`run`](crate::Readiness::run) drops a server that has only idle connections |
 //! | `late_arrivals` | warn | `late` | the drain delay ends, and requests still arrive; `late` is their number so far |
@@ -72,7 +72,7 @@
 //!
 //! `drain_plan` says at the start how much time the process needs at its end. Compare it
 //! with `terminationGracePeriodSeconds` or `TimeoutStopSec`: if these are shorter, SIGKILL
-//! comes before the end of the drain. The process cannot compare them itself: neither
+//! comes before the end of the drain. `/statusz` shows the plan too. The process cannot compare them itself: neither
 //! Kubernetes nor systemd passes the value to the process. Under systemd,
 //! [`SystemdOptions::extend_stop`](crate::notify::systemd::SystemdOptions::extend_stop)
 //! extends a timeout that is too short.

@@ -15,6 +15,8 @@
 //!   dashboard, and the way from an alert to its cause.
 //! - Log (page `log`, with the feature `tracing`): the events of the crate in the log, and
 //!   the line at the end of a drain.
+//! - [Mistakes](mistakes): errors of the compiler and at run time by their text, and
+//!   their remedies.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -60,6 +62,7 @@ pub mod graceful_shutdown;
 pub mod log;
 #[cfg(all(feature = "gate", feature = "metrics"))]
 pub mod metrics;
+pub mod mistakes;
 #[cfg(all(feature = "gate", feature = "metrics"))]
 pub mod paged_at_night;
 #[cfg(feature = "gate")]

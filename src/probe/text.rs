@@ -8,7 +8,7 @@ use crate::{
         SubsystemView, text::OneLine,
     },
     traffic::{Drift, RequestCounts},
-    wire::text::{DOWN, DRIFT, UNKNOWN, UP},
+    wire::text::{DOWN, DRIFT, PLAN, UNKNOWN, UP},
 };
 use std::{
     fmt::{self, Display, Write as _},
@@ -56,6 +56,9 @@ impl Rendering<'_> {
             }
             if self.selection.is_process() {
                 self.write_scopes(text)?;
+                if let Some(drain) = self.drain {
+                    writeln!(text, "{PLAN}{}", drain.times)?;
+                }
                 self.write_history(text)?;
             }
         }

@@ -1,5 +1,8 @@
 use crate::{state::Phase, traffic::Arrivals};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
 use tokio::time::{Duration, Instant};
 
 /// Plans and records the times between the call to drain and the end of the
@@ -35,6 +38,21 @@ pub(crate) struct Times {
     /// From `Closed` until the shutdown stops waiting for a server that has nothing
     /// in flight.
     pub(crate) idle_grace: Duration,
+}
+
+/// Shows how long the end of the process may take, for comparison with the time that
+/// its supervisor allows.
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let allow = self.longest_delay + self.cap;
+        let [delay, cap, allow] =
+            [self.longest_delay, self.cap, allow].map(|time| time.as_secs_f64());
+        write!(
+            f,
+            "serves {delay} s after the signal to drain, finishes for up to {cap} s: allow more \
+             than {allow} s (terminationGracePeriodSeconds, TimeoutStopSec)"
+        )
+    }
 }
 
 /// The plan that counts, and how far the process has come.

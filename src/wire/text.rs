@@ -13,5 +13,9 @@ pub(crate) const DRIFT: &str = "drift: ";
 /// Begins the line of a transition, which follows the list of subsystems.
 pub(crate) const TRANSITION: &str = "[>]";
 
+/// Begins the line on the planned end of the process, which follows the list of
+/// subsystems.
+pub(crate) const PLAN: &str = "plan: ";
+
 /// Begins the line on an excluded name that no subsystem has.
 pub(crate) const UNKNOWN: &str = "no subsystem to exclude: ";
