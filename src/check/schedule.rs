@@ -57,11 +57,9 @@ impl Check {
     /// Sets the time after which a run has failed and its future is dropped: 1
     /// millisecond to the interval. By default it is a second less than the
     /// interval and at least half of it, but at most 10 seconds.
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self {
-            timeout: Some(timeout),
-            ..self
-        }
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
     }
 
     /// Sets how many failures in a row bring the subsystem down: by default 3. Fewer
@@ -79,11 +77,9 @@ impl Check {
     /// Runs less often while the subsystem is down: twice the interval after
     /// the first failure beyond [`failures`](Self::failures), then four times,
     /// up to `longest`. By default the interval stays the same.
-    pub fn back_off_to(self, longest: Duration) -> Self {
-        Self {
-            back_off_to: Some(longest),
-            ..self
-        }
+    pub fn back_off_to(mut self, longest: Duration) -> Self {
+        self.back_off_to = Some(longest);
+        self
     }
 
     fn timeout_or_default(&self) -> Duration {

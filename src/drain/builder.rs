@@ -40,10 +40,13 @@ impl Readiness {
     pub fn shutdown(&self) -> ShutdownBuilder {
         ShutdownBuilder {
             readiness: self.clone(),
-            delay: DEFAULT_DELAY,
+            times: Times {
+                delay: DEFAULT_DELAY,
+                longest_delay: DEFAULT_DELAY,
+                cap: ShutdownBuilder::CAP,
+                idle_grace: IDLE_GRACE,
+            },
             up_to: None,
-            cap: ShutdownBuilder::CAP,
-            idle_grace: IDLE_GRACE,
             trigger: Box::pin(pending()),
             #[cfg(feature = "signal")]
             signals: None,
@@ -76,10 +79,8 @@ impl Readiness {
 #[must_use = "it does nothing until it is built and polled"]
 pub struct ShutdownBuilder {
     readiness: Readiness,
-    delay: Duration,
+    times: Times,
     up_to: Option<Duration>,
-    cap: Duration,
-    idle_grace: Duration,
     trigger: Trigger,
     #[cfg(feature = "signal")]
     signals: Option<Signals>,
@@ -108,7 +109,7 @@ impl ShutdownBuilder {
     /// socket activation), stop accepting when the drain begins, and give the
     /// connections accepted before it half a second to send their request.
     pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
+        self.times.delay = delay;
         self
     }
 
@@ -135,7 +136,7 @@ impl ShutdownBuilder {
     /// futures; for threads see
     /// [the guide](crate::guide::graceful_shutdown#threads-that-block).
     pub fn closing_cap(mut self, cap: Duration) -> Self {
-        self.cap = cap;
+        self.times.cap = cap;
         self
     }
 
@@ -156,7 +157,7 @@ impl ShutdownBuilder {
     /// The grace needs a layer that
     /// [counts](crate::ReadinessLayer::count_in_flight).
     pub fn idle_grace(mut self, grace: Duration) -> Self {
-        self.idle_grace = grace;
+        self.times.idle_grace = grace;
         self
     }
 
@@ -195,19 +196,20 @@ impl ShutdownBuilder {
     /// disabled.
     pub fn build(self) -> Result<Shutdown, ShutdownError> {
         let runtime = Handle::try_current().map_err(|_| ShutdownError::NoRuntime)?;
-        let up_to = self.up_to.unwrap_or(self.delay);
+        let mut times = self.times;
+        times.longest_delay = self.up_to.unwrap_or(times.delay);
         for (what, duration) in [
-            ("delay", self.delay),
-            ("extended delay", up_to),
-            ("closing cap", self.cap),
-            ("idle grace", self.idle_grace),
+            ("delay", times.delay),
+            ("extended delay", times.longest_delay),
+            ("closing cap", times.cap),
+            ("idle grace", times.idle_grace),
         ] {
             bounded_from(Duration::ZERO, what, duration)?;
         }
-        if up_to < self.delay {
+        if times.longest_delay < times.delay {
             return Err(ShutdownError::ShortExtension {
-                delay: self.delay,
-                up_to,
+                delay: times.delay,
+                up_to: times.longest_delay,
             });
         }
         let listener = SignalListener::default();
@@ -215,12 +217,6 @@ impl ShutdownBuilder {
         let listener = match &self.signals {
             Some(signals) => SignalListener::install(signals)?,
             None => listener,
-        };
-        let times = Times {
-            delay: self.delay,
-            longest_delay: up_to,
-            cap: self.cap,
-            idle_grace: self.idle_grace,
         };
         log_plan(times);
         let registry = Arc::clone(self.readiness.registry());
@@ -250,10 +246,10 @@ fn log_plan(_: Times) {}
 impl fmt::Debug for ShutdownBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShutdownBuilder")
-            .field("delay", &self.delay)
+            .field("delay", &self.times.delay)
             .field("extend_up_to", &self.up_to)
-            .field("closing_cap", &self.cap)
-            .field("idle_grace", &self.idle_grace)
+            .field("closing_cap", &self.times.cap)
+            .field("idle_grace", &self.times.idle_grace)
             .finish_non_exhaustive()
     }
 }

@@ -17,6 +17,9 @@ use std::{
 use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 
+/// The output of a [`ResponseFuture`].
+type Output<R, E> = Result<Response<ReadinessBody<R>>, E>;
+
 const COMPLETED: &str = "`ResponseFuture` polled after completion";
 
 pin_project! {
@@ -99,7 +102,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body + Send + 'static,
 {
-    type Output = Result<Response<ReadinessBody<R>>, S::Error>;
+    type Output = Output<R, S::Error>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -117,7 +120,7 @@ where
 {
     // Cold, to keep the admit path small.
     #[cold]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<ReadinessBody<R>>, S::Error>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Output<R, S::Error>> {
         loop {
             match self {
                 Self::Waiting(waiting) => {
@@ -125,8 +128,8 @@ where
                     // A future that is kept after its end holds no permit.
                     *self = Self::Failed(None);
                     match ended {
-                        Ended::Response(response) => return Poll::Ready(response),
-                        Ended::Refused(answer) => *self = Self::Answered(answer),
+                        Ok(response) => return Poll::Ready(response),
+                        Err(answer) => *self = Self::Answered(answer),
                     }
                 }
                 // As with every future, polling after the end is the caller's bug.
@@ -183,7 +186,7 @@ impl<F, R, E> Future for Admitted<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
-    type Output = Result<Response<ReadinessBody<R>>, E>;
+    type Output = Output<R, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -254,12 +257,6 @@ pin_project! {
     }
 }
 
-/// The end of a wait.
-enum Ended<R, E> {
-    Response(Result<Response<ReadinessBody<R>>, E>),
-    Refused(Answer),
-}
-
 impl<S, B> Waiting<S, B>
 where
     S: Service<Request<B>>,
@@ -270,7 +267,11 @@ where
         }
     }
 
-    fn poll<R>(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<R, S::Error>>
+    /// Returns the result of the inner service, or the answer of a refusal.
+    fn poll<R>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Output<R, S::Error>, Answer>>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
         B: Body + Send + 'static,
@@ -278,7 +279,7 @@ where
         loop {
             let called = match self.as_mut().project() {
                 WaitingProj::Called { admitted, .. } => {
-                    return admitted.poll(cx).map(Ended::Response);
+                    return admitted.poll(cx).map(Ok);
                 }
                 WaitingProj::Pending { pending: slot } => {
                     // As with every future, polling after the end is the caller's
@@ -303,13 +304,12 @@ where
                                 release: pending.release,
                             }
                         }
-                        Err(NotAdmitted::Refused(reason, basis)) => {
-                            let answer = gate.refuse(reason, basis, request);
-                            return Poll::Ready(Ended::Refused(answer));
+                        Err(NotAdmitted::Refused((reason, basis))) => {
+                            return Poll::Ready(Err(gate.refuse(reason, basis, request)));
                         }
                         Err(NotAdmitted::Failed(error)) => {
                             count_failed(pending.in_flight.as_ref());
-                            return Poll::Ready(Ended::Response(Err(error)));
+                            return Poll::Ready(Ok(Err(error)));
                         }
                     }
                 }

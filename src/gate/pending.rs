@@ -68,14 +68,8 @@ type Refused = (Reason, Basis);
 
 /// Why a request was not passed on.
 pub(super) enum NotAdmitted<E> {
-    Refused(Reason, Basis),
+    Refused(Refused),
     Failed(E),
-}
-
-impl<E> From<Refused> for NotAdmitted<E> {
-    fn from((reason, basis): Refused) -> Self {
-        Self::Refused(reason, basis)
-    }
 }
 
 impl PendingRequest {
@@ -124,7 +118,7 @@ impl PendingRequest {
         S: Service<Request<B>> + Clone,
     {
         loop {
-            ready!(self.poll_gate(head, cx))?;
+            ready!(self.poll_gate(head, cx)).map_err(NotAdmitted::Refused)?;
             let panic_guard = PanicGuard::new(self.in_flight.as_ref());
             let room = inner.poll_ready(cx);
             panic_guard.disarm();
@@ -134,7 +128,8 @@ impl PendingRequest {
             // The verdict may have changed during the wait.
             let basis = self.gate.basis();
             if self.see(basis) {
-                self.decide_again(basis, false, head)?;
+                let decided = self.decide_again(basis, false, head);
+                decided.map_err(NotAdmitted::Refused)?;
             }
             if let Step::Held { .. } = self.step {
                 // Give back permits that the inner service has reserved.
@@ -146,7 +141,8 @@ impl PendingRequest {
                 return Poll::Ready(Ok(self.gate.closes_connection(basis, head)));
             }
             if let Poll::Ready(reason) = self.poll_saturated(head, cx) {
-                return Poll::Ready(Err((reason, self.gate.basis()).into()));
+                let refused = (reason, self.gate.basis());
+                return Poll::Ready(Err(NotAdmitted::Refused(refused)));
             }
             ready!(self.poll_changed(cx));
         }

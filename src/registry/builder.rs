@@ -59,11 +59,9 @@ impl Builder {
 
     /// Allows a registry without a required subsystem; its process counts as
     /// started at once.
-    pub fn allow_empty(self) -> Self {
-        Self {
-            allow_empty: true,
-            ..self
-        }
+    pub fn allow_empty(mut self) -> Self {
+        self.allow_empty = true;
+        self
     }
 
     /// Sets how many transitions the [history](Readiness::history) keeps, at most

@@ -30,8 +30,8 @@ pub struct Subsystem {
     reports_within: Option<Duration>,
     /// The ttl by which a check that hangs is found, if no other is set.
     hangs_after: Option<Duration>,
-    /// The first invalid setting, which `validate` returns.
-    error: Option<SettingError>,
+    /// Why there is no check although one was set.
+    invalid_check: Option<SettingError>,
 }
 
 /// Starts the task that reports for a subsystem.
@@ -54,26 +54,20 @@ impl Subsystem {
             check: None,
             reports_within: None,
             hangs_after: None,
-            error: None,
+            invalid_check: None,
         }
     }
 
     /// Sets the role [`Role::Shared`].
-    pub fn shared(self) -> Self {
-        Self {
-            role: Role::Shared,
-            vital: false,
-            ..self
-        }
+    pub fn shared(mut self) -> Self {
+        (self.role, self.vital) = (Role::Shared, false);
+        self
     }
 
     /// Sets the role [`Role::Optional`].
-    pub fn optional(self) -> Self {
-        Self {
-            role: Role::Optional,
-            vital: false,
-            ..self
-        }
+    pub fn optional(mut self) -> Self {
+        (self.role, self.vital) = (Role::Optional, false);
+        self
     }
 
     /// Makes the subsystem required and vital: while it is
@@ -83,12 +77,9 @@ impl Subsystem {
     ///
     /// Use it for a part of the process that only a restart repairs, never for a
     /// dependency outside the process.
-    pub fn vital(self) -> Self {
-        Self {
-            role: Role::Required,
-            vital: true,
-            ..self
-        }
+    pub fn vital(mut self) -> Self {
+        (self.role, self.vital) = (Role::Required, true);
+        self
     }
 
     /// Makes the subsystem [stale](crate::State::Stale) if its reporter neither
@@ -120,9 +111,9 @@ impl Subsystem {
     /// # Panics
     ///
     /// The task panics on a runtime whose timers are not enabled.
-    pub fn ttl(self, ttl: Duration) -> Self {
-        let (ttl, this) = self.take(bounded("ttl", ttl));
-        Self { ttl, ..this }
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
     }
 
     /// Damps reports: a subsystem that was up counts as down only after it has been
@@ -136,9 +127,9 @@ impl Subsystem {
     /// number of reports instead of a time could stay ready for ever, since a
     /// reporter need not repeat its report.) Results of checks have their own
     /// thresholds.
-    pub fn hold_down(self, time: Duration) -> Self {
-        let (hold_down, this) = self.take(bounded("hold-down", time));
-        Self { hold_down, ..this }
+    pub fn hold_down(mut self, time: Duration) -> Self {
+        self.hold_down = Some(time);
+        self
     }
 
     /// Limits how long a subsystem that is [added while the process
@@ -149,38 +140,23 @@ impl Subsystem {
     /// From 1 millisecond to a day. A subsystem of the
     /// [builder](crate::Builder::subsystem) is never pending, since the start waits
     /// for it.
-    pub fn ready_within(self, time: Duration) -> Self {
-        let (ready_within, this) = self.take(bounded("time to become ready", time));
-        Self {
-            ready_within,
-            ..this
-        }
-    }
-
-    fn take<T>(mut self, setting: Result<T, SettingError>) -> (Option<T>, Self) {
-        match setting {
-            Ok(setting) => (Some(setting), self),
-            Err(error) => {
-                self.error.get_or_insert(error);
-                (None, self)
-            }
-        }
+    pub fn ready_within(mut self, time: Duration) -> Self {
+        self.ready_within = Some(time);
+        self
     }
 
     #[cfg(feature = "check")]
     pub(crate) fn with_check(
-        self,
+        mut self,
         reports_within: Duration,
         hangs_after: Duration,
         check: Result<Check, SettingError>,
     ) -> Self {
-        let (check, this) = self.take(check);
-        Self {
-            check,
-            reports_within: Some(reports_within),
-            hangs_after: Some(hangs_after),
-            ..this
-        }
+        self.reports_within = Some(reports_within);
+        self.hangs_after = Some(hangs_after);
+        self.check = check.as_ref().ok().cloned();
+        self.invalid_check = check.err();
+        self
     }
 
     /// The ttl, which a subsystem with a check always has: a check that blocks its
@@ -190,7 +166,14 @@ impl Subsystem {
     }
 
     pub(crate) fn validate(&self) -> Result<(), SettingError> {
-        if let Some(error) = &self.error {
+        for (what, given) in [
+            ("ttl", self.ttl),
+            ("hold-down", self.hold_down),
+            ("time to become ready", self.ready_within),
+        ] {
+            given.map(|given| bounded(what, given)).transpose()?;
+        }
+        if let Some(error) = &self.invalid_check {
             return Err(error.clone());
         }
         match (self.ttl, self.reports_within) {

@@ -106,7 +106,7 @@ impl Totals {
 #[cfg(all(test, feature = "gate"))]
 mod tests {
     use super::{
-        super::{Classified, response_guard::ResponseGuard},
+        super::{Classified, in_flight::ResponseGuard},
         *,
     };
 

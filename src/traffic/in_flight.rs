@@ -1,5 +1,12 @@
-use super::shard::Shard;
-use std::{fmt, sync::Arc};
+use super::{arrivals::Arrivals, classify::ClassifyOutcome};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
 /// A guard for work of the process, counted by
 /// [`Readiness::in_flight`](crate::Readiness::in_flight) until it is dropped.
@@ -43,13 +50,128 @@ impl InFlightGuard {
         arrivals.is_some_and(|arrivals| arrivals.since().is_some())
     }
 
-    pub(super) fn shard(&self) -> &Shard {
-        &self.0
+    /// The counters for the outcome of the request, or `None` if it is not observed.
+    /// A guard that is dropped before the outcome is known counts none.
+    #[inline]
+    pub(crate) fn observed(&self) -> Option<&Observed> {
+        self.0.observed.as_ref()
+    }
+
+    /// Counts the request as failed, if its outcome is observed.
+    pub(crate) fn count_failed(&self) {
+        if let Some(observed) = self.observed() {
+            observed.count_failed();
+        }
     }
 }
 
 impl fmt::Debug for InFlightGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InFlightGuard").finish_non_exhaustive()
+    }
+}
+
+/// The guard of an observed request whose response has not failed so far.
+///
+/// Dropping it counts the request as answered: the body has ended, or the client
+/// has hung up.
+#[derive(Debug)]
+pub(crate) struct ResponseGuard(Option<InFlightGuard>);
+
+impl ResponseGuard {
+    #[inline]
+    pub(crate) fn new(in_flight: InFlightGuard) -> Self {
+        Self(Some(in_flight))
+    }
+
+    /// Counts the request as failed. Returns the guard that keeps it in flight until
+    /// its body has ended.
+    #[cold]
+    pub(crate) fn fail(mut self) -> Option<InFlightGuard> {
+        let in_flight = self.0.take();
+        if let Some(in_flight) = &in_flight {
+            in_flight.count_failed();
+        }
+        in_flight
+    }
+}
+
+impl Drop for ResponseGuard {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(observed) = self.0.as_ref().and_then(InFlightGuard::observed) {
+            if thread::panicking() {
+                // Most likely the body panicked.
+                observed.count_failed();
+            } else {
+                observed.count_answered();
+            }
+        }
+    }
+}
+
+/// One shard of a counter. The in-flight count is the `Arc`'s strong count minus
+/// one: a request owns an `Arc` that outlives the layer anyway, so counting costs no
+/// atomic step of its own.
+///
+/// Two cache lines, because processors fetch them in pairs.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Shard {
+    pub(super) observed: Option<Observed>,
+    /// Shows whether the process drains, for responses with Envoy's header. It is
+    /// here, so that response futures need no field for it.
+    pub(super) arrivals: Option<Arc<Arrivals>>,
+}
+
+/// Counts the outcomes of the requests of one shard that were admitted while ready.
+///
+/// Each request counts once, at its end.
+#[derive(Default)]
+pub(crate) struct Observed {
+    answered: AtomicU64,
+    failed: AtomicU64,
+    /// `None` for the built-in classifier.
+    classifier: Option<Arc<dyn ClassifyOutcome>>,
+}
+
+impl Observed {
+    pub(super) fn by(classifier: Option<Arc<dyn ClassifyOutcome>>) -> Self {
+        Self {
+            classifier,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn classifier(&self) -> Option<&dyn ClassifyOutcome> {
+        self.classifier.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn count_answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cold]
+    pub(crate) fn count_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_do_not_share_a_cache_line() {
+        assert_eq!(align_of::<Shard>(), 128);
     }
 }

@@ -10,7 +10,6 @@ mod classify {
 }
 mod arrivals;
 mod counter_sets;
-mod drift;
 mod end_watchers;
 #[cfg(feature = "tracing")]
 mod episode;
@@ -19,8 +18,6 @@ mod in_flight_counter;
 mod outcomes;
 mod records;
 mod request_counts;
-mod response_guard;
-mod shard;
 mod sharded_counters;
 mod window;
 
@@ -39,14 +36,13 @@ pub(crate) use self::window::OutcomeWindow;
 pub(crate) use self::{
     arrivals::Arrivals,
     end_watchers::EndWatchers,
+    in_flight::{Observed, ResponseGuard},
     in_flight_counter::InFlightCounter,
     outcomes::Outcomes,
     request_counts::{GateOutcome, RequestCounts},
-    response_guard::ResponseGuard,
-    shard::Observed,
     sharded_counters::ShardedCounters,
 };
-pub use self::{drift::Drift, in_flight::InFlightGuard};
+pub use self::{in_flight::InFlightGuard, outcomes::Drift};
 
 /// The counters of one registry.
 #[derive(Debug)]

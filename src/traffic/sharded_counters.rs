@@ -1,8 +1,7 @@
 use super::{
     arrivals::Arrivals,
     classify::ClassifyOutcome,
-    in_flight::InFlightGuard,
-    shard::{Observed, Shard},
+    in_flight::{InFlightGuard, Observed, Shard},
 };
 use std::{
     cell::Cell,
