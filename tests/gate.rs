@@ -690,7 +690,7 @@ async fn a_dry_run_refuses_nothing_and_counts_would_be_refusals() {
     assert_eq!(counts.dry_run_held(Reason::Failing), 1);
     assert_eq!(counts.waiting(Reason::Failing), 0);
     let shown = format!("{counts:?}");
-    assert!(shown.contains("Starting: Count { refused: 0, held: 0, dry_run_refused: 1,"));
+    assert!(shown.contains("Starting: ReasonCounts { refused: 0, held: 0, dry_run_refused: 1,"));
 
     // The real decisions have their own counters.
     for reason in [Reason::Starting, Reason::Failing] {
