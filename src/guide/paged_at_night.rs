@@ -27,7 +27,9 @@
 //!    With the feature `page`, `http://localhost:28080/` in a browser shows both, live.
 //!
 //!    The log has each transition with its reason (`target: tower_readiness`), also of a
-//!    process that has ended.
+//!    process that has ended; the guide's page `log` lists the events. `kubectl describe
+//!    pod` shows why the last container ended, if the process writes a
+//!    [termination message](crate::Readiness::termination_message).
 //! 5. **What do users notice?** The panel *Requests not admitted at once*: the scope,
 //!    and the reason. Without refused requests, the load balancer has moved the traffic.
 //!
