@@ -1,6 +1,6 @@
 use super::{
     error::SystemdError,
-    protocol::{Input, NextMessage, Rules, SentState},
+    messages::{Input, NextMessage, Rules, SentState},
     sender::Sender,
 };
 use crate::{

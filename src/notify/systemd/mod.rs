@@ -81,10 +81,10 @@
 
 mod environment;
 mod error;
+mod messages;
 mod mirror;
 mod notify;
 mod options;
-mod protocol;
 mod sender;
 mod status;
 

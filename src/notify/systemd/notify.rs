@@ -1,6 +1,6 @@
 use super::{
-    environment::Environment, error::SystemdError, mirror, options::SystemdOptions,
-    protocol::ExtendStart,
+    environment::Environment, error::SystemdError, messages::ExtendStart, mirror,
+    options::SystemdOptions,
 };
 use crate::registry::{Readiness, bounded};
 

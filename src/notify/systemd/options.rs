@@ -1,4 +1,4 @@
-use super::protocol::{ExtendStart, Rules};
+use super::messages::{ExtendStart, Rules};
 use std::{ffi::OsString, time::Duration};
 
 /// Options of

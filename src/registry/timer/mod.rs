@@ -1,15 +1,18 @@
 //! The deadlines of subsystems: missing heartbeats, held-down reports, and the end
 //! of being pending.
 
+mod frozen;
 mod heartbeat;
 mod reading;
+mod silence;
 mod ttl_watch;
 
 use self::ttl_watch::TtlWatch;
 pub(crate) use self::{
     heartbeat::Heartbeat,
     reading::Reading,
-    ttl_watch::{Caller, TtlEvent, Witness},
+    silence::Caller,
+    ttl_watch::{TtlEvent, Witness},
 };
 use super::shrink::shrink;
 use crate::{

@@ -1,32 +1,16 @@
-use super::heartbeat::Heartbeat;
+use super::{
+    heartbeat::Heartbeat,
+    silence::{CHECKS_IN_A_TTL, Caller, Silence},
+};
 use crate::state::Declaration;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// How often the timer reads the heartbeat counter in a ttl.
-const CHECKS_IN_A_TTL: u32 = 4;
-
-/// How late the timer may be and still count as on time: tokio's timers have a
-/// resolution of 1 ms.
-const TIMER_SLACK: Duration = Duration::from_millis(2);
-
 /// Returns a value whose change shows that the runtime of a subsystem makes
 /// progress.
 pub(crate) type Witness = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// The caller of [`TtlWatch::check`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// The timer task, which sleeps until the next deadline. If it comes late, its
-    /// runtime was stuck.
-    TtlTimer,
-    /// The timer thread, which planned to come at this time of the real clock.
-    Thread { planned: Instant },
-    /// A reader, which may come at any time.
-    Reader,
-}
 
 /// Why the view of a subsystem changes, unless it has reported since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,25 +35,6 @@ pub(super) struct TtlWatch {
     /// Shows whether the runtime of the subsystem makes progress.
     pub(super) witness: Option<Witness>,
     silence: Option<Silence>,
-}
-
-/// The time since the last heartbeat.
-#[derive(Debug)]
-struct Silence {
-    ttl: Duration,
-    /// The last count of heartbeats, and since when it has not changed.
-    seen: u64,
-    since: Instant,
-    /// When the ttl has passed.
-    until: Instant,
-    /// The last value of the witness.
-    progress: Option<u64>,
-    /// The ttl has passed, but the witness shows progress.
-    late: bool,
-    /// The subsystem got a new ttl once, and has sent no heartbeat since.
-    spared: bool,
-    /// The ttl has passed, and the subsystem is stale.
-    over: bool,
 }
 
 impl TtlWatch {
@@ -153,22 +118,7 @@ impl TtlWatch {
         if silence.over {
             return None;
         }
-        // The silence may have begun after the planned time.
-        let late = late.min(now.saturating_duration_since(silence.since));
-        if late > silence.ttl / CHECKS_IN_A_TTL + TIMER_SLACK {
-            // The caller is late because the process was stopped or the runtime
-            // is starved, and the reporter may be late for the same reason. The
-            // subsystem gets a new ttl, but only once, since otherwise a runtime
-            // that is always late would hide every missing heartbeat. Afterwards
-            // only the time by which the timer was late does not count. (A reader
-            // is not late: it comes at any time.)
-            if !silence.spared {
-                silence.spared = true;
-                silence.until = now + silence.ttl;
-            } else if caller != Caller::Reader {
-                silence.until += late;
-            }
-        }
+        silence.spare_frozen(now, late, caller);
         if now < silence.until {
             return None;
         }

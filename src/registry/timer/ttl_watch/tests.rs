@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::frozen::TIMER_SLACK, *};
 use crate::state::{Role, SubsystemMeters};
 
 const TTL: Duration = Duration::from_secs(4);
