@@ -1,8 +1,8 @@
 use super::{
     error::ConnectionsError,
+    retirement_window::Window,
     service::ConnectionService,
     tracked::{Schedule, Tracked},
-    window::Window,
 };
 use crate::registry::{Readiness, bounded_from};
 use hyper_util::server::graceful::GracefulConnection;

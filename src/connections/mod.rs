@@ -76,15 +76,15 @@
 
 mod connection;
 mod error;
-mod retiring;
+mod request_extension;
+mod retirement_window;
 mod service;
 mod tracked;
-mod window;
 
-pub(crate) use self::retiring::is_known;
+pub(crate) use self::request_extension::is_known;
 pub use self::{
     connection::{Connections, ConnectionsBuilder, Driven, TrackedConnection},
     error::ConnectionsError,
-    retiring::Retiring,
+    request_extension::Retiring,
     service::{ConnectionBody, ConnectionFuture, ConnectionService},
 };

@@ -1,5 +1,5 @@
 use super::{
-    retiring::Retiring,
+    request_extension::Retiring,
     tracked::{OpenRequest, Tracked},
 };
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};

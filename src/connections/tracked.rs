@@ -1,4 +1,4 @@
-use super::window::{Moment, Window};
+use super::retirement_window::{Moment, Window};
 use crate::registry::Readiness;
 use std::{
     future::pending,

@@ -15,7 +15,7 @@ mod log;
 mod meters;
 mod name;
 mod overdue;
-mod pause;
+mod pause_guard;
 mod readiness;
 mod reload;
 mod reporter;
@@ -51,7 +51,7 @@ pub use self::{
         AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
         UnknownScope, WaitError,
     },
-    pause::PauseGuard,
+    pause_guard::PauseGuard,
     readiness::Readiness,
     reload::ReloadGuard,
     reporter::Reporter,
