@@ -13,4 +13,4 @@ pub(crate) use self::{
     tasks::ConnectionTasks,
 };
 #[cfg(feature = "server")]
-pub(crate) use self::{listener::poll_accept, tasks::Event};
+pub(crate) use self::{listener::poll_accept, tasks::AcceptEvent};

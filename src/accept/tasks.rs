@@ -22,7 +22,7 @@ pub(crate) struct ConnectionTasks<R> {
 }
 
 /// What happened to the connections of a listener.
-pub(crate) enum Event<C, R> {
+pub(crate) enum AcceptEvent<C, R> {
     /// A new connection.
     Accepted(C),
     /// A connection ended, with the output of its task, unless that panicked.
@@ -51,15 +51,18 @@ impl<R: Send + 'static> ConnectionTasks<R> {
     }
 
     /// Accepts one connection, or returns the end of one. Cancel safe.
-    pub(crate) async fn next<L: Listener>(&mut self, listener: &mut L) -> Event<L::Connection, R> {
+    pub(crate) async fn next<L: Listener>(
+        &mut self,
+        listener: &mut L,
+    ) -> AcceptEvent<L::Connection, R> {
         tokio::select! { biased;
-            ended = self.next_ended() => Event::Ended(ended),
+            ended = self.next_ended() => AcceptEvent::Ended(ended),
             accepted = poll_fn(|cx| poll_accept(listener, cx)) => match accepted {
                 Ok(connection) => {
                     self.is_exhausted = false;
-                    Event::Accepted(connection)
+                    AcceptEvent::Accepted(connection)
                 }
-                Err(error) => Event::Failed(error),
+                Err(error) => AcceptEvent::Failed(error),
             },
         }
     }
@@ -77,9 +80,9 @@ impl<R: Send + 'static> ConnectionTasks<R> {
             return None;
         }
         match self.next(listener).await {
-            Event::Accepted(connection) => return Some(connection),
-            Event::Ended(_) => {}
-            Event::Failed(error) => drop(self.back_off(&error).await),
+            AcceptEvent::Accepted(connection) => return Some(connection),
+            AcceptEvent::Ended(_) => {}
+            AcceptEvent::Failed(error) => drop(self.back_off(&error).await),
         }
         None
     }

@@ -1,8 +1,8 @@
 use super::{
-    connection::Connection,
+    connection::ClientConnection,
     deadline::Deadline,
     error::{CommandError, ExchangeError},
-    http::{Request, Response, exchange},
+    http::{HttpResponse, Request, exchange},
     print::print,
     report::clean,
 };
@@ -132,7 +132,7 @@ impl Commands {
     fn wait_for_end(
         &self,
         at_most: Option<Duration>,
-        open_connections: &mut Vec<Connection>,
+        open_connections: &mut Vec<ClientConnection>,
     ) -> Result<String, CommandError> {
         let gone = || Ok("gone".to_owned());
         let deadline = Deadline::after(at_most.unwrap_or(Duration::MAX));
@@ -175,7 +175,7 @@ impl Commands {
         target: &str,
         body: &str,
         deadline: Deadline,
-    ) -> Result<(Response, Connection), ExchangeError> {
+    ) -> Result<(HttpResponse, ClientConnection), ExchangeError> {
         let request = Request {
             method,
             target,
@@ -186,7 +186,7 @@ impl Commands {
         exchange(&self.address, &request, deadline)
     }
 
-    fn interpret(&self, response: &Response) -> Result<String, CommandError> {
+    fn interpret(&self, response: &HttpResponse) -> Result<String, CommandError> {
         let text = clean(response.body.trim_end());
         let address = self.address.clone();
         match response.status {

@@ -14,7 +14,7 @@ use std::{
 /// A connection with one deadline for all reads and writes together, so that a
 /// peer that sends a byte a second cannot extend it.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     socket: Box<dyn Socket>,
     deadline: Deadline,
 }
@@ -39,7 +39,7 @@ impl Socket for UnixStream {
     }
 }
 
-impl Connection {
+impl ClientConnection {
     pub(super) fn connect(address: &Address, deadline: Deadline) -> io::Result<Self> {
         let left = deadline.left()?;
         let socket: Box<dyn Socket> = match address {
@@ -80,14 +80,14 @@ fn connect_tcp(address: SocketAddr, within: Option<Duration>) -> io::Result<TcpS
     }
 }
 
-impl Read for Connection {
+impl Read for ClientConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.set_timeout()?;
         timed(self.socket.read(buffer))
     }
 }
 
-impl Write for Connection {
+impl Write for ClientConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.set_timeout()?;
         timed(self.socket.write(bytes))

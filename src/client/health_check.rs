@@ -1,7 +1,7 @@
 use super::{
     deadline::Deadline,
     error::{CheckError, ExchangeError},
-    http::{MAX_BODY, Request, Response, exchange},
+    http::{HttpResponse, MAX_BODY, Request, exchange},
     parse::{parse_json, parse_text},
     report::{Report, clean},
 };
@@ -26,11 +26,11 @@ pub struct HealthCheck {
     probe: Option<Probe>,
     scope: Option<String>,
     exclude: Vec<String>,
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     Line,
     Verbose,
     Json,
@@ -55,7 +55,7 @@ impl HealthCheck {
             probe: None,
             scope: None,
             exclude: Vec::new(),
-            format: Format::Line,
+            format: OutputFormat::Line,
         }
     }
 
@@ -105,13 +105,13 @@ impl HealthCheck {
 
     /// Requests a line for each subsystem too.
     pub fn verbose(mut self) -> Self {
-        self.format = Format::Verbose;
+        self.format = OutputFormat::Verbose;
         self
     }
 
     /// Requests JSON.
     pub fn json(mut self) -> Self {
-        self.format = Format::Json;
+        self.format = OutputFormat::Json;
         self
     }
 
@@ -186,8 +186,8 @@ impl HealthCheck {
         }
         target += &query.replacen('&', "?", 1);
         let accept = match self.format {
-            Format::Json => "application/json",
-            Format::Line | Format::Verbose => "text/plain",
+            OutputFormat::Json => "application/json",
+            OutputFormat::Line | OutputFormat::Verbose => "text/plain",
         };
         let request = Request {
             method: "GET",
@@ -203,15 +203,15 @@ impl HealthCheck {
     /// Returns whether to request a line for each subsystem. With exclusions,
     /// these lines show that the probe gives details, and so can exclude.
     fn needs_list(&self) -> bool {
-        self.format == Format::Verbose || !self.exclude.is_empty()
+        self.format == OutputFormat::Verbose || !self.exclude.is_empty()
     }
 
-    fn interpret(&self, probe: Probe, response: Response) -> Result<Report, CheckError> {
+    fn interpret(&self, probe: Probe, response: HttpResponse) -> Result<Report, CheckError> {
         let parsed = match self.format {
             // The request was for one line, and a probe's line is never this long.
-            Format::Line if response.is_cut && !self.needs_list() => None,
-            Format::Json => parse_json(probe, &response),
-            Format::Line | Format::Verbose => parse_text(probe, &response),
+            OutputFormat::Line if response.is_cut && !self.needs_list() => None,
+            OutputFormat::Json => parse_json(probe, &response),
+            OutputFormat::Line | OutputFormat::Verbose => parse_text(probe, &response),
         };
         let address = self.address.clone();
         let status = response.status;

@@ -1,7 +1,7 @@
 //! One request and its response, as HTTP/1.0: the server ends the body with the
 //! connection, or says its length, and may not split it in chunks.
 
-use super::{connection::Connection, deadline::Deadline, error::ExchangeError};
+use super::{connection::ClientConnection, deadline::Deadline, error::ExchangeError};
 use crate::address::Address;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Take, Write};
 
@@ -35,7 +35,7 @@ pub(super) struct Head {
 }
 
 #[derive(Debug)]
-pub(super) struct Response {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) location: String,
     pub(super) body: String,
@@ -49,7 +49,7 @@ pub(super) fn exchange(
     address: &Address,
     request: &Request<'_>,
     deadline: Deadline,
-) -> Result<(Response, Connection), ExchangeError> {
+) -> Result<(HttpResponse, ClientConnection), ExchangeError> {
     let mut connection = send(address, request, deadline)?;
     let response = read(BufReader::new(&mut connection))
         .map_err(|error| error.into_exchange(address, deadline))?;
@@ -63,7 +63,7 @@ pub(super) fn open(
     address: &Address,
     request: &Request<'_>,
     deadline: Deadline,
-) -> Result<(Head, BufReader<Connection>), ExchangeError> {
+) -> Result<(Head, BufReader<ClientConnection>), ExchangeError> {
     let mut reader = BufReader::new(send(address, request, deadline)?);
     let head = read_head(&mut reader).map_err(|error| error.into_exchange(address, deadline))?;
     Ok((head, reader))
@@ -73,9 +73,9 @@ fn send(
     address: &Address,
     request: &Request<'_>,
     deadline: Deadline,
-) -> Result<Connection, ExchangeError> {
+) -> Result<ClientConnection, ExchangeError> {
     let timeout = deadline.timeout();
-    let mut connection = Connection::connect(address, deadline).map_err(|source| {
+    let mut connection = ClientConnection::connect(address, deadline).map_err(|source| {
         let address = address.clone();
         match (source.kind(), &address) {
             (ErrorKind::TimedOut, _) => ExchangeError::Timeout { address, timeout },
@@ -153,7 +153,7 @@ impl ReadError {
     }
 }
 
-fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
+fn read(mut reader: impl BufRead) -> Result<HttpResponse, ReadError> {
     let Head {
         status,
         location,
@@ -167,7 +167,7 @@ fn read(mut reader: impl BufRead) -> Result<Response, ReadError> {
     }
     let is_cut = body.len() > MAX_BODY;
     body.truncate(MAX_BODY);
-    Ok(Response {
+    Ok(HttpResponse {
         status,
         location,
         body: String::from_utf8_lossy(&body).into_owned(),
@@ -245,7 +245,7 @@ fn read_line(head: &mut Take<impl BufRead>) -> Result<String, ReadError> {
 mod tests {
     use super::*;
 
-    fn response(text: &str) -> Response {
+    fn response(text: &str) -> HttpResponse {
         read(text.as_bytes()).unwrap()
     }
 

@@ -1,5 +1,5 @@
 use super::{
-    http::Response,
+    http::HttpResponse,
     report::{Report, clean},
 };
 use crate::wire::{JsonAnswer, Probe, text};
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 type Unknown = Option<Vec<String>>;
 
 /// Parses a text response, or returns `None` if it is not from the probe.
-pub(super) fn parse_text(probe: Probe, response: &Response) -> Option<(Report, Unknown)> {
+pub(super) fn parse_text(probe: Probe, response: &HttpResponse) -> Option<(Report, Unknown)> {
     let is_ok = is_ok(response)?;
     let word = probe.word(is_ok);
     let is_verdict = |line: &str| {
@@ -54,7 +54,7 @@ fn follows_the_list(line: &str) -> bool {
 }
 
 /// Returns whether the status is green, or `None` if no probe answers with it.
-fn is_ok(response: &Response) -> Option<bool> {
+fn is_ok(response: &HttpResponse) -> Option<bool> {
     match response.status {
         200 => Some(true),
         // A probe can be configured to answer 404 while the process drains.
@@ -64,7 +64,7 @@ fn is_ok(response: &Response) -> Option<bool> {
 }
 
 /// Returns the lines of a response, except for a last line that was cut.
-fn whole_lines(response: &Response) -> impl Iterator<Item = &str> {
+fn whole_lines(response: &HttpResponse) -> impl Iterator<Item = &str> {
     let end = if response.is_cut {
         response.body.rfind('\n').map_or(0, |last| last + 1)
     } else {
@@ -74,7 +74,7 @@ fn whole_lines(response: &Response) -> impl Iterator<Item = &str> {
 }
 
 /// Parses a JSON response, or returns `None` if it is not from the probe.
-pub(super) fn parse_json(probe: Probe, response: &Response) -> Option<(Report, Unknown)> {
+pub(super) fn parse_json(probe: Probe, response: &HttpResponse) -> Option<(Report, Unknown)> {
     let is_ok = is_ok(response)?;
     let mut json = Cow::from(&response.body);
     if response.is_cut {
@@ -102,8 +102,8 @@ pub(super) fn parse_json(probe: Probe, response: &Response) -> Option<(Report, U
 mod tests {
     use super::*;
 
-    fn response(status: u16, body: &str) -> Response {
-        Response {
+    fn response(status: u16, body: &str) -> HttpResponse {
+        HttpResponse {
             status,
             location: String::new(),
             body: body.to_owned(),

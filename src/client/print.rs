@@ -1,6 +1,6 @@
 use super::{
     causes::causes,
-    health_check::{Format, HealthCheck},
+    health_check::{HealthCheck, OutputFormat},
     report::{Report, clean},
 };
 use crate::state::text;
@@ -34,20 +34,20 @@ impl HealthCheck {
 
     fn render(&self, report: &Report) -> String {
         match (self.format, report.json()) {
-            (Format::Json, Some(json)) if json.len() < MAX_OUTPUT => json.to_owned(),
-            (Format::Json, _) => {
+            (OutputFormat::Json, Some(json)) if json.len() < MAX_OUTPUT => json.to_owned(),
+            (OutputFormat::Json, _) => {
                 json!({"ok": report.is_ok(), "status": report.line(), "cut": true}).to_string()
             }
-            (Format::Verbose, _) => format!("{report}\n{}", report.details()),
-            (Format::Line, _) => report.to_string(),
+            (OutputFormat::Verbose, _) => format!("{report}\n{}", report.details()),
+            (OutputFormat::Line, _) => report.to_string(),
         }
     }
 
     fn render_error(&self, error: &dyn Error) -> String {
         let text = causes(error);
         match self.format {
-            Format::Json => json!({"ok": false, "error": text}).to_string(),
-            Format::Line | Format::Verbose => text,
+            OutputFormat::Json => json!({"ok": false, "error": text}).to_string(),
+            OutputFormat::Line | OutputFormat::Verbose => text,
         }
     }
 }

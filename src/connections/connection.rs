@@ -2,7 +2,7 @@ use super::{
     error::ConnectionsError,
     retirement_window::Window,
     service::ConnectionService,
-    tracked::{Schedule, Tracked},
+    tracked::{RetirementSchedule, Tracked},
 };
 use crate::registry::{Readiness, bounded_from};
 use hyper_util::server::graceful::GracefulConnection;
@@ -22,7 +22,7 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 /// Cloning it is cheap; the clones share their connections.
 #[derive(Clone)]
 pub struct Connections {
-    schedule: Arc<Schedule>,
+    schedule: Arc<RetirementSchedule>,
 }
 
 impl Readiness {
@@ -30,7 +30,7 @@ impl Readiness {
     /// process has a group of its own.
     pub fn connections(&self) -> Connections {
         Connections {
-            schedule: Schedule::new(self, Window::default(), None),
+            schedule: RetirementSchedule::new(self, Window::default(), None),
         }
     }
 }
@@ -79,7 +79,7 @@ impl ConnectionsBuilder {
             bounded_from(Duration::from_secs(1), "maximum age of connections", age)?;
         }
         Ok(Connections {
-            schedule: Schedule::new(&self.readiness, self.window, self.max_age),
+            schedule: RetirementSchedule::new(&self.readiness, self.window, self.max_age),
         })
     }
 }

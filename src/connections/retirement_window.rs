@@ -22,10 +22,10 @@ impl Window {
     /// `accepted` is the share of the delay at which the connection was accepted, zero
     /// or less if that was before the drain. `position`, from 0 to 1, is the place of
     /// the connection among those that share the window.
-    pub(super) fn moment(self, accepted: f64, position: f64) -> Moment<f64> {
+    pub(super) fn moment(self, accepted: f64, position: f64) -> RetirementMoment<f64> {
         let Self { from, to } = self;
         if accepted > to {
-            return Moment {
+            return RetirementMoment {
                 announced: accepted,
                 retired: accepted,
             };
@@ -36,7 +36,7 @@ impl Window {
             from
         };
         let after = position * (to - earliest).max(0.0);
-        Moment {
+        RetirementMoment {
             announced: earliest + ANNOUNCED * after,
             retired: earliest + after,
         }
@@ -45,7 +45,7 @@ impl Window {
 
 /// When a connection retires.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment<T> {
+pub(super) struct RetirementMoment<T> {
     /// From here on HTTP/1 answers say `connection: close`.
     pub(super) announced: T,
     /// HTTP/2 gets GOAWAY, streams are asked to end, an idle connection is closed.

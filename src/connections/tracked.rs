@@ -1,4 +1,4 @@
-use super::retirement_window::{Moment, Window};
+use super::retirement_window::{RetirementMoment, Window};
 use crate::registry::Readiness;
 use std::{
     future::pending,
@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 const IDLE: Duration = Duration::from_secs(1);
 
 /// What the connections of one [`Connections`](super::Connections) share.
-pub(super) struct Schedule {
+pub(super) struct RetirementSchedule {
     pub(super) readiness: Readiness,
     pub(super) window: Window,
     pub(super) max_age: Option<Duration>,
@@ -24,7 +24,7 @@ pub(super) struct Schedule {
     taken: AtomicUsize,
 }
 
-impl Schedule {
+impl RetirementSchedule {
     pub(super) fn new(
         readiness: &Readiness,
         window: Window,
@@ -60,11 +60,11 @@ impl Schedule {
 /// Exists until the connection has ended and no handler has its signal any more, so
 /// that an upgraded connection keeps its slice of the window.
 pub(super) struct Tracked {
-    pub(super) schedule: Arc<Schedule>,
+    pub(super) schedule: Arc<RetirementSchedule>,
     accepted: Instant,
     /// The end of the connection's age, which may come before a drain.
     expires: Option<Instant>,
-    moment: OnceLock<Moment<Instant>>,
+    moment: OnceLock<RetirementMoment<Instant>>,
     retires: AtomicBool,
     is_http2: AtomicBool,
     open_requests: AtomicUsize,
@@ -75,7 +75,7 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    pub(super) fn new(schedule: &Arc<Schedule>) -> Arc<Self> {
+    pub(super) fn new(schedule: &Arc<RetirementSchedule>) -> Arc<Self> {
         schedule.open.fetch_add(1, Ordering::Relaxed);
         let accepted = Instant::now();
         // A tenth more or less, so that connections made together do not end together.
@@ -127,13 +127,13 @@ impl Tracked {
     }
 
     /// When the connection retires. To be called once the process drains.
-    fn moment_of_drain(&self) -> Moment<Instant> {
+    fn moment_of_drain(&self) -> RetirementMoment<Instant> {
         *self.moment.get_or_init(|| {
             let now = Instant::now();
             let clock = self.schedule.readiness.registry().drain_clock();
             let (since, delay) = clock.begun().unwrap_or((now, Duration::ZERO));
             if delay.is_zero() {
-                return Moment {
+                return RetirementMoment {
                     announced: now,
                     retired: now,
                 };
@@ -146,7 +146,7 @@ impl Tracked {
                 fastrand::f64()
             };
             let moment = self.schedule.window.moment(accepted, position);
-            Moment {
+            RetirementMoment {
                 announced: since + delay.mul_f64(moment.announced),
                 retired: since + delay.mul_f64(moment.retired),
             }
@@ -160,7 +160,7 @@ impl Tracked {
 
     /// Whether HTTP/1 answers say `connection: close`.
     pub(super) fn announces_close(&self) -> bool {
-        let is_announced = |moment: &Moment<Instant>| moment.announced <= Instant::now();
+        let is_announced = |moment: &RetirementMoment<Instant>| moment.announced <= Instant::now();
         self.retires() || self.moment.get().is_some_and(is_announced)
     }
 

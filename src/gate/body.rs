@@ -14,14 +14,14 @@ pin_project! {
     #[derive(Debug)]
     pub struct ReadinessBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: BodyKind<B>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
-    enum Kind<B> {
+    enum BodyKind<B> {
         Inner {
             #[pin]
             body: B,
@@ -35,7 +35,7 @@ pin_project! {
 impl<B> ReadinessBody<B> {
     pub(super) fn inner(body: B, outcome_tracker: Option<OutcomeTracker>) -> Self {
         Self {
-            kind: Kind::Inner {
+            kind: BodyKind::Inner {
                 body,
                 outcome_tracker,
             },
@@ -44,7 +44,7 @@ impl<B> ReadinessBody<B> {
 
     pub(super) fn own(body: Full<Bytes>) -> Self {
         Self {
-            kind: Kind::Own { body },
+            kind: BodyKind::Own { body },
         }
     }
 }
@@ -118,15 +118,15 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body, .. } => body.is_end_stream(),
-            Kind::Own { body } => body.is_end_stream(),
+            BodyKind::Inner { body, .. } => body.is_end_stream(),
+            BodyKind::Own { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body, .. } => body.size_hint(),
-            Kind::Own { body } => body.size_hint(),
+            BodyKind::Inner { body, .. } => body.size_hint(),
+            BodyKind::Own { body } => body.size_hint(),
         }
     }
 }

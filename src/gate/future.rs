@@ -33,13 +33,13 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        kind: Kind<S, B>,
+        kind: FutureKind<S, B>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    enum Kind<S, B>
+    enum FutureKind<S, B>
     where
         S: Service<Request<B>>,
     {
@@ -74,7 +74,7 @@ where
     ) -> Self {
         let admitted = Admitted::new(response, close, marks, in_flight);
         Self {
-            kind: Kind::Admitted { admitted },
+            kind: FutureKind::Admitted { admitted },
         }
     }
 
@@ -92,7 +92,7 @@ where
 
     fn other(other: Other<S, B>) -> Self {
         Self {
-            kind: Kind::Other { other },
+            kind: FutureKind::Other { other },
         }
     }
 }

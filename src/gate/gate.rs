@@ -24,7 +24,7 @@ use tokio::{
 
 /// The settings of a layer, and what the gates of layers derived from it share.
 #[derive(Clone)]
-pub(super) struct Settings {
+pub(super) struct GateSettings {
     pub(super) scope: Scope,
     pub(super) probes: Option<Probes>,
     pub(super) counts: GateCounts,
@@ -47,7 +47,7 @@ pub(super) enum OutcomeClassifier {
     Custom(Arc<dyn ClassifyOutcome>),
 }
 
-impl Settings {
+impl GateSettings {
     pub(super) fn gating(scope: Scope) -> Self {
         Self {
             actions: PerReason::from_fn(|reason| match reason {
@@ -81,7 +81,7 @@ impl Settings {
 
 /// The state that all services of a layer share.
 pub(super) struct Gate {
-    pub(super) settings: Settings,
+    pub(super) settings: GateSettings,
     /// `None` for the process as a whole.
     pub(super) scope_name: Option<Arc<str>>,
     #[cfg(feature = "tracing")]
@@ -101,7 +101,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(mut settings: Settings) -> Self {
+    pub(super) fn new(mut settings: GateSettings) -> Self {
         let release = PerReason::from_fn(|reason| match &settings.actions[reason] {
             Action::Hold(hold) => {
                 let permits = hold.release.min(Semaphore::MAX_PERMITS);

@@ -1,7 +1,7 @@
 use super::{
     action::Action,
     counts::GateCounts,
-    gate::{Gate, OutcomeClassifier, Settings},
+    gate::{Gate, GateSettings, OutcomeClassifier},
     head::RequestHead,
     refusal::{Refusal, RetryAfter},
     service::ReadinessService,
@@ -40,12 +40,12 @@ impl ReadinessLayer {
     /// route or a nested router that depends on subsystems which other routes do
     /// not need.
     pub fn gate(scope: impl Into<Scope>) -> Self {
-        Self::build(Settings::gating(scope.into()))
+        Self::build(GateSettings::gating(scope.into()))
     }
 
     /// Answers probes and lets all traffic through.
     pub fn probes(readiness: &Readiness) -> Self {
-        Self::build(Settings::admitting(readiness.into())).with_probes(readiness)
+        Self::build(GateSettings::admitting(readiness.into())).with_probes(readiness)
     }
 
     /// Replaces the probes that the layer answers.
@@ -230,13 +230,13 @@ impl ReadinessLayer {
         self.set(|settings| settings.actions[reason] = action)
     }
 
-    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+    fn set(self, change: impl FnOnce(&mut GateSettings)) -> Self {
         let mut settings = self.gate.settings.clone();
         change(&mut settings);
         Self::build(settings)
     }
 
-    fn build(settings: Settings) -> Self {
+    fn build(settings: GateSettings) -> Self {
         Self {
             gate: Arc::new(Gate::new(settings)),
         }

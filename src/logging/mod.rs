@@ -31,7 +31,7 @@ pub(crate) use self::{
     wanted::Wanted,
 };
 
-use self::{cause::Cause, queue::Entry};
+use self::{cause::Cause, queue::QueueEntry};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
@@ -92,7 +92,7 @@ impl Logger {
             Self::Off => Queued::Off,
             Self::Here => Queued::Here,
             Self::Queued(wanted, cause) if is_wanted(wanted) => {
-                match thread::QUEUE.push(Entry::new(cause, emit())) {
+                match thread::QUEUE.push(QueueEntry::new(cause, emit())) {
                     Ok(ticket) => Queued::At(ticket),
                     Err(lost) => Queued::Lost(lost),
                 }
@@ -117,7 +117,7 @@ pub(crate) enum Queued {
     At(Ticket),
     /// Kept until it can be dropped outside of locks, because it refers to the
     /// subscriber.
-    Lost(Entry),
+    Lost(QueueEntry),
     Unwanted(Cause),
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Queue {
 }
 
 struct QueueState {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<QueueEntry>,
     /// How many entries were pushed, and how many of them are written.
     pushed: u64,
     written: u64,
@@ -37,12 +37,12 @@ struct QueueState {
     /// The wait of a thread has timed out, and the queue has not been empty
     /// since.
     stuck: bool,
-    lost: Option<Lost>,
+    lost: Option<LostEntries>,
 }
 
 /// Entries that were dropped because the queue was full or the log thread could
 /// not start.
-struct Lost {
+struct LostEntries {
     count: u64,
     /// The subscriber of the first of them.
     subscriber: Option<WeakDispatch>,
@@ -56,12 +56,12 @@ pub(crate) struct Ticket(u64);
 pub(crate) type Emit = Box<dyn FnOnce(&Span) + Send>;
 
 /// One line, or the lines of one publication.
-pub(crate) struct Entry {
+pub(crate) struct QueueEntry {
     cause: Cause,
     emit: Emit,
 }
 
-impl Entry {
+impl QueueEntry {
     pub(super) fn new(cause: Cause, emit: Emit) -> Self {
         Self { cause, emit }
     }
@@ -99,7 +99,7 @@ impl Queue {
     }
 
     /// Queues an entry, or counts it as lost and returns it.
-    pub(super) fn push(&self, entry: Entry) -> Result<Ticket, Entry> {
+    pub(super) fn push(&self, entry: QueueEntry) -> Result<Ticket, QueueEntry> {
         let has_thread = (self.start)();
         let mut state = self.state();
         if !has_thread || state.entries.len() >= Self::ROOM {
@@ -107,7 +107,7 @@ impl Queue {
             match &mut state.lost {
                 Some(lost) => lost.count += 1,
                 none => {
-                    *none = Some(Lost {
+                    *none = Some(LostEntries {
                         count: 1,
                         subscriber: entry.cause.weak(),
                     });
@@ -181,18 +181,18 @@ impl Queue {
 
     /// The next entry. When the queue is empty, an entry that reports how many
     /// were lost, if any.
-    fn next(&self) -> Entry {
+    fn next(&self) -> QueueEntry {
         let mut state = self.state();
         loop {
             if let Some(entry) = state.entries.pop_front() {
                 return entry;
             }
             state.stuck = false;
-            if let Some(Lost { count, subscriber }) = state.lost.take() {
+            if let Some(LostEntries { count, subscriber }) = state.lost.take() {
                 // Counted as pushed, so that a flush waits for it.
                 state.pushed += 1;
                 drop(state);
-                return Entry::new(
+                return QueueEntry::new(
                     Cause::for_subscriber(subscriber),
                     Box::new(move |span| {
                         super::event::event!(
@@ -261,8 +261,8 @@ mod tests {
         fn exit(&self, _: &span::Id) {}
     }
 
-    fn entry(emit: impl FnOnce() + Send + 'static) -> Entry {
-        Entry::new(Cause::for_subscriber(None), Box::new(|_| emit()))
+    fn entry(emit: impl FnOnce() + Send + 'static) -> QueueEntry {
+        QueueEntry::new(Cause::for_subscriber(None), Box::new(|_| emit()))
     }
 
     fn lost(queue: &Queue) -> u64 {
@@ -279,7 +279,7 @@ mod tests {
             let written = Arc::clone(&written);
             let emit = Box::new(move |_: &tracing::Span| written.lock().unwrap().push(number));
             let cause = Cause::for_subscriber(Some(subscriber.downgrade()));
-            let pushed = queue.push(Entry::new(cause, emit));
+            let pushed = queue.push(QueueEntry::new(cause, emit));
             assert_eq!(pushed.is_ok(), number < Queue::ROOM);
         }
         assert_eq!(lost(&queue), 7);

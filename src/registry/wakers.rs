@@ -20,17 +20,17 @@ const WOKEN_BY_A_REPORT: usize = 256;
 pub(super) struct Wakers {
     /// How often `wake` was called.
     rounds: AtomicU64,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Polls>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Polls {
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
 impl Wakers {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Polls> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,7 +118,7 @@ impl Drop for Changed<'_> {
             let waker = waiting.wakers[index].take();
             if waiting.free.len() == waiting.wakers.len() {
                 // Otherwise the memory of many waiting tasks would stay allocated.
-                *waiting = Waiting::default();
+                *waiting = Polls::default();
             }
             waker
         };

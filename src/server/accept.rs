@@ -6,7 +6,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    accept::{ConnectionTasks, Event, poll_accept},
+    accept::{AcceptEvent, ConnectionTasks, poll_accept},
     registry::Meters,
 };
 use std::{
@@ -79,12 +79,12 @@ where
     /// Accepts one connection, or handles the end of one.
     async fn next(&mut self, listener: &mut Listener) {
         match self.tasks.next(listener).await {
-            Event::Accepted(stream) => {
+            AcceptEvent::Accepted(stream) => {
                 self.spares.refill();
                 self.add(stream).await;
             }
-            Event::Ended(ended) => self.keep_spare(ended),
-            Event::Failed(error) => self.accept_with_a_spare(listener, error).await,
+            AcceptEvent::Ended(ended) => self.keep_spare(ended),
+            AcceptEvent::Failed(error) => self.accept_with_a_spare(listener, error).await,
         }
     }
 

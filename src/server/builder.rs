@@ -1,5 +1,5 @@
 #[cfg(all(unix, feature = "commands"))]
-use super::commands::Commands;
+use super::commands::CommandExecutor;
 use super::{
     accept::accept,
     bind::Listener,
@@ -315,10 +315,9 @@ impl AdminListener {
         let (listener, local) = Listener::bind(address, self.socket_mode).await?;
         let Self { probes, limits, .. } = self;
         #[cfg(all(unix, feature = "commands"))]
-        let commands = listener
-            .identity()
-            .filter(|_| self.commands)
-            .map(|file| Commands::new(probes.readiness().clone(), file, limits.header_timeout));
+        let commands = listener.identity().filter(|_| self.commands).map(|file| {
+            CommandExecutor::new(probes.readiness().clone(), file, limits.header_timeout)
+        });
         let meters = Arc::clone(probes.readiness().registry().meters());
         let waiting = if self.wait { limits.connections / 2 } else { 0 };
         let probes = probes.max_waiting(waiting);

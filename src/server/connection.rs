@@ -1,5 +1,5 @@
 #[cfg(all(unix, feature = "commands"))]
-use super::commands::{Command, Commander, Commands};
+use super::commands::{AdminCommand, CommandExecutor, Commander};
 use super::{
     body::{AdminBody, whole},
     connection_slot::{CloseMode, ConnectionSlot},
@@ -62,7 +62,7 @@ pub(super) struct ServedProbes {
     pub(super) metrics: Option<MetricsEndpoint>,
     /// On a unix socket, the commands, if they are enabled.
     #[cfg(all(unix, feature = "commands"))]
-    pub(super) commands: Option<Arc<Commands>>,
+    pub(super) commands: Option<Arc<CommandExecutor>>,
 }
 
 /// Answers the probes on one connection until either side ends it, and returns
@@ -164,7 +164,7 @@ impl Service<Request<Incoming>> for ConnectionService {
         let open = self.slot.begin_request();
         #[cfg(all(unix, feature = "commands"))]
         if let (Some(commander), Some(command)) =
-            (&self.commander, Command::at_path(request.uri().path()))
+            (&self.commander, AdminCommand::at_path(request.uri().path()))
         {
             let commander = Arc::clone(commander);
             return Box::pin(async move {

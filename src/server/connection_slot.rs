@@ -78,12 +78,12 @@ impl ConnectionSlot {
     }
 
     /// Counts a request as open until the returned guard is dropped.
-    pub(super) fn begin_request(self: &Arc<Self>) -> OpenRequest {
+    pub(super) fn begin_request(self: &Arc<Self>) -> SlotRequest {
         let mut state = self.state();
         state.since = Instant::now();
         state.has_sent_request = true;
         state.open_requests += 1;
-        OpenRequest(Arc::clone(self))
+        SlotRequest(Arc::clone(self))
     }
 
     /// Counts an event stream as an open request until the returned guard is dropped.
@@ -167,7 +167,7 @@ impl ConnectionSlot {
 
 /// Counts an event stream as open until it is dropped.
 #[cfg(feature = "events")]
-pub(super) struct OpenStream(OpenRequest);
+pub(super) struct OpenStream(SlotRequest);
 
 #[cfg(feature = "events")]
 impl OpenStream {
@@ -186,9 +186,9 @@ impl Drop for OpenStream {
 }
 
 /// Counts a request as open until it is dropped.
-pub(super) struct OpenRequest(Arc<ConnectionSlot>);
+pub(super) struct SlotRequest(Arc<ConnectionSlot>);
 
-impl Drop for OpenRequest {
+impl Drop for SlotRequest {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.since = Instant::now();

@@ -1,7 +1,7 @@
 use super::{
     bounds::{Bounds, UnreadBody},
     linger::{LingerSlots, linger, until_written},
-    reader::{ReadLimits, Reader, Stop},
+    reader::{BodyReader, ReadLimits, Stop},
 };
 use crate::response::{Answer, OwnResponse};
 use http::{
@@ -20,7 +20,7 @@ pub(crate) struct UnreadBodies {
 
 /// The body of a request that is answered without its handler, if it has not ended.
 struct Unread {
-    reader: Reader,
+    reader: BodyReader,
     bounds: Bounds,
     slots: LingerSlots,
     /// Whether the answer goes out before the body is read.
@@ -57,7 +57,7 @@ impl UnreadBodies {
         let expects_continue = expects_continue(&request);
         let is_long = request.body().size_hint().lower() > bounds.drain_bytes;
         Some(Unread {
-            reader: Reader::new(request.into_body()),
+            reader: BodyReader::new(request.into_body()),
             bounds,
             slots: self.slots.clone(),
             answer_first: expects_continue || is_long,

@@ -1,6 +1,6 @@
 use super::{
     bounds::Bounds,
-    reader::{ReadLimits, Reader, Stop, timer_at},
+    reader::{BodyReader, ReadLimits, Stop, timer_at},
 };
 use std::{
     sync::{
@@ -55,7 +55,7 @@ pub(super) fn until_written() -> (UntilWritten, oneshot::Receiver<()>) {
 /// waits until the answer is written. Without a runtime or a free slot, the body is
 /// dropped at once.
 pub(super) fn linger(
-    mut reader: Reader,
+    mut reader: BodyReader,
     bounds: Bounds,
     slots: &LingerSlots,
     written: Option<oneshot::Receiver<()>>,

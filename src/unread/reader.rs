@@ -33,13 +33,13 @@ pub(super) struct ReadLimits {
 }
 
 /// Reads a body and drops its data.
-pub(super) struct Reader {
+pub(super) struct BodyReader {
     // The mutex is never locked. It makes the reader `Sync`, as the futures of
     // probes have to be, also where the body is not.
     body: Mutex<Pin<Box<dyn Frames + Send>>>,
 }
 
-impl Reader {
+impl BodyReader {
     pub(super) fn new(body: impl Body + Send + 'static) -> Self {
         let body: Pin<Box<dyn Frames + Send>> = Box::pin(body);
         Self {

@@ -11,11 +11,11 @@ pub(crate) enum Arguments {
     HealthCheck(HealthCheck),
     Watch(WatchCommand),
     #[cfg(unix)]
-    Send(Commands, Command),
+    Send(Commands, Operation),
 }
 
 #[cfg(unix)]
-pub(crate) enum Command {
+pub(crate) enum Operation {
     Pause(String),
     Resume,
     Drain,
@@ -185,10 +185,10 @@ impl Given {
             commands = commands.timeout(timeout);
         }
         let command = match (command, value) {
-            ("pause", reason) => Command::Pause(reason.unwrap_or_default()),
-            ("resume", None) => Command::Resume,
-            ("drain", None) if self.wait => Command::DrainAndWait(self.timeout),
-            ("drain", None) => Command::Drain,
+            ("pause", reason) => Operation::Pause(reason.unwrap_or_default()),
+            ("resume", None) => Operation::Resume,
+            ("drain", None) if self.wait => Operation::DrainAndWait(self.timeout),
+            ("drain", None) => Operation::Drain,
             (_, value) => {
                 let value = value.unwrap_or_default();
                 return wrong(format!("{command} takes no argument, but got {value:?}"));

@@ -4,7 +4,7 @@
 mod arguments;
 
 #[cfg(unix)]
-use arguments::Command;
+use arguments::Operation;
 use arguments::{Arguments, Usage};
 use std::{env, io::Write, process::ExitCode};
 #[cfg(unix)]
@@ -62,10 +62,10 @@ fn main() -> ExitCode {
         Ok(Arguments::Watch(watch)) => watch.run(),
         #[cfg(unix)]
         Ok(Arguments::Send(commands, command)) => match command {
-            Command::Pause(reason) => client::print(commands.pause(&reason)),
-            Command::Resume => client::print(commands.resume()),
-            Command::Drain => client::print(commands.drain()),
-            Command::DrainAndWait(at_most) => commands.print_drain_and_wait(at_most),
+            Operation::Pause(reason) => client::print(commands.pause(&reason)),
+            Operation::Resume => client::print(commands.resume()),
+            Operation::Drain => client::print(commands.drain()),
+            Operation::DrainAndWait(at_most) => commands.print_drain_and_wait(at_most),
         },
         Err(Usage(text)) => {
             let text = format!("readiness: {text}\nTry `readiness --help`.\n");

@@ -2,8 +2,8 @@ use super::{
     json::Json,
     lines::Lines,
     screen::Screen,
-    status::Status,
-    stream::{self, Update},
+    status::ProcessStatus,
+    stream::{self, StreamUpdate},
     view::View,
 };
 use crate::{address::Address, client::causes::causes};
@@ -82,13 +82,13 @@ impl WatchCommand {
 }
 
 /// Shows updates until the stream cannot go on.
-fn show(updates: &Receiver<Update>, view: &mut impl View) -> io::Result<()> {
-    let mut status = Status::default();
+fn show(updates: &Receiver<StreamUpdate>, view: &mut impl View) -> io::Result<()> {
+    let mut status = ProcessStatus::default();
     let mut drawn = Instant::now();
     loop {
         let wait = REDRAW.saturating_sub(drawn.elapsed());
         match updates.recv_timeout(wait) {
-            Ok(Update::Impossible(error)) => return Err(io::Error::other(error)),
+            Ok(StreamUpdate::Impossible(error)) => return Err(io::Error::other(error)),
             Ok(update) => {
                 view.announce(&update)?;
                 status.apply(update, Instant::now());

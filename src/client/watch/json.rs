@@ -1,6 +1,6 @@
 use super::{
-    status::Status,
-    stream::{Event, Update},
+    status::ProcessStatus,
+    stream::{StreamEvent, StreamUpdate},
     view::{View, print},
 };
 use crate::{
@@ -13,13 +13,13 @@ use std::io;
 pub(super) struct Json;
 
 impl View for Json {
-    fn announce(&mut self, update: &Update) -> io::Result<()> {
+    fn announce(&mut self, update: &StreamUpdate) -> io::Result<()> {
         match update {
-            Update::Event { event, data } => {
+            StreamUpdate::Event { event, data } => {
                 let kind = match event {
-                    Event::State(_) => EventKind::State,
-                    Event::Change(_) => EventKind::Change,
-                    Event::Tick(_) => EventKind::Tick,
+                    StreamEvent::State(_) => EventKind::State,
+                    StreamEvent::Change(_) => EventKind::Change,
+                    StreamEvent::Tick(_) => EventKind::Tick,
                 };
                 // JSON has the characters that are cleaned in strings alone.
                 print(&format!(
@@ -27,14 +27,14 @@ impl View for Json {
                     clean(data)
                 ))
             }
-            Update::Lost(error) | Update::Impossible(error) => {
+            StreamUpdate::Lost(error) | StreamUpdate::Impossible(error) => {
                 let lost = serde_json::json!({"event": "lost", "error": causes(error)});
                 print(&format!("{lost}\n"))
             }
         }
     }
 
-    fn show(&mut self, _: &Status) -> io::Result<()> {
+    fn show(&mut self, _: &ProcessStatus) -> io::Result<()> {
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 use super::{
-    status::Status,
-    stream::{Event, Update},
+    status::ProcessStatus,
+    stream::{StreamEvent, StreamUpdate},
     transition::transition,
     view::{View, print},
 };
@@ -15,11 +15,11 @@ pub(super) struct Lines {
 }
 
 impl View for Lines {
-    fn announce(&mut self, update: &Update) -> io::Result<()> {
-        let Update::Event { event, .. } = update else {
+    fn announce(&mut self, update: &StreamUpdate) -> io::Result<()> {
+        let StreamUpdate::Event { event, .. } = update else {
             return Ok(());
         };
-        if let Event::Change(answer) = event {
+        if let StreamEvent::Change(answer) = event {
             for it in &answer.history {
                 print(&(transition(it) + "\n"))?;
             }
@@ -27,7 +27,7 @@ impl View for Lines {
         Ok(())
     }
 
-    fn show(&mut self, status: &Status) -> io::Result<()> {
+    fn show(&mut self, status: &ProcessStatus) -> io::Result<()> {
         let now = Instant::now();
         let at = status
             .time_of_news(now)
@@ -47,7 +47,7 @@ impl View for Lines {
 }
 
 impl Lines {
-    fn lost(&mut self, at: &str, status: &Status) -> io::Result<()> {
+    fn lost(&mut self, at: &str, status: &ProcessStatus) -> io::Result<()> {
         // Before the first connection there is neither news nor a reason.
         let is_waiting = !status.is_known() && status.lost.is_none();
         if is_waiting || mem::replace(&mut self.is_lost, true) {

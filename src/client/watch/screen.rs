@@ -1,6 +1,6 @@
 use super::{
-    status::{Known, Status},
-    stream::Update,
+    status::{Known, ProcessStatus},
+    stream::StreamUpdate,
     transition::transition,
     view::{View, print},
 };
@@ -37,7 +37,7 @@ impl Screen {
         }
     }
 
-    fn draw(&mut self, status: &Status) -> io::Result<()> {
+    fn draw(&mut self, status: &ProcessStatus) -> io::Result<()> {
         let height = terminal_size().map_or(DEFAULT_HEIGHT, |(_, Height(height))| height);
         let lines = lines(&self.address, status, Instant::now());
         // The cursor stands in the last line.
@@ -55,18 +55,18 @@ impl Screen {
 }
 
 impl View for Screen {
-    fn announce(&mut self, _: &Update) -> io::Result<()> {
+    fn announce(&mut self, _: &StreamUpdate) -> io::Result<()> {
         Ok(())
     }
 
-    fn show(&mut self, status: &Status) -> io::Result<()> {
+    fn show(&mut self, status: &ProcessStatus) -> io::Result<()> {
         self.draw(status)
     }
 }
 
 /// A line, and how it is drawn.
 #[derive(Debug, PartialEq)]
-struct Line {
+struct ScreenLine {
     style: Style,
     text: String,
 }
@@ -118,18 +118,18 @@ impl Style {
 }
 
 /// Writes the first `height` lines. If there are more, the last of them says how many.
-fn frame(mut lines: Vec<Line>, height: usize, colours: bool) -> String {
+fn frame(mut lines: Vec<ScreenLine>, height: usize, colours: bool) -> String {
     if lines.len() > height {
         let more = lines.len() - height + 1;
         lines.truncate(height - 1);
         let text = format!("{more} more lines");
-        lines.push(Line {
+        lines.push(ScreenLine {
             style: Style::Grey,
             text,
         });
     }
     let mut frame = String::new();
-    for Line { style, text } in lines {
+    for ScreenLine { style, text } in lines {
         // Writing to a string cannot fail.
         let _ = match style.codes() {
             codes if colours && !codes.is_empty() => write!(frame, "\x1b[{codes}m{text}\x1b[m"),
@@ -140,9 +140,9 @@ fn frame(mut lines: Vec<Line>, height: usize, colours: bool) -> String {
     frame
 }
 
-fn lines(address: &str, status: &Status, now: Instant) -> Vec<Line> {
+fn lines(address: &str, status: &ProcessStatus, now: Instant) -> Vec<ScreenLine> {
     let mut lines = Vec::new();
-    let mut add = |style, text| lines.push(Line { style, text });
+    let mut add = |style, text| lines.push(ScreenLine { style, text });
     let is_old = status.is_old(now);
     if !status.is_known() {
         let why = status.lost.as_deref().unwrap_or("connecting");
@@ -215,13 +215,13 @@ fn facts(address: &str, answer: &JsonAnswer<'_>, at: &str) -> String {
 }
 
 /// Adds the subsystems, the scopes and the last transitions.
-fn table(lines: &mut Vec<Line>, status: &Status, now: Instant, is_old: bool) {
+fn table(lines: &mut Vec<ScreenLine>, status: &ProcessStatus, now: Instant, is_old: bool) {
     let order = RowOrder::new(&status.answer);
     let mut subsystems: Vec<_> = status.subsystems.iter().collect();
     subsystems.sort_by_key(|known| order.rank(&known.it));
     let names = subsystems.iter().map(|known| known.it.name.len());
     let width = names.max().unwrap_or_default().clamp(4, NAME);
-    let mut add = |style, text| lines.push(Line { style, text });
+    let mut add = |style, text| lines.push(ScreenLine { style, text });
     let header = format!(
         "   {:width$}  {:8}  {:8}  {:>5}  reason",
         "name", "state", "role", "for"
@@ -278,25 +278,25 @@ fn row(known: &Known, width: usize, now: Instant, is_old: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::stream::Event, *};
+    use super::{super::stream::StreamEvent, *};
     use std::time::Duration;
 
-    fn event(event: Event) -> Update {
+    fn event(event: StreamEvent) -> StreamUpdate {
         let data = String::new();
-        Update::Event { event, data }
+        StreamUpdate::Event { event, data }
     }
 
     /// The status of the documented example at `now`.
-    fn example(now: Instant) -> Status {
+    fn example(now: Instant) -> ProcessStatus {
         let answer = serde_json::from_str(include_str!("../../wire/example.json")).unwrap();
-        let mut status = Status::default();
-        status.apply(event(Event::State(Box::new(answer))), now);
+        let mut status = ProcessStatus::default();
+        status.apply(event(StreamEvent::State(Box::new(answer))), now);
         let tick = serde_json::from_str(include_str!("../../wire/tick.json")).unwrap();
-        status.apply(event(Event::Tick(tick)), now);
+        status.apply(event(StreamEvent::Tick(tick)), now);
         status
     }
 
-    fn text(lines: &[Line]) -> String {
+    fn text(lines: &[ScreenLine]) -> String {
         let lines = lines.iter().map(|line| line.text.as_str());
         lines.collect::<Vec<_>>().join("\n")
     }
@@ -325,7 +325,8 @@ mod tests {
     fn old_news_are_grey_and_say_since_when() {
         let now = Instant::now();
         let mut status = example(now);
-        let is_grey = |lines: &[Line]| lines.iter().skip(1).all(|line| line.style == Style::Grey);
+        let is_grey =
+            |lines: &[ScreenLine]| lines.iter().skip(1).all(|line| line.style == Style::Grey);
         let fresh = lines("a", &status, now + Duration::from_millis(5_999));
         assert!(!is_grey(&fresh));
         let old = lines("a", &status, now + Duration::from_secs(6));
@@ -345,7 +346,7 @@ mod tests {
 
         let address = Address::default();
         let lost = crate::client::error::ExchangeError::ClosedEarly { address };
-        status.apply(Update::Lost(lost.into()), now);
+        status.apply(StreamUpdate::Lost(lost.into()), now);
         let lost = lines("a", &status, now);
         assert!(
             lost[0].text.contains("closed the connection"),
@@ -354,7 +355,7 @@ mod tests {
         );
         assert!(is_grey(&lost));
         let tick = serde_json::from_str(include_str!("../../wire/tick.json")).unwrap();
-        status.apply(event(Event::Tick(tick)), now);
+        status.apply(event(StreamEvent::Tick(tick)), now);
         assert_eq!(lines("a", &status, now), lines("a", &example(now), now));
     }
 
@@ -366,7 +367,7 @@ mod tests {
             "condition":"ready","verdicts":{"startup":true,"liveness":true,"readiness":false},
             "drain":{"delay_ms":5000,"longest_delay_ms":5000,"cap_ms":9000,"left_ms":4100}}"#;
         let drain = Box::new(serde_json::from_str(drain).unwrap());
-        status.apply(event(Event::Change(drain)), now);
+        status.apply(event(StreamEvent::Change(drain)), now);
         for (seconds, left) in [(0, 5), (2, 3), (5, 0)] {
             let lines = lines("a", &status, now + Duration::from_secs(seconds));
             assert_eq!(lines[0].style, Style::Blue);
@@ -376,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_counted() {
-        let line = |text: &str| Line {
+        let line = |text: &str| ScreenLine {
             style: Style::Red,
             text: text.to_owned(),
         };
@@ -393,7 +394,7 @@ mod tests {
     fn no_text_of_the_process_controls_the_terminal() {
         const ATTACK: &str = r"\u001b[31m\u009b2J\u202e\n\u0007";
         let now = Instant::now();
-        let mut status = Status::default();
+        let mut status = ProcessStatus::default();
         let answer = format!(
             r#"{{"probe":"status","ok":true,"status":"{ATTACK}","summary":"{ATTACK}","phase":"{ATTACK}",
             "condition":"{ATTACK}","subsystems":[{{"name":"{ATTACK}","role":"{ATTACK}","vital":false,
@@ -405,7 +406,7 @@ mod tests {
             "drain":{{"delay_ms":1,"longest_delay_ms":1,"cap_ms":1,"left_ms":1}}}}"#
         );
         let answer = Box::new(serde_json::from_str(&answer).unwrap());
-        status.apply(event(Event::State(answer)), now);
+        status.apply(event(StreamEvent::State(answer)), now);
         for later in [0, 6] {
             let lines = lines("a", &status, now + Duration::from_secs(later));
             assert!(lines.len() > 7);

@@ -1,4 +1,4 @@
-use super::stream::{Event, Update};
+use super::stream::{StreamEvent, StreamUpdate};
 use crate::{
     client::causes::causes,
     wire::{JsonAnswer, JsonDrain, JsonScope, JsonSubsystem, JsonTick, JsonTransition},
@@ -16,7 +16,7 @@ const HISTORY: usize = 256;
 
 /// What is known of the process.
 #[derive(Default)]
-pub(super) struct Status {
+pub(super) struct ProcessStatus {
     /// The newest answer. Its lists are empty: they are in the fields below.
     pub(super) answer: JsonAnswer<'static>,
     pub(super) subsystems: Vec<Known>,
@@ -41,18 +41,18 @@ pub(super) struct Known {
     pub(super) since: Option<Instant>,
 }
 
-impl Status {
-    pub(super) fn apply(&mut self, update: Update, now: Instant) {
+impl ProcessStatus {
+    pub(super) fn apply(&mut self, update: StreamUpdate, now: Instant) {
         let event = match update {
-            Update::Event { event, .. } => event,
-            Update::Lost(error) | Update::Impossible(error) => {
+            StreamUpdate::Event { event, .. } => event,
+            StreamUpdate::Lost(error) | StreamUpdate::Impossible(error) => {
                 self.lost = Some(causes(&error));
                 return;
             }
         };
         (self.news, self.lost) = (Some(now), None);
         match event {
-            Event::State(answer) => {
+            StreamEvent::State(answer) => {
                 let time = self.time;
                 *self = Self {
                     news: self.news,
@@ -61,8 +61,8 @@ impl Status {
                 };
                 self.change(*answer, now);
             }
-            Event::Change(answer) => self.change(*answer, now),
-            Event::Tick(tick) => self.tick(tick, now),
+            StreamEvent::Change(answer) => self.change(*answer, now),
+            StreamEvent::Tick(tick) => self.tick(tick, now),
         }
     }
 
@@ -162,12 +162,12 @@ mod tests {
         )
     }
 
-    fn apply(status: &mut Status, event: Event) {
+    fn apply(status: &mut ProcessStatus, event: StreamEvent) {
         let data = String::new();
-        status.apply(Update::Event { event, data }, Instant::now());
+        status.apply(StreamUpdate::Event { event, data }, Instant::now());
     }
 
-    fn states(status: &Status) -> Vec<(&str, &str)> {
+    fn states(status: &ProcessStatus) -> Vec<(&str, &str)> {
         let known = status.subsystems.iter();
         known
             .map(|known| (&*known.it.name, &*known.it.state))
@@ -176,24 +176,24 @@ mod tests {
 
     #[test]
     fn a_change_replaces_adds_and_removes_and_a_state_replaces_all() {
-        let mut status = Status::default();
+        let mut status = ProcessStatus::default();
         assert!(!status.is_known() && status.is_old(Instant::now()));
         let three = ["a", "b", "c"]
             .map(|name| subsystem(name, "ready"))
             .join(",");
-        let state = || Event::State(answer(&format!(r#""subsystems":[{three}]"#)));
+        let state = || StreamEvent::State(answer(&format!(r#""subsystems":[{three}]"#)));
         apply(&mut status, state());
         assert!(status.is_known());
 
         let changed = [subsystem("d", "starting"), subsystem("c", "dead")].join(",");
         let change = format!(r#""subsystems":[{changed}],"removed":["b"]"#);
-        apply(&mut status, Event::Change(answer(&change)));
+        apply(&mut status, StreamEvent::Change(answer(&change)));
         assert_eq!(
             states(&status),
             [("a", "ready"), ("c", "dead"), ("d", "starting")]
         );
         let change = format!(r#""subsystems":[{}]"#, subsystem("d", "ready"));
-        apply(&mut status, Event::Change(answer(&change)));
+        apply(&mut status, StreamEvent::Change(answer(&change)));
         assert_eq!(states(&status)[2], ("d", "ready"));
 
         apply(&mut status, state());
@@ -205,11 +205,11 @@ mod tests {
 
     #[test]
     fn the_history_is_bounded() {
-        let mut status = Status::default();
+        let mut status = ProcessStatus::default();
         for version in 0..2 * HISTORY {
             let transition = format!(r#"{{"version":{version},"kind":"phase","refused":0}}"#);
             let change = format!(r#""history":[{transition}]"#);
-            apply(&mut status, Event::Change(answer(&change)));
+            apply(&mut status, StreamEvent::Change(answer(&change)));
         }
         assert_eq!(status.history.len(), HISTORY);
         assert_eq!(status.history[0].version, HISTORY as u64);

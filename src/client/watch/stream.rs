@@ -1,7 +1,7 @@
 use crate::{
     address::Address,
     client::{
-        connection::Connection,
+        connection::ClientConnection,
         deadline::Deadline,
         error::{ExchangeError, StreamError},
         http::{ReadError, Request, open},
@@ -29,7 +29,7 @@ const MAX_LINE: u64 = 64 << 20;
 
 /// An event of the process.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum StreamEvent {
     State(Box<JsonAnswer<'static>>),
     Change(Box<JsonAnswer<'static>>),
     Tick(JsonTick<'static>),
@@ -37,9 +37,9 @@ pub(super) enum Event {
 
 /// What the thread that reads the stream sends.
 #[derive(Debug)]
-pub(super) enum Update {
+pub(super) enum StreamUpdate {
     Event {
-        event: Event,
+        event: StreamEvent,
         /// The JSON of the event.
         data: String,
     },
@@ -54,7 +54,7 @@ struct Gone;
 
 /// Reads the stream, connecting again whenever it ends, until the receiver is gone or the
 /// stream turns out not to exist.
-pub(super) fn follow(address: &Address, updates: &SyncSender<Update>) {
+pub(super) fn follow(address: &Address, updates: &SyncSender<StreamUpdate>) {
     let mut last_id = String::new();
     loop {
         let Err(error) = read(address, &mut last_id, updates) else {
@@ -62,9 +62,9 @@ pub(super) fn follow(address: &Address, updates: &SyncSender<Update>) {
         };
         let is_final = matches!(error, StreamError::NoEvents { .. });
         let update = if is_final {
-            Update::Impossible
+            StreamUpdate::Impossible
         } else {
-            Update::Lost
+            StreamUpdate::Lost
         };
         if updates.send(update(error)).is_err() || is_final {
             return;
@@ -77,7 +77,7 @@ pub(super) fn follow(address: &Address, updates: &SyncSender<Update>) {
 fn read(
     address: &Address,
     last_id: &mut String,
-    updates: &SyncSender<Update>,
+    updates: &SyncSender<StreamUpdate>,
 ) -> Result<Gone, StreamError> {
     let request = Request {
         method: "GET",
@@ -108,7 +108,7 @@ fn read(
                 last_id.clone_from(&finished.id);
             }
             let data = finished.data;
-            if updates.send(Update::Event { event, data }).is_err() {
+            if updates.send(StreamUpdate::Event { event, data }).is_err() {
                 return Ok(Gone);
             }
         }
@@ -116,7 +116,7 @@ fn read(
 }
 
 fn read_line(
-    reader: &mut BufReader<Connection>,
+    reader: &mut BufReader<ClientConnection>,
     address: &Address,
 ) -> Result<String, ExchangeError> {
     let deadline = Deadline::after(PATIENCE);
@@ -162,15 +162,15 @@ impl Unfinished {
     }
 
     /// Parses the event. `Break` is an event of a later version, which is ignored.
-    fn parse(&self) -> serde_json::Result<ControlFlow<(), Event>> {
+    fn parse(&self) -> serde_json::Result<ControlFlow<(), StreamEvent>> {
         let kind = EventKind::ALL
             .iter()
             .find(|kind| kind.as_str() == self.kind);
         let answer = || serde_json::from_str(&self.data).map(Box::new);
         Ok(match kind {
-            Some(EventKind::State) => Continue(Event::State(answer()?)),
-            Some(EventKind::Change) => Continue(Event::Change(answer()?)),
-            Some(EventKind::Tick) => Continue(Event::Tick(serde_json::from_str(&self.data)?)),
+            Some(EventKind::State) => Continue(StreamEvent::State(answer()?)),
+            Some(EventKind::Change) => Continue(StreamEvent::Change(answer()?)),
+            Some(EventKind::Tick) => Continue(StreamEvent::Tick(serde_json::from_str(&self.data)?)),
             None => Break(()),
         })
     }
@@ -212,10 +212,12 @@ mod tests {
             read[0].parse()
         };
         let answer = r#"{"probe":"status","ok":true,"status":"ready"}"#;
-        assert!(matches!(parse("state", answer), Ok(Continue(Event::State(it))) if it.ok));
-        assert!(matches!(parse("change", answer), Ok(Continue(Event::Change(it))) if it.ok));
+        assert!(matches!(parse("state", answer), Ok(Continue(StreamEvent::State(it))) if it.ok));
+        assert!(matches!(parse("change", answer), Ok(Continue(StreamEvent::Change(it))) if it.ok));
         let tick = include_str!("../../wire/tick.json").replace('\n', " ");
-        assert!(matches!(parse("tick", &tick), Ok(Continue(Event::Tick(it))) if it.version == 14));
+        assert!(
+            matches!(parse("tick", &tick), Ok(Continue(StreamEvent::Tick(it))) if it.version == 14)
+        );
         assert!(matches!(parse("later", "?"), Ok(Break(()))));
         assert!(parse("tick", "{").is_err());
     }

@@ -1,13 +1,13 @@
-use super::{status::Status, stream::Update};
+use super::{status::ProcessStatus, stream::StreamUpdate};
 use std::io::{self, Write, stdout};
 
 /// Shows a process to a person or a script.
 pub(super) trait View {
     /// Shows an update before it becomes part of the status.
-    fn announce(&mut self, update: &Update) -> io::Result<()>;
+    fn announce(&mut self, update: &StreamUpdate) -> io::Result<()>;
 
     /// Shows the status, after an update or after a second.
-    fn show(&mut self, status: &Status) -> io::Result<()>;
+    fn show(&mut self, status: &ProcessStatus) -> io::Result<()>;
 }
 
 /// Writes to standard output, at once.

@@ -1,6 +1,6 @@
 use super::{
     super::shutdown::Shutdown,
-    connection::{self, Settings},
+    connection::{self, ConnectionSettings},
 };
 use crate::{
     accept::{ConnectionTasks, Listener},
@@ -82,7 +82,7 @@ pub fn serve<L: Listener, M>(
         handshake: |connection| ready(Ok(connection)),
         shutdown: None,
         max_connections: usize::MAX,
-        settings: Settings {
+        settings: ConnectionSettings {
             readiness: readiness.clone(),
             connections: readiness.connections(),
             http,
@@ -122,7 +122,7 @@ pub struct Serve<L, M, H> {
     handshake: H,
     shutdown: Option<Shutdown>,
     max_connections: usize,
-    settings: Settings,
+    settings: ConnectionSettings,
 }
 
 impl<L, M, H> Serve<L, M, H> {

@@ -26,7 +26,7 @@ use tokio::time::{Duration, sleep, timeout};
 use tower_service::Service;
 
 /// What the connections of one server share.
-pub(super) struct Settings {
+pub(super) struct ConnectionSettings {
     pub(super) readiness: Readiness,
     pub(super) connections: Connections,
     pub(super) http: auto::Builder<TokioExecutor>,
@@ -38,8 +38,11 @@ type Stream = Box<dyn ReadWrite>;
 
 /// Serves one connection until either side ends it, and lingers. A failure is that of
 /// one peer, so nothing is returned.
-pub(super) async fn serve<F, I, T, M, S, B>(handshake: F, make_service: M, settings: Arc<Settings>)
-where
+pub(super) async fn serve<F, I, T, M, S, B>(
+    handshake: F,
+    make_service: M,
+    settings: Arc<ConnectionSettings>,
+) where
     F: Future<Output = io::Result<(I, T)>>,
     I: ReadWrite + 'static,
     M: Service<T, Response = S>,
@@ -80,7 +83,7 @@ async fn serve_http<S, B>(
     stream: Pin<ReturnedStream<Stream>>,
     service: S,
     tracked: TrackedConnection,
-    settings: &Settings,
+    settings: &ConnectionSettings,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,

@@ -1,4 +1,4 @@
-use super::status::Status;
+use super::status::StatusLine;
 use crate::state::{Data, Phase};
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -61,8 +61,8 @@ impl Input<'_> {
         self.data.process.verdict.has_started()
     }
 
-    fn status(&self) -> Status {
-        Status::render(self.data, self.in_flight, self.now.into_std())
+    fn status(&self) -> StatusLine {
+        StatusLine::render(self.data, self.in_flight, self.now.into_std())
     }
 }
 

@@ -13,13 +13,13 @@ pub(super) const LONGEST: usize = 480;
 
 /// The status line that `systemctl status` shows.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Status {
+pub(super) struct StatusLine {
     pub(super) text: String,
     /// Whether the text shows an age or a count, and so changes without a report.
     pub(super) changes_with_time: bool,
 }
 
-impl Status {
+impl StatusLine {
     pub(super) fn render(data: &Data, in_flight: Option<usize>, now: Instant) -> Self {
         let mut status = Self::default();
         // Writing to a string cannot fail.

@@ -19,14 +19,14 @@ const MAX_REASON: usize = 4096;
 
 /// A command that a client can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Command {
+pub(in crate::server) enum AdminCommand {
     Pause,
     Resume,
     Drain,
 }
 
-/// The commands of one listener.
-pub(in crate::server) struct Commands {
+/// Executes the commands that clients of one listener send.
+pub(in crate::server) struct CommandExecutor {
     readiness: Readiness,
     socket: FileIdentity,
     /// How long the body of a request may take.
@@ -37,14 +37,14 @@ pub(in crate::server) struct Commands {
 
 /// The client of one connection, as a sender of commands.
 pub(in crate::server) struct Commander {
-    commands: Arc<Commands>,
+    commands: Arc<CommandExecutor>,
     /// The user id of the client.
     peer: Option<u32>,
     /// Counts the connection once its client waits for the end of the process.
     watches_end: OnceLock<EndWatchers>,
 }
 
-impl Commands {
+impl CommandExecutor {
     pub(in crate::server) fn new(
         readiness: Readiness,
         socket: FileIdentity,
@@ -95,7 +95,7 @@ impl Commands {
     }
 }
 
-impl Command {
+impl AdminCommand {
     pub(in crate::server) fn at_path(path: &str) -> Option<Self> {
         match path {
             paths::PAUSE => Some(Self::Pause),
@@ -125,19 +125,19 @@ impl Command {
 impl Commander {
     pub(in crate::server) async fn execute(
         &self,
-        command: Command,
+        command: AdminCommand,
         request: &mut Request<Incoming>,
     ) -> OwnResponse {
         // A GET waits and begins no drain, so that a client that repeats it after
         // the process has ended does not drain the next process.
-        let waits = command == Command::Drain && *request.method() == Method::GET;
+        let waits = command == AdminCommand::Drain && *request.method() == Method::GET;
         if !waits && *request.method() != Method::POST {
             let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             let methods = HeaderValue::from_static(command.methods());
             response.headers_mut().insert(ALLOW, methods);
             return response;
         }
-        let Commands {
+        let CommandExecutor {
             readiness,
             socket,
             body_timeout,
@@ -155,8 +155,8 @@ impl Commander {
             return self.answer_when_closed().await;
         }
         let reason = match command {
-            Command::Pause => read_reason(request, *body_timeout).await,
-            Command::Resume | Command::Drain => Ok(String::new()),
+            AdminCommand::Pause => read_reason(request, *body_timeout).await,
+            AdminCommand::Resume | AdminCommand::Drain => Ok(String::new()),
         };
         let reason = match reason {
             Ok(reason) => reason,
@@ -164,9 +164,9 @@ impl Commander {
         };
         log(command.name(), self.peer);
         let done = match command {
-            Command::Pause => self.commands.pause(&reason),
-            Command::Resume => self.commands.resume(),
-            Command::Drain => {
+            AdminCommand::Pause => self.commands.pause(&reason),
+            AdminCommand::Resume => self.commands.resume(),
+            AdminCommand::Drain => {
                 // Counted before the drain begins, because it may end at once. A
                 // client that does not wait for the end closes its connection.
                 self.watch_end();

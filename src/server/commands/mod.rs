@@ -60,4 +60,4 @@
 mod authorize;
 mod execute;
 
-pub(super) use self::execute::{Command, Commander, Commands};
+pub(super) use self::execute::{AdminCommand, CommandExecutor, Commander};

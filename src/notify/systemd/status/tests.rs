@@ -27,7 +27,7 @@ fn serving() -> (Readiness, Reporter) {
 
 fn after(readiness: &Readiness, seconds: u64, in_flight: Option<usize>) -> String {
     let now = Instant::now() + Duration::from_secs(seconds);
-    Status::render(&readiness.snapshot().0, in_flight, now).text
+    StatusLine::render(&readiness.snapshot().0, in_flight, now).text
 }
 
 fn now(readiness: &Readiness) -> String {
@@ -182,7 +182,7 @@ fn a_long_status_is_cut_between_characters() {
 fn only_ages_and_counts_change_with_time() {
     let (readiness, storage) = serving();
     let changes = |in_flight| {
-        Status::render(&readiness.snapshot().0, in_flight, Instant::now()).changes_with_time
+        StatusLine::render(&readiness.snapshot().0, in_flight, Instant::now()).changes_with_time
     };
     assert!(!changes(None));
     storage.failing("gone");
