@@ -562,7 +562,11 @@ impl TerminationFile {
         loop {
             let text = fs::read_to_string(&self.path).unwrap();
             if let Some(line) = text.strip_suffix(&end) {
-                return line.to_owned();
+                // A read while the thread writes may return the begin of the former text
+                // and the end of the new one. The next read returns the new text alone.
+                if fs::read_to_string(&self.path).unwrap() == text {
+                    return line.to_owned();
+                }
             }
             assert!(
                 Instant::now() < deadline,
