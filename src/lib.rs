@@ -177,6 +177,9 @@ pub mod connections;
 pub mod drain;
 #[cfg(all(test, unix, feature = "full"))]
 mod error_tests;
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;

@@ -206,7 +206,11 @@ impl HealthCheck {
         self.format == OutputFormat::Verbose || !self.exclude.is_empty()
     }
 
-    fn interpret(&self, probe: Probe, response: HttpResponse) -> Result<Report, CheckError> {
+    pub(super) fn interpret(
+        &self,
+        probe: Probe,
+        response: HttpResponse,
+    ) -> Result<Report, CheckError> {
         let parsed = match self.format {
             // The request was for one line, and a probe's line is never this long.
             OutputFormat::Line if response.is_cut && !self.needs_list() => None,

@@ -34,7 +34,7 @@ pub(super) struct Head {
     length: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) location: String,
@@ -153,7 +153,7 @@ impl ReadError {
     }
 }
 
-fn read(mut reader: impl BufRead) -> Result<HttpResponse, ReadError> {
+pub(super) fn read(mut reader: impl BufRead) -> Result<HttpResponse, ReadError> {
     let Head {
         status,
         location,

@@ -93,6 +93,8 @@ mod commands;
 mod connection;
 mod deadline;
 mod error;
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+pub(crate) mod fuzz;
 mod health_check;
 mod http;
 mod parse;

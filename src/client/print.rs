@@ -32,7 +32,7 @@ impl HealthCheck {
         code
     }
 
-    fn render(&self, report: &Report) -> String {
+    pub(super) fn render(&self, report: &Report) -> String {
         match (self.format, report.json()) {
             (OutputFormat::Json, Some(json)) if json.len() < MAX_OUTPUT => json.to_owned(),
             (OutputFormat::Json, _) => {
@@ -43,7 +43,7 @@ impl HealthCheck {
         }
     }
 
-    fn render_error(&self, error: &dyn Error) -> String {
+    pub(super) fn render_error(&self, error: &dyn Error) -> String {
         let text = causes(error);
         match self.format {
             OutputFormat::Json => json!({"ok": false, "error": text}).to_string(),
@@ -70,7 +70,7 @@ fn write(text: String) {
 }
 
 /// Ends `text` with a newline, and cuts it to [`MAX_OUTPUT`] bytes.
-fn bounded(mut text: String) -> String {
+pub(super) fn bounded(mut text: String) -> String {
     const CUT: &str = "…";
     text.truncate(text.trim_end().len());
     if text.len() >= MAX_OUTPUT {

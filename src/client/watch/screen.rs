@@ -117,6 +117,18 @@ impl Style {
     }
 }
 
+/// The texts of all lines, without colours.
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+pub(super) fn texts(
+    address: &str,
+    status: &ProcessStatus,
+    now: Instant,
+) -> impl Iterator<Item = String> {
+    lines(address, status, now)
+        .into_iter()
+        .map(|line| line.text)
+}
+
 /// Writes the first `height` lines. If there are more, the last of them says how many.
 fn frame(mut lines: Vec<ScreenLine>, height: usize, colours: bool) -> String {
     if lines.len() > height {

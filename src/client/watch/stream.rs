@@ -134,15 +134,15 @@ fn read_line(
 
 /// The fields of an event, as far as the stream has sent them.
 #[derive(Default)]
-struct Unfinished {
+pub(super) struct Unfinished {
     kind: String,
-    data: String,
-    id: String,
+    pub(super) data: String,
+    pub(super) id: String,
 }
 
 impl Unfinished {
     /// Adds a line. Returns the event if the line is empty, which ends an event.
-    fn add(&mut self, line: &str) -> Option<Self> {
+    pub(super) fn add(&mut self, line: &str) -> Option<Self> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.is_empty() {
             return Some(std::mem::take(self));
@@ -162,7 +162,7 @@ impl Unfinished {
     }
 
     /// Parses the event. `Break` is an event of a later version, which is ignored.
-    fn parse(&self) -> serde_json::Result<ControlFlow<(), StreamEvent>> {
+    pub(super) fn parse(&self) -> serde_json::Result<ControlFlow<(), StreamEvent>> {
         let kind = EventKind::ALL
             .iter()
             .find(|kind| kind.as_str() == self.kind);

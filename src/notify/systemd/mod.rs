@@ -88,4 +88,6 @@ mod options;
 mod sender;
 mod status;
 
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+pub(crate) use self::status::status_text;
 pub use self::{error::SystemdError, notify::Systemd, options::SystemdOptions};

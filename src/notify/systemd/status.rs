@@ -19,6 +19,12 @@ pub(super) struct StatusLine {
     pub(super) changes_with_time: bool,
 }
 
+/// The status line of a snapshot, for the fuzz targets.
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+pub(crate) fn status_text(snapshot: &crate::Snapshot) -> String {
+    StatusLine::render(&snapshot.0, None, Instant::now()).text
+}
+
 impl StatusLine {
     pub(super) fn render(data: &Data, in_flight: Option<usize>, now: Instant) -> Self {
         let mut status = Self::default();

@@ -28,6 +28,15 @@ impl fmt::Display for EventId {
     }
 }
 
+/// The fuzz target of the header `last-event-id`; see `src/fuzzing.rs`.
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+pub fn last_event_id(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(id) = EventId::parse(&text) {
+        assert_eq!(id.to_string(), text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

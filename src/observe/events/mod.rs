@@ -46,4 +46,6 @@ mod endpoint;
 mod id;
 mod stream;
 
+#[cfg(any(fuzzing, all(test, unix, feature = "full")))]
+pub use self::id::last_event_id;
 pub(crate) use self::{endpoint::EventsEndpoint, stream::EventStream};
