@@ -61,6 +61,17 @@ async fn settle() {
 // === ttl ===
 
 #[tokio::test(start_paused = true)]
+async fn one_advance_of_a_paused_clock_makes_a_subsystem_stale_however_slow_the_test_is() {
+    let (readiness, policy) = silent(Subsystem::new("policy").ttl(Duration::from_millis(100)));
+    policy.ready();
+    // Twice as long as a running process may be late before it counts as frozen.
+    thread::sleep(Duration::from_millis(60));
+    advance(Duration::from_millis(101)).await;
+    settle().await;
+    assert_eq!(published(&readiness), State::Stale);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_turns_red_at_the_ttl_and_says_since_when() {
     let (readiness, policy) = silent(policy());
     policy.ready();

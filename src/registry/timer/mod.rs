@@ -227,6 +227,9 @@ impl TtlTimer {
             Caller::Thread { planned } => Some(planned),
             Caller::TtlTimer | Caller::Reader => table.due,
         };
+        // A process cannot be frozen by a paused clock, and the real clock, which goes on,
+        // says nothing about deadlines that a test moves.
+        let planned = planned.filter(|_| !table.is_paused && !reading.is_paused);
         let late = planned.map_or(Duration::ZERO, |planned| {
             reading.real.saturating_duration_since(planned)
         });
