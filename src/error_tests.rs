@@ -1,6 +1,6 @@
 use crate::{
     AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
-    UnknownScope, WaitError,
+    State, UnknownScope, WaitError,
     client::{Address, AddressError, CheckError, CommandError, ExchangeError},
     connections::ConnectionsError,
     drain::{ShutdownError, ShutdownTimeout},
@@ -8,6 +8,7 @@ use crate::{
     notify::systemd::SystemdError,
     probe::{Probe, ProbesError},
     server::ServeError,
+    testing::{SimulateError, WaitForError},
     watch::WatchError,
 };
 use std::{error::Error, io, time::Duration};
@@ -116,6 +117,22 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
 
         WaitError {
         Draining {} => "draining";
+        }
+
+        SimulateError {
+        Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
+        Ready {} => "let the reporter report it";
+        }
+
+        WaitForError {
+        Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
+        State {
+            name: text("storage"),
+            state: State::Ready,
+            within: SECOND,
+            explanation: text("storage failing (full)"),
+        } => "storage is not ready within 1s", "full";
+        Condition { within: SECOND, explanation: text("storage failing (full)") } => "1s", "full";
         }
     }
     let unknown = UnknownScope {

@@ -129,6 +129,7 @@
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `systemd`: notifies systemd of the state of the process, by sd-notify (on
 //!   Unix; elsewhere it adds nothing).
+//! - `test-util`: [simulated states and waits](testing) for tests of applications.
 //! - `termination`: a file that explains the process after its death, for
 //!   Kubernetes' `lastState.terminated.message` (on Unix; elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http decide which requests failed, for
@@ -215,6 +216,9 @@ pub mod server;
 )]
 mod state;
 mod sync;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
 mod threads;
 #[cfg_attr(
     not(feature = "gate"),

@@ -17,6 +17,8 @@
 //!   the line at the end of a drain.
 //! - [Mistakes](mistakes): errors of the compiler and at run time by their text, and
 //!   their remedies.
+//! - Testing your readiness (page `testing_your_readiness`, with the feature `test-util`):
+//!   five tests to copy, none with a `sleep`.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -68,3 +70,5 @@ pub mod paged_at_night;
 #[cfg(feature = "gate")]
 pub mod reporters_that_cannot_lie;
 pub mod reporting_from_a_library;
+#[cfg(feature = "test-util")]
+pub mod testing_your_readiness;

@@ -22,6 +22,24 @@ pub(crate) struct SubsystemHandle {
     waits_for_log: bool,
 }
 
+#[cfg(feature = "test-util")]
+impl super::Readiness {
+    /// The handle of the subsystem `name`, whoever has claimed it, or the names that there
+    /// are.
+    pub(crate) fn subsystem_handle(&self, name: &str) -> Result<SubsystemHandle, String> {
+        let (slot, declaration) = self.registry().update(|writer_state, draft| {
+            let slot = writer_state.slots.get(name).copied();
+            let found = slot.and_then(|slot| Some((slot, draft.view(slot)?)));
+            match found {
+                Some((slot, view)) => Ok((slot, Arc::clone(view.declaration()))),
+                None => Err(super::name::listed(draft.names())),
+            }
+        })?;
+        let handle = SubsystemHandle::new(self.registry(), slot, declaration);
+        Ok(handle.waiting_for_log(true))
+    }
+}
+
 impl SubsystemHandle {
     pub(super) fn new(registry: &Arc<Registry>, slot: Slot, declaration: Arc<Declaration>) -> Self {
         Self {

@@ -32,6 +32,8 @@ mod wakers;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
+#[cfg(any(feature = "check", feature = "test-util"))]
+pub(crate) use self::core::now;
 #[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;
 #[cfg(any(feature = "check", feature = "gate"))]
@@ -59,13 +61,11 @@ pub use self::{
     subscription::Subscription,
     subsystem::Subsystem,
 };
-#[cfg(feature = "check")]
-pub(crate) use self::{
-    core::now, handle::shortened, name::check_key as attribute_key, subsystem::Check,
-};
 #[cfg(feature = "gate")]
 pub(crate) use self::{
     drain_clock::DrainStatus,
     meters::Meters,
     setting::{not_zero, waited, within},
 };
+#[cfg(feature = "check")]
+pub(crate) use self::{handle::shortened, name::check_key as attribute_key, subsystem::Check};

@@ -2,7 +2,7 @@ use super::{
     core::Registry,
     error::{RegistryClosed, WaitError},
 };
-use crate::state::{Data, Phase, Reason, ScopeId, Snapshot, SnapshotBuilder, Transition, Verdict};
+use crate::state::{Phase, Reason, ScopeId, Snapshot, SnapshotBuilder, Transition, Verdict};
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
@@ -140,13 +140,17 @@ impl Readiness {
 
     pub(crate) async fn wait_ready_in(&self, scope: ScopeId) -> Result<(), WaitError> {
         self.registry().publish_overdue();
-        self.wait_for(|data| {
+        let ready = self.registry().wait_for(|data| {
             if data.phase >= Phase::Draining {
                 return Some(Err(WaitError::Draining));
             }
             data.verdict(scope).is_ready().then_some(Ok(()))
-        })
-        .await
+        });
+        match ready.await {
+            Ok(ready) => ready,
+            // The registry closes with its last handle, and `self` is a handle.
+            Err(RegistryClosed {}) => std::future::pending().await,
+        }
     }
 
     /// Completes once the process drains, so that the handler of a long stream can
@@ -169,15 +173,6 @@ impl Readiness {
             if readiness.registry().wait_for_phase(phase).await.is_err() {
                 std::future::pending::<()>().await;
             }
-        }
-    }
-
-    async fn wait_for<R>(&self, find: impl FnMut(&Data) -> Option<R>) -> R {
-        self.registry().background().start();
-        match self.registry().wait_for(find).await {
-            Ok(found) => found,
-            // The registry closes with its last handle, and `self` is a handle.
-            Err(RegistryClosed {}) => std::future::pending().await,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use self::{
 };
 use super::shrink::shrink;
 use crate::{
-    state::{Declaration, Slot, State, SubsystemView},
+    state::{Declaration, Slot, SubsystemView},
     sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering},
 };
 use std::{
@@ -198,8 +198,7 @@ impl TtlTimer {
                     *watch = TtlWatch::new(Arc::clone(declaration));
                 }
                 watch.due = view.due();
-                let is_stale = view.state() == State::Stale;
-                watch.set_ttl(view.active_ttl(), is_stale, reading.now);
+                watch.set_ttl(view.active_ttl(), view.is_stale(), reading.now);
                 next = watch.next(reading.now);
             }
             _ => {

@@ -14,8 +14,8 @@ impl SubsystemView {
     /// The counts that it adds to the process as a whole, by its role.
     pub(crate) fn effect_on_process(&self) -> Counts {
         let mut effect = self.effect_on_all();
-        if self.state.is_up() {
-            effect.degraded = u32::from(self.state == State::Degraded);
+        if self.state().is_up() {
+            effect.degraded = u32::from(self.state() == State::Degraded);
             return effect;
         }
         if self.pending {
@@ -31,24 +31,24 @@ impl SubsystemView {
             Role::Shared | Role::Optional => effect.degraded = 1,
         }
         effect.vital_dead =
-            u32::from(self.is_vital() && matches!(self.state, State::Dead | State::Stale));
+            u32::from(self.is_vital() && matches!(self.state(), State::Dead | State::Stale));
         effect
     }
 
     /// The counts that it adds to a named scope, where every member counts as
     /// required.
     pub(crate) fn effect_on_scope(&self) -> Counts {
-        let down = u32::from(!self.state.is_up());
+        let down = u32::from(!self.state().is_up());
         Counts {
             absent: down,
             failing: down,
-            degraded: u32::from(self.state == State::Degraded),
+            degraded: u32::from(self.state() == State::Degraded),
             ..self.effect_on_all()
         }
     }
 
     fn effect_on_all(&self) -> Counts {
-        let (checked, up) = (self.declaration.checked, self.state.is_up());
+        let (checked, up) = (self.declaration.checked, self.state().is_up());
         Counts {
             checked_up: u32::from(checked && up),
             checked_down: u32::from(checked && !up),

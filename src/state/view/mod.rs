@@ -4,6 +4,8 @@ mod checked;
 mod damping;
 mod effect;
 mod meters;
+#[cfg(feature = "test-util")]
+mod simulated;
 mod transitions;
 
 pub(crate) use self::attributes::TooMany;
@@ -82,6 +84,8 @@ pub struct SubsystemView {
     pending_until: Option<Instant>,
     since: Moment,
     transitions: u64,
+    #[cfg(feature = "test-util")]
+    simulations: Vec<simulated::Simulation>,
     /// The version of the first snapshot that has this view.
     pub(in crate::state) changed_in: u64,
 }
@@ -112,13 +116,17 @@ impl SubsystemView {
     /// [damped](Self::damped) or the subsystem has become [stale](State::Stale)
     /// since.
     pub fn state(&self) -> State {
+        #[cfg(feature = "test-util")]
+        if let Some(simulation) = self.simulation() {
+            return simulation.state;
+        }
         self.state
     }
 
     /// Returns the reason reported with this state, if there is one: at most 1 KiB,
     /// possibly with line breaks.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.shared_reason().map(|reason| &**reason)
     }
 
     /// Returns which reporter or check owns the subsystem's reports.
@@ -160,6 +168,10 @@ impl SubsystemView {
 
     /// The reason, to be shared.
     pub(crate) fn shared_reason(&self) -> Option<&Arc<str>> {
+        #[cfg(feature = "test-util")]
+        if let Some(simulation) = self.simulation() {
+            return Some(&simulation.reason);
+        }
         self.reason.as_ref()
     }
 

@@ -39,6 +39,8 @@ impl SubsystemView {
             been_up: false,
             since: at,
             transitions: 0,
+            #[cfg(feature = "test-util")]
+            simulations: Vec::new(),
             changed_in: 0,
         }
     }
@@ -57,7 +59,7 @@ impl SubsystemView {
     fn last_report(&self) -> (State, Option<&str>) {
         match &self.masked_report {
             Some(report) => (report.state, report.reason.as_deref()),
-            None => (self.state, self.reason()),
+            None => (self.state, self.reason.as_deref()),
         }
     }
 
@@ -87,7 +89,8 @@ impl SubsystemView {
         }
     }
 
-    pub(super) fn is_stale(&self) -> bool {
+    /// Whether the registry made it stale, whatever a test simulates.
+    pub(crate) fn is_stale(&self) -> bool {
         self.state == State::Stale
     }
 
@@ -190,7 +193,7 @@ impl SubsystemView {
     /// The ttl is suspended until the check reports again, unless a reporter
     /// holds the subsystem too.
     pub(crate) fn lose_check(&self, why: &str, at: Moment) -> Option<Self> {
-        if matches!(self.state, State::Dead | State::Stale) || self.reason() == Some(why) {
+        if matches!(self.state, State::Dead | State::Stale) || self.reason.as_deref() == Some(why) {
             return None;
         }
         let mut next = self.clone();

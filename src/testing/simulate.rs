@@ -1,0 +1,70 @@
+use super::SimulateError;
+use crate::{
+    registry::{Readiness, SubsystemHandle, now},
+    state::State,
+};
+use std::fmt;
+
+impl Readiness {
+    /// Lets `state` count for a subsystem instead of a better one, until the guard is
+    /// dropped. Reports go on beside it: they count where they are as bad or worse, and
+    /// after the simulation.
+    ///
+    /// From good to bad, the states are ready, degraded, starting, failing, stale, dead.
+    /// Of several simulations of a subsystem the worst counts, and the first of equals.
+    /// The start latch of a process that has started stays.
+    ///
+    /// Every surface that shows reasons shows `simulated: ` and this one, of 1 KiB in all;
+    /// [`SubsystemView::is_simulated`](crate::SubsystemView::is_simulated) tells tests.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such subsystem, or `state` is [`Ready`](State::Ready).
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn simulate(
+        &self,
+        name: &str,
+        state: State,
+        reason: impl AsRef<str>,
+    ) -> Result<SimulationGuard, SimulateError> {
+        if state == State::Ready {
+            return Err(SimulateError::Ready);
+        }
+        let unknown = |known| SimulateError::Unknown {
+            name: name.to_owned(),
+            known,
+        };
+        let handle = self.subsystem_handle(name).map_err(unknown)?;
+        let id = handle.change(|view| {
+            let (id, next) = view.simulate(state, reason.as_ref(), now());
+            (id, Some(next))
+        });
+        // It may have retired meanwhile.
+        let id = id.ok_or_else(|| unknown(String::new()))?;
+        Ok(SimulationGuard { handle, id })
+    }
+}
+
+/// Simulates a state until dropped; see [`Readiness::simulate`].
+///
+/// A guard does not keep the registry open. Its drop has no effect on a subsystem that has
+/// retired, or on a later one of the same name.
+#[must_use = "the simulation ends when the guard is dropped"]
+pub struct SimulationGuard {
+    handle: SubsystemHandle,
+    id: u64,
+}
+
+impl Drop for SimulationGuard {
+    fn drop(&mut self) {
+        self.handle
+            .change(|view| ((), Some(view.end_simulation(self.id, now()))));
+    }
+}
+
+impl fmt::Debug for SimulationGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.handle.read(|view| view.name().to_owned());
+        f.debug_tuple("SimulationGuard").field(&name).finish()
+    }
+}
