@@ -1,6 +1,7 @@
 use crate::{
     AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
     State, UnknownScope, WaitError,
+    check::CheckHandleError,
     client::{Address, AddressError, CheckError, CommandError, ExchangeError},
     connections::ConnectionsError,
     drain::{ShutdownError, ShutdownTimeout},
@@ -94,6 +95,7 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         EmptyScope { scope: text("search") } => "\"search\"", "name at least one";
         LongHistory { transitions: 5_000, most: 4_096 } => "5000", "4096", "set fewer";
         NothingRequired {} => "call `allow_empty()`";
+        NoChecksAtOnce {} => "checks_at_once is 0", "at least 1";
         }
 
         AddError {
@@ -117,6 +119,11 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
 
         WaitError {
         Draining {} => "draining";
+        }
+
+        CheckHandleError {
+        Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
+        Unchecked { name: text("disk") } => "\"disk\"", "Subsystem::check";
         }
 
         SimulateError {

@@ -18,7 +18,7 @@ use tokio::{
 use tower_readiness::{
     AddError, BuildError, Claim, DampingProgress, Readiness, ReadinessLayer, SettingError, State,
     Subsystem,
-    check::{Check, Outcome},
+    check::{Check, CheckHandleError, Outcome},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -114,6 +114,187 @@ async fn a_check_is_asked_at_once_and_then_at_every_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn until_it_has_been_up_a_subsystem_is_asked_more_often_than_at_the_interval() {
+    let begun = Instant::now();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let is_up = Arc::new(AtomicBool::new(false));
+    let subsystem = {
+        let (starts, is_up) = (Arc::clone(&starts), Arc::clone(&is_up));
+        Subsystem::new("database").check(every_ten(), move || {
+            starts.lock().unwrap().push(begun.elapsed());
+            ready(is_up.load(Ordering::Relaxed).then_some(()).ok_or("down"))
+        })
+    };
+    let readiness = build(subsystem);
+    pass(SECOND * 30).await;
+    assert_eq!(state(&readiness), State::Failing);
+    is_up.store(true, Ordering::Relaxed);
+    pass(SECOND * 30).await;
+    assert_eq!(state(&readiness), State::Ready);
+    let starts = starts.lock().unwrap();
+    let starts: Vec<_> = starts.iter().map(Duration::as_millis).collect();
+    let doubling = [
+        0, 250, 750, 1_750, 3_750, 7_750, 15_750, 25_750, 35_750, 45_750, 55_750,
+    ];
+    assert_eq!(starts, doubling);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_replicas_that_wait_for_one_dependency_do_not_ask_in_step() {
+    let begun = Instant::now();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let replicas: Vec<_> = (0..200)
+        .map(|_| {
+            let starts = Arc::clone(&starts);
+            let check = Check::every(SECOND * 10);
+            build(Subsystem::new("database").check(check, move || {
+                starts.lock().unwrap().push(begun.elapsed());
+                ready(Err::<(), _>("down"))
+            }))
+        })
+        .collect();
+    settle().await;
+    let asked = || starts.lock().unwrap().len();
+    assert_eq!(asked(), 200, "the first time at once");
+    let mut most = 0;
+    for _ in 0..100 {
+        let before = asked();
+        advance(Duration::from_millis(10)).await;
+        settle().await;
+        most = most.max(asked() - before);
+    }
+    // In one second each is asked some three times; 200 of them would be all at once.
+    assert!((300..1_000).contains(&asked()), "{}", asked());
+    assert!(most < 40, "{most} in 10 ms");
+    drop(replicas);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_asks_for_a_run_before_it_is_due() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten()));
+    let handle = readiness.check_handle("database").unwrap();
+    settle().await;
+    pass(SECOND).await;
+    assert_eq!(database.asked(), 1);
+    database.set(false);
+    for _ in 0..100 {
+        handle.ask_now();
+    }
+    settle().await;
+    assert_eq!((database.asked(), state(&readiness)), (2, State::Failing));
+    handle.ask_now();
+    settle().await;
+    assert_eq!(database.asked(), 2, "at most one in 100 ms");
+    advance(Duration::from_millis(101)).await;
+    settle().await;
+    assert_eq!(database.asked(), 3);
+    pass(SECOND * 9).await;
+    assert_eq!(database.asked(), 3, "the interval begins anew");
+    pass(SECOND * 2).await;
+    assert_eq!(database.asked(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_of_the_application_count_as_results_and_spare_a_busy_dependency() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten().failures(3)));
+    let handle = readiness.check_handle("database").unwrap();
+    settle().await;
+    assert_eq!(database.asked(), 1);
+    for _ in 0..60 {
+        handle.report_outcome(Ok::<(), io::Error>(()));
+        pass(SECOND).await;
+    }
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Ready));
+    pass(SECOND * 15).await;
+    assert_eq!(database.asked(), 2, "it is asked once it is idle");
+
+    for failed in 1..3 {
+        handle.report_outcome(Err::<(), _>("refused"));
+        let (found, _, damped) = shown(&readiness);
+        let progress = DampingProgress::Count {
+            count: failed,
+            needed: 3,
+        };
+        assert_eq!(
+            (found, damped),
+            (State::Ready, Some((State::Failing, progress)))
+        );
+    }
+    handle.report_outcome(Err::<(), _>("refused"));
+    assert_eq!(state(&readiness), State::Failing);
+    let asked = database.asked();
+    pass(SECOND * 11).await;
+    assert_eq!(database.asked(), asked + 1, "a failure postpones no run");
+    assert_eq!(state(&readiness), State::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_brings_a_subsystem_up_before_its_first_run_ends() {
+    let subsystem = Subsystem::new("database");
+    let readiness = build(subsystem.check(every_ten(), pending::<Result<(), io::Error>>));
+    settle().await;
+    assert_eq!(state(&readiness), State::Starting);
+    let handle = readiness.check_handle("database").unwrap();
+    handle.report_outcome(Outcome::degraded("slow"));
+    assert_eq!(state(&readiness), State::Degraded);
+}
+
+#[test]
+fn a_handle_needs_a_check_and_outlives_its_subsystem() {
+    let builder = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Dependency::default().subsystem(every_ten()));
+    let readiness = builder.build().unwrap();
+    let error = readiness.check_handle("storage").unwrap_err();
+    assert!(
+        matches!(error, CheckHandleError::Unchecked { .. }),
+        "{error}"
+    );
+    let error = readiness.check_handle("disk").unwrap_err();
+    assert!(matches!(error, CheckHandleError::Unknown { .. }), "{error}");
+    let handle = readiness.check_handle("database").unwrap();
+    readiness.reporter("database").unwrap().retire();
+    let version = readiness.snapshot().version();
+    handle.ask_now();
+    handle.report_outcome(Outcome::failing("down"));
+    assert_eq!(readiness.snapshot().version(), version);
+    drop(readiness);
+    handle.report_outcome(Outcome::ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_so_many_checks_run_at_once() {
+    let running = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut builder = Readiness::builder().checks_at_once(3);
+    for index in 0..20 {
+        let (running, asked) = (Arc::clone(&running), Arc::clone(&asked));
+        let subsystem = Subsystem::new(format!("upstream-{index}"));
+        builder = builder.subsystem(subsystem.check(every_ten(), move || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            assert!(running.fetch_add(1, Ordering::Relaxed) < 3);
+            let running = Arc::clone(&running);
+            async move {
+                sleep(SECOND).await;
+                running.fetch_sub(1, Ordering::Relaxed);
+                Ok::<(), io::Error>(())
+            }
+        }));
+    }
+    let readiness = builder.build().unwrap();
+    settle().await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    pass(SECOND * 8).await;
+    assert!(readiness.verdict().is_ready());
+    assert_eq!(asked.load(Ordering::Relaxed), 20);
+
+    let none = Readiness::builder().checks_at_once(0).allow_empty().build();
+    assert_eq!(none.unwrap_err(), BuildError::NoChecksAtOnce);
+}
+
+#[tokio::test(start_paused = true)]
 async fn runs_never_overlap_and_intervals_count_from_start_to_start() {
     let running = Arc::new(AtomicUsize::new(0));
     let starts = Arc::new(Mutex::new(Vec::new()));
@@ -141,18 +322,18 @@ async fn runs_never_overlap_and_intervals_count_from_start_to_start() {
 #[tokio::test(start_paused = true)]
 async fn a_check_that_is_down_is_asked_less_often_if_it_backs_off() {
     let database = Dependency::default();
-    database.set(false);
     let readiness = build(database.subsystem(every_ten().back_off_to(SECOND * 40)));
     pass(SECOND * 5).await;
-    assert_eq!((database.asked(), state(&readiness)), (1, State::Failing));
-    // At 10, 30, 70 and 110 seconds.
-    pass(SECOND * 100).await;
-    assert_eq!(database.asked(), 4);
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Ready));
+    database.set(false);
+    // At 10, 20, 40, 80 and 120 seconds.
+    pass(SECOND * 110).await;
+    assert_eq!((database.asked(), state(&readiness)), (5, State::Failing));
     database.set(true);
     pass(SECOND * 10).await;
-    assert_eq!((database.asked(), state(&readiness)), (5, State::Ready));
+    assert_eq!((database.asked(), state(&readiness)), (6, State::Ready));
     pass(SECOND * 10).await;
-    assert_eq!(database.asked(), 6, "back to the interval");
+    assert_eq!(database.asked(), 7, "back to the interval");
 }
 
 #[test]
@@ -326,8 +507,11 @@ async fn a_check_that_hangs_has_failed_and_its_future_is_dropped() {
     assert_eq!(dropped.load(Ordering::Relaxed), 1);
     let (now, reason, _) = shown(&readiness);
     assert_eq!((now, &*reason), (State::Failing, "no answer within 2s"));
-    pass(SECOND * 10).await;
-    assert_eq!(dropped.load(Ordering::Relaxed), 2, "asked again");
+    // Asked again after 250 ms, and then after 500.
+    pass(SECOND * 2).await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 2);
+    pass(SECOND * 2).await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,8 +553,9 @@ async fn a_check_that_panics_every_time_keeps_being_asked() {
         })
     };
     let readiness = build(subsystem);
+    // Six times in the first 8 seconds, then at 15.75, and each 10 seconds from there.
     pass(SECOND * 95).await;
-    assert_eq!(asked.load(Ordering::Relaxed), 10);
+    assert_eq!(asked.load(Ordering::Relaxed), 14);
     assert_eq!(state(&readiness), State::Failing);
 }
 

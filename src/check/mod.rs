@@ -31,7 +31,11 @@
 //! there is none yet, on the first runtime on which a report, a request, a read
 //! of the snapshot or a probe takes place. The first run is at once, the second
 //! after a random part of the interval, so that checks do not run in step, and
-//! then one begins at each interval; runs of a check never overlap. A check
+//! then one begins at each interval; runs of a check never overlap. Until the
+//! subsystem has been up for the first time, the waits are shorter: 250 ms, twice
+//! that after each failure up to the interval, and the half of each at random, so
+//! that the start of the process does not wait for an interval. At most
+//! [64](crate::Builder::checks_at_once) checks run at once. A check
 //! ends when its subsystem retires, or the registry is dropped.
 //!
 //! A check cannot move to another runtime while it runs, because sockets and
@@ -51,6 +55,10 @@
 //! | the run takes longer than its [timeout](Check::timeout) | its future is dropped, and the run has failed |
 //! | the run panics | `failing: check panicked: …`, as above; the next run begins at the next interval |
 //! | the run blocks its thread, so that its timeout has no effect | [stale](crate::State::Stale), by the [ttl](Subsystem::ttl) that every check has |
+//!
+//! A [`CheckHandle`] lets the check run at once after an event, and counts the
+//! outcomes of the application's own calls as results, so that a busy dependency
+//! is not asked.
 //!
 //! A [`Reporter`](crate::Reporter) may claim the subsystem and report beside
 //! the check. A result of a run that began before such a report is discarded.
@@ -75,11 +83,17 @@
 //! [guide](crate::guide::reporters_that_cannot_lie).
 
 mod blocking;
+mod handle;
 mod outcome;
 mod runner;
 mod schedule;
 
-pub use self::{blocking::BlockingRun, outcome::Outcome, schedule::Check};
+pub use self::{
+    blocking::BlockingRun,
+    handle::{CheckHandle, CheckHandleError},
+    outcome::Outcome,
+    schedule::Check,
+};
 use crate::registry::Subsystem;
 use std::sync::Arc;
 
@@ -109,10 +123,11 @@ impl Subsystem {
             Box::pin(async move { run.await.into() })
         });
         let (result_within, hangs_after) = (check.result_within(), check.hangs_after());
-        let start = check.schedule().map(|schedule| {
-            let start: crate::registry::Check =
-                Arc::new(move |handle| Box::pin(runner::run(handle, schedule, Arc::clone(&ask))));
-            start
+        let start = check.schedule().map(|schedule| crate::registry::Check {
+            thresholds: schedule.thresholds,
+            start: Arc::new(move |handle, control| {
+                Box::pin(runner::run(handle, control, schedule, Arc::clone(&ask)))
+            }),
         });
         self.with_check(result_within, hangs_after, start)
     }

@@ -1,7 +1,7 @@
 use super::{outcome::Outcome, schedule::Schedule};
 use crate::{
     meters::Stopwatch,
-    registry::{SubsystemHandle, now, shortened},
+    registry::{CheckControl, SubsystemHandle, now, shortened},
     state::{SubsystemView, TooMany},
 };
 use std::{
@@ -9,40 +9,64 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 pub(super) type Ask = Arc<dyn Fn() -> Run + Send + Sync>;
 type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+/// The least time between the starts of two runs. An application may ask for a run at each
+/// failed request.
+const APART: Duration = Duration::from_millis(100);
+
 /// Runs the check until the subsystem retires.
-pub(super) async fn run(handle: SubsystemHandle, schedule: Schedule, ask: Ask) {
+pub(super) async fn run(
+    handle: SubsystemHandle,
+    control: Arc<CheckControl>,
+    schedule: Schedule,
+    ask: Ask,
+) {
     let mut failures = 0_u32;
-    let mut is_first = true;
-    let mut last_published = LastPublished::default();
+    let mut is_asked = true;
+    let mut is_in_step = true;
     loop {
+        // The registry does not close while it has a handle.
+        let permit = handle.check_permit().await;
         let begun = Instant::now();
         let Some(pushes) = handle.read(SubsystemView::pushes) else {
             return;
         };
-        let stopwatch = Stopwatch::start();
-        let outcome = outcome(&ask, schedule).await;
-        handle.meters().checks.record(&stopwatch);
-        failures = if outcome.state.is_up() {
-            0
-        } else {
-            failures.saturating_add(1)
-        };
-        last_published.report(&handle, schedule, &outcome, pushes);
-        let wait = if std::mem::take(&mut is_first) {
+        control.begin_run();
+        let was_up = control.was_up.swap(false, Ordering::Relaxed);
+        if is_asked || !was_up {
+            let stopwatch = Stopwatch::start();
+            let outcome = outcome(&ask, schedule).await;
+            handle.meters().checks.record(&stopwatch);
+            failures = if outcome.state.is_up() {
+                0
+            } else {
+                failures.saturating_add(1)
+            };
+            report(&handle, &control, &outcome, pushes);
+        }
+        drop(permit);
+        let has_been_up = handle.read(SubsystemView::has_been_up).unwrap_or(true);
+        let wait = if !has_been_up {
+            // From the end of the run, which may have waited for a busy dependency.
+            begun.elapsed() + schedule.until_first_up(failures)
+        } else if std::mem::take(&mut is_in_step) {
             schedule.until_second(failures)
         } else {
             schedule.until_next(failures)
         };
-        sleep_until(begun + wait).await;
+        let asked = timeout_at(begun + wait, control.asked()).await;
+        is_asked = asked.is_ok();
+        if is_asked {
+            sleep_until(begun + APART.min(wait)).await;
+        }
     }
 }
 
@@ -81,50 +105,46 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Outcome {
 /// that carries a port or a request id is new each time.
 const WORDS_EVERY: Duration = Duration::from_secs(1);
 
-/// When this check last published a result.
-#[derive(Default)]
-struct LastPublished(Option<Instant>);
-
-impl LastPublished {
-    /// Reports an outcome, unless a reporter has reported since the run began
-    /// (when the view had counted `pushes`).
-    fn report(
-        &mut self,
-        handle: &SubsystemHandle,
-        schedule: Schedule,
-        outcome: &Outcome,
-        pushes: u64,
-    ) {
-        let (state, reason) = (outcome.state, shortened(&outcome.reason));
-        let attributes = &outcome.attributes;
-        let published_lately = self.0.is_some_and(|at| at.elapsed() < WORDS_EVERY);
-        let repeats = handle.repeats(|view| {
-            // The view has it already, or no room for it.
-            let shown = |(key, value): &(String, String)| {
-                matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
-            };
-            (published_lately && view.repeats_state_of_check(state))
-                || (view.is_repeat_of_check(state, reason) && attributes.iter().all(shown))
-        });
-        if repeats {
-            return;
+/// Reports an outcome, unless a reporter has reported since the run began (when the view
+/// had counted `pushes`).
+pub(super) fn report(
+    handle: &SubsystemHandle,
+    control: &CheckControl,
+    outcome: &Outcome,
+    pushes: u64,
+) {
+    let (state, reason) = (outcome.state, shortened(&outcome.reason));
+    let attributes = &outcome.attributes;
+    let published_lately = || {
+        let last = *control.last_published();
+        last.is_some_and(|at| at.elapsed() < WORDS_EVERY)
+    };
+    let repeats = handle.repeats(|view| {
+        // The view has it already, or no room for it.
+        let shown = |(key, value): &(String, String)| {
+            matches!(view.with_attribute(key, value), Ok(None) | Err(TooMany))
+        };
+        (view.is_repeat_of_check(state, reason) && attributes.iter().all(shown))
+            || (view.repeats_state_of_check(state) && published_lately())
+    });
+    if repeats {
+        return;
+    }
+    let changed = handle.change(|view| {
+        if view.pushes() != pushes {
+            return (false, None);
         }
-        let changed = handle.change(|view| {
-            if view.pushes() != pushes {
-                return (false, None);
+        let checked = view.check(state, reason, control.thresholds, now());
+        let with_attributes = attributes.iter().fold(checked, |view, (key, value)| {
+            match view.with_attribute(key, value) {
+                Ok(Some(view)) => view,
+                // The view has it already, or no room for it.
+                Ok(None) | Err(TooMany) => view,
             }
-            let checked = view.check(state, reason, schedule.thresholds, now());
-            let with_attributes = attributes.iter().fold(checked, |view, (key, value)| {
-                match view.with_attribute(key, value) {
-                    Ok(Some(view)) => view,
-                    // The view has it already, or no room for it.
-                    Ok(None) | Err(TooMany) => view,
-                }
-            });
-            (true, Some(with_attributes))
         });
-        if changed == Some(true) {
-            self.0 = Some(Instant::now());
-        }
+        (true, Some(with_attributes))
+    });
+    if changed == Some(true) {
+        *control.last_published() = Some(Instant::now());
     }
 }

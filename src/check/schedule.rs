@@ -140,7 +140,21 @@ pub(super) struct Schedule {
     pub(super) thresholds: Thresholds,
 }
 
+/// The time to the second run of a check whose subsystem has never been up.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
 impl Schedule {
+    /// The time from the start of one run to the start of the next while the subsystem has
+    /// never been up, after this many failures in a row: a process that starts waits for
+    /// it. The half of it is random, since many replicas may wait for the same dependency.
+    pub(super) fn until_first_up(&self, failures: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+        let wait = FIRST_WAIT.saturating_mul(doubled);
+        let jitter = if self.jitter > 0.0 { 0.5 } else { 0.0 };
+        let wait = wait.mul_f64(1.0 - jitter * fastrand::f64());
+        wait.min(self.until_next(failures))
+    }
+
     /// The time from the start of one run to the start of the next, after this
     /// many failures in a row.
     pub(super) fn until_next(&self, failures: u32) -> Duration {

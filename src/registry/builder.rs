@@ -17,6 +17,10 @@ impl Readiness {
     }
 }
 
+/// How many checks run at once. Each may hold a socket.
+#[cfg(feature = "check")]
+const CHECKS_AT_ONCE: usize = 64;
+
 /// Declares the subsystems and scopes of a process; see
 /// [`Readiness::builder`].
 ///
@@ -28,6 +32,8 @@ pub struct Builder {
     scopes: Vec<(String, Vec<String>)>,
     allow_empty: bool,
     history: Option<usize>,
+    #[cfg(feature = "check")]
+    checks_at_once: Option<usize>,
     #[cfg(feature = "metrics")]
     series_for: Option<usize>,
 }
@@ -74,6 +80,18 @@ impl Builder {
         }
     }
 
+    /// Sets how many [checks](crate::check) run at once: by default 64. Others wait for
+    /// their turn, and a check that waits longer than its subsystem's
+    /// [ttl](Subsystem::ttl) makes the subsystem stale.
+    #[cfg(feature = "check")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
+    pub fn checks_at_once(self, checks: usize) -> Self {
+        Self {
+            checks_at_once: Some(checks),
+            ..self
+        }
+    }
+
     /// Sets how many subsystems have metrics of their own: those that are declared
     /// first. By default 200. The rest counts in `readiness_subsystems` alone, so that
     /// a process with thousands of subsystems does not burden its Prometheus.
@@ -97,8 +115,8 @@ impl Builder {
     ///
     /// When a name is invalid or used twice, a setting of a subsystem is invalid,
     /// a scope has no members or an undeclared one, no subsystem is required and
-    /// [`allow_empty`](Self::allow_empty) was not called, or the
-    /// [history](Self::history) is too long.
+    /// [`allow_empty`](Self::allow_empty) was not called, the
+    /// [history](Self::history) is too long, or no check may run.
     pub fn build(self) -> Result<Readiness, BuildError> {
         let mut writer_state = WriterState::default();
         for subsystem in &self.subsystems {
@@ -124,6 +142,13 @@ impl Builder {
                 most: MAX_CAPACITY,
             });
         }
+
+        #[cfg(feature = "check")]
+        let checks_at_once = match self.checks_at_once.unwrap_or(CHECKS_AT_ONCE) {
+            0 => return Err(BuildError::NoChecksAtOnce),
+            // The semaphore's own limit, which no process reaches.
+            checks => checks.min(tokio::sync::Semaphore::MAX_PERMITS),
+        };
 
         let mut scopes: Vec<(Arc<str>, Arc<[Slot]>)> = Vec::with_capacity(self.scopes.len());
         let mut scopes_of: HashMap<Slot, Vec<usize>> = HashMap::new();
@@ -167,7 +192,13 @@ impl Builder {
             series_for: self.series_for,
             ..Meters::default()
         };
-        let registry = Registry::new(Arc::clone(&first), writer_state, meters);
+        let registry = Registry::new(
+            Arc::clone(&first),
+            writer_state,
+            meters,
+            #[cfg(feature = "check")]
+            checks_at_once,
+        );
         for (index, subsystem) in self.subsystems.iter().enumerate() {
             let slot = Slot(index);
             if let Some(view) = first.views.get(slot) {

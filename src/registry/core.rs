@@ -45,6 +45,9 @@ pub(crate) struct Registry {
     pub(super) timer: TtlTimer,
     pub(super) scheduled_lines: ScheduledLines,
     background: Arc<BackgroundTasks>,
+    /// Limits the checks that run at once.
+    #[cfg(feature = "check")]
+    pub(super) checks_at_once: tokio::sync::Semaphore,
     weak: Weak<Registry>,
 }
 
@@ -103,7 +106,12 @@ impl WriterState {
 }
 
 impl Registry {
-    pub(crate) fn new(first: Arc<Data>, writer_state: WriterState, meters: Meters) -> Arc<Self> {
+    pub(crate) fn new(
+        first: Arc<Data>,
+        writer_state: WriterState,
+        meters: Meters,
+        #[cfg(feature = "check")] checks_at_once: usize,
+    ) -> Arc<Self> {
         let traffic = Traffic::new(first.scopes.len());
         #[cfg(feature = "metrics")]
         meters.record_start(&first);
@@ -121,6 +129,8 @@ impl Registry {
             timer: TtlTimer::new(now().monotonic),
             scheduled_lines: ScheduledLines::new(now().monotonic),
             background: Arc::new(BackgroundTasks::new(weak.clone())),
+            #[cfg(feature = "check")]
+            checks_at_once: tokio::sync::Semaphore::new(checks_at_once),
             weak: weak.clone(),
         })
     }

@@ -135,6 +135,11 @@ pub enum BuildError {
     /// No subsystem is required, so the process would be ready at once.
     #[error("no required subsystem is declared; call `allow_empty()` if that is intended")]
     NothingRequired,
+    /// No check could run, since [`Builder::checks_at_once`](crate::Builder::checks_at_once)
+    /// is zero.
+    #[cfg(feature = "check")]
+    #[error("checks_at_once is 0, so that no check runs; give it at least 1")]
+    NoChecksAtOnce,
     /// The history would keep too many transitions.
     #[error("the history keeps at most {most} transitions, not {transitions}; set fewer")]
     LongHistory {

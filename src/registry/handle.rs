@@ -22,7 +22,7 @@ pub(crate) struct SubsystemHandle {
     waits_for_log: bool,
 }
 
-#[cfg(feature = "test-util")]
+#[cfg(any(feature = "check", feature = "test-util"))]
 impl super::Readiness {
     /// The handle of the subsystem `name`, whoever has claimed it, or the names that there
     /// are.
@@ -68,6 +68,12 @@ impl SubsystemHandle {
             let view = data.views.get(self.slot)?;
             Arc::ptr_eq(view.declaration(), &self.declaration).then(|| read(view))
         })
+    }
+
+    /// Waits until the registry runs fewer checks than it may run at once.
+    #[cfg(feature = "check")]
+    pub(crate) async fn check_permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.registry.checks_at_once.acquire().await.ok()
     }
 
     /// Whether heartbeats are counted.

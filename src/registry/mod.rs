@@ -6,6 +6,8 @@
 
 mod background;
 mod builder;
+#[cfg(feature = "check")]
+mod check_control;
 mod core;
 mod drain_clock;
 mod error;
@@ -61,11 +63,14 @@ pub use self::{
     subscription::Subscription,
     subsystem::Subsystem,
 };
+#[cfg(feature = "check")]
+pub(crate) use self::{
+    check_control::CheckControl, handle::shortened, name::check_key as attribute_key,
+    subsystem::Check,
+};
 #[cfg(feature = "gate")]
 pub(crate) use self::{
     drain_clock::DrainStatus,
     meters::Meters,
     setting::{not_zero, waited, within},
 };
-#[cfg(feature = "check")]
-pub(crate) use self::{handle::shortened, name::check_key as attribute_key, subsystem::Check};

@@ -261,7 +261,10 @@ mod tests {
     #[test]
     fn leave_ready_counts_as_a_heartbeat() {
         let second = Duration::from_secs(1);
-        let check: super::super::Check = Arc::new(|_| Box::pin(std::future::pending()));
+        let check = super::super::Check {
+            thresholds: crate::state::Thresholds::FIRST,
+            start: Arc::new(|_, _| Box::pin(std::future::pending())),
+        };
         let policy = Subsystem::new("policy").ttl(TTL);
         let policy = policy.with_check(second, second, Ok(check));
         let readiness = Readiness::builder().subsystem(policy).build().unwrap();

@@ -1,6 +1,12 @@
-use super::{background::Running, error::SettingError, handle::SubsystemHandle, setting::bounded};
+#[cfg(feature = "check")]
+use super::{background::Running, check_control::CheckControl, handle::SubsystemHandle};
+use super::{error::SettingError, setting::bounded};
+#[cfg(feature = "check")]
+use crate::state::Thresholds;
 use crate::state::{Declaration, Role, SubsystemMeters};
-use std::{fmt, sync::Arc, time::Duration};
+#[cfg(feature = "check")]
+use std::sync::Arc;
+use std::{fmt, time::Duration};
 
 /// The declaration of a subsystem: a part of the process that reports its own
 /// state.
@@ -34,8 +40,16 @@ pub struct Subsystem {
     invalid_check: Option<SettingError>,
 }
 
-/// Starts the task that reports for a subsystem.
-pub(crate) type Check = Arc<dyn Fn(SubsystemHandle) -> Running + Send + Sync>;
+/// A check of a subsystem.
+#[cfg(feature = "check")]
+#[derive(Clone)]
+pub(crate) struct Check {
+    pub(crate) thresholds: Thresholds,
+    /// Starts the task that reports.
+    pub(crate) start: Arc<dyn Fn(SubsystemHandle, Arc<CheckControl>) -> Running + Send + Sync>,
+}
+#[cfg(not(feature = "check"))]
+pub(crate) type Check = std::convert::Infallible;
 
 impl Subsystem {
     /// Declares a [required](Role::Required) subsystem.

@@ -1,10 +1,14 @@
+#[cfg(feature = "check")]
 use super::{
-    background::{Lost, Start, TaskId},
-    core::{Registry, now},
+    background::{Lost, OfCheck, Start, TaskId},
+    check_control::CheckControl,
+    core::now,
     handle::SubsystemHandle,
-    subsystem::Subsystem,
 };
-use crate::state::{Declaration, Phase, Slot};
+use super::{core::Registry, subsystem::Subsystem};
+#[cfg(feature = "check")]
+use crate::state::Phase;
+use crate::state::{Declaration, Slot};
 use std::sync::Arc;
 
 impl Registry {
@@ -18,9 +22,21 @@ impl Registry {
         if declaration.is_timed() {
             self.start_timer();
         }
-        let Some(check) = subsystem.check.clone() else {
-            return;
-        };
+        #[cfg(feature = "check")]
+        if let Some(check) = &subsystem.check {
+            self.start_check(slot, check.clone(), declaration);
+        }
+        #[cfg(not(feature = "check"))]
+        let _ = (slot, subsystem);
+    }
+
+    #[cfg(feature = "check")]
+    fn start_check(
+        self: &Arc<Self>,
+        slot: Slot,
+        check: super::subsystem::Check,
+        declaration: &Arc<Declaration>,
+    ) {
         let handle = {
             let (registry, declaration) = (Arc::downgrade(self), Arc::clone(declaration));
             move || {
@@ -39,12 +55,16 @@ impl Registry {
                 }
             })
         };
-        let start: Start = Arc::new(move || Some(check(handle()?)));
+        let control = Arc::new(CheckControl::new(check.thresholds));
+        let of_run = Arc::clone(&control);
+        let start: Start = Arc::new(move || Some((check.start)(handle()?, Arc::clone(&of_run))));
+        let of_check = OfCheck { lost, control };
         self.background()
-            .add_with(TaskId::Check(slot), Some(lost), || start);
+            .add_with(TaskId::Check(slot), Some(of_check), || start);
     }
 }
 
+#[cfg(feature = "check")]
 impl SubsystemHandle {
     /// Reports why the check of the subsystem no longer runs.
     fn lose_check(&self, why: &'static str) {
@@ -58,7 +78,7 @@ impl SubsystemHandle {
 
 #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
 mod tests {
-    use crate::{Readiness, Subsystem};
+    use crate::{Readiness, Subsystem, state::Thresholds};
     use std::{
         sync::{
             Arc,
@@ -90,13 +110,15 @@ mod tests {
             }
             let add = |index| {
                 let (begun, unheard) = (Arc::clone(&begun), Arc::clone(&unheard));
-                let check: crate::registry::Check = Arc::new(move |handle| {
+                let start = Arc::new(move |handle: crate::registry::SubsystemHandle, _| {
                     let counted: &AtomicUsize = &begun;
                     counted.fetch_add(1, Ordering::Relaxed);
                     let counted: &AtomicUsize = &unheard;
                     counted.fetch_add(usize::from(!handle.has_heartbeat()), Ordering::Relaxed);
-                    Box::pin(std::future::pending())
+                    Box::pin(std::future::pending()) as _
                 });
+                let thresholds = Thresholds::FIRST;
+                let check = crate::registry::Check { thresholds, start };
                 let subsystem = Subsystem::new(format!("tenant-{index}"));
                 let subsystem = subsystem.with_check(MINUTE, MINUTE, Ok(check));
                 readiness.add(subsystem).unwrap()

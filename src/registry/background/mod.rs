@@ -34,6 +34,14 @@ pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
 /// Publishes why a job has stopped running.
 pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
 
+/// The part of a job that only checks have.
+#[derive(Clone)]
+pub(crate) struct OfCheck {
+    pub(crate) lost: Lost,
+    #[cfg(feature = "check")]
+    pub(crate) control: Arc<super::check_control::CheckControl>,
+}
+
 /// How long a runtime may take to poll a check for the first time.
 const FIRST_POLL_WITHIN: Duration = Duration::from_secs(1);
 
@@ -68,7 +76,7 @@ impl TaskTable {
 
 pub(crate) struct Job {
     start: Start,
-    lost: Option<Lost>,
+    check: Option<OfCheck>,
     /// The last run.
     run: Option<Arc<Run>>,
     handle: Option<AbortHandle>,
@@ -135,11 +143,11 @@ impl BackgroundTasks {
         self.add_with(id, None, start)
     }
 
-    /// Adds a job, and calls `lost` when it stops running.
+    /// Adds the job of a check, or another.
     pub(super) fn add_with(
         &self,
         id: TaskId,
-        lost: Option<Lost>,
+        check: Option<OfCheck>,
         start: impl FnOnce() -> Start,
     ) -> bool {
         {
@@ -152,7 +160,7 @@ impl BackgroundTasks {
             };
             place.insert(Job {
                 start: start(),
-                lost,
+                check,
                 run: None,
                 handle: None,
             });
@@ -183,6 +191,16 @@ impl BackgroundTasks {
             (std::mem::take(&mut table.jobs), table.runtime.take())
         };
         jobs.into_values().for_each(Job::end);
+    }
+
+    #[cfg(feature = "check")]
+    pub(super) fn control_of(
+        &self,
+        slot: crate::state::Slot,
+    ) -> Option<Arc<super::check_control::CheckControl>> {
+        let table = self.table();
+        let check = table.jobs.get(&TaskId::Check(slot))?.check.as_ref()?;
+        Some(Arc::clone(&check.control))
     }
 
     // === idle jobs ===
@@ -323,14 +341,14 @@ impl BackgroundTasks {
 
 impl Jobs for BackgroundTasks {
     fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
-        let lost = {
+        let check = {
             let table = self.table();
             let job = table.jobs.get(&id);
             // Not if another run has replaced it.
             let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
-            job.and_then(|job| job.lost.clone())
+            job.and_then(|job| job.check.clone())
         };
-        if let Some(lost) = lost {
+        if let Some(OfCheck { lost, .. }) = check {
             lost(why);
         }
     }

@@ -13,6 +13,15 @@ pub(crate) struct Thresholds {
     pub(crate) successes: NonZeroU32,
 }
 
+#[cfg(test)]
+impl Thresholds {
+    /// Each result counts.
+    pub(crate) const FIRST: Self = Self {
+        failures: NonZeroU32::MIN,
+        successes: NonZeroU32::MIN,
+    };
+}
+
 impl SubsystemView {
     /// Applies a result of a check. It is damped until enough equal ones came
     /// in a row.
