@@ -238,8 +238,8 @@ pub use self::gate::{Action, ReadinessLayer};
 pub use self::{
     registry::{
         AddError, AttributeError, BuildError, Builder, ClaimError, NameError, PauseGuard,
-        Readiness, RegistryClosed, ReloadGuard, Reporter, Scope, SettingError, Subscription,
-        Subsystem, UnknownScope, WaitError,
+        Readiness, RegistryClosed, ReloadGuard, Report, Reporter, Scope, SettingError,
+        Subscription, Subsystem, UnknownScope, WaitError,
     },
     state::{
         Claim, Condition, Damped, DampingProgress, Phase, Reason, Reasons, Role, Snapshot, State,

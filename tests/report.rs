@@ -503,6 +503,71 @@ fn attributes_show_until_removed_and_are_bounded() {
 }
 
 #[test]
+fn a_report_publishes_state_reason_and_attributes_in_one_version() {
+    let (readiness, storage) = storage();
+    let send = |state, reason: &str, free: &str| {
+        let report = storage.report(state).reason(reason).attribute("free", free);
+        report.attribute("disk", "sda").send().unwrap();
+        let snapshot = readiness.snapshot();
+        let view = snapshot.subsystem("storage").unwrap();
+        let free = view.attribute("free").unwrap().to_owned();
+        let published = (view.state(), view.reason().map(str::to_owned), free);
+        (snapshot.version(), published)
+    };
+    let before = readiness.snapshot().version();
+    let full = (State::Failing, Some("full".to_owned()), "0".to_owned());
+    assert_eq!(
+        send(State::Failing, "full", "0"),
+        (before + 1, full.clone())
+    );
+    assert_eq!(
+        send(State::Failing, "full", "0"),
+        (before + 1, full),
+        "a repeat"
+    );
+    let same = (State::Failing, Some("full".to_owned()), "1".to_owned());
+    assert_eq!(send(State::Failing, "full", "1"), (before + 2, same));
+    let ready = (State::Ready, None, "9".to_owned());
+    assert_eq!(send(State::Ready, "", "9"), (before + 3, ready));
+
+    // Not sent.
+    drop(storage.report(State::Failing).attribute("free", "0"));
+    assert_eq!(readiness.snapshot().version(), before + 3);
+    storage.report(State::Stale).send().unwrap();
+    assert_eq!(state(&readiness, "storage").0, State::Failing);
+    let detached = Reporter::detached();
+    let invalid = detached.report(State::Ready).attribute("a key", "");
+    assert!(invalid.send().is_err());
+    detached
+        .report(State::Ready)
+        .attribute("key", "")
+        .send()
+        .unwrap();
+}
+
+#[test]
+fn a_report_with_an_invalid_attribute_is_published_without_any() {
+    let (readiness, storage) = storage();
+    for index in 0..31 {
+        storage.attribute(format!("key-{index}"), "value").unwrap();
+    }
+    let version = readiness.snapshot().version();
+    let report = storage.report(State::Failing).reason("full");
+    let report = report.attribute("valid", "").attribute("a key", "");
+    let error = report.attribute("another key", "").send().unwrap_err();
+    assert!(matches!(error, AttributeError::Key { key, .. } if key == "a key"));
+    let report = storage.report(State::Dead).attribute("valid", "");
+    let error = report.attribute("one-more", "").send().unwrap_err();
+    assert!(matches!(error, AttributeError::TooMany { key } if key == "one-more"));
+
+    let snapshot = readiness.snapshot();
+    let view = snapshot.subsystem("storage").unwrap();
+    assert_eq!(snapshot.version(), version + 2);
+    assert_eq!((view.state(), view.reason()), (State::Dead, None));
+    assert_eq!(view.attribute("valid"), None);
+}
+
+#[test]
 fn an_unclaimed_subsystem_shows_as_such() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))

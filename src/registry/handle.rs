@@ -128,9 +128,14 @@ impl SubsystemHandle {
         self.read(is_repeat).unwrap_or(false)
     }
 
+    /// Starts the idle background tasks.
+    pub(super) fn start_background(&self) {
+        self.registry.background().start();
+    }
+
     pub(crate) fn report(&self, state: State, reason: &str) {
         let reason = shortened(reason);
-        self.registry.background().start();
+        self.start_background();
         if self.repeats(|view| view.is_repeat(state, reason)) {
             return;
         }

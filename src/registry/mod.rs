@@ -20,6 +20,7 @@ mod overdue;
 mod pause_guard;
 mod readiness;
 mod reload;
+mod report;
 mod reporter;
 mod scope;
 mod setting;
@@ -58,6 +59,7 @@ pub use self::{
     pause_guard::PauseGuard,
     readiness::Readiness,
     reload::ReloadGuard,
+    report::Report,
     reporter::Reporter,
     scope::Scope,
     subscription::Subscription,

@@ -98,7 +98,8 @@ impl Readiness {
 /// report wins. Repeating the same state and reason only counts as a heartbeat:
 /// it takes no lock, so report as often as you like.
 ///
-/// Reasons are cut to 1 KiB; an empty reason counts as no reason.
+/// Reasons are cut to 1 KiB; an empty reason counts as no reason. [`report`](Self::report)
+/// reports a state together with attributes.
 ///
 /// **Dropping a reporter is a report**, so a task that panicked or was cancelled
 /// cannot leave its subsystem ready:
@@ -153,9 +154,13 @@ impl Reporter {
         Self(None)
     }
 
-    fn report(&self, state: State, reason: &str) {
-        if let Some(claimed) = &self.0 {
-            claimed.handle.report(state, reason);
+    pub(super) fn handle(&self) -> Option<&SubsystemHandle> {
+        self.0.as_ref().map(|claimed| &claimed.handle)
+    }
+
+    fn set(&self, state: State, reason: &str) {
+        if let Some(handle) = self.handle() {
+            handle.report(state, reason);
         }
     }
 
@@ -164,7 +169,7 @@ impl Reporter {
     ///
     /// Counts as failing if the subsystem has been up before.
     pub fn starting(&self, detail: impl AsRef<str>) {
-        self.report(State::Starting, detail.as_ref());
+        self.set(State::Starting, detail.as_ref());
     }
 
     /// Reports [`starting`](Self::starting), and that the subsystem is not stuck.
@@ -185,23 +190,23 @@ impl Reporter {
 
     /// Reports that the subsystem works.
     pub fn ready(&self) {
-        self.report(State::Ready, "");
+        self.set(State::Ready, "");
     }
 
     /// Reports that the subsystem works, but worse than it should.
     pub fn degraded(&self, reason: impl AsRef<str>) {
-        self.report(State::Degraded, reason.as_ref());
+        self.set(State::Degraded, reason.as_ref());
     }
 
     /// Reports that the subsystem does not work at the moment.
     pub fn failing(&self, reason: impl AsRef<str>) {
-        self.report(State::Failing, reason.as_ref());
+        self.set(State::Failing, reason.as_ref());
     }
 
     /// Reports that the subsystem does not work and will not recover by itself.
     /// If it is [vital](crate::Subsystem::vital), liveness becomes red.
     pub fn dead(&self, reason: impl AsRef<str>) {
-        self.report(State::Dead, reason.as_ref());
+        self.set(State::Dead, reason.as_ref());
     }
 
     /// Confirms that the last report still holds, for a subsystem with a

@@ -35,6 +35,22 @@ impl SubsystemView {
         }
     }
 
+    /// The view with these attributes, or `None` if it has them already. The error is the
+    /// first key without room.
+    pub(crate) fn with_attributes<'a>(
+        &self,
+        attributes: &'a [(String, String)],
+    ) -> Result<Option<Self>, &'a str> {
+        attributes
+            .iter()
+            .try_fold(None, |next: Option<Self>, (key, value)| {
+                let view = next.as_ref().unwrap_or(self);
+                let changed = view.with_attribute(key, value);
+                let changed = changed.map_err(|TooMany| &**key)?;
+                Ok(changed.or(next))
+            })
+    }
+
     /// The view without this attribute, or `None` if it does not have it.
     pub(crate) fn without_attribute(&self, key: &str) -> Option<Self> {
         self.attribute(key)?;
