@@ -47,12 +47,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .route("/", get(async || "hello\n"))
         .layer(ReadinessLayer::new(&readiness).count_in_flight());
 
-    // No gate here: operators are needed most when it is closed.
+    // Another layer of the same registry. It has no gate: operators are needed most when
+    // the gate is closed.
     let probes = Probes::builder(&readiness).detail(Detail::Full).build()?;
     let admin = Router::new()
         .route("/demo/{subsystem}/{state}", post(flip))
         .with_state(storage)
-        .fallback_service(probes);
+        .layer(ReadinessLayer::probes(&readiness).with_probes(probes));
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let next_to_it = if port == 0 { 0 } else { port.saturating_add(1) };

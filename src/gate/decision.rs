@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     probe,
-    response::Answer,
+    response::{Answer, OwnResponse},
     state::{Phase, Reason, Reasons, ScopeId, Verdict},
     traffic::GateOutcome,
 };
@@ -158,18 +158,36 @@ impl Gate {
     }
 
     fn refusal(&self, reason: Reason, basis: Basis, head: RequestHead<'_>) -> Answer {
+        let refusal = self.count_refusal(reason, basis, head);
+        Answer::now(self.respond(refusal, basis, head))
+    }
+
+    pub(super) fn count_refusal(
+        &self,
+        reason: Reason,
+        basis: Basis,
+        head: RequestHead<'_>,
+    ) -> Refusal {
         self.count_refused(reason, head);
-        let refusal = Refusal {
+        Refusal {
             reason,
             scope: self.scope_name.clone(),
             retry_after: self.settings.retry_after.pick(),
             version: basis.version,
-        };
+        }
+    }
+
+    pub(super) fn respond(
+        &self,
+        refusal: Refusal,
+        basis: Basis,
+        head: RequestHead<'_>,
+    ) -> OwnResponse {
         let responder = self.settings.responder.as_ref();
         let mut response = refusal::respond(refusal, head, basis.announces_close(head), responder);
         if self.marks && basis.is_leaving() {
             probe::fail_health_check(response.headers_mut());
         }
-        Answer::now(response)
+        response
     }
 }

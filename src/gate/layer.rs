@@ -226,6 +226,10 @@ impl ReadinessLayer {
         self.gate.settings.counts.clone()
     }
 
+    pub(super) fn shared(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     fn action(self, reason: Reason, action: Action) -> Self {
         self.set(|settings| settings.actions[reason] = action)
     }

@@ -249,6 +249,7 @@ mod action;
 mod body;
 mod counts;
 mod decision;
+mod direct;
 mod drift;
 mod future;
 #[expect(clippy::module_inception, reason = "the state of the gate")]
@@ -271,6 +272,7 @@ pub use self::{
     action::Action,
     body::ReadinessBody,
     counts::GateCounts,
+    direct::{Admitted, DirectGate},
     future::ResponseFuture,
     head::RequestHead,
     hold::{Hold, HoldBuilder},

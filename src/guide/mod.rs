@@ -47,7 +47,8 @@
 //! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |
 //! | a reverse proxy, whose reporter shows whether the upstream answers | `reverse_proxy` |
-//! | a second port, with details for operators | `admin_port` |
+//! | two ports with a layer each: traffic, and details for operators | `admin_port` |
+//! | a consumer of a queue, whose gate admits jobs | `worker` |
 //! | systemd: start, reload, watchdog, restart | `systemd --features systemd` |
 //! | an identity-aware proxy with all of it, its faults, and how to cause each | `zero_trust_proxy --features check,server` |
 //! | the service of the files in `examples/deploy` | `deploy --features full` |

@@ -1,0 +1,175 @@
+use super::{
+    decision::{Basis, Decision},
+    gate::Gate,
+    head::RequestHead,
+    layer::ReadinessLayer,
+    refusal::Refusal,
+};
+use crate::traffic::{InFlightGuard, ResponseGuard};
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    thread,
+};
+
+/// Stands for work that has no head. Over HTTP/2, no response says `connection: close`.
+static NO_HEAD: LazyLock<Request<()>> = LazyLock::new(|| {
+    let mut request = Request::new(());
+    *request.version_mut() = Version::HTTP_2;
+    request
+});
+
+impl ReadinessLayer {
+    /// Returns the gate of this layer, for servers without Tower and for work that is no
+    /// request. It decides as the services of the layer do, and shares their
+    /// [counts](Self::counts).
+    pub fn direct(&self) -> DirectGate {
+        DirectGate(Arc::clone(self.shared()))
+    }
+}
+
+/// A gate that the application asks itself; see [`ReadinessLayer::direct`].
+///
+/// ```
+/// # use std::collections::VecDeque;
+/// # use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+/// # readiness.reporter("storage")?.leave_ready();
+/// # let mut queue = VecDeque::from(["a", "b"]);
+/// # let handle = async |_job: &str| Ok::<(), std::io::Error>(());
+/// let gate = ReadinessLayer::gate(&readiness).count_in_flight().direct();
+/// // Ends when the process drains.
+/// while readiness.wait_ready().await.is_ok() {
+///     let Ok(admitted) = gate.try_admit() else {
+///         continue; // no longer ready
+///     };
+///     let Some(job) = queue.pop_front() else { break };
+///     match handle(job).await {
+///         Ok(()) => admitted.succeeded(),
+///         Err(_) => admitted.failed(),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct DirectGate(Arc<Gate>);
+
+impl DirectGate {
+    /// Decides on a request. Allocates nothing if it admits.
+    ///
+    /// Never waits: where the layer [holds](crate::Action::hold) a request, this refuses it.
+    /// Probes are the server's: it asks [`Probes`](crate::probe::Probes) first.
+    ///
+    /// # Errors
+    ///
+    /// When the request is refused. [`response`](Self::response) makes the response of the
+    /// layer.
+    #[inline]
+    pub fn decide<'h>(&self, head: impl Into<RequestHead<'h>>) -> Result<Admitted, Refusal> {
+        let head = head.into();
+        if self.0.is_open() {
+            return Ok(self.admitted(head, true, false));
+        }
+        self.decide_slow(head)
+    }
+
+    /// Decides on work that is no request, such as a message of a queue.
+    ///
+    /// Predicates of the layer see a `GET` of `/` over HTTP/2.
+    ///
+    /// # Errors
+    ///
+    /// When the work is refused.
+    pub fn try_admit(&self) -> Result<Admitted, Refusal> {
+        self.decide(&*NO_HEAD)
+    }
+
+    /// Returns the response with which the layer refuses this request: 503, or a gRPC
+    /// status, and what its [responder](ReadinessLayer::respond_with) makes of it.
+    pub fn response<'h>(
+        &self,
+        refusal: Refusal,
+        head: impl Into<RequestHead<'h>>,
+    ) -> Response<Full<Bytes>> {
+        self.0.respond(refusal, self.0.basis(), head.into())
+    }
+
+    #[cold]
+    fn decide_slow(&self, head: RequestHead<'_>) -> Result<Admitted, Refusal> {
+        let gate = &self.0;
+        gate.start_background();
+        let basis: Basis = gate.basis();
+        let reasons = basis.verdict.reasons();
+        match gate.decide(basis, crate::state::Reasons::NONE, head) {
+            Decision::Admit => {
+                gate.record_admitted(basis, head);
+                let closes = gate.closes_connection(basis, head);
+                Ok(self.admitted(head, reasons.is_empty(), closes))
+            }
+            Decision::Refuse(reason) | Decision::Hold(reason, _) => {
+                Err(gate.count_refusal(reason, basis, head))
+            }
+        }
+    }
+
+    #[inline]
+    fn admitted(&self, head: RequestHead<'_>, ready: bool, closes: bool) -> Admitted {
+        Admitted {
+            in_flight: self.0.enter(head, ready),
+            closes,
+        }
+    }
+}
+
+impl fmt::Debug for DirectGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectGate")
+            .field("scope", &self.0.settings.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Admitted work, in flight until dropped.
+///
+/// The layer counts it as in flight if it [counts those](ReadinessLayer::count_in_flight),
+/// and its outcome if it [observes those](ReadinessLayer::observe_outcomes). A drop tells no
+/// outcome, unless it is by a panic, which is a failure.
+#[derive(Debug)]
+#[must_use = "the work is in flight only until this is dropped"]
+pub struct Admitted {
+    in_flight: Option<InFlightGuard>,
+    closes: bool,
+}
+
+impl Admitted {
+    /// Returns whether the response has to say `connection: close`.
+    pub fn closes_connection(&self) -> bool {
+        self.closes
+    }
+
+    /// Ends the work, which has succeeded.
+    pub fn succeeded(mut self) {
+        drop(self.in_flight.take().map(ResponseGuard::new));
+    }
+
+    /// Ends the work, which has failed by a fault of this process or of a subsystem.
+    pub fn failed(mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.count_failed();
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(in_flight) = self.in_flight.take().filter(|_| thread::panicking()) {
+            in_flight.count_failed();
+        }
+    }
+}

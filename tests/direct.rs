@@ -1,0 +1,205 @@
+//! The gate without Tower: the same decisions, counts and responses as the layer's.
+
+use futures_util::FutureExt;
+use http::{Request, StatusCode, Version, header::CONNECTION};
+use http_body_util::{BodyExt, Empty};
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+use tokio::time::timeout;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_readiness::{
+    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, gate::DirectGate,
+};
+
+type Body = Empty<&'static [u8]>;
+
+fn ready() -> (Readiness, Reporter) {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.build().unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    (readiness, storage)
+}
+
+fn head(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::new()).unwrap()
+}
+
+fn refused(gate: &DirectGate) -> Option<Reason> {
+    gate.decide(&head("/"))
+        .err()
+        .map(|refusal| refusal.reason())
+}
+
+#[test]
+fn it_decides_and_counts_as_the_layer_does() {
+    let (readiness, storage) = ready();
+    let layer = ReadinessLayer::gate(&readiness).when_paused(Action::Refuse);
+    let gate = layer.direct();
+    let through_the_layer = || {
+        let app = service_fn(async |_: Request<Body>| {
+            Ok::<_, Infallible>(http::Response::new(Body::new()))
+        });
+        let response = layer.layer(app).oneshot(head("/")).now_or_never();
+        response.unwrap().unwrap().status() == StatusCode::SERVICE_UNAVAILABLE
+    };
+    let mut refusals = 0;
+    let mut check = |reason: Option<Reason>| {
+        assert_eq!(refused(&gate), reason);
+        assert_eq!(through_the_layer(), reason.is_some());
+        if let Some(reason) = reason {
+            refusals += 2;
+            let [of_layer, of_process] =
+                [layer.counts().refused(reason), readiness.refused(reason)];
+            assert_eq!(of_layer, of_process);
+        }
+        let all: u64 = Reason::ALL.iter().map(|it| readiness.refused(*it)).sum();
+        assert_eq!(all, refusals);
+    };
+    check(None);
+    storage.failing("disk");
+    check(Some(Reason::Failing));
+    storage.ready();
+    let paused = readiness.pause("upgrade");
+    check(Some(Reason::Paused));
+    drop(paused);
+    readiness.drain();
+    check(None);
+    readiness.advance(Phase::Closed);
+    check(Some(Reason::Closed));
+}
+
+#[test]
+fn a_refusal_has_the_response_of_the_layer() {
+    let (readiness, storage) = ready();
+    storage.failing("disk");
+    let gate = ReadinessLayer::gate(&readiness)
+        .respond_with(|_, _, mut response| {
+            response
+                .headers_mut()
+                .insert("x-own", http::HeaderValue::from_static("1"));
+            response
+        })
+        .direct();
+    let request = head("/");
+    let refusal = gate.decide(&request).unwrap_err();
+    assert_eq!(refusal.version(), readiness.snapshot().version());
+    let response = gate.response(refusal, &request);
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let headers = response.headers();
+    assert_eq!(
+        (&headers["x-readiness"], &headers["x-own"]),
+        (&"failing".parse().unwrap(), &"1".parse().unwrap())
+    );
+    let body = response
+        .into_body()
+        .collect()
+        .now_or_never()
+        .unwrap()
+        .unwrap();
+    assert_eq!(&body.to_bytes()[..], b"not ready: failing\n");
+
+    // The parts of a request are enough.
+    let grpc = Request::post("/pkg.Service/Call").header("content-type", "application/grpc");
+    let (parts, ()) = grpc.version(Version::HTTP_2).body(()).unwrap().into_parts();
+    let refusal = gate.decide(&parts).unwrap_err();
+    assert_eq!(
+        gate.response(refusal, &parts).headers()["grpc-status"],
+        "14"
+    );
+}
+
+#[test]
+fn a_response_says_close_while_the_process_drains() {
+    let (readiness, storage) = ready();
+    let gate = ReadinessLayer::gate(&readiness).direct();
+    assert!(!gate.decide(&head("/")).unwrap().closes_connection());
+    readiness.drain();
+    assert!(gate.decide(&head("/")).unwrap().closes_connection());
+    assert!(
+        !gate.try_admit().unwrap().closes_connection(),
+        "it has no connection"
+    );
+    storage.failing("disk");
+    let refusal = gate.decide(&head("/")).unwrap_err();
+    assert_eq!(
+        gate.response(refusal, &head("/")).headers()[CONNECTION],
+        "close"
+    );
+}
+
+#[test]
+fn admitted_work_is_in_flight_until_it_ends() {
+    let (readiness, _storage) = ready();
+    let gate = ReadinessLayer::gate(&readiness).count_in_flight().direct();
+    let first = gate.try_admit().unwrap();
+    let second = gate.decide(&head("/")).unwrap();
+    assert_eq!(readiness.in_flight(), Some(2));
+    first.succeeded();
+    assert_eq!(readiness.in_flight(), Some(1));
+    drop(second);
+    assert_eq!(readiness.in_flight(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_admitted_work() {
+    let (readiness, _storage) = ready();
+    let gate = ReadinessLayer::gate(&readiness).count_in_flight().direct();
+    let work = gate.try_admit().unwrap();
+    readiness.advance(Phase::Closing);
+    let second = Duration::from_secs(1);
+    assert!(timeout(60 * second, readiness.drained()).await.is_err());
+    work.failed();
+    assert!(timeout(2 * second, readiness.drained()).await.is_ok());
+}
+
+#[test]
+fn a_hold_refuses_at_once_and_a_predicate_sees_no_path() {
+    let (readiness, storage) = ready();
+    storage.failing("disk");
+    let gate = ReadinessLayer::gate(&readiness)
+        .when_failing(Action::hold(Duration::from_secs(5)).unwrap())
+        .direct();
+    assert_eq!(gate.try_admit().unwrap_err().reason(), Reason::Failing);
+
+    let shed = Action::shed_unless(|head| head.uri().path() == "/essential");
+    let gate = ReadinessLayer::gate(&readiness).when_failing(shed).direct();
+    assert!(gate.decide(&head("/essential")).is_ok());
+    assert!(gate.decide(&head("/other")).is_err());
+    assert!(gate.try_admit().is_err());
+}
+
+#[test]
+fn a_dry_run_admits_and_counts() {
+    let (readiness, storage) = ready();
+    storage.failing("disk");
+    let gate = ReadinessLayer::gate(&readiness).dry_run().direct();
+    assert!(gate.try_admit().is_ok());
+    assert_eq!(readiness.dry_run_refused(Reason::Failing), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_admitted_work_is_its_outcome() {
+    let (readiness, _storage) = ready();
+    let gate = ReadinessLayer::gate(&readiness).observe_outcomes().direct();
+    let admit = || gate.try_admit().unwrap();
+    let counts = || {
+        let drift = readiness.drift().unwrap();
+        (drift.admitted(), drift.failed())
+    };
+    drop(admit());
+    assert_eq!(counts(), (0, 0), "its outcome is unknown");
+    admit().succeeded();
+    assert_eq!(counts(), (1, 0));
+    admit().failed();
+    assert_eq!(counts(), (2, 1));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _work = admit();
+        panic!("as part of the test");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(counts(), (3, 2));
+}
