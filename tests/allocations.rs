@@ -102,6 +102,28 @@ fn an_admitted_request_allocates_nothing_while_draining_either() {
 }
 
 #[test]
+fn a_gate_without_tower_admits_without_an_allocation() {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.build().unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    let gate = ReadinessLayer::gate(&readiness)
+        .count_in_flight()
+        .observe_outcomes()
+        .direct();
+    let request = Request::new(());
+    // The first ones set up the locals of the thread and the head of work without one.
+    let admit = || {
+        gate.decide(&request).unwrap().succeeded();
+        gate.try_admit().unwrap().succeeded();
+    };
+    admit();
+    assert_eq!(allocations(admit), 0);
+    readiness.drain();
+    admit();
+    assert_eq!(allocations(admit), 0, "while draining");
+}
+
+#[test]
 fn a_refusal_without_a_body_allocates_nothing_for_the_body() {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage"))

@@ -192,6 +192,7 @@ impl SubsystemView {
     ///
     /// The ttl is suspended until the check reports again, unless a reporter
     /// holds the subsystem too.
+    #[cfg(any(test, feature = "check"))]
     pub(crate) fn lose_check(&self, why: &str, at: Moment) -> Option<Self> {
         if matches!(self.state, State::Dead | State::Stale) || self.reason.as_deref() == Some(why) {
             return None;
