@@ -269,12 +269,7 @@ async fn answers_have_the_documented_fields_and_no_others() {
             State::Ready => storage.ready(),
             State::Degraded => storage.degraded("slow"),
             State::Failing => storage.failing("disk\nfull"),
-            State::Stale => {
-                // In steps, because a jump of more than a ttl counts as a frozen process.
-                for _ in 0..21 {
-                    tokio::time::sleep(second).await;
-                }
-            }
+            State::Stale => tokio::time::sleep(21 * second).await,
             State::Dead => storage.dead("panicked"),
             _ => panic!("the test does not know {state}"),
         }
@@ -296,7 +291,9 @@ async fn answers_have_the_documented_fields_and_no_others() {
             "{name}"
         );
     }
+    let outage = readiness.simulate("index", State::Failing, "a test");
     ask_all(&readiness, &mut checker).await;
+    drop(outage);
 
     let shutdown = readiness.shutdown().build().unwrap();
     check_events(&readiness, &mut checker, || late.retire()).await;

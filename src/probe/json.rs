@@ -136,6 +136,7 @@ impl<'a> Rendering<'a> {
             vital: view.is_vital(),
             pending: view.is_pending(),
             state: view.state().as_str().into(),
+            simulated: view.is_simulated(),
             damped: view.damped().map(|damped| self.damped(damped)),
             reason: self.full(|| view.reason().map(Cow::Borrowed)),
             attributes: self.full(|| attributes.collect()),

@@ -129,6 +129,7 @@ impl Rendering<'_> {
             (view.is_vital(), ", vital"),
             (view.is_pending(), ", pending"),
             (view.claim() == Claim::Unclaimed, ", unclaimed"),
+            (view.is_simulated(), ", simulated"),
             (is_excluded, ", excluded"),
         ] {
             text.write_str(if applies { word } else { "" })?;

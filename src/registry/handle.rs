@@ -24,8 +24,7 @@ pub(crate) struct SubsystemHandle {
 
 #[cfg(any(feature = "check", feature = "test-util"))]
 impl super::Readiness {
-    /// The handle of the subsystem `name`, whoever has claimed it, or the names that there
-    /// are.
+    /// The handle of the subsystem `name`, claimed or not, or the names that there are.
     pub(crate) fn subsystem_handle(&self, name: &str) -> Result<SubsystemHandle, String> {
         let (slot, declaration) = self.registry().update(|writer_state, draft| {
             let slot = writer_state.slots.get(name).copied();

@@ -120,6 +120,8 @@ impl fmt::Display for WithStates<'_> {
             write!(f, "{} {}", view.name(), view.state())?;
             match view.reason().filter(|_| self.with_reasons) {
                 Some(reason) => write!(f, " ({})", OneLine(reason)),
+                // Reasons of simulations begin with this word.
+                None if view.is_simulated() => f.write_str(" (simulated)"),
                 None => Ok(()),
             }
         })

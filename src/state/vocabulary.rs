@@ -66,6 +66,19 @@ impl State {
     pub const fn is_up(self) -> bool {
         matches!(self, Self::Ready | Self::Degraded)
     }
+
+    /// The place in the order from good to bad.
+    #[cfg(any(feature = "cli", feature = "page", feature = "test-util"))]
+    pub(crate) const fn severity(self) -> u8 {
+        match self {
+            Self::Ready => 0,
+            Self::Degraded => 1,
+            Self::Starting => 2,
+            Self::Failing => 3,
+            Self::Stale => 4,
+            Self::Dead => 5,
+        }
+    }
 }
 
 vocabulary! {

@@ -32,7 +32,7 @@ pub enum WaitForError {
         known: String,
     },
     /// The subsystem was in other states for the whole time.
-    #[error("{name} is not {state} within {within:?}: {explanation}")]
+    #[error("{name} is not {state} within {within:?}, but {explanation}")]
     State {
         /// The name of the subsystem.
         name: String,
@@ -40,8 +40,8 @@ pub enum WaitForError {
         state: State,
         /// The time that the wait could take.
         within: Duration,
-        /// The phase and the condition of the process at the end, and which subsystems are
-        /// the cause.
+        /// The state and the reason of the subsystem at the end, and the phase, the condition
+        /// and the causes of the process.
         explanation: String,
     },
     /// No snapshot satisfied the condition.

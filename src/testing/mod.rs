@@ -21,7 +21,8 @@
 //!     .unwrap_err();
 //! assert_eq!(
 //!     error.to_string(),
-//!     "storage is not ready within 5s: started, failing: storage failing (simulated: a test)"
+//!     "storage is not ready within 5s, but failing (simulated: a test); \
+//!      the process is started and failing: storage failing (simulated: a test)"
 //! );
 //!
 //! drop(outage);
@@ -34,11 +35,21 @@
 //!
 //! Whatever the crate waits for on a runtime follows the clock of that runtime. In a test
 //! with `#[tokio::test(start_paused = true)]`, `tokio::time::advance` lets a ttl pass, makes
-//! a check due and ends a drain; and a test that only waits moves the clock to the next of
-//! these moments by itself. The exceptions follow the real clock: threads of the crate
-//! (the termination message, an admin listener
-//! [on a thread](crate::Readiness#method.serve_on_thread)), and the ages that
-//! `std::time::Instant` gives.
+//! a check due and ends a drain; and a test that only waits (for a state, or in
+//! `tokio::time::sleep`) moves the clock from each of these moments to the next by itself.
+//!
+//! Wait rather than advance: an `advance` jumps over the moments in between, and a task
+//! that has to do something at each of them does it once, afterwards. The timer of a ttl
+//! [reads heartbeats](crate::Subsystem::ttl) at such moments, so that a heartbeat before an
+//! `advance` counts from its end on.
+//!
+//! Threads outside of the runtime follow the real clock: those of the crate (the termination
+//! message, an admin listener [on a thread](crate::Readiness#method.serve_on_thread)), and a
+//! `std::thread` of the test. Its reports have real times, unless the thread has
+//! [entered](tokio::runtime::Handle::enter) the runtime.
+//!
+//! An `advance` never counts as a [stopped process](crate::Subsystem::ttl), which the real
+//! clock alone shows.
 //!
 //! # Production
 //!

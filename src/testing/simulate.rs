@@ -12,10 +12,14 @@ impl Readiness {
     ///
     /// From good to bad, the states are ready, degraded, starting, failing, stale, dead.
     /// Of several simulations of a subsystem the worst counts, and the first of equals.
-    /// The start latch of a process that has started stays.
+    /// A start latch that is open stays open, and one that is closed does not open before
+    /// the state that counts is up. Damping and ttls apply to reports alone.
     ///
-    /// Every surface that shows reasons shows `simulated: ` and this one, of 1 KiB in all;
-    /// [`SubsystemView::is_simulated`](crate::SubsystemView::is_simulated) tells tests.
+    /// Every surface marks the state. The reason that it shows is `simulated: ` and this
+    /// one, of 1 KiB in all; the list of a probe and the page add the word `simulated`; in
+    /// JSON the subsystem has the field
+    /// [`simulated`](crate::SubsystemView::is_simulated). gRPC health checks and metrics
+    /// show the state alone.
     ///
     /// # Errors
     ///
@@ -34,14 +38,17 @@ impl Readiness {
             name: name.to_owned(),
             known,
         };
-        let handle = self.subsystem_handle(name).map_err(unknown)?;
-        let id = handle.change(|view| {
-            let (id, next) = view.simulate(state, reason.as_ref(), now());
-            (id, Some(next))
-        });
-        // It may have retired meanwhile.
-        let id = id.ok_or_else(|| unknown(String::new()))?;
-        Ok(SimulationGuard { handle, id })
+        loop {
+            let handle = self.subsystem_handle(name).map_err(unknown)?;
+            let id = handle.change(|view| {
+                let (id, next) = view.simulate(state, reason.as_ref(), now());
+                (id, Some(next))
+            });
+            // `None` if it has retired meanwhile. Another may have its name now.
+            if let Some(id) = id {
+                return Ok(SimulationGuard { handle, id });
+            }
+        }
     }
 }
 

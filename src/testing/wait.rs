@@ -1,7 +1,7 @@
 use super::WaitForError;
 use crate::{
     registry::Readiness,
-    state::{Aspect, Explanation, ScopeId, Snapshot, State},
+    state::{Aspect, Explanation, ScopeId, Snapshot, State, text::OneLine},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -15,6 +15,10 @@ impl Readiness {
     /// # Errors
     ///
     /// When the time is over; the error explains the last snapshot.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with a clock.
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn wait_for(
         &self,
@@ -22,9 +26,9 @@ impl Readiness {
         is_expected: impl FnMut(&Snapshot) -> bool,
     ) -> Result<Snapshot, WaitForError> {
         let found = self.expected(within, is_expected).await;
-        found.map_err(|explanation| WaitForError::Condition {
+        found.map_err(|last| WaitForError::Condition {
             within,
-            explanation,
+            explanation: explain(&last),
         })
     }
 
@@ -37,6 +41,10 @@ impl Readiness {
     ///
     /// When there is no such subsystem at the beginning, or when the time is over; the error
     /// explains the last snapshot.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with a clock.
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn wait_state(
         &self,
@@ -54,20 +62,20 @@ impl Readiness {
             view.is_some_and(|view| view.state() == state)
         };
         let found = self.expected(within, is_in_state).await;
-        found.map_err(|explanation| WaitForError::State {
+        found.map_err(|last| WaitForError::State {
             name: name.to_owned(),
             state,
             within,
-            explanation,
+            explanation: format!("{}; {}", explain_subsystem(&last, name), explain(&last)),
         })
     }
 
-    /// The first snapshot that is expected, or an explanation of the last one.
+    /// The first snapshot that is expected, or the last one.
     async fn expected(
         &self,
         within: Duration,
         mut is_expected: impl FnMut(&Snapshot) -> bool,
-    ) -> Result<Snapshot, String> {
+    ) -> Result<Snapshot, Snapshot> {
         let mut subscription = self.subscribe();
         let found = timeout(within, async {
             loop {
@@ -81,15 +89,34 @@ impl Readiness {
                 }
             }
         });
-        found.await.map_err(|_| explain(&self.snapshot()))
+        found.await.map_err(|_| self.snapshot())
     }
+}
+
+/// The subsystem `name`, as in the list of a probe.
+fn explain_subsystem(snapshot: &Snapshot, name: &str) -> String {
+    let Some(view) = snapshot.subsystem(name) else {
+        return "retired".to_owned();
+    };
+    let with_reason = |state: State, reason: Option<&str>| match reason {
+        Some(reason) => format!("{state} ({})", OneLine(reason)),
+        None => state.to_string(),
+    };
+    let mut text = with_reason(view.state(), view.reason());
+    if let Some(damped) = view.damped() {
+        let report = with_reason(damped.state(), damped.reason());
+        text = text + ", with a report that does not count yet: " + &report;
+    }
+    text
 }
 
 fn explain(snapshot: &Snapshot) -> String {
     let (phase, condition) = (snapshot.phase(), snapshot.verdict().condition());
-    let mut text = format!("{phase}, {condition}");
-    if let Some(reason) = snapshot.paused() {
-        text = text + ", paused: " + reason;
+    let mut text = format!("the process is {phase} and {condition}");
+    match snapshot.paused() {
+        Some("") => text += ", paused",
+        Some(reason) => text = format!("{text}, paused ({})", OneLine(reason)),
+        None => {}
     }
     let causes = Explanation::of_scope(&snapshot.0, ScopeId::Process, Aspect::Readiness);
     if !causes.is_empty() {

@@ -133,6 +133,10 @@ pub struct JsonSubsystem<'a> {
     pub pending: bool,
     /// The [state](crate::State) that counts.
     pub state: Cow<'a, str>,
+    /// Whether a test of the application simulates the state, in place of a better one
+    /// that was reported. Absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// A report that does not count yet, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damped: Option<JsonDamped<'a>>,

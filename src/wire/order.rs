@@ -1,19 +1,10 @@
 use super::{JsonAnswer, JsonSubsystem};
 use crate::state::State;
-use std::collections::HashMap;
-
-/// The states in the order of the rows of a table, known to the script of the page, too.
-const ORDER: [State; 6] = [
-    State::Dead,
-    State::Stale,
-    State::Failing,
-    State::Starting,
-    State::Degraded,
-    State::Ready,
-];
+use std::{cmp::Reverse, collections::HashMap};
 
 /// The order in which a table for operators lists subsystems: first those that make the
-/// process red or degraded, then the others by their state.
+/// process red or degraded, then the others by their state, from bad to good. The script
+/// of the page knows this order, too.
 pub(crate) struct RowOrder<'a>(HashMap<&'a str, usize>);
 
 impl<'a> RowOrder<'a> {
@@ -26,7 +17,9 @@ impl<'a> RowOrder<'a> {
     /// before those that it knows.
     pub(crate) fn rank(&self, subsystem: &JsonSubsystem<'_>) -> impl Ord + use<> {
         let cause = self.0.get(&*subsystem.name).copied();
-        let is_state = |state: &State| state.as_str() == subsystem.state;
-        (cause.unwrap_or(usize::MAX), ORDER.iter().position(is_state))
+        let known = State::ALL.iter();
+        let state = known.copied().find(|it| it.as_str() == subsystem.state);
+        let severity = state.map(State::severity).map(Reverse);
+        (cause.unwrap_or(usize::MAX), severity)
     }
 }

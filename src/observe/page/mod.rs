@@ -15,7 +15,7 @@ pub(crate) use self::document::render;
 /// can frame it. The hashes are those of `page.css` and `page.js`; the icon is a `data:`
 /// URL.
 pub(crate) const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-JmEM5y3DVG0QZbxGAsLcLyD6PlXMhe9n4yPQlzGDv44='; \
+    script-src 'sha256-eETGQxNSAAaYQvzUMSorNU3YxqSEs5Z2u7HI77LosVE='; \
     style-src 'sha256-VgdQNf5p+GXwsRgoEEJ4HHMV67+vY+wwGPp5g/JMIus='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

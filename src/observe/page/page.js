@@ -192,9 +192,9 @@ function fill(row) {
   if (it.ttl_ms) notes.push(`ttl ${seconds(it.ttl_ms)}`);
   if (it.claim === 'unclaimed' || it.claim === 'dropped') notes.push(it.claim);
   if (notes.length) reason.append(element('small', notes.join(' ')));
-  const role = [it.role, it.vital && 'vital', it.pending && 'pending'].filter(Boolean).join(', ');
+  const words = [it.role, it.vital && 'vital', it.pending && 'pending', it.simulated && 'simulated'];
   row.age = element('td', row.since === null ? '' : age(performance.now() - row.since));
-  tr.replaceChildren(state, name, element('td', role), reason, row.age);
+  tr.replaceChildren(state, name, element('td', words.filter(Boolean).join(', ')), reason, row.age);
   tr.hidden = !matches(it.name);
   Object.assign(row, { tr, isNew: false });
 }

@@ -82,7 +82,11 @@ fn row(html: &mut String, it: &JsonSubsystem<'_>) -> fmt::Result {
         Escaped(&it.name),
         Escaped(&it.role),
     )?;
-    for (applies, word) in [(it.vital, ", vital"), (it.pending, ", pending")] {
+    for (applies, word) in [
+        (it.vital, ", vital"),
+        (it.pending, ", pending"),
+        (it.simulated, ", simulated"),
+    ] {
         html.push_str(if applies { word } else { "" });
     }
     write!(html, "</td><td>{}", Escaped(reason(it).unwrap_or_default()))?;

@@ -123,6 +123,19 @@ impl SubsystemView {
         self.state
     }
 
+    /// Returns whether a test [simulates](crate::Readiness::simulate) this state.
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn is_simulated(&self) -> bool {
+        self.simulation().is_some()
+    }
+
+    /// Without the feature `test-util`, no state is simulated.
+    #[cfg(not(feature = "test-util"))]
+    pub(crate) fn is_simulated(&self) -> bool {
+        false
+    }
+
     /// Returns the reason reported with this state, if there is one: at most 1 KiB,
     /// possibly with line breaks.
     pub fn reason(&self) -> Option<&str> {

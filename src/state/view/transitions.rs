@@ -116,13 +116,23 @@ impl SubsystemView {
 
     /// Makes `state` and `reason` count.
     pub(super) fn settle(self, state: State, reason: Option<&str>, at: Moment) -> Self {
-        let changed = self.state != state;
-        let pending = self.pending && !state.is_up();
-        Self {
+        let before = self.state();
+        let next = Self {
             state,
             reason: reason.map(Arc::from),
             masked_report: None,
             damped: None,
+            ..self
+        };
+        next.following(before, at)
+    }
+
+    /// Records what the state that counts changes, `before` having counted until `at`.
+    pub(super) fn following(self, before: State, at: Moment) -> Self {
+        let state = self.state();
+        let changed = state != before;
+        let pending = self.pending && !state.is_up();
+        Self {
             been_up: self.been_up || state.is_up(),
             pending,
             pending_until: self.pending_until.filter(|_| pending),
