@@ -128,8 +128,11 @@ impl Surface for Events {
         let is = |word: &str| scope["condition"] == word;
         verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
         for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
-            let state = self.subsystems.get(*name).map(|it| it["state"].clone());
+            let subsystem = self.subsystems.get(*name);
+            let state = subsystem.map(|it| it["state"].clone());
             verdicts.push((Column::Known(index), state.is_some()));
+            let is_simulated = subsystem.is_some_and(|it| it["simulated"] == true);
+            verdicts.push((Column::Simulated(index), is_simulated));
             let states = STATES.into_iter().chain([State::Stale]);
             let is = |it: State| state.as_ref().is_some_and(|state| state == it.as_str());
             verdicts.extend(states.map(|it| (Column::State(index, it), is(it))));

@@ -3,7 +3,10 @@
 
 use proptest::{bool::weighted, collection::vec, prelude::*, sample::select};
 use std::time::Duration;
-use tower_readiness::{ClaimError, PauseGuard, Phase, Readiness, Reporter, Role, State, Subsystem};
+use tower_readiness::{
+    ClaimError, PauseGuard, Phase, Readiness, Reporter, Role, State, Subsystem,
+    testing::SimulationGuard,
+};
 
 /// Name, role, and whether it is vital. Those after the first [`DECLARED`] are added
 /// while the process runs.
@@ -29,6 +32,13 @@ pub const STATES: [State; 5] = [
     State::Dead,
     State::Ready,
 ];
+pub const SIMULATED: [State; 5] = [
+    State::Starting,
+    State::Degraded,
+    State::Failing,
+    State::Stale,
+    State::Dead,
+];
 pub const PHASES: [Phase; 4] = [
     Phase::Started,
     Phase::Draining,
@@ -53,6 +63,9 @@ pub enum Event {
     Drop,
     Retire,
     LeaveReady,
+    Simulate(State),
+    /// Ends the first simulation.
+    EndSimulation,
 }
 
 /// A question that a surface answers with yes or no.
@@ -74,6 +87,8 @@ pub enum Column {
     /// shows it.
     Timed(usize),
     State(usize, State),
+    /// Whether a simulation counts.
+    Simulated(usize),
 }
 
 /// A step, and whether the slow surfaces answer after it.
@@ -103,6 +118,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Event::Drop),
         2 => Just(Event::Retire),
         2 => Just(Event::LeaveReady),
+        4 => select(&SIMULATED[..]).prop_map(Event::Simulate),
+        4 => Just(Event::EndSimulation),
     ];
     let added = DECLARED..SUBSYSTEMS.len();
     prop_oneof![
@@ -129,6 +146,7 @@ pub struct Process {
     pub readiness: Readiness,
     pub reporters: [Option<Reporter>; SUBSYSTEMS.len()],
     left_ready: [bool; SUBSYSTEMS.len()],
+    simulations: [Vec<SimulationGuard>; SUBSYSTEMS.len()],
     pauses: Vec<PauseGuard>,
 }
 
@@ -142,6 +160,7 @@ impl Process {
         Self {
             reporters: SUBSYSTEMS.map(|(name, ..)| readiness.reporter(name).ok()),
             left_ready: [false; SUBSYSTEMS.len()],
+            simulations: Default::default(),
             pauses: Vec::new(),
             readiness,
         }
@@ -192,7 +211,24 @@ impl Process {
             // Time passes for all subsystems at once.
             Event::FallSilent => {}
             Event::Drop => *reporter = None,
-            Event::Retire => reporter.take().into_iter().for_each(Reporter::retire),
+            Event::Retire => {
+                reporter.take().into_iter().for_each(Reporter::retire);
+                if is_held {
+                    self.simulations[index].clear();
+                }
+            }
+            Event::Simulate(state) => {
+                let simulated = self.readiness.simulate(name, state, "for a while");
+                assert_eq!(simulated.is_ok(), is_known);
+                self.simulations[index].extend(simulated);
+                return is_known;
+            }
+            Event::EndSimulation => {
+                let simulations = &mut self.simulations[index];
+                let is_simulated = !simulations.is_empty();
+                simulations.drain(..usize::from(is_simulated));
+                return is_simulated;
+            }
             Event::LeaveReady => {
                 reporter.take().into_iter().for_each(Reporter::leave_ready);
                 self.left_ready[index] |= is_held;

@@ -192,7 +192,14 @@ fn every_state() -> Vec<Turn> {
     steps.extend(each(Event::Report(State::Ready)));
     for index in 0..SUBSYSTEMS.len() {
         let states = STATES.map(Event::Report).into_iter();
-        let events = states.chain([Event::FallSilent, Event::Report(State::Ready)]);
+        let events = states.chain([
+            Event::FallSilent,
+            Event::Report(State::Ready),
+            Event::Simulate(State::Degraded),
+            Event::Simulate(State::Dead),
+            Event::EndSimulation,
+            Event::EndSimulation,
+        ]);
         steps.extend(events.map(|event| Step::Subsystem(index, event)));
     }
     steps.extend([Step::Pause, Step::Resume]);

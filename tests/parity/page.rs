@@ -44,15 +44,16 @@ fn between<'t>(text: &'t str, begin: &str, end: &str) -> Option<&'t str> {
     text.split_once(begin)?.1.split_once(end).map(|(it, _)| it)
 }
 
-/// The states of a table by name.
-fn states<'t>(html: &'t str, id: &str) -> HashMap<&'t str, &'t str> {
+/// The rows of a table by name.
+fn rows<'t>(html: &'t str, id: &str) -> HashMap<&'t str, &'t str> {
     let table = between(html, &format!("<tbody id=\"{id}\">"), "</tbody>").unwrap();
     let rows = table.split("<tr>").skip(1);
-    let row = |row: &'t str| {
-        let name = between(row, "<th scope=\"row\">", "<").unwrap();
-        (name, between(row, "\">", "<").unwrap())
-    };
-    rows.map(row).collect()
+    let named = |row| (between(row, "<th scope=\"row\">", "<").unwrap(), row);
+    rows.map(named).collect()
+}
+
+fn state(row: &str) -> &str {
+    between(row, "\">", "<").unwrap()
 }
 
 impl Surface for Page {
@@ -77,13 +78,16 @@ impl Surface for Page {
         verdicts.extend(PHASES.map(|since| (Column::Since(since), is_since(since))));
         let is = |word: &str| data("condition") == word;
         verdicts.extend(words(Column::Condition, CONDITIONS, is));
-        let scopes = states(&html, "scopes");
-        let is = |word: &str| scopes["scope"] == word;
+        let scopes = rows(&html, "scopes");
+        let is = |word: &str| state(scopes["scope"]) == word;
         verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
-        let subsystems = states(&html, "rows");
+        let subsystems = rows(&html, "rows");
         for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
-            let state = subsystems.get(name).copied();
+            let row = subsystems.get(name).copied();
+            let state = row.map(state);
             verdicts.push((Column::Known(index), state.is_some()));
+            let is_simulated = row.is_some_and(|row| row.contains(", simulated</td>"));
+            verdicts.push((Column::Simulated(index), is_simulated));
             let states = STATES.into_iter().chain([State::Stale]);
             verdicts
                 .extend(states.map(|it| (Column::State(index, it), state == Some(it.as_str()))));

@@ -11,11 +11,23 @@ pub struct Reference {
     pauses: usize,
 }
 
+/// From good to bad.
+const ORDER: [State; 6] = [
+    State::Ready,
+    State::Degraded,
+    State::Starting,
+    State::Failing,
+    State::Stale,
+    State::Dead,
+];
+
 struct Entry {
     index: usize,
-    state: State,
+    /// The state without simulations.
+    own_state: State,
     /// The last report, even if silence has replaced it.
     reported: State,
+    simulations: Vec<State>,
     has_been_up: bool,
     is_timed: bool,
 }
@@ -24,15 +36,22 @@ impl Entry {
     fn new(index: usize) -> Self {
         Self {
             index,
-            state: State::Starting,
+            own_state: State::Starting,
+            simulations: Vec::new(),
             reported: State::Starting,
             has_been_up: false,
             is_timed: false,
         }
     }
 
+    fn state(&self) -> State {
+        let states = self.simulations.iter().chain([&self.own_state]);
+        let place = |state: &&State| ORDER.iter().position(|it| it == *state);
+        *states.max_by_key(place).unwrap()
+    }
+
     fn is_up(&self) -> bool {
-        matches!(self.state, State::Ready | State::Degraded)
+        matches!(self.state(), State::Ready | State::Degraded)
     }
 
     /// A subsystem that was added while running counts once it has been up.
@@ -41,20 +60,28 @@ impl Entry {
     }
 
     fn take(&mut self, event: Event, drains: bool) {
+        match event {
+            Event::Simulate(state) => self.simulations.push(state),
+            Event::EndSimulation => drop(self.simulations.remove(0)),
+            event => self.take_own(event, drains),
+        }
+        self.has_been_up |= self.is_up();
+    }
+
+    fn take_own(&mut self, event: Event, drains: bool) {
         let is_dead = SUBSYSTEMS[self.index].2 || self.reported == State::Dead;
-        self.state = match event {
+        self.own_state = match event {
             Event::Report(state) => state,
             Event::LeaveReady => State::Ready,
             Event::FallSilent if self.is_timed && !drains => State::Stale,
             Event::Drop if is_dead && !drains => State::Dead,
             Event::Drop if !drains => State::Failing,
-            _ => self.state,
+            _ => self.own_state,
         };
         self.is_timed = matches!(event, Event::Report(_));
-        if self.state != State::Stale {
-            self.reported = self.state;
+        if self.own_state != State::Stale {
+            self.reported = self.own_state;
         }
-        self.has_been_up |= self.is_up();
     }
 }
 
@@ -104,18 +131,18 @@ impl Reference {
         let any = |is: fn(&Entry) -> bool| self.entries.iter().any(is);
         let is_awaited = any(|it| it.counts_as(Role::Shared) && !it.has_been_up);
         let fails = any(|it| it.counts_as(Role::Required) && !it.is_up());
-        let is_degraded = any(|it| it.state != State::Ready);
+        let is_degraded = any(|it| it.state() != State::Ready);
         word(self.has_started && !is_awaited, fails, is_degraded)
     }
 
     fn scope_condition(&self) -> &'static str {
         let fails = self.members().any(|it| !it.is_up());
-        let is_degraded = self.members().any(|it| it.state == State::Degraded);
+        let is_degraded = self.members().any(|it| it.state() == State::Degraded);
         word(self.scope_has_started, fails, is_degraded)
     }
 
     pub fn is(&self, column: Column) -> bool {
-        let is_lost = |it: &Entry| matches!(it.state, State::Dead | State::Stale);
+        let is_lost = |it: &Entry| matches!(it.state(), State::Dead | State::Stale);
         let is_fatal =
             |it: &Entry| SUBSYSTEMS[it.index].2 && it.counts_as(Role::Required) && is_lost(it);
         let is_live = !self.entries.iter().any(is_fatal);
@@ -135,7 +162,8 @@ impl Reference {
             Column::ScopeCondition(word) => self.scope_condition() == word,
             Column::Timed(index) => self.has(index, |it| it.is_timed),
             Column::Known(index) => self.has(index, |_| true),
-            Column::State(index, state) => self.has(index, |it| it.state == state),
+            Column::State(index, state) => self.has(index, |it| it.state() == state),
+            Column::Simulated(index) => self.has(index, |it| it.state() != it.own_state),
         }
     }
 }

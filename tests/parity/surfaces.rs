@@ -137,8 +137,11 @@ impl Surface for Readiness {
         let is = |word: &str| of_scope.to_string() == word;
         verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
         for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
-            let state = snapshot.subsystem(name).map(SubsystemView::state);
+            let view = snapshot.subsystem(name);
+            let state = view.map(SubsystemView::state);
             verdicts.push((Column::Known(index), state.is_some()));
+            let is_simulated = view.is_some_and(SubsystemView::is_simulated);
+            verdicts.push((Column::Simulated(index), is_simulated));
             let states = STATES.into_iter().chain([State::Stale]);
             verdicts.extend(states.map(|it| (Column::State(index, it), state == Some(it))));
         }
