@@ -19,6 +19,7 @@
 //!   their remedies.
 //! - Testing your readiness (page `testing_your_readiness`, with the feature `test-util`):
 //!   five tests to copy, none with a `sleep`.
+//! - [Evidence](evidence): what is promised, how to see it fail, and what is not proved.
 //! - [Deploying](deploying): which probe goes where, from Kubernetes to systemd,
 //!   with files that work.
 //!
@@ -57,6 +58,7 @@
 pub mod choosing_what_is_required;
 #[cfg(feature = "gate")]
 pub mod deploying;
+pub mod evidence;
 #[cfg(feature = "gate")]
 pub mod following_a_process;
 #[cfg(feature = "gate")]

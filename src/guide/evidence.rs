@@ -1,0 +1,52 @@
+//! What the crate promises, what fails without it, how to see that, and what is not proved.
+//!
+//! Each row names a test that was seen to fail with the promise broken. Commands are run in
+//! a clone of the repository; `.ci/run --help` lists all of them, and `.ci/run` runs those
+//! that take minutes.
+//!
+//! | promise | without it | see it |
+//! |---|---|---|
+//! | Every surface gives the same answer for the same snapshot. | A load balancer sends traffic that the gate refuses, or systemd restarts a process that a probe calls healthy. | `cargo test --all-features --test parity`: 2,000 random histories, 11 surfaces, a model of 150 lines; and for each surface and column a lie that is found. 100,000 with `PROPTEST_CASES=100000`. |
+//! | The start latch stays latched, a drain stays a drain, versions only grow. | An outage of a dependency restarts the process; a late report sends traffic to a process that ends. | The same test, after each step; `.ci/run loom` for threads at once. |
+//! | After a setter returns, every later request and probe sees that state or a newer one. | A request is admitted after the report that the disk is gone. | `.ci/run loom`: every order of the threads of the cell, the admit flags, the timer and the counters, up to a bound. |
+//! | A report waits for no reader, probe, mirror or network, and at most 10 ms for its log line. | A pipe that no process reads stops the application. | `cargo test --all-features --test wakers --test log`: 100,000 waiting tasks, a blocked subscriber, one that panics. |
+//! | No report, panic, dropped task, missing socket or malformed request crashes the process, or leaves it green. | A task that died leaves a green state behind. | `cargo test --all-features --test silence --test check --test stopped --test model_of_time`; `fuzz/run` for hostile bytes (`.ci/run long`: an hour each). |
+//! | An admitted request allocates nothing, takes no lock, makes no system call. | The gate is turned off where each microsecond counts. | `cargo test --all-features --test allocations`; `.ci/run budgets` counts the instructions, and fails at 3 % more. |
+//! | A rolling restart behind a real load balancer, with a delay that covers its detection time, loses no request. | Users see errors at each release. | `tests/e2e/rollout` (HAProxy), `tests/e2e/kubernetes/run`, `tests/e2e/connections` (kept connections and streams). Each has controls that lose requests, and fails if they lose none. |
+//! | A refusal breaks nothing that comes after it. | A client behind a proxy gets half an answer, or the answer to another request. | `cargo test --all-features --test unread_body`; `tests/e2e/proxies` (HAProxy, nginx, Envoy). |
+//!
+//! # Figures
+//!
+//! The reports in the repository have all runs and how they were made:
+//! `tests/e2e/results/rollout.md` (HAProxy), `kubernetes.md`, `connections.md`, and
+//! `benches/RESULTS.md`.
+//!
+//! # What is not proved
+//!
+//! - **Other systems.** All tests run on Linux with x86-64. The compiler checks Windows,
+//!   macOS and other processors; nothing runs there.
+//! - **Other versions.** Kubernetes is 1.20.2, because Debian has its source; HAProxy,
+//!   nginx, systemd, Prometheus and Chromium are those of Debian 12. Load balancers of
+//!   clouds, service meshes and HTTP/3 are not tried.
+//! - **Machines.** Clients, balancers and replicas share one machine with two processors,
+//!   so its network loses no packet. Latencies compare within a table only.
+//! - **Memory order.** loom explores the orders of a model with few threads and steps, and
+//!   models tokio's own primitives by simpler ones.
+//! - **Time.** Runs last minutes. A leak of a few bytes a day would not show.
+//! - **`kill -9`**, a kernel panic, or a machine that loses its power lose the requests in
+//!   flight; no process can help that.
+//! - **Clients.** A client that ignores GOAWAY or `connection: close` may lose the request
+//!   that it sends after them.
+//!
+//! ```
+//! // The promise that the others rest on: one snapshot, which all answers come from.
+//! use tower_readiness::{Readiness, Subsystem};
+//!
+//! let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! let before = readiness.snapshot();
+//! readiness.reporter("storage")?.leave_ready();
+//! let after = readiness.snapshot();
+//! assert!(after.version() > before.version());
+//! assert!(after.verdict().is_ready() && !before.verdict().is_ready());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
