@@ -6,7 +6,7 @@ use crate::{
     connections::ConnectionsError,
     drain::{ShutdownError, ShutdownTimeout},
     gate::RetryAfterError,
-    notify::systemd::SystemdError,
+    notify::{grpc::AliasError, systemd::SystemdError},
     probe::{Probe, ProbesError},
     server::ServeError,
     testing::{SimulateError, WaitForError},
@@ -203,6 +203,14 @@ fn messages_of_layers_and_listeners_name_the_value_and_the_remedy() {
         NoRuntime {} => "`serve_on_thread`";
         Thread { address: address(), source: system() }
             => ":9000", "more threads", "from the system";
+        }
+
+        AliasError {
+        Name { alias: text("a/b"), source: NameError::Character { character: '/' } }
+            => "\"a/b\"", "'/'", "use only";
+        Duplicate { alias: text("shop.Search") } => "\"shop.Search\"", "choose another";
+        Unknown { alias: text("shop.Search"), service: text("serach"), known: text("\"search\"") }
+            => "\"shop.Search\"", "\"serach\"", "there are: \"search\"";
         }
 
         SystemdError {

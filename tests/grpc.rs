@@ -18,7 +18,10 @@ use tonic_health::pb::{
     health_client::HealthClient,
 };
 use tonic_prost::ProstCodec;
-use tower_readiness::{Phase, Readiness, ReadinessLayer, Reporter, Subsystem, drain};
+use tower_readiness::{
+    NameError, Phase, Readiness, ReadinessLayer, Reporter, Subsystem, drain,
+    notify::grpc::{AliasError, GrpcHealth},
+};
 
 struct Process {
     readiness: Readiness,
@@ -29,6 +32,10 @@ struct Process {
 }
 
 async fn process() -> Process {
+    process_with(Readiness::grpc_health).await
+}
+
+async fn process_with(health: impl FnOnce(&Readiness) -> GrpcHealth) -> Process {
     let readiness = Readiness::builder()
         .subsystem(Subsystem::new("storage").vital())
         .subsystem(Subsystem::new("index").optional())
@@ -40,7 +47,7 @@ async fn process() -> Process {
     // The gate refuses every other service.
     let server = Server::builder()
         .layer(ReadinessLayer::new(&readiness).count_in_flight())
-        .add_service(readiness.grpc_health())
+        .add_service(health(&readiness))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
@@ -186,6 +193,92 @@ async fn a_list_of_more_than_a_thousand_services_is_refused() {
     let status = process.list().await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("1001"), "{status}");
+}
+
+#[tokio::test]
+async fn an_alias_is_the_service_for_which_it_stands() {
+    let mut process = process_with(|readiness| {
+        GrpcHealth::builder(readiness)
+            .alias("shop.v1.Search", "search")
+            .alias("shop.v1.Orders", "")
+            .build()
+            .unwrap()
+    })
+    .await;
+    let mut search = process.watch("shop.v1.Search").await;
+    let mut orders = process.watch("shop.v1.Orders").await;
+    assert_eq!(next(&mut search).await, Some(NotServing));
+    assert_eq!(next(&mut orders).await, Some(NotServing));
+    process.storage.ready();
+    assert_eq!(next(&mut orders).await, Some(Serving));
+    assert_eq!(process.check("shop.v1.Orders").await, Ok(Serving));
+    assert_eq!(process.check("shop.v1.Search").await, Ok(NotServing));
+    let listed = process.list().await.unwrap();
+    assert_eq!(listed["shop.v1.Orders"], Serving);
+    assert_eq!(listed["shop.v1.Search"], NotServing);
+    assert_eq!(listed.len(), 9);
+    process.index.ready();
+    assert_eq!(next(&mut search).await, Some(Serving));
+    assert_eq!(process.check("shop.v1.Other").await, Err(Code::NotFound));
+}
+
+#[tokio::test]
+async fn an_alias_hides_a_later_subsystem_and_ends_with_its_own() {
+    let mut late = None;
+    let mut process = process_with(|readiness| {
+        late = Some(readiness.add(Subsystem::new("late")).unwrap());
+        GrpcHealth::builder(readiness)
+            .alias("shop.v1.Late", "late")
+            .build()
+            .unwrap()
+    })
+    .await;
+    let namesake = process.readiness.add(Subsystem::new("shop.v1.Late"));
+    namesake.unwrap().leave_ready();
+    process.storage.ready();
+    assert_eq!(process.check("shop.v1.Late").await, Ok(NotServing));
+    assert_eq!(process.list().await.unwrap()["shop.v1.Late"], NotServing);
+    late.unwrap().retire();
+    assert_eq!(process.check("shop.v1.Late").await, Err(Code::NotFound));
+}
+
+#[test]
+fn an_alias_needs_a_name_of_its_own_and_a_service() {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.scope("search", ["storage"]).build().unwrap();
+    let health = || GrpcHealth::builder(&readiness);
+    let duplicate = |alias: &str| AliasError::Duplicate {
+        alias: alias.to_owned(),
+    };
+    let invalid = |alias: &str, source| AliasError::Name {
+        alias: alias.to_owned(),
+        source,
+    };
+    let character = NameError::Character { character: '/' };
+    for (builder, expected) in [
+        (health().alias("storage", "search"), duplicate("storage")),
+        (health().alias("search", "search"), duplicate("search")),
+        (
+            health().alias("a.B", "search").alias("a.B", "storage"),
+            duplicate("a.B"),
+        ),
+        (health().alias("a/b", "search"), invalid("a/b", character)),
+        (
+            health().alias("readiness", "search"),
+            invalid("readiness", NameError::Reserved),
+        ),
+        // No alias stands for another.
+        (
+            health().alias("a.B", "search").alias("a.C", "a.B"),
+            AliasError::Unknown {
+                alias: "a.C".to_owned(),
+                service: "a.B".to_owned(),
+                known: r#""", "readiness", "liveness", "startup", "search", "storage""#.to_owned(),
+            },
+        ),
+    ] {
+        assert_eq!(builder.build().unwrap_err(), expected);
+    }
 }
 
 #[tokio::test]

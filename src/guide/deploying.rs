@@ -106,6 +106,10 @@
 //!
 //! </details>
 //!
+//! A gRPC client that checks health itself asks for the name of the service that it calls.
+//! [`GrpcHealthBuilder::alias`](crate::notify::grpc::GrpcHealthBuilder::alias) gives a scope
+//! that name.
+//!
 //! **A port that requires client certificates** cannot be probed, because a kubelet
 //! has none. The admin listener (feature `server`) answers instead. A kubelet
 //! connects to the address of the pod, so give the listener a port alone, `:28080`,

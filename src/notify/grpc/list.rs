@@ -1,6 +1,6 @@
 //! `Health/List` (grpc-proto A90), which tonic-health lacks.
 
-use super::status;
+use super::{alias::Aliases, status};
 use crate::registry::Registry;
 use prost::Message;
 use std::{
@@ -29,24 +29,32 @@ pub(super) struct ListResponse {
 }
 
 /// Answers `List` with the status of every name that `Check` knows.
-pub(super) struct List(pub(super) Arc<Registry>);
+pub(super) struct List {
+    pub(super) registry: Arc<Registry>,
+    pub(super) aliases: Aliases,
+}
 
 impl UnaryService<ListRequest> for List {
     type Response = ListResponse;
     type Future = Ready<Result<Response<ListResponse>, Status>>;
 
     fn call(&mut self, _: Request<ListRequest>) -> Self::Future {
-        self.0.background().start();
-        self.0.publish_overdue();
-        let statuses = self.0.read(|data| {
-            let count = status::count(data);
+        self.registry.background().start();
+        self.registry.publish_overdue();
+        let statuses = self.registry.read(|data| {
+            let count = status::count(data) + self.aliases.count();
             if count > MAX_SERVICES {
                 return Err(Status::resource_exhausted(format!(
                     "there are {count} services, and List returns at most {MAX_SERVICES}; use Check or Watch by name"
                 )));
             }
-            let all = status::all(data);
-            Ok(all
+            let aliases = self.aliases.iter().filter_map(|(alias, service)| {
+                let status = status::by_name(data, service)?;
+                Some((alias, status))
+            });
+            // The alias wins over a subsystem of its name that was added later.
+            Ok(status::all(data)
+                .chain(aliases)
                 .map(|(service, status)| {
                     let status = status.into();
                     (service.to_owned(), HealthCheckResponse { status })

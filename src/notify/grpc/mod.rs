@@ -25,6 +25,28 @@
 //! | `liveness` | the process is [live](crate::Verdict::is_live) |
 //! | `startup` | the process [has started](crate::Verdict::has_started) |
 //! | the name of a scope or a subsystem | the scope or subsystem is ready |
+//! | an [alias](GrpcHealthBuilder::alias) | the service for which it stands is serving |
+//!
+//! A client that checks health itself asks for the name of the gRPC service that it calls.
+//! An alias connects that name with the scope on which the service depends:
+//!
+//! ```
+//! # use tower_readiness::{Readiness, Subsystem};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder()
+//! #     .subsystem(Subsystem::new("storage"))
+//! #     .scope("search", ["storage"])
+//! #     .build()?;
+//! use tower_readiness::notify::grpc::GrpcHealth;
+//!
+//! let health = GrpcHealth::builder(&readiness)
+//!     .alias("shop.v1.Search", "search")
+//!     .alias("shop.v1.Orders", "readiness")
+//!     .build()?;
+//! # let _ = health;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! `""` and `readiness` are not serving until the process has started. Once the
 //! process drains, only `liveness` and `startup` are serving.
@@ -46,9 +68,13 @@
 //! client; serve it only where that is acceptable, as for
 //! [`Detail::Names`](crate::probe::Detail::Names).
 
+mod alias;
 mod list;
 mod service;
 mod status;
 mod watch;
 
-pub use self::service::GrpcHealth;
+pub use self::{
+    alias::AliasError,
+    service::{GrpcHealth, GrpcHealthBuilder},
+};

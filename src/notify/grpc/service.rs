@@ -1,4 +1,5 @@
 use super::{
+    alias::{AliasError, Aliases},
     list::{self, List},
     status,
     watch::{Retired, WatchStream},
@@ -34,14 +35,7 @@ impl Readiness {
     /// The service does not keep the registry alive.
     #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_health(&self) -> GrpcHealth {
-        let registry = Arc::clone(self.registry());
-        GrpcHealth {
-            check_and_watch: HealthServer::new(CheckAndWatch {
-                registry: Arc::clone(&registry),
-                watches: Arc::new(Semaphore::new(MAX_WATCHES)),
-            }),
-            registry,
-        }
+        GrpcHealth::new(Arc::clone(self.registry()), Aliases::default())
     }
 }
 
@@ -50,6 +44,70 @@ impl Readiness {
 pub struct GrpcHealth {
     check_and_watch: HealthServer<CheckAndWatch>,
     registry: Arc<Registry>,
+    aliases: Aliases,
+}
+
+impl GrpcHealth {
+    /// Configures the service that [`Readiness::grpc_health`] returns.
+    pub fn builder(readiness: &Readiness) -> GrpcHealthBuilder {
+        GrpcHealthBuilder {
+            registry: Arc::clone(readiness.registry()),
+            aliases: Vec::new(),
+        }
+    }
+
+    fn new(registry: Arc<Registry>, aliases: Aliases) -> Self {
+        Self {
+            check_and_watch: HealthServer::new(CheckAndWatch {
+                registry: Arc::clone(&registry),
+                aliases: aliases.clone(),
+                watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            }),
+            registry,
+            aliases,
+        }
+    }
+}
+
+/// Configures a [`GrpcHealth`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct GrpcHealthBuilder {
+    registry: Arc<Registry>,
+    aliases: Vec<(String, String)>,
+}
+
+impl GrpcHealthBuilder {
+    /// Lets clients ask for `service` by the name `alias` as well.
+    ///
+    /// A client that checks health itself asks for a name of its configuration
+    /// (`healthCheckConfig`, gRFC A17), mostly the name of the gRPC service that it calls.
+    /// `service` is any [name that exists](crate::notify::grpc): a scope, a subsystem,
+    /// `readiness`. An alias is unknown once its subsystem has retired, and hides a
+    /// subsystem of the same name that is added later.
+    pub fn alias(mut self, alias: impl Into<String>, service: impl Into<String>) -> Self {
+        self.aliases.push((alias.into(), service.into()));
+        self
+    }
+
+    /// Builds the service.
+    ///
+    /// # Errors
+    ///
+    /// When an alias is not a valid name (1 to 128 of `A-Z a-z 0-9 . _ - : [ ]`), when a
+    /// scope, a subsystem or another alias has that name, or when it stands for a service
+    /// that does not exist.
+    pub fn build(self) -> Result<GrpcHealth, AliasError> {
+        let aliases = Aliases::check(&self.registry, self.aliases)?;
+        Ok(GrpcHealth::new(self.registry, aliases))
+    }
+}
+
+impl fmt::Debug for GrpcHealthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcHealthBuilder")
+            .field("aliases", &self.aliases)
+            .finish_non_exhaustive()
+    }
 }
 
 impl NamedService for GrpcHealth {
@@ -73,7 +131,10 @@ where
         if request.uri().path() != list::PATH {
             return self.check_and_watch.call(request);
         }
-        let list = List(Arc::clone(&self.registry));
+        let list = List {
+            registry: Arc::clone(&self.registry),
+            aliases: self.aliases.clone(),
+        };
         Box::pin(async move { Ok(Grpc::new(ProstCodec::default()).unary(list, request).await) })
     }
 }
@@ -87,6 +148,7 @@ impl fmt::Debug for GrpcHealth {
 /// The methods `Check` and `Watch`, whose server tonic-health generates.
 struct CheckAndWatch {
     registry: Arc<Registry>,
+    aliases: Aliases,
     watches: Arc<Semaphore>,
 }
 
@@ -100,7 +162,7 @@ impl Health for CheckAndWatch {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         self.registry.background().start();
         self.registry.publish_overdue();
-        let service = &request.get_ref().service;
+        let service = self.aliases.resolve(&request.get_ref().service);
         let status = self.registry.read(|data| status::by_name(data, service));
         let status = status.ok_or_else(|| Status::not_found("there is no such service"))?;
         Ok(Response::new(HealthCheckResponse {
@@ -116,7 +178,7 @@ impl Health for CheckAndWatch {
         self.registry.publish_overdue();
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;
-        let service = &request.get_ref().service;
+        let service = self.aliases.resolve(&request.get_ref().service);
         let retired = retired(request.extensions());
         let statuses = WatchStream::new(Arc::clone(&self.registry), service, retired, permit);
         Ok(Response::new(statuses))
@@ -149,6 +211,7 @@ mod tests {
         let readiness = builder.build().unwrap();
         let service = CheckAndWatch {
             registry: Arc::clone(readiness.registry()),
+            aliases: Aliases::default(),
             watches: Arc::new(Semaphore::new(2)),
         };
         let watch = || service.watch(Request::new(HealthCheckRequest::default()));
