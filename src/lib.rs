@@ -65,6 +65,7 @@
 //!   for it once; later its failure only degrades, so its outage cannot take the
 //!   whole fleet out of rotation;
 //! - [optional](Subsystem::optional): its failure shows and degrades;
+//! - [informative](Subsystem::informative): its failure shows and changes no verdict;
 //! - [vital](Subsystem::vital): required, and a restart is the cure when it is
 //!   dead. No other subsystem makes liveness red.
 //!

@@ -9,6 +9,7 @@
 //! | the event loop hangs, a mutex is poisoned, the only worker thread died | better off, and this one will not recover | [vital](crate::Subsystem::vital) | liveness is red as well once it is dead, and it is restarted |
 //! | the central database, the identity provider | just as badly off | [shared](crate::Subsystem::shared) | the process waits for it once; later its failure degrades, and the process answers the requests that it can |
 //! | a cache, a recommender, the audit log | indifferent | [optional](crate::Subsystem::optional) | it degrades |
+//! | the last backup, the age of a certificate, the leader of a group | indifferent, and requests are answered as well as ever | [informative](crate::Subsystem::informative) | it shows, and no verdict changes |
 //!
 //! ```
 //! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};

@@ -29,10 +29,10 @@
 //! NOT READY  storage failing (connection refused)
 //! 127.0.0.1:28080  20:36:05 UTC  phase started  started yes  live yes  in flight 0  refused 7 failing
 //!
-//!    name      state     role        for  reason
-//! [-]storage   failing   required    12s  connection refused
-//! [-]database  failing   shared      12s  connection refused
-//! [+]listener  ready     required    15s
+//!    name      state     role           for  reason
+//! [-]storage   failing   required       12s  connection refused
+//! [-]database  failing   shared         12s  connection refused
+//! [+]listener  ready     required       15s
 //! ```
 //!
 //! Where standard output is no terminal, each change is a line, and with `--json` each event

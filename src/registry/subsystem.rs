@@ -20,6 +20,7 @@ use std::{fmt, time::Duration};
 /// Subsystem::new("listener"); // the process cannot serve without it
 /// Subsystem::new("database").shared(); // every replica depends on the same one
 /// Subsystem::new("cache").optional(); // nice to have
+/// Subsystem::new("last-backup").informative(); // shows, and never counts
 /// Subsystem::new("event-loop").vital(); // if it dies, restart the process
 /// ```
 #[must_use = "a subsystem has to be declared or added"]
@@ -81,6 +82,13 @@ impl Subsystem {
     /// Sets the role [`Role::Optional`].
     pub fn optional(mut self) -> Self {
         (self.role, self.vital) = (Role::Optional, false);
+        self
+    }
+
+    /// Sets the role [`Role::Informative`]: for a state that operators want to see and that
+    /// says nothing about whether the process can serve.
+    pub fn informative(mut self) -> Self {
+        (self.role, self.vital) = (Role::Informative, false);
         self
     }
 

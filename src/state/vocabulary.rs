@@ -95,6 +95,9 @@ vocabulary! {
         Shared = "shared",
         /// Degrades the process while it is down, but never makes it unready.
         Optional = "optional",
+        /// Shows its state and never counts: the process is as ready without it. Only a
+        /// [scope](crate::Builder::scope) that names it counts it.
+        Informative = "informative",
     }
 }
 

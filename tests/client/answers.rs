@@ -65,7 +65,7 @@ fn details_are_in_the_report_if_the_check_requests_them() {
     let report = check.clone().verbose().run().unwrap();
     assert_eq!(report.line(), "started, live");
     assert!(report.details().starts_with("[+]storage ready (required)"));
-    assert_eq!(report.details().lines().count(), 5);
+    assert_eq!(report.details().lines().count(), 6);
 
     let report = check.ready().json().run().unwrap();
     let json = report.json().unwrap();

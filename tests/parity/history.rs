@@ -10,17 +10,19 @@ use tower_readiness::{
 
 /// Name, role, and whether it is vital. Those after the first [`DECLARED`] are added
 /// while the process runs.
-pub const SUBSYSTEMS: [(&str, Role, bool); 8] = [
+pub const SUBSYSTEMS: [(&str, Role, bool); 10] = [
     ("vital", Role::Required, true),
     ("required", Role::Required, false),
     ("shared", Role::Shared, false),
     ("optional", Role::Optional, false),
     ("other", Role::Optional, false),
+    ("informative", Role::Informative, false),
     ("late", Role::Required, false),
     ("late-vital", Role::Required, true),
     ("late-shared", Role::Shared, false),
+    ("late-informative", Role::Informative, false),
 ];
-pub const DECLARED: usize = 5;
+pub const DECLARED: usize = 6;
 /// The members of the scope.
 pub const MEMBERS: [usize; 3] = [3, 2, 1];
 /// A subsystem is silent for longer than this only if [`Event::FallSilent`] wants it.
@@ -137,6 +139,7 @@ fn subsystem(index: usize) -> Subsystem {
     match role {
         Role::Shared => subsystem.shared(),
         Role::Optional => subsystem.optional(),
+        Role::Informative => subsystem.informative(),
         _ if is_vital => subsystem.vital(),
         _ => subsystem,
     }

@@ -131,7 +131,8 @@ impl Reference {
         let any = |is: fn(&Entry) -> bool| self.entries.iter().any(is);
         let is_awaited = any(|it| it.counts_as(Role::Shared) && !it.has_been_up);
         let fails = any(|it| it.counts_as(Role::Required) && !it.is_up());
-        let is_degraded = any(|it| it.state() != State::Ready);
+        let is_degraded =
+            any(|it| SUBSYSTEMS[it.index].1 != Role::Informative && it.state() != State::Ready);
         word(self.has_started && !is_awaited, fails, is_degraded)
     }
 

@@ -16,6 +16,7 @@ pub struct Process {
     pub engine: Reporter,
     pub database: Reporter,
     pub cache: Reporter,
+    pub backup: Reporter,
     pub pause: Option<PauseGuard>,
 }
 
@@ -26,6 +27,7 @@ impl Process {
             .subsystem(Subsystem::new("engine").vital())
             .subsystem(Subsystem::new("database").shared())
             .subsystem(Subsystem::new("cache").optional())
+            .subsystem(Subsystem::new("backup").informative())
             .scope("search", ["cache"])
             .build()
             .unwrap();
@@ -35,6 +37,7 @@ impl Process {
             engine: claim("engine"),
             database: claim("database"),
             cache: claim("cache"),
+            backup: claim("backup"),
             pause: None,
             readiness,
         }
@@ -95,6 +98,11 @@ pub fn rows() -> Vec<(&'static str, Process, Row)> {
             "optional failing",
             made(&|process| process.cache.failing("x")),
             row([1, 1, 1, 1, 0]),
+        ),
+        (
+            "informative dead",
+            made(&|process| process.backup.dead("x")),
+            row([1, 1, 1, 1, 1]),
         ),
         (
             "failing after start",

@@ -235,7 +235,7 @@ fn table(lines: &mut Vec<ScreenLine>, status: &ProcessStatus, now: Instant, is_o
     let width = names.max().unwrap_or_default().clamp(4, NAME);
     let mut add = |style, text| lines.push(ScreenLine { style, text });
     let header = format!(
-        "   {:width$}  {:8}  {:8}  {:>5}  reason",
+        "   {:width$}  {:8}  {:11}  {:>5}  reason",
         "name", "state", "role", "for"
     );
     add(Style::Bold, header);
@@ -248,7 +248,7 @@ fn table(lines: &mut Vec<ScreenLine>, status: &ProcessStatus, now: Instant, is_o
         let (name, condition) = (OneLine(&it.name), OneLine(&it.condition));
         let because = it.because_of.join(", ");
         let text = format!(
-            "{mark}{:width$}  {:8}  scope            {}",
+            "{mark}{:width$}  {:8}  scope               {}",
             name.to_string(),
             condition.to_string(),
             OneLine(&because)
@@ -279,7 +279,7 @@ fn row(known: &Known, width: usize, now: Instant, is_old: bool) -> String {
     let [name, state, role] = [&it.name, &it.state, &it.role].map(|word| OneLine(word).to_string());
     let age = age.unwrap_or_default();
     let mut row = format!(
-        "{mark}{name:width$}  {state:8}  {role:8}  {age:>5}  {}",
+        "{mark}{name:width$}  {state:8}  {role:11}  {age:>5}  {}",
         OneLine(reason)
     );
     if let Some(damped) = &it.damped {
@@ -322,9 +322,9 @@ mod tests {
             "NOT READY  storage failing (connection refused)\n\
              [::1]:1  09:00:22 UTC  phase started  started yes  live yes  in flight 3  refused 9 \
              failing\n\
-             \n   name     state     role        for  reason\n\
-             [-]storage  failing   required    17s  connection refused\n\
-             [-]search   failing   scope            storage\n\
+             \n   name     state     role           for  reason\n\
+             [-]storage  failing   required       17s  connection refused\n\
+             [-]search   failing   scope               storage\n\
              \n\
              last transitions\n\
              09:00:00 process ready -> failing (after 2h)\n\

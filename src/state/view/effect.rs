@@ -13,6 +13,9 @@ impl SubsystemView {
 
     /// The counts that it adds to the process as a whole, by its role.
     pub(crate) fn effect_on_process(&self) -> Counts {
+        if self.role() == Role::Informative {
+            return Counts::default();
+        }
         let mut effect = self.effect_on_all();
         if self.state().is_up() {
             effect.degraded = u32::from(self.state() == State::Degraded);
@@ -29,6 +32,8 @@ impl SubsystemView {
             }
             Role::Shared if !self.been_up => effect.awaited = 1,
             Role::Shared | Role::Optional => effect.degraded = 1,
+            // Returned above.
+            Role::Informative => {}
         }
         effect.vital_dead =
             u32::from(self.is_vital() && matches!(self.state(), State::Dead | State::Stale));

@@ -88,6 +88,21 @@ fn an_optional_subsystem_only_degrades() {
 }
 
 #[test]
+fn an_informative_subsystem_never_counts() {
+    for at_build in [true, false] {
+        let declaration = Declaration {
+            checked: true,
+            ..declaration(Role::Informative, false, at_build)
+        };
+        let view = SubsystemView::declared(declaration, now());
+        for state in DOWN.into_iter().chain([State::Ready, State::Degraded]) {
+            let effect = in_state(&view, state).effect_on_process();
+            assert_eq!(effect, Counts::default(), "{state}");
+        }
+    }
+}
+
+#[test]
 fn a_vital_subsystem_turns_liveness_red_when_dead_or_stale_and_not_when_failing() {
     let view = view(Role::Required, true, true);
     for (state, kills) in [
@@ -123,8 +138,8 @@ fn a_subsystem_added_while_running_is_pending_until_first_up_and_then_counts() {
 
 #[test]
 fn every_role_counts_inside_a_named_scope() {
-    for role in [Role::Required, Role::Shared, Role::Optional] {
-        let view = view(role, false, true);
+    for role in Role::ALL {
+        let view = view(*role, false, true);
         for state in DOWN {
             let effect = in_state(&view, state).effect_on_scope();
             assert_eq!((effect.absent, effect.failing), (1, 1), "{role} {state}");
