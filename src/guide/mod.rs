@@ -43,15 +43,15 @@
 //! | | `cargo run --example` |
 //! |---|---|
 //! | axum | `axum --features full` |
-//! | the layers of tower-http; one file to copy, with CORS outside | `full_stack --features tower-http` |
+//! | the layers of tower-http; one file to copy, with CORS outside | `cargo run --manifest-path examples/full_stack/Cargo.toml`, a package of its own |
 //! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
 //! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |
-//! | a reverse proxy, whose reporter shows whether the upstream answers | `reverse_proxy` |
+//! | a reverse proxy, whose reporter shows whether the upstream answers | `cargo run --manifest-path examples/reverse_proxy/Cargo.toml`, a package of its own |
 //! | two ports with a layer each: traffic, and details for operators | `admin_port` |
 //! | a consumer of a queue, whose gate admits jobs | `worker` |
 //! | systemd: start, reload, watchdog, restart | `systemd --features systemd` |
-//! | an identity-aware proxy with all of it, its faults, and how to cause each | `zero_trust_proxy --features check,server` |
+//! | an identity-aware proxy with all of it, its faults, and how to cause each | `cargo run --manifest-path examples/zero_trust_proxy/Cargo.toml`, a package of its own |
 //! | the service of the files in `examples/deploy` | `deploy --features full` |
 
 #[cfg(feature = "gate")]

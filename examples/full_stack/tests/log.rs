@@ -1,8 +1,9 @@
-//! The log of the stack of the example `full_stack`. In a process of its own, because a
+//! The log of the stack. In a process of its own, because a
 //! subscriber of one thread may miss an event that another thread reaches first.
 
-#[path = "../examples/full_stack/app.rs"]
+#[path = "../src/app.rs"]
 mod app;
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 use axum::{Router, body::Body};

@@ -131,14 +131,13 @@ impl Fleet {
         let start = Instant::now();
         loop {
             sleep(Duration::from_millis(100)).await;
-            if let Ok(servers) = self.balancer.servers().await {
-                if servers
+            if let Ok(servers) = self.balancer.servers().await
+                && servers
                     .get(slot)
                     .is_some_and(|state| state.starts_with("DOWN"))
-                {
-                    self.noticed.lock().await.add(start.elapsed());
-                    return pending().await;
-                }
+            {
+                self.noticed.lock().await.add(start.elapsed());
+                return pending().await;
             }
         }
     }

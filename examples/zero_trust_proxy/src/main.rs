@@ -8,8 +8,8 @@
 //! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
-//! cargo run --example zero_trust_proxy --features check,server
-//! PORT=8080 ADMIN_PORT=9090 cargo run --example zero_trust_proxy --features check,server
+//! cargo run --manifest-path examples/zero_trust_proxy/Cargo.toml
+//! PORT=8080 ADMIN_PORT=9090 cargo run --manifest-path examples/zero_trust_proxy/Cargo.toml
 //! ```
 
 mod audit;

@@ -6,8 +6,8 @@
 //! small upstream, unless the environment names another:
 //!
 //! ```sh
-//! cargo run --example reverse_proxy
-//! PORT=8080 UPSTREAM=http://127.0.0.1:9000 cargo run --example reverse_proxy
+//! cargo run --manifest-path examples/reverse_proxy/Cargo.toml
+//! PORT=8080 UPSTREAM=http://127.0.0.1:9000 cargo run --manifest-path examples/reverse_proxy/Cargo.toml
 //! ```
 
 use axum::{

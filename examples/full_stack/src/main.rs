@@ -5,8 +5,8 @@
 //! Run it, and enter the commands that it prints in a second terminal:
 //!
 //! ```sh
-//! cargo run --features tower-http --example full_stack
-//! PORT=8080 cargo run --features tower-http --example full_stack
+//! cargo run --manifest-path examples/full_stack/Cargo.toml
+//! PORT=8080 cargo run --manifest-path examples/full_stack/Cargo.toml
 //! ```
 
 mod app;

@@ -182,10 +182,10 @@ impl Kept {
 
     async fn open(&self) -> Result<(http2::SendRequest<Body>, Peer), Failure> {
         let mut open = self.open.lock().await;
-        if let Some((sender, peer)) = &mut *open {
-            if sender.ready().await.is_ok() {
-                return Ok((sender.clone(), peer.clone()));
-            }
+        if let Some((sender, peer)) = &mut *open
+            && sender.ready().await.is_ok()
+        {
+            return Ok((sender.clone(), peer.clone()));
         }
         let stream = connect(self.address).await?;
         let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))

@@ -1,8 +1,9 @@
-//! The stack of the example `full_stack`: what each layer does for requests that
+//! The stack: what each layer does for requests that
 //! are refused, admitted, or ask for a probe.
 
-#[path = "../examples/full_stack/app.rs"]
+#[path = "../src/app.rs"]
 mod app;
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 use axum::{Router, body::Body};
