@@ -1,6 +1,6 @@
 use crate::{
-    AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
-    State, UnknownScope, WaitError,
+    AddError, AttributeError, BuildError, ClaimError, MemberError, NameError, Quorum,
+    RegistryClosed, SettingError, State, UnknownGroup, UnknownScope, WaitError,
     check::CheckHandleError,
     client::{Address, AddressError, CheckError, CommandError, ExchangeError},
     connections::ConnectionsError,
@@ -83,6 +83,10 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         ShortTtl { ttl: SECOND, slowest: MINUTE } => "the ttl is 1s", "60s", "not shorter";
         Zero { what: "minimum" } => "the minimum is 0", "at least 1";
         Fraction { what: "jitter", given: 1.5 } => "the jitter is 1.5", "give it 0 to 1";
+        ThresholdOrder { degraded: Quorum::Share(0.1), failing: Quorum::Members(9) }
+            => "failing_below is 9 members", "degraded_below is 0.1", "not larger";
+        TooManyMembers { what: "at_least", given: 1_001, most: 1_000 }
+            => "at_least is 1001", "at most 1000", "give it fewer";
         }
 
         BuildError {
@@ -110,6 +114,15 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
             => "\"storage\"", "there are: \"index\"";
         Held { name: text("storage") } => "\"storage\"", "share it";
         LeftReady { name: text("storage") } => "\"storage\"", "keep its reporter";
+        Group { name: text("upstream") } => "\"upstream\"", "claim its members";
+        }
+
+        MemberError {
+        Name { name: text("a b"), source: character() } => "\"a b\"", "' '", "use only";
+        Duplicate { name: text("a") } => "\"a\"", "claim it";
+        Unknown { name: text("a") } => "\"a\"", "add it first";
+        Held { name: text("a") } => "\"a\"", "share it";
+        Full { name: text("a"), most: 1_000 } => "\"a\"", "1000", "retire another";
         }
 
         AttributeError {
@@ -147,6 +160,11 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         known: text("\"index\""),
     };
     check(&unknown, &["\"search\"", "there are: \"index\""]);
+    let unknown = UnknownGroup {
+        name: text("downstream"),
+        known: text("\"upstream\""),
+    };
+    check(&unknown, &["\"downstream\"", "there are: \"upstream\""]);
     check(&RegistryClosed {}, &["closed"]);
 }
 

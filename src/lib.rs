@@ -238,13 +238,14 @@ pub mod wire;
 pub use self::gate::{Action, ReadinessLayer};
 pub use self::{
     registry::{
-        AddError, AttributeError, BuildError, Builder, ClaimError, NameError, PauseGuard,
-        Readiness, RegistryClosed, ReloadGuard, Report, Reporter, Scope, SettingError,
-        Subscription, Subsystem, UnknownScope, WaitError,
+        AddError, AttributeError, BuildError, Builder, ClaimError, Group, GroupHandle, MemberError,
+        MemberReporter, NameError, PauseGuard, Quorum, Readiness, RegistryClosed, ReloadGuard,
+        Report, Reporter, Scope, SettingError, Subscription, Subsystem, UnknownGroup, UnknownScope,
+        WaitError,
     },
     state::{
-        Claim, Condition, Damped, DampingProgress, Phase, Reason, Reasons, Role, Snapshot, State,
-        SubsystemView, Transition, TransitionKind, Verdict,
+        Claim, Condition, Damped, DampingProgress, MemberCounts, Phase, Reason, Reasons, Role,
+        Snapshot, State, SubsystemView, Transition, TransitionKind, Verdict,
     },
 };
 

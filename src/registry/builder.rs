@@ -1,6 +1,7 @@
 use super::{
     core::{Registry, WriterState, now},
     error::BuildError,
+    group::{Group, Groups},
     history::{DEFAULT_CAPACITY, MAX_CAPACITY, Recorder},
     meters::Meters,
     name,
@@ -29,6 +30,8 @@ const CHECKS_AT_ONCE: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     subsystems: Vec<Subsystem>,
+    /// The groups, each with the index of its subsystem.
+    groups: Vec<(usize, Group)>,
     scopes: Vec<(String, Vec<String>)>,
     allow_empty: bool,
     history: Option<usize>,
@@ -43,6 +46,14 @@ impl Builder {
     /// that is declared here.
     pub fn subsystem(mut self, subsystem: Subsystem) -> Self {
         self.subsystems.push(subsystem);
+        self
+    }
+
+    /// Declares a group of like subsystems, which is one subsystem for the process. A
+    /// [scope](Self::scope) may name it.
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push((self.subsystems.len(), group.clone()));
+        self.subsystems.push(group.subsystem);
         self
     }
 
@@ -113,7 +124,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When a name is invalid or used twice, a setting of a subsystem is invalid,
+    /// When a name is invalid or used twice, a setting of a subsystem or group is invalid,
     /// a scope has no members or an undeclared one, no subsystem is required and
     /// [`allow_empty`](Self::allow_empty) was not called, the
     /// [history](Self::history) is too long, or no check may run.
@@ -131,6 +142,12 @@ impl Builder {
                 });
             }
             writer_state.take_slot(Arc::from(&*subsystem.name));
+        }
+        for (_, group) in &self.groups {
+            group.validate().map_err(|source| BuildError::Setting {
+                name: group.subsystem.name.clone(),
+                source,
+            })?;
         }
         if !self.allow_empty && !self.subsystems.iter().any(Subsystem::is_required) {
             return Err(BuildError::NothingRequired);
@@ -177,13 +194,20 @@ impl Builder {
         }
 
         let at = now();
+        let groups = self.groups.iter();
+        let groups = groups.map(|(index, group)| group.members(Slot(*index)).into());
+        let groups = Groups(groups.collect());
         let views = self
             .subsystems
             .iter()
             .enumerate()
             .map(|(index, subsystem)| {
                 let scopes = scopes_of.remove(&Slot(index)).unwrap_or_default();
-                SubsystemView::declared(subsystem.declare(true, scopes), at)
+                let view = SubsystemView::declared(subsystem.declare(true, scopes), at);
+                match groups.get(&subsystem.name) {
+                    Some(group) => group.first(&view, at),
+                    None => view,
+                }
             });
         writer_state.recorder = Recorder::new(at, scopes.len());
         let first = SnapshotBuilder::first(scopes, views, History::new(history));
@@ -196,6 +220,7 @@ impl Builder {
             Arc::clone(&first),
             writer_state,
             meters,
+            groups,
             #[cfg(feature = "check")]
             checks_at_once,
         );

@@ -1,6 +1,7 @@
 use super::{
     background::BackgroundTasks,
     drain_clock::DrainClock,
+    group::Groups,
     history::Recorder,
     log::{Log, LogState, Logged, ScheduledLines},
     meters::Meters,
@@ -42,6 +43,7 @@ pub(crate) struct Registry {
     /// How often the start has made progress.
     progress: Counter,
     progressed: Notify,
+    groups: Groups,
     pub(super) timer: TtlTimer,
     pub(super) scheduled_lines: ScheduledLines,
     background: Arc<BackgroundTasks>,
@@ -74,7 +76,7 @@ impl Publication {
     pub(super) fn finish(self, registry: &Registry) {
         let Self { published, logged } = self;
         if let Some(due) = logged.finish(&published) {
-            registry.log_at(due);
+            registry.run_timer_at(due);
         }
     }
 }
@@ -110,6 +112,7 @@ impl Registry {
         first: Arc<Data>,
         writer_state: WriterState,
         meters: Meters,
+        groups: Groups,
         #[cfg(feature = "check")] checks_at_once: usize,
     ) -> Arc<Self> {
         let traffic = Traffic::new(first.scopes.len());
@@ -126,6 +129,7 @@ impl Registry {
             meters: Arc::new(meters),
             progress: Counter::default(),
             progressed: Notify::default(),
+            groups,
             timer: TtlTimer::new(now().monotonic),
             scheduled_lines: ScheduledLines::new(now().monotonic),
             background: Arc::new(BackgroundTasks::new(weak.clone())),
@@ -226,6 +230,11 @@ impl Registry {
     /// The background tasks of this registry.
     pub(crate) fn background(&self) -> &Arc<BackgroundTasks> {
         &self.background
+    }
+
+    /// The groups of like subsystems.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// The counters of requests.

@@ -1,3 +1,4 @@
+use super::Quorum;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -89,6 +90,27 @@ pub enum SettingError {
         /// The number given.
         given: f64,
     },
+    /// A group would fail before it is degraded.
+    #[error(
+        "failing_below is {failing}, and degraded_below is {degraded}; give failing_below a number \
+         that is not larger"
+    )]
+    ThresholdOrder {
+        /// The threshold below which the group is degraded.
+        degraded: Quorum,
+        /// The threshold below which it fails.
+        failing: Quorum,
+    },
+    /// A group would need more members than it can have.
+    #[error("{what} is {given} members, and a group has at most {most}; give it fewer")]
+    TooManyMembers {
+        /// The name of the setting.
+        what: &'static str,
+        /// The number given.
+        given: usize,
+        /// The largest number of members.
+        most: usize,
+    },
 }
 
 /// Why a [`Builder`](crate::Builder) could not build.
@@ -172,6 +194,12 @@ pub enum ClaimError {
     /// good.
     #[error("subsystem {name:?} was left ready for good; keep its reporter if it reports again")]
     LeftReady {
+        /// The name asked for.
+        name: String,
+    },
+    /// The name is that of a group, for which its members report.
+    #[error("{name:?} is a group; claim its members with `Readiness::group`")]
+    Group {
         /// The name asked for.
         name: String,
     },

@@ -11,6 +11,7 @@ mod check_control;
 mod core;
 mod drain_clock;
 mod error;
+mod group;
 mod handle;
 mod history;
 mod log;
@@ -58,6 +59,7 @@ pub use self::{
         AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
         UnknownScope, WaitError,
     },
+    group::{Group, GroupHandle, MemberError, MemberReporter, Quorum, UnknownGroup},
     pause_guard::PauseGuard,
     readiness::Readiness,
     reload::ReloadGuard,

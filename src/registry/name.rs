@@ -30,15 +30,21 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Checks the key of an attribute, which may be a reserved name.
-pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
-    match check(key) {
-        Ok(()) | Err(NameError::Reserved) => Ok(()),
-        Err(source) => Err(AttributeError::Key {
-            key: shown(key),
-            source,
-        }),
+/// Checks the name of a member of a group, or the key of an attribute, which may be a
+/// reserved name.
+pub(super) fn check_free(name: &str) -> Result<(), NameError> {
+    match check(name) {
+        Err(NameError::Reserved) => Ok(()),
+        checked => checked,
     }
+}
+
+/// Checks the key of an attribute.
+pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
+    check_free(key).map_err(|source| AttributeError::Key {
+        key: shown(key),
+        source,
+    })
 }
 
 /// How many names an error lists.

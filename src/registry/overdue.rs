@@ -53,13 +53,16 @@ impl Registry {
         if !self.timer.is_due(reading.now) {
             return;
         }
+        self.run_groups(reading);
         let outcomes = &self.traffic().outcomes;
         let mut lines = DueLines::default();
         let sample = || {
             let sample = outcomes.sample(reading.now.into()).map(Into::into);
             let newest = || self.load();
             let line = lines.collect(&self.scheduled_lines, self.traffic(), newest, reading.now);
-            sample.into_iter().chain(line).min()
+            // Reads the groups last, so that no change is missed that came meanwhile.
+            let group = self.groups().due();
+            sample.into_iter().chain(line).chain(group).min()
         };
         let mut published = Vec::new();
         let (events, wake_at) = self.timer.check(reading, caller, sample);
@@ -105,8 +108,8 @@ impl Registry {
         });
     }
 
-    /// Lets the timer task log lines at `due`.
-    pub(super) fn log_at(&self, due: Instant) {
+    /// Lets the timer run at `due`, for lines in the log or for groups.
+    pub(super) fn run_timer_at(&self, due: Instant) {
         let Some(registry) = self.weak().upgrade() else {
             return;
         };
@@ -122,7 +125,7 @@ impl Registry {
         let (newest, now) = (|| self.load(), now().monotonic);
         let mut none_yet = DueLines::default();
         if let Some(due) = none_yet.collect(&self.scheduled_lines, self.traffic(), newest, now) {
-            self.log_at(due);
+            self.run_timer_at(due);
         }
     }
 
@@ -173,7 +176,7 @@ impl Registry {
     fn log_first_refused(&self, episode: &RefusalEpisode, at: Instant) {
         if let Some((event, due)) = episode.begin(at, self.load()) {
             super::log::log_refusals(event);
-            self.log_at(due);
+            self.run_timer_at(due);
         }
     }
 }

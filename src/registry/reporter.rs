@@ -18,8 +18,8 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// When there is no such subsystem, when another reporter of it is alive,
-    /// or when it was [left ready](Reporter::leave_ready) for good.
+    /// When there is no such subsystem, when another reporter of it is alive, when it
+    /// is a [group](crate::Group), or when it was [left ready](Reporter::leave_ready) for good.
     pub fn reporter(&self, name: &str) -> Result<Reporter, ClaimError> {
         let (slot, declaration) = self.registry().report(|writer_state, draft| {
             let (slot, view) = writer_state
@@ -30,6 +30,9 @@ impl Readiness {
                     name: name::shown(name),
                     known: name::listed(draft.names()),
                 })?;
+            if view.members().is_some() {
+                return Err(ClaimError::Group { name: name.into() });
+            }
             match view.claim() {
                 Claim::Unclaimed | Claim::Checked | Claim::Dropped => {}
                 Claim::Held => return Err(ClaimError::Held { name: name.into() }),

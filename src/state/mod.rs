@@ -23,7 +23,7 @@ pub use self::{
     snapshot::Snapshot,
     transition::{Transition, TransitionKind},
     verdict::{Reasons, Verdict},
-    view::{Damped, DampingProgress, SubsystemView},
+    view::{Damped, DampingProgress, MemberCounts, SubsystemView},
     vocabulary::{Claim, Condition, Phase, Reason, Role, State},
 };
 

@@ -15,6 +15,18 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
+/// Shows a number with a comma before each three digits: `1,000,050`.
+pub(crate) struct Thousands(pub(crate) u64);
+
+impl fmt::Display for Thousands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            few @ 0..1_000 => write!(f, "{few}"),
+            more => write!(f, "{},{:03}", Thousands(more / 1_000), more % 1_000),
+        }
+    }
+}
+
 /// Shows a text in one line: line breaks and control characters become blanks.
 pub(crate) struct OneLine<'a>(pub(crate) &'a str);
 
@@ -61,6 +73,19 @@ mod tests {
     fn a_long_text_is_cut_at_a_character_boundary() {
         let long = "x".repeat(MAX_BYTES - 1) + "é" + &"y".repeat(1 << 20);
         assert_eq!(cut(&long, MAX_BYTES), "x".repeat(MAX_BYTES - 1));
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (4_870, "4,870"),
+            (1_000_050, "1,000,050"),
+        ] {
+            assert_eq!(Thousands(number).to_string(), text);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::advance;
-use tower_readiness::{Readiness, Subsystem};
+use tower_readiness::{Group, Readiness, Subsystem};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     Layer, Registry, filter::LevelFilter, layer::Context, layer::SubscriberExt,
@@ -67,6 +67,35 @@ fn transitions_are_logged_at_their_level_and_repeats_are_not() {
         step();
         assert_eq!(lines.take(logged.len()), logged);
     }
+}
+
+/// A group of which some members change all the time fills no log.
+#[tokio::test(start_paused = true)]
+async fn a_group_logs_its_turns_and_not_its_counts() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::DEBUG);
+    let group = Group::new("upstream").degraded_below(0.5);
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.group(group).build().unwrap();
+    let group = readiness.group("upstream").unwrap();
+    let members = ["a", "b", "c", "d"].map(|name| group.add(name).unwrap());
+    let mut versions = vec![readiness.snapshot().version()];
+    for member in &members {
+        member.ready();
+        advance(Duration::from_millis(50)).await;
+        versions.push(readiness.snapshot().version());
+    }
+    assert!(versions.is_sorted_by(|before, after| before < after));
+    members[..3]
+        .iter()
+        .for_each(|member| member.failing("gone"));
+    let shown = lines.take_whole(3);
+    for (line, part) in shown.iter().zip(["degraded", "ready", "degraded"]) {
+        assert!(line.contains(&format!("subsystem {part}")), "{shown:?}");
+    }
+    assert!(
+        shown[2].contains("1 of 4 ready; 3 failing: a, b, c"),
+        "{shown:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

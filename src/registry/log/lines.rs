@@ -72,7 +72,9 @@ fn subsystem_lines(published: &Published) -> [Option<Line<'_>>; 2] {
         (None, None) => return [None, None],
     };
     let is_damped = new.damped().is_some() && new.damped() != old.damped();
-    let is_changed = (old.state(), old.reason()) != (new.state(), new.reason());
+    // The reason of a group has the counts of its members, which may change all the time.
+    let has_new_reason = new.members().is_none() && old.reason() != new.reason();
+    let is_changed = old.state() != new.state() || has_new_reason;
     [
         is_damped.then_some(Line::Damped(new)),
         is_changed.then_some(Line::Subsystem(old, new)),

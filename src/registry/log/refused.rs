@@ -2,7 +2,7 @@
 
 use crate::{
     logging::{contained, event},
-    state::{Age, Aspect, Explanation, Phase, Reason, Snapshot},
+    state::{Age, Aspect, Explanation, Phase, Reason, Snapshot, text::Thousands},
     traffic::{EpisodeEvent, EpisodeStage},
 };
 use std::fmt;
@@ -51,7 +51,7 @@ fn emit(event: &EpisodeEvent, level: Level, span: &Span) {
     let scope = data.scope_name(event.scope).map(|name| &**name);
     let (reason, dry_run) = (event.reason, event.dry_run);
     let would = if dry_run { "would have " } else { "" };
-    let (count, lasted, because) = (ShortCount(event.refused), Age(event.lasted), Because(event));
+    let (count, lasted, because) = (Thousands(event.refused), Age(event.lasted), Because(event));
     match (event.stage, level) {
         (EpisodeStage::Begun, Level::WARN) => {
             event!(warn, "refusals_began", span, scope, %reason, dry_run, "{would}refused a request: {because}");
@@ -97,32 +97,5 @@ impl fmt::Display for Because<'_> {
             (Reason::Starting | Reason::Failing, Some(causes)) => write!(f, "{causes}"),
             _ => write!(f, "{reason}"),
         }
-    }
-}
-
-/// Shows a number with its digits in groups of three.
-struct ShortCount(u64);
-
-impl fmt::Display for ShortCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
-                f.write_str(",")?;
-            }
-            write!(f, "{digit}")?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        let shown = [0, 12, 999, 5_120, 1_000_000].map(|count| ShortCount(count).to_string());
-        assert_eq!(shown, ["0", "12", "999", "5,120", "1,000,000"]);
     }
 }

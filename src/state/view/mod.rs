@@ -3,6 +3,7 @@ mod attributes;
 mod checked;
 mod damping;
 mod effect;
+mod members;
 mod meters;
 #[cfg(feature = "test-util")]
 mod simulated;
@@ -12,6 +13,7 @@ pub(crate) use self::attributes::TooMany;
 #[cfg(any(test, feature = "check"))]
 pub(crate) use self::checked::Thresholds;
 pub use self::damping::{Damped, DampingProgress};
+pub use self::members::MemberCounts;
 pub(crate) use self::meters::SubsystemMeters;
 
 use super::vocabulary::{Claim, Role, State};
@@ -71,6 +73,8 @@ pub struct SubsystemView {
     masked_report: Option<LastReport>,
     damped: Option<DampingProgress>,
     attributes: Option<Arc<BTreeMap<String, String>>>,
+    /// The counts of the members of a group.
+    members: Option<Arc<MemberCounts>>,
     claim: Claim,
     /// A report came after the last change of the claim.
     reported_since_claim: bool,

@@ -33,6 +33,7 @@ impl SubsystemView {
             masked_report: None,
             damped: None,
             attributes: None,
+            members: None,
             reported_since_claim: false,
             ttl_armed: false,
             pushes: 0,

@@ -1,0 +1,28 @@
+//! Groups of like subsystems, of which the snapshot holds one entry each.
+//!
+//! The members of a group are in a table of its own, under a lock of its own. A quorum
+//! turns their counts into the state of the group, which is published like the report
+//! of any subsystem.
+
+mod declaration;
+mod error;
+mod handle;
+mod members;
+mod pace;
+mod publication;
+mod quorum;
+mod reporter;
+mod silence;
+mod slots;
+mod summary;
+mod table;
+mod thresholds;
+
+pub(super) use self::members::Groups;
+pub use self::{
+    declaration::Group,
+    error::{MemberError, UnknownGroup},
+    handle::GroupHandle,
+    quorum::Quorum,
+    reporter::MemberReporter,
+};
