@@ -32,7 +32,7 @@ pub(crate) struct Facts {
     pub(crate) started: bool,
     pub(crate) phase: Phase,
     pub(crate) paused: bool,
-    /// A vital subsystem is dead or stale.
+    /// A vital subsystem is dead or stale, and not pending.
     pub(crate) vital_dead: bool,
 }
 
@@ -53,7 +53,8 @@ pub(crate) struct Facts {
 ///
 /// Startup and healthy follow the start latch alone: while only a
 /// [shared](crate::Role::Shared) dependency has never been up, they are green
-/// although the condition is `starting`.
+/// although the condition is `starting`. A vital subsystem that is still
+/// [pending](crate::SubsystemView::is_pending) does not make liveness red.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     facts: Facts,
