@@ -16,10 +16,10 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
-    Claim, Condition, Phase, Readiness, ReadinessLayer, Reason, Role, State, Subsystem,
+    Claim, Condition, Group, Phase, Readiness, ReadinessLayer, Reason, Role, State, Subsystem,
     check::Check,
     probe::{Detail, Probe, Probes},
-    wire::{EventKind, JSON_SCHEMA, JsonAnswer, JsonTick, paths},
+    wire::{EventKind, JSON_SCHEMA, JsonAnswer, JsonGroup, JsonTick, paths},
 };
 
 const EXAMPLE: &str = include_str!("../src/wire/example.json");
@@ -154,6 +154,26 @@ async fn ask_all(readiness: &Readiness, checker: &mut Checker) {
     }
 }
 
+/// Asks for the members of a group, and checks the answers.
+async fn ask_group(readiness: &Readiness, checker: &mut Checker) {
+    for detail in [Detail::Names, Detail::Full] {
+        let probes = Probes::builder(readiness).detail(detail).build().unwrap();
+        let request = Request::get("/statusz/upstream?limit=1&state=failing");
+        let first = Request::get("/statusz/upstream?limit=1");
+        for request in [request, first] {
+            let request = request.header(ACCEPT, "application/json");
+            let request = request.body(String::new()).unwrap();
+            let response = probes.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let answer: Value = serde_json::from_slice(&body).unwrap();
+            checker.check_at("/$defs/group", &answer, detail);
+            let typed: JsonGroup<'_> = serde_json::from_slice(&body).unwrap();
+            assert_eq!(serde_json::to_value(&typed).unwrap(), answer);
+        }
+    }
+}
+
 /// Reads a reason of `null` as the types do: as none.
 fn without_null_reasons(mut answer: Value) -> Value {
     let subsystems = answer["subsystems"].as_array_mut();
@@ -236,12 +256,18 @@ async fn answers_have_the_documented_fields_and_no_others() {
         .subsystem(Subsystem::new("policy").hold_down(10 * second))
         .subsystem(Subsystem::new("index").optional())
         .subsystem(database.shared())
+        .group(Group::new("upstream"))
         .scope("search", ["index", "storage"])
         .build()
         .unwrap();
     let mut checker = Checker::new();
     let mut states = BTreeSet::new();
+    let group = readiness.group("upstream").unwrap();
+    let members = ["a", "b"].map(|name| group.add(name).unwrap());
+    members[0].ready();
+    members[1].failing("refused");
     ask_all(&readiness, &mut checker).await;
+    ask_group(&readiness, &mut checker).await;
 
     let [storage, policy, index] =
         ["storage", "policy", "index"].map(|name| readiness.reporter(name).unwrap());

@@ -59,6 +59,10 @@ impl Probes {
         let (probe, name) = found?;
         let (method, query) = (request.method(), request.uri().query());
         let is_head = *method == Method::HEAD;
+        if let (Probe::Status, Some(name)) = (probe, name) {
+            let response = self.answer_group(&decode_name(name), method, query, request.headers());
+            return Some(Answer::now(self.complete(response?, Some(probe), is_head)));
+        }
         let question = self.question(probe, name, method, query, request.headers());
         Some(match question {
             Ok(question) => self.answer_question(question, is_head),

@@ -6,11 +6,13 @@ use super::{
 #[cfg(feature = "events")]
 use crate::wire::JsonTick;
 use crate::{
-    state::{Aspect, Damped, DampingProgress, Explanation, ScopeId, SubsystemView},
+    state::{
+        Aspect, Damped, DampingProgress, Explanation, MemberCounts, ScopeId, State, SubsystemView,
+    },
     traffic::RequestCounts,
     wire::{
-        JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic,
-        JsonVerdicts,
+        JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonMembers, JsonScope, JsonSubsystem,
+        JsonTraffic, JsonVerdicts,
     },
 };
 #[cfg(feature = "events")]
@@ -138,6 +140,7 @@ impl<'a> Rendering<'a> {
             state: view.state().as_str().into(),
             simulated: view.is_simulated(),
             damped: view.damped().map(|damped| self.damped(damped)),
+            members: view.members().map(members),
             reason: self.full(|| view.reason().map(Cow::Borrowed)),
             attributes: self.full(|| attributes.collect()),
             claim: self.full(|| view.claim().as_str().into()),
@@ -200,6 +203,16 @@ impl<'a> Rendering<'a> {
             failure_ratio: drift.failure_ratio(),
             refusing_ms: millis(drift.refusing()),
         })
+    }
+}
+
+pub(super) fn members(counts: &MemberCounts) -> JsonMembers<'static> {
+    let states = State::ALL.iter();
+    let states = states.map(|state| (state.as_str().into(), counts.in_state(*state)));
+    JsonMembers {
+        total: counts.total(),
+        ready: counts.ready(),
+        states: states.filter(|(_, count)| *count > 0).collect(),
     }
 }
 

@@ -74,14 +74,17 @@ impl Routes {
     }
 
     /// Returns the probe at `path`. Below the path of the readiness probe it also
-    /// returns the rest, the name of a scope or a subsystem.
+    /// returns the rest, the name of a scope or a subsystem; below that of the status
+    /// probe, the name of a group.
     pub(super) fn find<'p>(&self, path: &'p str) -> Option<(Probe, Option<&'p str>)> {
         let path = without_slash(path);
+        let exact = self.paths.iter().find(|(own, _)| own == path);
+        if let Some((_, probe)) = exact {
+            return Some((*probe, None));
+        }
         self.paths.iter().find_map(|(own, probe)| {
-            if own == path {
-                return Some((*probe, None));
-            }
-            let name = (*probe == Probe::Readiness).then(|| below(own, path))??;
+            let has_names = matches!(probe, Probe::Readiness | Probe::Status);
+            let name = has_names.then(|| below(own, path))??;
             Some((*probe, Some(name)))
         })
     }
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_readiness_has_names_below() {
+    fn readiness_and_status_have_names_below() {
         let routes = Routes::default();
         assert_eq!(
             routes.find("/readyz/storage"),
@@ -137,6 +140,10 @@ mod tests {
         assert_eq!(
             routes.find("/readyz/a/b"),
             Some((Probe::Readiness, Some("a/b")))
+        );
+        assert_eq!(
+            routes.find("/statusz/upstream"),
+            Some((Probe::Status, Some("upstream")))
         );
         assert_eq!(routes.find("/readyz-not"), None);
         assert_eq!(routes.find("/healthz/storage"), None);
@@ -165,6 +172,12 @@ mod tests {
         assert_eq!(routes.find("/alive"), Some((Probe::Liveness, None)));
         assert_eq!(routes.find("/livez"), Some((Probe::Health, None)));
         assert_eq!(routes.find("/healthz"), None);
+    }
+
+    #[test]
+    fn a_probe_can_stand_below_the_status_probe() {
+        let routes = moved([(Probe::Liveness, "/statusz/live")]).unwrap();
+        assert_eq!(routes.find("/statusz/live"), Some((Probe::Liveness, None)));
     }
 
     #[test]

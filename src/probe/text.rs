@@ -5,7 +5,8 @@ use super::{
 use crate::{
     state::{
         Age, Aspect, Claim, Condition, Damped, DampingProgress, Explanation, Phase, ScopeId,
-        SubsystemView, text::OneLine,
+        SubsystemView,
+        text::{OneLine, Thousands},
     },
     traffic::{Drift, RequestCounts},
     wire::text::{DOWN, DRIFT, PLAN, UNKNOWN, UP},
@@ -137,6 +138,11 @@ impl Rendering<'_> {
         text.write_char(')')?;
         if let Some(damped) = view.damped() {
             self.write_damped(text, damped)?;
+        }
+        // The reason of a group has its counts, too.
+        if let Some(counts) = view.members().filter(|_| self.detail < Detail::Full) {
+            let [ready, total] = [counts.ready(), counts.total()].map(|n| Thousands(n as u64));
+            write!(text, ": {ready} of {total} ready")?;
         }
         if self.detail >= Detail::Full {
             write!(text, " for {}", Age(view.age(self.now)))?;

@@ -77,6 +77,7 @@ pub(crate) use self::{
 #[cfg(feature = "gate")]
 pub(crate) use self::{
     drain_clock::DrainStatus,
+    group::{MemberView, PageRequest},
     meters::Meters,
     setting::{not_zero, waited, within},
 };

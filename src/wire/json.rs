@@ -1,3 +1,4 @@
+use super::JsonMembers;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -140,6 +141,9 @@ pub struct JsonSubsystem<'a> {
     /// A report that does not count yet, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damped: Option<JsonDamped<'a>>,
+    /// The counts of its members, if it is a [group](crate::Group).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<JsonMembers<'a>>,
     /// The reason of the state. Level `Full`, where it is `null` (`Some(None)`
     /// when serialised, `None` when deserialised) if no reason was reported.
     #[serde(skip_serializing_if = "Option::is_none")]

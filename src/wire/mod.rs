@@ -26,6 +26,9 @@
 //! (`reason`, `pause_reason`, `summary`, `unclear`) may change. The HTTP status and `ok` always
 //! agree, and are enough to decide on.
 //!
+//! `/statusz/NAME` answers with the members of the group `NAME`: a [`JsonGroup`], which is
+//! `group` in the schema.
+//!
 //! # The events
 //!
 //! An admin listener with the feature `events` streams the state at [`paths::EVENTS`],
@@ -46,6 +49,7 @@
 #[cfg(any(feature = "cli", feature = "page"))]
 mod clock;
 mod events;
+mod group;
 mod json;
 #[cfg(any(feature = "cli", feature = "page"))]
 mod order;
@@ -58,6 +62,7 @@ pub(crate) mod text;
 pub(crate) use self::{clock::time_of_day, order::RowOrder};
 pub use self::{
     events::{EventKind, JsonTick},
+    group::{JsonGroup, JsonMember, JsonMembers},
     json::{
         JsonAnswer, JsonDamped, JsonDrain, JsonDrift, JsonScope, JsonSubsystem, JsonTraffic,
         JsonTransition, JsonVerdicts,

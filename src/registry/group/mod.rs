@@ -9,6 +9,8 @@ mod error;
 mod handle;
 mod members;
 mod pace;
+#[cfg(feature = "gate")]
+mod page;
 mod publication;
 mod quorum;
 mod reporter;
@@ -19,6 +21,8 @@ mod table;
 mod thresholds;
 
 pub(super) use self::members::Groups;
+#[cfg(feature = "gate")]
+pub(crate) use self::page::{MemberView, PageRequest};
 pub use self::{
     declaration::Group,
     error::{MemberError, UnknownGroup},
