@@ -274,7 +274,8 @@ fn row(known: &Known, width: usize, now: Instant, is_old: bool) -> String {
         .reason
         .as_ref()
         .and_then(Option::as_deref)
-        .unwrap_or_default();
+        // Reasons of simulated states begin with this word.
+        .unwrap_or(if it.simulated { "simulated" } else { "" });
     // Padding applies to strings, not to what they are made from.
     let [name, state, role] = [&it.name, &it.state, &it.role].map(|word| OneLine(word).to_string());
     let age = age.unwrap_or_default();
@@ -331,6 +332,19 @@ mod tests {
              09:00:00 storage ready -> failing: connection refused (after 2h)"
         );
         assert_eq!(lines[0].style, Style::Red);
+    }
+
+    #[test]
+    fn a_simulated_state_is_marked_without_its_reason() {
+        let now = Instant::now();
+        let json = r#"{"probe":"status","ok":true,"status":"not ready","subsystems":[{
+            "name":"storage","role":"required","vital":false,"pending":false,
+            "state":"failing","simulated":true}]}"#;
+        let mut status = ProcessStatus::default();
+        let answer = serde_json::from_str(json).unwrap();
+        status.apply(event(StreamEvent::State(Box::new(answer))), now);
+        let text = text(&lines("[::1]:1", &status, now));
+        assert!(text.contains("  simulated"), "{text}");
     }
 
     #[test]
