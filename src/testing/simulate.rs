@@ -6,9 +6,9 @@ use crate::{
 use std::fmt;
 
 impl Readiness {
-    /// Lets `state` count for a subsystem instead of a better one, until the guard is
-    /// dropped. Reports go on beside it: they count where they are as bad or worse, and
-    /// after the simulation.
+    /// Lets `state` count for a subsystem or a [group](crate::Group) instead of a better
+    /// one, until the guard is dropped. Reports go on beside it: they count where they are
+    /// as bad or worse, and after the simulation.
     ///
     /// From good to bad, the states are ready, degraded, starting, failing, stale, dead.
     /// Of several simulations of a subsystem the worst counts, and the first of equals.
@@ -23,7 +23,7 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// When there is no such subsystem, or `state` is [`Ready`](State::Ready).
+    /// When there is no such subsystem or group, or `state` is [`Ready`](State::Ready).
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn simulate(
         &self,

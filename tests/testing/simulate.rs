@@ -3,7 +3,9 @@
 use super::{SECOND, ready, state};
 use std::time::Duration;
 use tokio::time::{Instant, advance, sleep};
-use tower_readiness::{Condition, Readiness, State, Subsystem, Transition, testing::SimulateError};
+use tower_readiness::{
+    Condition, Group, Readiness, State, Subsystem, Transition, testing::SimulateError,
+};
 
 #[test]
 fn a_simulated_state_counts_until_its_guard_is_dropped() {
@@ -208,6 +210,29 @@ fn a_subsystem_has_not_been_up_before_its_simulation_ends() {
     assert!(is_pending());
     drop(late_starts);
     assert!(!is_pending());
+}
+
+#[test]
+fn a_group_is_simulated_as_a_whole_and_its_members_go_on() {
+    let upstream = Group::new("upstream").failing_below(0.5);
+    let builder = Readiness::builder().allow_empty().group(upstream);
+    let readiness = builder.build().unwrap();
+    let group = readiness.group("upstream").unwrap();
+    let [first, second] = ["a:80", "b:80"].map(|name| group.add(name).unwrap());
+    first.ready();
+    second.ready();
+    let outage = readiness.simulate("upstream", State::Failing, "a test");
+    let view = || readiness.snapshot().subsystem("upstream").unwrap().clone();
+    assert_eq!(view().state(), State::Failing);
+    first.dead("gone");
+    second.dead("gone");
+    assert_eq!(view().members().unwrap().in_state(State::Dead), 2);
+    first.ready();
+    assert_eq!(view().reason(), Some("simulated: a test"));
+    drop(outage);
+    assert!(view().state().is_up(), "{:?}", view());
+    let member = readiness.simulate("a:80", State::Failing, "");
+    assert!(matches!(member, Err(SimulateError::Unknown { .. })));
 }
 
 #[tokio::test(start_paused = true)]
