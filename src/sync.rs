@@ -20,7 +20,7 @@ mod imp {
 mod imp {
     pub(crate) use loom::sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
     };
     use std::{
         future::poll_fn,
@@ -28,16 +28,26 @@ mod imp {
         task::{Poll, Waker},
     };
 
-    /// A double of `arc_swap::ArcSwap`.
-    pub(crate) struct Swap<T>(loom::sync::RwLock<Arc<T>>);
+    /// A double of `arc_swap::ArcSwap` that orders memory no more than the atomic pointer
+    /// that it stands for: an `Acquire` load may return an old value, and a store is an
+    /// `AcqRel` swap. It keeps all values, so that a late load finds its own.
+    pub(crate) struct Swap<T> {
+        newest: AtomicUsize,
+        /// loom does not see this lock, so the lock orders nothing in a model.
+        values: std::sync::Mutex<Vec<Arc<T>>>,
+    }
 
     impl<T> Swap<T> {
         pub(crate) fn new(value: Arc<T>) -> Self {
-            Self(loom::sync::RwLock::new(value))
+            Self {
+                newest: AtomicUsize::new(0),
+                values: std::sync::Mutex::new(vec![value]),
+            }
         }
 
         pub(crate) fn load(&self) -> Arc<T> {
-            Arc::clone(&self.0.read().unwrap())
+            let index = self.newest.load(Ordering::Acquire);
+            Arc::clone(&self.values.lock().unwrap()[index])
         }
 
         pub(crate) fn load_full(&self) -> Arc<T> {
@@ -45,7 +55,12 @@ mod imp {
         }
 
         pub(crate) fn store(&self, value: Arc<T>) {
-            *self.0.write().unwrap() = value;
+            let index = {
+                let mut values = self.values.lock().unwrap();
+                values.push(value);
+                values.len() - 1
+            };
+            self.newest.swap(index, Ordering::AcqRel);
         }
     }
 

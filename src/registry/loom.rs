@@ -5,15 +5,42 @@ use super::{
     Readiness, Subsystem,
     timer::{Caller, Reading},
 };
-use crate::state::{Moment, ScopeId, State};
+use crate::state::{Moment, Phase, ScopeId, State, TransitionKind};
 use loom::{future::block_on, thread};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+/// Explores the model with at most three preemptions in each execution.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
+    explore_to(3, model);
+}
+
+fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Two preemptions find nearly every bug (CHESS); more would take hours.
-    builder.preemption_bound = Some(2);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
+}
+
+/// Runs the timer at the next deadline, which must exist.
+fn run_timer(readiness: &Readiness) {
+    run_timer_at(readiness, readiness.registry().timer.due().unwrap());
+}
+
+fn run_timer_at(readiness: &Readiness, due: Instant) {
+    let registry = readiness.registry();
+    let moment = Moment {
+        wall: SystemTime::UNIX_EPOCH,
+        monotonic: due,
+    };
+    let reading = Reading {
+        now: due,
+        real: due,
+        is_paused: false,
+    };
+    registry.run_timer(Caller::TtlTimer, moment, reading);
+}
+
+fn state_of(readiness: &Readiness, name: &str) -> State {
+    readiness.snapshot().subsystem(name).unwrap().state()
 }
 
 fn two_subsystems() -> Readiness {
@@ -26,7 +53,9 @@ fn two_subsystems() -> Readiness {
 
 #[test]
 fn a_waiter_misses_no_last_state_and_versions_only_grow() {
-    explore(|| {
+    // Two preemptions find nearly every bug (CHESS); a third would take hours with these
+    // four threads.
+    explore_to(2, || {
         let readiness = two_subsystems();
         let writers = ["a", "b"].map(|name| {
             let reporter = readiness.reporter(name).unwrap();
@@ -68,18 +97,23 @@ fn an_admit_flag_is_never_older_than_a_snapshot_read_before() {
         a.ready();
         b.ready();
 
-        let writer = thread::spawn(move || {
-            a.failing("down");
-            a.ready();
-            a
-        });
-        let seen = readiness.snapshot();
-        let open = readiness.registry().admit_flag(ScopeId::Process).is_set();
-        let later = readiness.snapshot();
-        if !seen.verdict().is_ready() && open {
-            assert!(later.version() > seen.version());
-        }
-        drop((writer.join().unwrap(), b));
+        // The reader is the thread that loom starts at any step of the writer. (The first
+        // thread of a model reads before another one has run.)
+        let reader = {
+            let readiness = readiness.clone();
+            thread::spawn(move || {
+                let seen = readiness.snapshot();
+                let open = readiness.registry().admit_flag(ScopeId::Process).is_set();
+                let later = readiness.snapshot();
+                if !seen.verdict().is_ready() && open {
+                    assert!(later.version() > seen.version());
+                }
+            })
+        };
+        a.failing("down");
+        a.ready();
+        reader.join().unwrap();
+        drop((a, b));
     });
 }
 
@@ -135,20 +169,6 @@ fn a_report_is_not_overwritten_by_the_silence_before_it() {
             .unwrap();
         let a = readiness.reporter("a").unwrap();
         a.ready();
-        let run_timer = |readiness: &Readiness| {
-            let registry = readiness.registry();
-            let due = registry.timer.due().unwrap();
-            let moment = Moment {
-                wall: SystemTime::UNIX_EPOCH,
-                monotonic: due,
-            };
-            let reading = Reading {
-                now: due,
-                real: due,
-                is_paused: false,
-            };
-            registry.run_timer(Caller::TtlTimer, moment, reading);
-        };
         // The fourth run finds that the ttl has passed.
         (0..3).for_each(|_| run_timer(&readiness));
         let timer = {
@@ -160,5 +180,143 @@ fn a_report_is_not_overwritten_by_the_silence_before_it() {
         let snapshot = readiness.snapshot();
         assert_eq!(snapshot.subsystem("a").unwrap().state(), State::Ready);
         drop(a);
+    });
+}
+
+#[test]
+fn a_deadline_does_not_change_the_subsystem_that_has_taken_the_slot() {
+    explore(|| {
+        let readiness = Readiness::builder()
+            .subsystem(Subsystem::new("a").ttl(Duration::from_secs(4)))
+            .build()
+            .unwrap();
+        let a = readiness.reporter("a").unwrap();
+        a.ready();
+        (0..3).for_each(|_| run_timer(&readiness));
+        let timer = {
+            let readiness = readiness.clone();
+            thread::spawn(move || {
+                // Without a deadline, the subsystem has retired already.
+                let due = readiness.registry().timer.due();
+                due.into_iter()
+                    .for_each(|due| run_timer_at(&readiness, due));
+            })
+        };
+        a.retire();
+        let next = readiness
+            .add(Subsystem::new("next").ttl(Duration::from_secs(4)))
+            .unwrap();
+        next.ready();
+        timer.join().unwrap();
+        assert_eq!(state_of(&readiness, "next"), State::Ready);
+        assert!(readiness.snapshot().subsystem("a").is_none());
+        drop(next);
+    });
+}
+
+#[test]
+fn the_drop_of_a_reporter_is_a_report_before_the_next_claim() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let a = readiness.reporter("a").unwrap();
+        a.ready();
+        let dropped = thread::spawn(move || drop(a));
+        if let Ok(next) = readiness.reporter("a") {
+            next.ready();
+            dropped.join().unwrap();
+            assert_eq!(state_of(&readiness, "a"), State::Ready);
+            next.retire();
+        } else {
+            dropped.join().unwrap();
+            assert_eq!(state_of(&readiness, "a"), State::Failing);
+        }
+    });
+}
+
+#[test]
+fn the_last_drop_and_a_retirement_at_the_same_time_both_count() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
+        a.ready();
+        let dropped = thread::spawn(move || drop(a));
+        b.retire();
+        dropped.join().unwrap();
+        let snapshot = readiness.snapshot();
+        assert!(snapshot.subsystem("b").is_none());
+        assert_eq!(snapshot.subsystem("a").unwrap().state(), State::Failing);
+        assert!(!snapshot.verdict().is_ready());
+    });
+}
+
+#[test]
+fn a_drain_that_meets_reports_begins_once_and_wakes_its_waiters() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
+        a.ready();
+        b.ready();
+        let waiter = {
+            let (readiness, draining) = (readiness.clone(), readiness.draining());
+            thread::spawn(move || {
+                block_on(draining);
+                let snapshot = readiness.snapshot();
+                assert!(snapshot.phase() >= Phase::Draining && !snapshot.verdict().is_ready());
+            })
+        };
+        let dropped = {
+            let readiness = readiness.clone();
+            thread::spawn(move || {
+                drop(a);
+                readiness.drain();
+            })
+        };
+        readiness.drain();
+        let before = readiness.snapshot();
+        assert_eq!(before.phase(), Phase::Draining);
+        dropped.join().unwrap();
+        // A lost wake-up makes this hang, which loom reports.
+        waiter.join().unwrap();
+
+        // A drop during the drain is no report.
+        let seen = before.subsystem("a").unwrap().state();
+        assert_eq!(state_of(&readiness, "a"), seen);
+        let history = readiness.history();
+        assert!(history.is_sorted_by_key(|transition| transition.version()));
+        let begins = history.iter().filter(|transition| {
+            matches!(transition.kind(), TransitionKind::Phase { to, .. } if *to == Phase::Draining)
+        });
+        assert_eq!(begins.count(), 1);
+        drop(b);
+    });
+}
+
+#[test]
+fn a_held_request_sees_the_last_of_several_changes() {
+    explore(|| {
+        let readiness = two_subsystems();
+        let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
+        b.ready();
+        let held = {
+            let readiness = readiness.clone();
+            thread::spawn(move || {
+                // As a gate does: it waits until the verdict differs from the last one,
+                // and decides again.
+                let mut seen = readiness.verdict();
+                while !seen.is_ready() {
+                    let differs = readiness.registry().wait_for(|data| {
+                        let verdict = data.verdict(ScopeId::Process);
+                        (verdict != seen).then_some(verdict)
+                    });
+                    seen = block_on(differs).unwrap();
+                }
+            })
+        };
+        a.ready();
+        a.failing("down");
+        a.ready();
+        // A lost wake-up makes this hang, which loom reports.
+        held.join().unwrap();
+        drop((a, b));
     });
 }

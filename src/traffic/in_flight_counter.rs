@@ -101,6 +101,12 @@ impl InFlightCounter {
         self.is_empty_by(|| self.entered())
     }
 
+    /// Whether at one moment of this call nothing was in flight, and `read` was true.
+    /// Unlike two calls one after the other, it notices an entry in between.
+    pub(super) fn is_empty_while(&self, read: impl FnOnce() -> bool) -> bool {
+        self.records.hold_while(|| self.entered() == 0 && read())
+    }
+
     #[inline]
     fn is_empty_by(&self, read_shards: impl FnOnce() -> usize) -> bool {
         self.records.hold_while(|| read_shards() == 0)
@@ -154,6 +160,21 @@ mod tests {
         assert!(!is_empty);
         drop(job);
         assert!(flights.is_empty());
+    }
+
+    #[test]
+    fn an_entry_while_the_last_of_another_counter_leaves_is_not_overlooked() {
+        let (waiting, flights) = (InFlightCounter::default(), InFlightCounter::default());
+        let mut last = Some(flights.enter_recorded());
+        let mut held = None;
+        let is_idle = waiting.is_empty_while(|| {
+            held = Some(waiting.enter_recorded());
+            last = None;
+            flights.is_empty()
+        });
+        assert!(!is_idle, "one of the two exists at each moment");
+        drop((last, held));
+        assert!(waiting.is_empty_while(|| flights.is_empty()));
     }
 
     /// Threads take turns to hand over one job, so that at each moment one or two

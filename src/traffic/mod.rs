@@ -96,8 +96,9 @@ impl Traffic {
 
     /// Whether at one moment of this call no request was in flight or waiting.
     pub(crate) fn is_idle(&self) -> bool {
-        // A request moves from `waiting` to `flights`, so `waiting` is read first.
-        self.waiting.is_empty() && self.flights.is_empty()
+        // A request moves from `waiting` to `flights`, so `waiting` is read first. Another
+        // request may begin to wait before the last one in flight ends.
+        self.waiting.is_empty_while(|| self.flights.is_empty())
     }
 
     /// The counters of a layer that observes the requests of this scope, and with

@@ -114,4 +114,26 @@ mod loom {
             assert!(counters.is_empty());
         });
     }
+
+    #[test]
+    fn a_token_that_enters_before_the_last_of_another_set_leaves_is_seen() {
+        explore(|| {
+            let [waiting, flights] = [Counters::new(), Counters::new()];
+            waiting.shards[1].fetch_sub(1, Ordering::Release);
+            let other = {
+                let (waiting, flights) = (Arc::clone(&waiting), Arc::clone(&flights));
+                thread::spawn(move || {
+                    waiting.shards[0].fetch_add(1, Ordering::Relaxed);
+                    waiting.records.record();
+                    flights.shards[1].fetch_sub(1, Ordering::Release);
+                })
+            };
+            let is_idle = waiting.records.hold_while(|| {
+                let mut shards = waiting.shards.iter();
+                shards.all(|shard| shard.load(Ordering::Relaxed) == 0) && flights.is_empty()
+            });
+            assert!(!is_idle);
+            other.join().unwrap();
+        });
+    }
 }
