@@ -1,6 +1,6 @@
 use crate::{
     AddError, AttributeError, BuildError, ClaimError, MemberError, NameError, Quorum,
-    RegistryClosed, SettingError, State, UnknownGroup, UnknownScope, WaitError,
+    ReconfigureError, RegistryClosed, SettingError, State, UnknownGroup, UnknownScope, WaitError,
     check::CheckHandleError,
     client::{Address, AddressError, CheckError, CommandError, ExchangeError},
     connections::ConnectionsError,
@@ -107,6 +107,24 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         Setting { name: text("storage"), source: out_of_bounds() }
             => "\"storage\"", "the ttl is 0ns", "give it";
         Duplicate { name: text("storage") } => "\"storage\"", "choose another";
+        }
+
+        ReconfigureError {
+        Name { name: text("a b"), source: character() } => "\"a b\"", "' '", "use only";
+        Setting { name: text("storage"), source: out_of_bounds() }
+            => "\"storage\"", "the ttl is 0ns", "give it";
+        Duplicate { name: text("storage") } => "\"storage\"", "rename one";
+        UnknownSubsystem { name: text("disk"), known: text("\"storage\"") }
+            => "\"disk\"", "\"storage\"", "add it";
+        UnknownScope { name: text("api"), known: text("\"search\"") }
+            => "\"api\"", "\"search\"", "declare it";
+        AlreadyMember { scope: text("search"), member: text("index") }
+            => "\"search\"", "\"index\"", "leave it out";
+        NotMember { scope: text("search"), member: text("index") }
+            => "\"search\"", "\"index\"", "leave it out";
+        Group { name: text("upstream") } => "\"upstream\"", "informative";
+        EmptyScope { scope: text("search") } => "\"search\"", "add one";
+        NothingRequired {} => "keep one", "allow_empty()";
         }
 
         ClaimError {

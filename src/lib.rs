@@ -239,9 +239,9 @@ pub use self::gate::{Action, ReadinessLayer};
 pub use self::{
     registry::{
         AddError, AttributeError, BuildError, Builder, ClaimError, Group, GroupHandle, MemberError,
-        MemberReporter, NameError, PauseGuard, Quorum, Readiness, RegistryClosed, ReloadGuard,
-        Report, Reporter, Scope, SettingError, Subscription, Subsystem, UnknownGroup, UnknownScope,
-        WaitError,
+        MemberReporter, NameError, PauseGuard, Quorum, Readiness, Reconfiguration,
+        ReconfigureError, RegistryClosed, ReloadGuard, Report, Reporter, Scope, SettingError,
+        Subscription, Subsystem, UnknownGroup, UnknownScope, WaitError,
     },
     state::{
         Claim, Condition, Damped, DampingProgress, MemberCounts, Phase, Reason, Reasons, Role,

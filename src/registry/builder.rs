@@ -130,6 +130,7 @@ impl Builder {
     /// [history](Self::history) is too long, or no check may run.
     pub fn build(self) -> Result<Readiness, BuildError> {
         let mut writer_state = WriterState::default();
+        writer_state.allows_empty = self.allow_empty;
         for subsystem in &self.subsystems {
             check_name(&subsystem.name)?;
             subsystem.validate().map_err(|source| BuildError::Setting {

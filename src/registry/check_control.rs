@@ -1,6 +1,6 @@
 use crate::state::Thresholds;
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -54,18 +54,5 @@ impl CheckControl {
     pub(crate) fn last_published(&self) -> MutexGuard<'_, Option<Instant>> {
         let last = self.last_published.lock();
         last.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl super::Readiness {
-    /// The handle and the control of the check of the subsystem `name`; the names that
-    /// there are; or `None` if the subsystem has no check.
-    pub(crate) fn check_of(
-        &self,
-        name: &str,
-    ) -> Result<Option<(super::SubsystemHandle, Arc<CheckControl>)>, String> {
-        let handle = self.subsystem_handle(name)?;
-        let control = self.registry().background().control_of(handle.slot());
-        Ok(control.map(|control| (handle, control)))
     }
 }

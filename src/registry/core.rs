@@ -14,7 +14,8 @@ use super::{
 use crate::state::{AdmitFlag, ScopeId};
 use crate::{
     state::{
-        Data, Moment, Phase, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell, Transition,
+        Data, Moment, Phase, Published, Slot, Snapshot, SnapshotBuilder, SnapshotCell, Touched,
+        Transition,
     },
     sync::{AtomicBool, Mutex, Notify, Ordering},
     traffic::Traffic,
@@ -61,6 +62,8 @@ pub(crate) struct WriterState {
     free: BTreeSet<Slot>,
     pub(crate) pauses: Vec<(u64, Arc<str>)>,
     pub(crate) pauses_so_far: u64,
+    /// The process may be without a required subsystem.
+    pub(super) allows_empty: bool,
     pub(super) recorder: Recorder,
     log: LogState,
 }
@@ -89,8 +92,32 @@ impl WriterState {
         slot
     }
 
+    /// Takes a slot for each name in `added`, and then gives back those of `removed`, so
+    /// that no slot changes from one subsystem to another in one version.
+    pub(super) fn replace<'a>(
+        &mut self,
+        removed: impl Iterator<Item = &'a str>,
+        added: impl Iterator<Item = &'a str>,
+    ) -> Vec<Slot> {
+        let removed: Vec<_> = removed.filter_map(|name| self.slots.remove(name)).collect();
+        let mut taken = Vec::new();
+        for name in added {
+            let unused = Slot(self.first_unused() + removed.len());
+            let slot = self.free.pop_first().unwrap_or(unused);
+            self.slots.insert(name.into(), slot);
+            taken.push(slot);
+        }
+        self.release(removed);
+        taken
+    }
+
     pub(crate) fn give_back(&mut self, name: &str) {
-        self.free.extend(self.slots.remove(name));
+        let slot = self.slots.remove(name);
+        self.release(slot);
+    }
+
+    fn release(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        self.free.extend(slots);
         shrink(&mut self.slots);
         while self
             .free
@@ -192,10 +219,11 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner);
         let mut draft = SnapshotBuilder::new(self.cell.load().0);
         let result = write(&mut writer_state, &mut draft);
-        let record = |before: &Data, after: &Data, touched, push: &mut dyn FnMut(Transition)| {
-            let recorder = &mut writer_state.recorder;
-            recorder.record(before, after, touched, &self.traffic, now, push);
-        };
+        let record =
+            |before: &Data, after: &Data, touched: &Touched, push: &mut dyn FnMut(Transition)| {
+                let recorder = &mut writer_state.recorder;
+                recorder.record(before, after, touched, &self.traffic, now, push);
+            };
         let Some(published) = draft.finish(record) else {
             drop(writer_state);
             log.discard();
@@ -214,7 +242,7 @@ impl Registry {
 
     /// Updates the timer after a change, and wakes the waiting tasks.
     pub(super) fn notify(&self, published: &Published) {
-        if let Some(slot) = published.timed() {
+        for slot in published.timed() {
             self.update_timer(slot);
         }
         if published.changes_disputes() {

@@ -233,6 +233,87 @@ pub enum AddError {
     },
 }
 
+/// Why a registry was not [reconfigured](crate::Readiness::reconfigure). Nothing has changed
+/// then.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// A name is invalid, or belongs to a subsystem of the crate itself.
+    #[error("the name {name:?} is invalid")]
+    Name {
+        /// The name, cut to 128 bytes.
+        name: String,
+        /// Why the name is invalid.
+        source: NameError,
+    },
+    /// A setting of an added subsystem is invalid.
+    #[error("subsystem {name:?} has an invalid setting")]
+    Setting {
+        /// The subsystem.
+        name: String,
+        /// Which setting is invalid, and why.
+        source: SettingError,
+    },
+    /// A subsystem or a scope has the name of an added subsystem.
+    #[error("there is a subsystem or scope {name:?} already; remove it first, or rename one")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// No subsystem has the name of one to change, or it has been removed.
+    #[error("there is no subsystem {name:?}; add it first, or name another; there are: {known}")]
+    UnknownSubsystem {
+        /// The name, cut to 128 bytes.
+        name: String,
+        /// The names of the first subsystems of the registry.
+        known: String,
+    },
+    /// No scope has the name of one to change.
+    #[error(
+        "there is no scope {name:?}; declare it before the registry is built, or name another; \
+         there are: {known}"
+    )]
+    UnknownScope {
+        /// The name, cut to 128 bytes.
+        name: String,
+        /// The names of the first scopes of the registry.
+        known: String,
+    },
+    /// A subsystem is a member of the scope already.
+    #[error("{member:?} is a member of scope {scope:?} already; leave it out")]
+    AlreadyMember {
+        /// The scope.
+        scope: String,
+        /// The subsystem.
+        member: String,
+    },
+    /// A subsystem to remove from a scope is no member of it.
+    #[error("{member:?} is no member of scope {scope:?}; leave it out")]
+    NotMember {
+        /// The scope.
+        scope: String,
+        /// The subsystem.
+        member: String,
+    },
+    /// A group cannot be removed.
+    #[error("{name:?} is a group, which cannot be removed; give it the role informative instead")]
+    Group {
+        /// The group.
+        name: String,
+    },
+    /// A scope would lose its last member, and so be ready whatever happens.
+    #[error("scope {scope:?} would have no members; add one, or keep one")]
+    EmptyScope {
+        /// The scope.
+        scope: String,
+    },
+    /// The last required subsystem would be removed or get another role.
+    #[error(
+        "no subsystem would be required; keep one, or call `allow_empty()` if that is intended"
+    )]
+    NothingRequired,
+}
+
 /// No scope has this name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]

@@ -61,6 +61,10 @@ impl SubsystemHandle {
         self.slot
     }
 
+    pub(super) fn declaration(&self) -> &Arc<Declaration> {
+        &self.declaration
+    }
+
     /// Calls `read` with the newest view. `None` if the subsystem has retired.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&SubsystemView) -> R) -> Option<R> {
         self.registry.read(|data| {

@@ -1,7 +1,7 @@
 //! Records the transitions of each publication in the history of its snapshot.
 
 use crate::{
-    state::{Data, Moment, ScopeId, Slot, Transition, TransitionKind},
+    state::{Data, Moment, ScopeId, Slot, Touched, Transition, TransitionKind},
     traffic::Traffic,
 };
 use std::{mem::replace, sync::Arc, time::Duration};
@@ -46,13 +46,13 @@ impl Recorder {
     }
 
     /// Passes the transitions from `before` to `after`, which are published `now`, to
-    /// `push`, in this order: of the
-    /// subsystem in the slot `touched`, the phase, the pause, the process, the scopes.
+    /// `push`, in this order: of the subsystems in the slots `touched`, the phase, the
+    /// pause, the process, the scopes.
     pub(super) fn record(
         &mut self,
         before: &Data,
         after: &Data,
-        touched: Option<Slot>,
+        touched: &Touched,
         traffic: &Traffic,
         now: impl Fn() -> Moment,
         push: &mut dyn FnMut(Transition),
@@ -60,7 +60,7 @@ impl Recorder {
         let version = after.version;
         let gates = &traffic.gates;
         let mut at = None;
-        if let Some(slot) = touched {
+        for slot in touched.iter() {
             let (old, new) = (before.views.get(slot), after.views.get(slot));
             let (from, to) = (old.map(|it| it.state()), new.map(|it| it.state()));
             if let (true, Some(view)) = (from != to, new.or(old)) {

@@ -48,11 +48,13 @@ impl Meters {
             if before.phase == Phase::Starting {
                 self.record_start(after);
             }
-            let view = |data: &Data| data.views.get(published.touched?).cloned();
-            if let (Some(before), Some(after)) = (view(before), view(after)) {
-                // Two subsystems may follow each other in a slot.
-                if std::sync::Arc::ptr_eq(before.declaration(), after.declaration()) {
-                    after.declaration().meters.record(&before, &after);
+            for slot in published.touched.iter() {
+                if let (Some(before), Some(after)) = (before.views.get(slot), after.views.get(slot))
+                {
+                    // Two subsystems may follow each other in a slot.
+                    if std::sync::Arc::ptr_eq(before.declaration(), after.declaration()) {
+                        after.declaration().meters.record(before, after);
+                    }
                 }
             }
         }

@@ -20,6 +20,7 @@ mod name;
 mod overdue;
 mod pause_guard;
 mod readiness;
+mod reconfigure;
 mod reload;
 mod report;
 mod reporter;
@@ -56,12 +57,13 @@ pub(crate) use self::{
 pub use self::{
     builder::Builder,
     error::{
-        AddError, AttributeError, BuildError, ClaimError, NameError, RegistryClosed, SettingError,
-        UnknownScope, WaitError,
+        AddError, AttributeError, BuildError, ClaimError, NameError, ReconfigureError,
+        RegistryClosed, SettingError, UnknownScope, WaitError,
     },
     group::{Group, GroupHandle, MemberError, MemberReporter, Quorum, UnknownGroup},
     pause_guard::PauseGuard,
     readiness::Readiness,
+    reconfigure::Reconfiguration,
     reload::ReloadGuard,
     report::Report,
     reporter::Reporter,

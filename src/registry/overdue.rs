@@ -92,10 +92,13 @@ impl Registry {
         published.iter().for_each(|new| self.notify(&new.published));
         published.into_iter().for_each(|new| new.finish(self));
         lines.log(|| self.load());
-        for Expired { slot, event, .. } in events {
+        for Expired {
+            declaration, event, ..
+        } in events
+        {
             if matches!(event, TtlEvent::Silence { .. }) {
                 // A check without a heartbeat may be on a runtime that is stuck.
-                self.background().suspect(TaskId::Check(slot));
+                self.background().suspect(TaskId::of_check(&declaration));
             }
         }
     }

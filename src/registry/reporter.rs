@@ -1,5 +1,4 @@
 use super::{
-    background::TaskId,
     core::now,
     error::{AddError, AttributeError, ClaimError},
     handle::SubsystemHandle,
@@ -53,7 +52,8 @@ impl Readiness {
     /// (ready or degraded), or until [its time for
     /// that](Subsystem::ready_within) is over. A pending subsystem only degrades the
     /// process; afterwards it counts like any other. The startup latch does not wait
-    /// for it, and no named scope contains it. [`Reporter::retire`] removes it.
+    /// for it, and no named scope contains it. [`Reporter::retire`] removes it, and
+    /// [`reconfigure`](Self::reconfigure) makes it a member of a scope.
     ///
     /// # Errors
     ///
@@ -86,8 +86,7 @@ impl Readiness {
             draft.set(slot, Some(view));
             Ok((slot, declaration))
         })?;
-        // Starts after the subsystem is published, so that its timer is set. It
-        // cannot have retired yet, since its handle is only made below.
+        // Starts after the subsystem is published, so that its timer is set.
         self.registry().start_tasks(slot, subsystem, &declaration);
         Ok(SubsystemHandle::new(self.registry(), slot, declaration))
     }
@@ -276,19 +275,16 @@ impl Reporter {
         let Some(Claimed { readiness, handle }) = self.0.take() else {
             return;
         };
-        let registry = readiness.registry();
-        let check = registry.report(|writer_state, draft| {
-            let slot = handle.slot();
-            if let Some(view) = draft.view(slot) {
-                writer_state.give_back(view.name());
-                draft.set(slot, None);
+        let (registry, declaration) = (readiness.registry(), handle.declaration());
+        registry.report(|writer_state, draft| {
+            let view = draft.view(handle.slot());
+            // A reconfiguration may have removed it, and another may have its slot.
+            if view.is_some_and(|view| Arc::ptr_eq(view.declaration(), declaration)) {
+                writer_state.give_back(&declaration.name);
+                draft.set(handle.slot(), None);
             }
-            // Under the lock, before another subsystem can take the slot.
-            registry.background().take(TaskId::Check(slot))
         });
-        if let Some(check) = check {
-            check.end();
-        }
+        registry.end_check(declaration);
     }
 
     /// Reports ready for good, for a subsystem that cannot fail once it is ready.
@@ -316,16 +312,12 @@ impl Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        let Some(Claimed { readiness, handle }) = &self.0 else {
-            return;
-        };
-        readiness.registry().report(|_, draft| {
-            let draining = draft.phase() >= Phase::Draining;
-            if let Some(view) = draft.view(handle.slot()) {
-                let dropped = view.drop_reporter(draining, now());
-                draft.set(handle.slot(), Some(dropped));
-            }
-        });
+        if let Some(handle) = self.handle() {
+            handle.change_in(|view, phase| {
+                let draining = phase >= Phase::Draining;
+                ((), Some(view.drop_reporter(draining, now())))
+            });
+        }
     }
 }
 

@@ -3,10 +3,8 @@ use super::{background::Running, check_control::CheckControl, handle::SubsystemH
 use super::{error::SettingError, setting::bounded};
 #[cfg(feature = "check")]
 use crate::state::Thresholds;
-use crate::state::{Declaration, Role, SubsystemMeters};
-#[cfg(feature = "check")]
-use std::sync::Arc;
-use std::{fmt, time::Duration};
+use crate::state::{Declaration, Membership, Role, SubsystemMeters};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The declaration of a subsystem: a part of the process that reports its own
 /// state.
@@ -206,18 +204,22 @@ impl Subsystem {
         }
     }
 
-    pub(crate) fn declare(&self, at_build: bool, scopes: Vec<usize>) -> Declaration {
-        Declaration {
+    pub(crate) fn declare(&self, at_build: bool, scopes: Vec<usize>) -> Membership {
+        let declaration = Declaration {
             name: self.name.as_str().into(),
-            role: self.role,
-            vital: self.vital,
             at_build,
-            scopes: scopes.into(),
+            awaited: at_build && self.role == Role::Required,
             ttl: self.ttl_or_default(),
             hold_down: self.hold_down,
             ready_within: self.ready_within,
             checked: self.check.is_some(),
             meters: SubsystemMeters::default(),
+        };
+        Membership {
+            declaration: Arc::new(declaration),
+            role: self.role,
+            vital: self.vital,
+            scopes: scopes.into(),
         }
     }
 }

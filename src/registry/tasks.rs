@@ -1,11 +1,11 @@
+use super::{background::TaskId, core::Registry, subsystem::Subsystem};
 #[cfg(feature = "check")]
 use super::{
-    background::{Lost, OfCheck, Start, TaskId},
+    background::{Lost, OfCheck, Start},
     check_control::CheckControl,
     core::now,
     handle::SubsystemHandle,
 };
-use super::{core::Registry, subsystem::Subsystem};
 #[cfg(feature = "check")]
 use crate::state::Phase;
 use crate::state::{Declaration, Slot};
@@ -28,6 +28,21 @@ impl Registry {
         }
         #[cfg(not(feature = "check"))]
         let _ = (slot, subsystem);
+    }
+
+    /// Ends the check of a subsystem that has been removed.
+    pub(super) fn end_check(&self, declaration: &Arc<Declaration>) {
+        if let Some(check) = self.background().take(TaskId::of_check(declaration)) {
+            check.end();
+        }
+    }
+
+    #[cfg(feature = "check")]
+    fn has(&self, slot: Slot, declaration: &Arc<Declaration>) -> bool {
+        self.read(|data| {
+            let view = data.views.get(slot);
+            view.is_some_and(|view| Arc::ptr_eq(view.declaration(), declaration))
+        })
     }
 
     #[cfg(feature = "check")]
@@ -60,7 +75,11 @@ impl Registry {
         let start: Start = Arc::new(move || Some((check.start)(handle()?, Arc::clone(&of_run))));
         let of_check = OfCheck { lost, control };
         self.background()
-            .add_with(TaskId::Check(slot), Some(of_check), || start);
+            .add_with(TaskId::of_check(declaration), Some(of_check), || start);
+        // The subsystem may have been removed before the job was there to be ended.
+        if !self.has(slot, declaration) {
+            self.end_check(declaration);
+        }
     }
 }
 
@@ -73,6 +92,23 @@ impl SubsystemHandle {
             let counts = phase < Phase::Draining;
             ((), counts.then(|| view.lose_check(why, now())).flatten())
         });
+    }
+}
+
+#[cfg(feature = "check")]
+impl super::Readiness {
+    /// The handle and the control of the check of the subsystem `name`; the names that
+    /// there are; or `None` if the subsystem has no check.
+    pub(crate) fn check_of(
+        &self,
+        name: &str,
+    ) -> Result<Option<(SubsystemHandle, Arc<CheckControl>)>, String> {
+        let handle = self.subsystem_handle(name)?;
+        let control = self
+            .registry()
+            .background()
+            .control_of(handle.declaration());
+        Ok(control.map(|control| (handle, control)))
     }
 }
 

@@ -15,22 +15,45 @@ use std::sync::Arc;
 pub(crate) struct SnapshotBuilder {
     base: Arc<Data>,
     next: Option<Data>,
-    touched: Option<Slot>,
+    touched: Touched,
 }
 
-/// The snapshot before a change, the snapshot after it, and the slot set last.
+/// The slots set in one change. A report sets a single one, which takes no allocation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Touched {
+    last: Option<Slot>,
+    earlier: Vec<Slot>,
+}
+
+impl Touched {
+    fn add(&mut self, slot: Slot) {
+        let before = self.last.replace(slot);
+        self.earlier.extend(before.filter(|before| *before != slot));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
+        self.earlier.iter().copied().chain(self.last)
+    }
+
+    /// The slot, if it is the only one.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn single(&self) -> Option<Slot> {
+        self.last.filter(|_| self.earlier.is_empty())
+    }
+}
+
+/// The snapshot before a change, the snapshot after it, and the slots set.
 #[derive(Clone)]
 pub(crate) struct Published {
     pub(crate) before: Arc<Data>,
     pub(crate) after: Arc<Data>,
-    pub(crate) touched: Option<Slot>,
+    pub(crate) touched: Touched,
 }
 
 impl Published {
-    /// The slot set last, if time alone can change its old or its new
-    /// subsystem.
-    pub(crate) fn timed(&self) -> Option<Slot> {
-        self.touched.filter(|slot| {
+    /// The slots set, where time alone can change the old or the new subsystem.
+    pub(crate) fn timed(&self) -> impl Iterator<Item = Slot> {
+        self.touched.iter().filter(|slot| {
             [&self.before, &self.after].into_iter().any(|data| {
                 let view = data.views.get(*slot);
                 view.is_some_and(|view| view.declaration().is_timed())
@@ -50,7 +73,7 @@ impl SnapshotBuilder {
         Self {
             base,
             next: None,
-            touched: None,
+            touched: Touched::default(),
         }
     }
 
@@ -95,7 +118,7 @@ impl SnapshotBuilder {
         Arc::new(first)
     }
 
-    fn data(&self) -> &Data {
+    pub(crate) fn data(&self) -> &Data {
         self.next.as_ref().unwrap_or(&self.base)
     }
 
@@ -123,7 +146,12 @@ impl SnapshotBuilder {
     /// Sets the view of a slot; `None` empties the slot.
     pub(crate) fn set(&mut self, slot: Slot, view: Option<SubsystemView>) {
         set(self.next(), slot, view);
-        self.touched = Some(slot);
+        self.touched.add(slot);
+    }
+
+    /// Sets the members of a scope. The views of the members name the scope as well.
+    pub(crate) fn set_members(&mut self, scope: usize, members: Vec<Slot>) {
+        self.next().scopes[scope].members = members.into();
     }
 
     /// Advances to `phase`; an earlier phase, or the present one, changes
@@ -145,17 +173,17 @@ impl SnapshotBuilder {
     }
 
     /// Completes the snapshot, or returns `None` if nothing was set. Calls `record` with
-    /// the snapshots before and after, the slot set last, and a function that appends to
+    /// the snapshots before and after, the slots set, and a function that appends to
     /// the history.
     pub(crate) fn finish(
         self,
-        record: impl FnOnce(&Data, &Data, Option<Slot>, &mut dyn FnMut(Transition)),
+        record: impl FnOnce(&Data, &Data, &Touched, &mut dyn FnMut(Transition)),
     ) -> Option<Published> {
         let mut next = self.next?;
         complete(&mut next);
         if next.history.is_on() {
             let mut history = next.history.clone();
-            record(&self.base, &next, self.touched, &mut |transition| {
+            record(&self.base, &next, &self.touched, &mut |transition| {
                 history.push(transition);
             });
             next.history = history;

@@ -34,14 +34,14 @@ pub(crate) use self::explanation::Short;
 #[cfg(feature = "check")]
 pub(crate) use self::view::Thresholds;
 pub(crate) use self::{
-    builder::{Published, SnapshotBuilder},
+    builder::{Published, SnapshotBuilder, Touched},
     cell::{AdmitFlag, SnapshotCell},
     explanation::{Age, Explanation},
     history::History,
     selection::{Selection, Target},
     snapshot::{Data, ScopeId},
     verdict::Aspect,
-    view::{Declaration, Moment, SubsystemMeters, TooMany},
+    view::{Declaration, Membership, Moment, SubsystemMeters, TooMany},
     views::Slot,
     vocabulary::{PerReason, vocabulary},
 };

@@ -54,6 +54,17 @@ pub enum Step {
     Resume,
     Advance(Phase),
     Subsystem(usize, Event),
+    Reconfigure(usize, Edit),
+}
+
+/// A change of a subsystem by a reconfiguration.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    Add,
+    Remove,
+    Role(Role),
+    Join,
+    Leave,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,9 +135,17 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Event::EndSimulation),
     ];
     let added = DECLARED..SUBSYSTEMS.len();
+    let edit = prop_oneof![
+        2 => Just(Edit::Add),
+        1 => Just(Edit::Remove),
+        2 => select(Role::ALL).prop_map(Edit::Role),
+        1 => Just(Edit::Join),
+        1 => Just(Edit::Leave),
+    ];
     prop_oneof![
         33 => (0..SUBSYSTEMS.len(), event).prop_map(|(index, event)| Step::Subsystem(index, event)),
         2 => added.prop_map(|index| Step::Subsystem(index, Event::Add)),
+        6 => (0..SUBSYSTEMS.len(), edit).prop_map(|(index, edit)| Step::Reconfigure(index, edit)),
         1 => Just(Step::Pause),
         2 => Just(Step::Resume),
         1 => select(&PHASES[..]).prop_map(Step::Advance),
@@ -150,6 +169,8 @@ pub struct Process {
     pub reporters: [Option<Reporter>; SUBSYSTEMS.len()],
     left_ready: [bool; SUBSYSTEMS.len()],
     simulations: [Vec<SimulationGuard>; SUBSYSTEMS.len()],
+    /// Reporters of subsystems that were removed.
+    orphans: [Option<Reporter>; SUBSYSTEMS.len()],
     pauses: Vec<PauseGuard>,
 }
 
@@ -164,6 +185,7 @@ impl Process {
             reporters: SUBSYSTEMS.map(|(name, ..)| readiness.reporter(name).ok()),
             left_ready: [false; SUBSYSTEMS.len()],
             simulations: Default::default(),
+            orphans: Default::default(),
             pauses: Vec::new(),
             readiness,
         }
@@ -176,13 +198,44 @@ impl Process {
             Step::Resume => return self.pauses.pop().is_some(),
             Step::Advance(phase) => self.readiness.advance(phase),
             Step::Subsystem(index, event) => return self.take_event(index, event),
+            Step::Reconfigure(index, edit) => return self.reconfigure(index, edit),
         }
         true
+    }
+
+    fn reconfigure(&mut self, index: usize, edit: Edit) -> bool {
+        let name = SUBSYSTEMS[index].0;
+        let done = self.readiness.reconfigure(|plan| {
+            match edit {
+                Edit::Add => plan.add(subsystem(index)),
+                Edit::Remove => plan.remove(name),
+                Edit::Role(role) => plan.role(name, role),
+                Edit::Join => plan.add_to_scope("scope", name),
+                Edit::Leave => plan.remove_from_scope("scope", name),
+            };
+        });
+        if done.is_ok() && matches!(edit, Edit::Remove) {
+            self.left_ready[index] = false;
+            self.simulations[index].clear();
+            self.orphans[index] = self.reporters[index].take();
+        }
+        done.is_ok()
     }
 
     fn take_event(&mut self, index: usize, event: Event) -> bool {
         let name = SUBSYSTEMS[index].0;
         let is_known = self.readiness.snapshot().subsystem(name).is_some();
+        // Without any effect.
+        match event {
+            Event::Drop => self.orphans[index] = None,
+            Event::Retire => self.orphans[index]
+                .take()
+                .into_iter()
+                .for_each(Reporter::retire),
+            _ => self.orphans[index]
+                .iter()
+                .for_each(|orphan| orphan.failing("orphan")),
+        }
         let reporter = &mut self.reporters[index];
         let is_held = reporter.is_some();
         match event {

@@ -93,7 +93,11 @@ async fn wrong_answers_of(
                 pass(TTL / 16, &mut surfaces).await;
             }
         }
-        if process.take(*step) {
+        let is_taken = process.take(*step);
+        if let Step::Reconfigure(index, edit) = *step {
+            assert_eq!(is_taken, reference.allows(index, edit), "{step:?}");
+        }
+        if is_taken {
             reference.take(*step);
         }
 

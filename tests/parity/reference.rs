@@ -1,6 +1,6 @@
 //! The truth table, as a process that is too simple to be wrong.
 
-use super::history::{Column, DECLARED, Event, MEMBERS, SUBSYSTEMS, Step};
+use super::history::{Column, DECLARED, Edit, Event, MEMBERS, SUBSYSTEMS, Step};
 use tower_readiness::{Phase, Role, State};
 
 pub struct Reference {
@@ -23,6 +23,10 @@ const ORDER: [State; 6] = [
 
 struct Entry {
     index: usize,
+    role: Role,
+    is_vital: bool,
+    is_member: bool,
+    is_declared: bool,
     /// The state without simulations.
     own_state: State,
     /// The last report, even if silence has replaced it.
@@ -33,9 +37,22 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(index: usize) -> Self {
+    fn declared(index: usize) -> Self {
+        Self {
+            is_declared: true,
+            is_member: MEMBERS.contains(&index),
+            ..Self::added(index)
+        }
+    }
+
+    fn added(index: usize) -> Self {
+        let (_, role, is_vital) = SUBSYSTEMS[index];
         Self {
             index,
+            role,
+            is_vital,
+            is_member: false,
+            is_declared: false,
             own_state: State::Starting,
             simulations: Vec::new(),
             reported: State::Starting,
@@ -56,7 +73,7 @@ impl Entry {
 
     /// A subsystem that was added while running counts once it has been up.
     fn counts_as(&self, role: Role) -> bool {
-        SUBSYSTEMS[self.index].1 == role && (self.index < DECLARED || self.has_been_up)
+        self.role == role && (self.is_declared || self.has_been_up)
     }
 
     fn take(&mut self, event: Event, drains: bool) {
@@ -69,7 +86,7 @@ impl Entry {
     }
 
     fn take_own(&mut self, event: Event, drains: bool) {
-        let is_dead = SUBSYSTEMS[self.index].2 || self.reported == State::Dead;
+        let is_dead = self.is_vital || self.reported == State::Dead;
         self.own_state = match event {
             Event::Report(state) => state,
             Event::LeaveReady => State::Ready,
@@ -88,7 +105,7 @@ impl Entry {
 impl Reference {
     pub fn new() -> Self {
         Self {
-            entries: (0..DECLARED).map(Entry::new).collect(),
+            entries: (0..DECLARED).map(Entry::declared).collect(),
             phase: Phase::Starting,
             has_started: false,
             scope_has_started: false,
@@ -104,19 +121,52 @@ impl Reference {
             Step::Resume => self.pauses -= 1,
             Step::Advance(phase) if phase < Phase::Draining => {}
             Step::Advance(phase) => self.phase = self.phase.max(phase),
-            Step::Subsystem(index, Event::Add) => self.entries.push(Entry::new(index)),
+            Step::Subsystem(index, Event::Add) => self.entries.push(Entry::added(index)),
             Step::Subsystem(index, Event::Retire) => self.entries.retain(|it| it.index != index),
+            Step::Reconfigure(index, Edit::Add) => self.entries.push(Entry::added(index)),
+            Step::Reconfigure(index, Edit::Remove) => self.entries.retain(|it| it.index != index),
+            Step::Reconfigure(index, edit) => {
+                let entry = self.entries.iter_mut().find(|it| it.index == index);
+                let entry = entry.unwrap();
+                match edit {
+                    Edit::Role(role) => (entry.role, entry.is_vital) = (role, false),
+                    _ => entry.is_member = matches!(edit, Edit::Join),
+                }
+            }
             Step::Subsystem(index, event) => {
                 let entry = self.entries.iter_mut().find(|it| it.index == index);
                 entry.unwrap().take(event, drains);
             }
         }
-        let mut declared = self.entries.iter().filter(|it| it.index < DECLARED);
-        let is_up = declared.all(|it| !it.counts_as(Role::Required) || it.is_up());
+        // The start waits for the subsystems that were required from the beginning.
+        let is_awaited = |it: &&Entry| {
+            let was_required = SUBSYSTEMS[it.index].1 == Role::Required;
+            it.is_declared && was_required && it.role == Role::Required
+        };
+        let is_up = self.entries.iter().filter(is_awaited).all(Entry::is_up);
         if self.phase == Phase::Starting && is_up {
             (self.phase, self.has_started) = (Phase::Started, true);
         }
         self.scope_has_started |= self.members().all(Entry::is_up) && self.phase < Phase::Draining;
+    }
+
+    /// Whether the process may take a step of a reconfiguration.
+    pub fn allows(&self, index: usize, edit: Edit) -> bool {
+        let entry = self.entries.iter().find(|it| it.index == index);
+        let other = |is: fn(&Entry) -> bool| {
+            let mut others = self.entries.iter().filter(|it| it.index != index);
+            others.any(is)
+        };
+        let scope_is_left = entry.is_some_and(|it| !it.is_member) || other(|it| it.is_member);
+        let is_required = entry.is_some_and(|it| it.role == Role::Required);
+        let required_is_left = !is_required || other(|it| it.role == Role::Required);
+        match edit {
+            Edit::Add => entry.is_none(),
+            Edit::Remove => entry.is_some() && scope_is_left && required_is_left,
+            Edit::Role(role) => entry.is_some() && (role == Role::Required || required_is_left),
+            Edit::Join => entry.is_some_and(|it| !it.is_member),
+            Edit::Leave => entry.is_some_and(|it| it.is_member) && scope_is_left,
+        }
     }
 
     fn has(&self, index: usize, is: impl Fn(&Entry) -> bool) -> bool {
@@ -124,15 +174,14 @@ impl Reference {
     }
 
     fn members(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|it| MEMBERS.contains(&it.index))
+        self.entries.iter().filter(|it| it.is_member)
     }
 
     fn condition(&self) -> &'static str {
         let any = |is: fn(&Entry) -> bool| self.entries.iter().any(is);
         let is_awaited = any(|it| it.counts_as(Role::Shared) && !it.has_been_up);
         let fails = any(|it| it.counts_as(Role::Required) && !it.is_up());
-        let is_degraded =
-            any(|it| SUBSYSTEMS[it.index].1 != Role::Informative && it.state() != State::Ready);
+        let is_degraded = any(|it| it.role != Role::Informative && it.state() != State::Ready);
         word(self.has_started && !is_awaited, fails, is_degraded)
     }
 
@@ -144,8 +193,7 @@ impl Reference {
 
     pub fn is(&self, column: Column) -> bool {
         let is_lost = |it: &Entry| matches!(it.state(), State::Dead | State::Stale);
-        let is_fatal =
-            |it: &Entry| SUBSYSTEMS[it.index].2 && it.counts_as(Role::Required) && is_lost(it);
+        let is_fatal = |it: &Entry| it.is_vital && it.counts_as(Role::Required) && is_lost(it);
         let is_live = !self.entries.iter().any(is_fatal);
         let may_be_ready = is_live && self.pauses == 0 && self.phase < Phase::Draining;
         let serves = |condition| matches!(condition, "ready" | "degraded");

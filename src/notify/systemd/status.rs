@@ -88,7 +88,7 @@ impl StatusLine {
     /// `starting 2/4: storage (never reported), policy (starting: 40 %)`
     fn write_start(&mut self, data: &Data) -> fmt::Result {
         let awaited =
-            |view: &SubsystemView| view.declaration().at_build && view.role() == Role::Required;
+            |view: &SubsystemView| view.declaration().awaited && view.role() == Role::Required;
         let all = data.members(ScopeId::Process).filter(|view| awaited(view));
         let absent = explain(data, Aspect::Startup);
         let all = all.count();

@@ -196,10 +196,14 @@ impl BackgroundTasks {
     #[cfg(feature = "check")]
     pub(super) fn control_of(
         &self,
-        slot: crate::state::Slot,
+        declaration: &Arc<crate::state::Declaration>,
     ) -> Option<Arc<super::check_control::CheckControl>> {
         let table = self.table();
-        let check = table.jobs.get(&TaskId::Check(slot))?.check.as_ref()?;
+        let check = table
+            .jobs
+            .get(&TaskId::of_check(declaration))?
+            .check
+            .as_ref()?;
         Some(Arc::clone(&check.control))
     }
 

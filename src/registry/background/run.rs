@@ -18,8 +18,9 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TaskId {
     TtlTimer,
-    /// The check of the subsystem in this slot.
-    Check(crate::state::Slot),
+    /// The check of the subsystem whose declaration has this address. The job keeps the
+    /// declaration, so that no other one gets the address.
+    Check(usize),
     /// A watch, which reports on the process itself: its runtime or its traffic.
     Watch(&'static str),
     /// A service manager that is notified of changes.
@@ -28,6 +29,10 @@ pub(crate) enum TaskId {
 }
 
 impl TaskId {
+    pub(crate) fn of_check(declaration: &Arc<crate::state::Declaration>) -> Self {
+        Self::Check(Arc::as_ptr(declaration).addr())
+    }
+
     pub(super) fn is_check(self) -> bool {
         matches!(self, Self::Check(_))
     }

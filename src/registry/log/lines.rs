@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     logging::{contained, event},
-    state::{Age, Aspect, Explanation, Published, ScopeId, State, SubsystemView},
+    state::{Age, Aspect, Explanation, Published, ScopeId, Slot, State, SubsystemView},
 };
 use std::time::Duration;
 use tracing::{Level, Span};
@@ -42,9 +42,9 @@ pub(super) fn lines<'a>(
     published: &'a Published,
     notes: &'a Notes,
 ) -> impl Iterator<Item = Line<'a>> {
-    subsystem_lines(published)
-        .into_iter()
-        .flatten()
+    let touched = published.touched.iter();
+    touched
+        .flat_map(|slot| subsystem_lines(published, slot).into_iter().flatten())
         .chain(process_lines(published).into_iter().flatten())
         .chain(
             published
@@ -57,10 +57,7 @@ pub(super) fn lines<'a>(
         .filter(|line| !notes.left_out || !line.is_bounded())
 }
 
-fn subsystem_lines(published: &Published) -> [Option<Line<'_>>; 2] {
-    let Some(slot) = published.touched else {
-        return [None, None];
-    };
+fn subsystem_lines(published: &Published, slot: Slot) -> [Option<Line<'_>>; 2] {
     let (old, new) = (
         published.before.views.get(slot),
         published.after.views.get(slot),

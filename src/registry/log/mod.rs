@@ -69,10 +69,15 @@ impl Log {
         let mut notes = memory.outages.note(published);
         notes.drained = memory.drain.note(published, traffic);
         let mut due = None;
-        if let Some(slot) = published.touched {
-            if published.after.views.get(slot).is_none() {
-                scheduled.0.forget(slot);
-            } else if !self.0.is_off() {
+        let is_gone = |slot: &crate::state::Slot| published.after.views.get(*slot).is_none();
+        published
+            .touched
+            .iter()
+            .filter(is_gone)
+            .for_each(|slot| scheduled.0.forget(slot));
+        // A reconfiguration, which sets several slots, is rare.
+        if let Some(slot) = published.touched.single().filter(|slot| !is_gone(slot)) {
+            if !self.0.is_off() {
                 let bounded = lines::lines(published, &notes).filter(lines::Line::is_bounded);
                 let bounded = bounded.count();
                 if bounded > 0 {

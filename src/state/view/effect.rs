@@ -8,7 +8,7 @@ use crate::state::{
 
 impl SubsystemView {
     pub(crate) fn scopes(&self) -> &[usize] {
-        &self.declaration.scopes
+        &self.membership.scopes
     }
 
     /// The counts that it adds to the process as a whole, by its role.
@@ -28,7 +28,7 @@ impl SubsystemView {
         match self.role() {
             Role::Required => {
                 effect.failing = 1;
-                effect.absent = u32::from(self.declaration.at_build);
+                effect.absent = u32::from(self.declaration().awaited);
             }
             Role::Shared if !self.been_up => effect.awaited = 1,
             Role::Shared | Role::Optional => effect.degraded = 1,
@@ -53,7 +53,7 @@ impl SubsystemView {
     }
 
     fn effect_on_all(&self) -> Counts {
-        let (checked, up) = (self.declaration.checked, self.state().is_up());
+        let (checked, up) = (self.declaration().checked, self.state().is_up());
         Counts {
             checked_up: u32::from(checked && up),
             checked_down: u32::from(checked && !up),

@@ -23,18 +23,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The settings of a subsystem, which never change.
+/// The settings of a subsystem that never change. Its address identifies the subsystem.
 #[derive(Debug)]
 pub(crate) struct Declaration {
     pub(crate) name: Arc<str>,
-    pub(crate) role: Role,
-    /// Its death makes liveness red. Implies [`Role::Required`].
-    pub(crate) vital: bool,
-    /// Declared before the registry was built: if it is required, the start
-    /// latch waits for it.
+    /// Declared before the registry was built, so that it is never pending.
     pub(crate) at_build: bool,
-    /// The named scopes that it is a member of, as indices into the snapshot's.
-    pub(crate) scopes: Box<[usize]>,
+    /// Declared as required before the registry was built: the start latch waits for it
+    /// while it is required.
+    pub(crate) awaited: bool,
     /// The longest time allowed between two reports or heartbeats.
     pub(crate) ttl: Option<Duration>,
     /// For how long it has to be down before that counts.
@@ -53,6 +50,17 @@ impl Declaration {
     }
 }
 
+/// How a subsystem counts, which a reconfiguration may change.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) declaration: Arc<Declaration>,
+    pub(crate) role: Role,
+    /// Its death makes liveness red. Implies [`Role::Required`].
+    pub(crate) vital: bool,
+    /// The named scopes that it is a member of, as indices into the snapshot's.
+    pub(crate) scopes: Box<[usize]>,
+}
+
 /// A moment on both clocks: the wall clock for people, the monotonic one for
 /// ages. `state` reads no clock; its callers pass the time.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +73,7 @@ pub(crate) struct Moment {
 /// [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug)]
 pub struct SubsystemView {
-    declaration: Arc<Declaration>,
+    membership: Arc<Membership>,
     state: State,
     reason: Option<Arc<str>>,
     /// The last report while another state counts: the report is damped, or the
@@ -103,17 +111,17 @@ struct LastReport {
 impl SubsystemView {
     /// Returns the subsystem's name.
     pub fn name(&self) -> &str {
-        &self.declaration.name
+        &self.declaration().name
     }
 
     /// Returns how the subsystem affects the process when it is not up.
     pub fn role(&self) -> Role {
-        self.declaration.role
+        self.membership.role
     }
 
     /// Returns whether its death makes liveness red.
     pub fn is_vital(&self) -> bool {
-        self.declaration.vital
+        self.membership.vital
     }
 
     /// Returns the state that counts: the one reported last, unless that report is
@@ -206,7 +214,7 @@ impl SubsystemView {
     /// Returns the longest time between two reports before it counts as stale.
     #[cfg(feature = "gate")]
     pub(crate) fn ttl(&self) -> Option<Duration> {
-        self.declaration.ttl
+        self.declaration().ttl
     }
 
     /// Returns how often its state has changed since it was declared.

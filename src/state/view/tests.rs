@@ -1,4 +1,6 @@
-use super::{DampingProgress, Declaration, Moment, SubsystemMeters, SubsystemView, Thresholds};
+use super::{
+    DampingProgress, Declaration, Membership, Moment, SubsystemMeters, SubsystemView, Thresholds,
+};
 use crate::state::{
     counts::Counts,
     text,
@@ -6,6 +8,7 @@ use crate::state::{
 };
 use std::{
     num::NonZeroU32,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,13 +19,11 @@ fn now() -> Moment {
     }
 }
 
-fn declaration(role: Role, vital: bool, at_build: bool) -> Declaration {
+fn declaration(role: Role, at_build: bool) -> Declaration {
     Declaration {
         name: "storage".into(),
-        role,
-        vital,
         at_build,
-        scopes: Box::default(),
+        awaited: at_build && role == Role::Required,
         ttl: None,
         hold_down: None,
         ready_within: None,
@@ -31,9 +32,18 @@ fn declaration(role: Role, vital: bool, at_build: bool) -> Declaration {
     }
 }
 
+fn declared(role: Role, vital: bool, declaration: Declaration, at: Moment) -> SubsystemView {
+    let membership = Membership {
+        declaration: Arc::new(declaration),
+        role,
+        vital,
+        scopes: Box::default(),
+    };
+    SubsystemView::declared(membership, at)
+}
+
 fn view(role: Role, vital: bool, at_build: bool) -> SubsystemView {
-    let declaration = declaration(role, vital, at_build);
-    SubsystemView::declared(declaration, now()).with_claim(Claim::Held)
+    declared(role, vital, declaration(role, at_build), now()).with_claim(Claim::Held)
 }
 
 fn counts(view: &SubsystemView) -> (State, Option<&str>) {
@@ -92,9 +102,9 @@ fn an_informative_subsystem_never_counts() {
     for at_build in [true, false] {
         let declaration = Declaration {
             checked: true,
-            ..declaration(Role::Informative, false, at_build)
+            ..declaration(Role::Informative, at_build)
         };
-        let view = SubsystemView::declared(declaration, now());
+        let view = declared(Role::Informative, false, declaration, now());
         for state in DOWN.into_iter().chain([State::Ready, State::Degraded]) {
             let effect = in_state(&view, state).effect_on_process();
             assert_eq!(effect, Counts::default(), "{state}");
@@ -225,9 +235,9 @@ const HOLD_DOWN: Duration = Duration::from_secs(10);
 fn held_down() -> SubsystemView {
     let declaration = Declaration {
         hold_down: Some(HOLD_DOWN),
-        ..declaration(Role::Required, false, true)
+        ..declaration(Role::Required, true)
     };
-    SubsystemView::declared(declaration, now()).with_claim(Claim::Held)
+    declared(Role::Required, false, declaration, now()).with_claim(Claim::Held)
 }
 
 fn after(at: Moment, time: Duration) -> Moment {
@@ -313,9 +323,9 @@ fn thresholds(failures: u32, successes: u32) -> Thresholds {
 fn checked() -> SubsystemView {
     let declaration = Declaration {
         checked: true,
-        ..declaration(Role::Required, false, true)
+        ..declaration(Role::Required, true)
     };
-    SubsystemView::declared(declaration, now())
+    declared(Role::Required, false, declaration, now())
 }
 
 #[test]
@@ -374,10 +384,10 @@ fn a_check_that_agrees_with_a_report_does_not_delay_it() {
     let declaration = Declaration {
         checked: true,
         hold_down: Some(HOLD_DOWN),
-        ..declaration(Role::Required, false, true)
+        ..declaration(Role::Required, true)
     };
     let at = now();
-    let up = SubsystemView::declared(declaration, at).report(State::Ready, None, at);
+    let up = declared(Role::Required, false, declaration, at).report(State::Ready, None, at);
     let down = up.report(State::Failing, Some("reset"), at);
     let until = Some(at.monotonic + HOLD_DOWN);
     let agreed = down.check(State::Failing, Some("timeout"), thresholds(3, 1), at);
@@ -413,9 +423,9 @@ fn the_last_report_counts_again_after_staleness() {
 fn the_ttl_applies_after_a_report_while_a_reporter_holds_the_subsystem() {
     let declaration = Declaration {
         ttl: Some(Duration::from_secs(1)),
-        ..declaration(Role::Required, false, true)
+        ..declaration(Role::Required, true)
     };
-    let unclaimed = SubsystemView::declared(declaration, now());
+    let unclaimed = declared(Role::Required, false, declaration, now());
     let claimed = unclaimed.with_claim(Claim::Held);
     let reported = claimed.report(State::Starting, None, now());
     let dropped = reported.drop_reporter(false, now());
@@ -437,9 +447,9 @@ fn a_subsystem_added_while_running_counts_once_its_time_is_over() {
     let at = now();
     let declaration = Declaration {
         ready_within: Some(HOLD_DOWN),
-        ..declaration(Role::Required, false, false)
+        ..declaration(Role::Required, false)
     };
-    let pending = SubsystemView::declared(declaration, at).with_claim(Claim::Held);
+    let pending = declared(Role::Required, false, declaration, at).with_claim(Claim::Held);
     let failing = pending.report(State::Failing, Some("no route"), at);
     assert_eq!(failing.effect_on_process().failing, 0);
     let over = failing.pass_time(after(at, HOLD_DOWN)).unwrap();

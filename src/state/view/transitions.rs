@@ -1,7 +1,7 @@
-use super::{Declaration, LastReport, Moment, SubsystemView, damping::DampingProgress};
+use super::{Declaration, LastReport, Membership, Moment, SubsystemView, damping::DampingProgress};
 use crate::state::{
     text,
-    vocabulary::{Claim, State},
+    vocabulary::{Claim, Role, State},
 };
 use std::{
     sync::Arc,
@@ -16,7 +16,8 @@ const DROPPED: &str = "reporter dropped";
 const DROPPED_READY: &str = "reporter dropped; was ready; keep the reporter, or call leave_ready()";
 
 impl SubsystemView {
-    pub(crate) fn declared(declaration: Declaration, at: Moment) -> Self {
+    pub(crate) fn declared(membership: Membership, at: Moment) -> Self {
+        let declaration = &membership.declaration;
         let pending = !declaration.at_build;
         let pending_until = declaration.ready_within.filter(|_| pending);
         Self {
@@ -27,7 +28,7 @@ impl SubsystemView {
             } else {
                 Claim::Unclaimed
             },
-            declaration: Arc::new(declaration),
+            membership: Arc::new(membership),
             state: State::Starting,
             reason: None,
             masked_report: None,
@@ -47,7 +48,21 @@ impl SubsystemView {
     }
 
     pub(crate) fn declaration(&self) -> &Arc<Declaration> {
-        &self.declaration
+        &self.membership.declaration
+    }
+
+    /// The view with another role, flag and scopes.
+    pub(crate) fn with_membership(&self, role: Role, vital: bool, scopes: Vec<usize>) -> Self {
+        let membership = Membership {
+            declaration: Arc::clone(self.declaration()),
+            role,
+            vital,
+            scopes: scopes.into(),
+        };
+        Self {
+            membership: Arc::new(membership),
+            ..self.clone()
+        }
     }
 
     // === reports ===
@@ -77,7 +92,7 @@ impl SubsystemView {
     /// Applies a report, held down if it has to last before it counts.
     pub(crate) fn report(&self, state: State, reason: Option<&str>, at: Moment) -> Self {
         let next = self.with_push();
-        match self.declaration.hold_down {
+        match self.declaration().hold_down {
             Some(time) if self.goes_down(state) && state != State::Dead => {
                 let until = match self.damped {
                     // The time runs since the first report of being down.
@@ -158,7 +173,7 @@ impl SubsystemView {
             claim,
             reported_since_claim: false,
             // A check goes on across changes of the claim.
-            ttl_armed: self.ttl_armed && self.declaration.checked,
+            ttl_armed: self.ttl_armed && self.declaration().checked,
             ..self.clone()
         }
     }
@@ -218,8 +233,10 @@ impl SubsystemView {
     /// The ttl, if it applies now: after a report, while a check or a reporter
     /// owns the subsystem.
     pub(crate) fn active_ttl(&self) -> Option<Duration> {
-        let has_owner = self.declaration.checked || self.claim == Claim::Held;
-        self.declaration.ttl.filter(|_| self.ttl_armed && has_owner)
+        let has_owner = self.declaration().checked || self.claim == Claim::Held;
+        self.declaration()
+            .ttl
+            .filter(|_| self.ttl_armed && has_owner)
     }
 
     /// Makes the subsystem stale, after `silent_for` without a report or

@@ -1,5 +1,5 @@
 use super::{super::frozen::TIMER_SLACK, *};
-use crate::state::{Role, SubsystemMeters};
+use crate::state::SubsystemMeters;
 
 const TTL: Duration = Duration::from_secs(4);
 const ON_TIME: Duration = Duration::ZERO;
@@ -8,10 +8,8 @@ const TIMER: Caller = Caller::TtlTimer;
 fn watch() -> (TtlWatch, Instant) {
     let declaration = Declaration {
         name: "storage".into(),
-        role: Role::Required,
-        vital: false,
         at_build: true,
-        scopes: Box::default(),
+        awaited: true,
         ttl: Some(TTL),
         hold_down: None,
         ready_within: None,
