@@ -13,7 +13,7 @@ use std::{
 };
 use tower::{Layer, Service};
 use tower_readiness::{
-    Readiness, ReadinessLayer, Reporter, Subsystem,
+    Group, MemberReporter, Readiness, ReadinessLayer, Reporter, Subsystem,
     gate::{Classified, UnreadBody},
 };
 #[cfg(feature = "check")]
@@ -419,4 +419,35 @@ fn the_remaining_of_many_subsystems_do_not_keep_the_slots_of_the_rest() {
     let one = readiness.add(Subsystem::new("tenant-4999")).unwrap();
     let few = allocation_counter::measure(|| one.failing("gone")).bytes_total;
     assert!(many < few + 200, "{many} bytes instead of {few}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_of_a_group_takes_at_most_400_bytes_and_its_report_none() {
+    const MEMBERS: usize = 100_000;
+    let group = Group::new("upstream").degraded_below(0.5);
+    let builder = Readiness::builder().allow_empty().group(group);
+    let readiness = builder.build().unwrap();
+    let group = readiness.group("upstream").unwrap();
+    let mut members = Vec::with_capacity(MEMBERS);
+    let table = allocation_counter::measure(|| {
+        let names = (0..MEMBERS).map(|number| format!("[2001:db8::{number}]:8080"));
+        members.extend(names.map(|name| group.add(name).unwrap()));
+    });
+    // A reporter is in the vector of the application.
+    let reporter = size_of_val(&members[0]) as i64;
+    let bytes = table.bytes_current / MEMBERS as i64 + reporter;
+    assert!(bytes <= 400, "{bytes}");
+
+    members.iter().for_each(MemberReporter::ready);
+    members[0].failing("refused");
+    let report = || {
+        for member in &members[1..1_000] {
+            member.degraded("");
+            member.ready();
+        }
+    };
+    // The set of the degraded members grows once.
+    report();
+    // Nothing is published, since the clock does not move and the state stays the same.
+    assert_eq!(allocations(report), 0);
 }

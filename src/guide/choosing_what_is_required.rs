@@ -27,6 +27,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Of many like subsystems (the upstreams of a proxy, the partitions of a worker) a part is
+//! enough. Declare one [group](crate::Group) for them, and add its members at run time. It
+//! is shared by default, since all replicas have the same upstreams, and a scope may name it:
+//!
+//! ```
+//! use tower_readiness::{Group, Readiness, Subsystem};
+//!
+//! let readiness = Readiness::builder()
+//!     .subsystem(Subsystem::new("listener"))
+//!     .group(Group::new("upstream").degraded_below(0.9).failing_below(0.1))
+//!     .scope("proxy", ["upstream"])
+//!     .build()?;
+//! let upstream = readiness.group("upstream")?.add("10.0.0.1:8080")?;
+//! upstream.ready();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Why a shared dependency must not be required
 //!
 //! When the database is gone, it is gone for all replicas. If it were required, all
