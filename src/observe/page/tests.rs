@@ -163,3 +163,22 @@ fn no_text_of_the_application_becomes_markup() {
     let inert = "&quot;&gt;&lt;img src=x onerror=alert(1)&gt;{{rows}}&lt;script&gt;&#39;";
     assert_eq!(markup.matches(inert).count(), 30, "{markup}");
 }
+
+#[test]
+fn an_address_as_a_name_is_shown_as_it_is() {
+    let row = |name| {
+        format!(
+            r#"{{"name":"{name}","role":"required","vital":false,"pending":false,"state":"failing"}}"#
+        )
+    };
+    let (v6, v4) = (row("[::1]:80"), row("10.0.0.1:8080"));
+    let html = rendered(&format!(
+        r#"{{"probe":"status","ok":false,"status":"not ready","because_of":["[::1]:80"],
+            "subsystems":[{v4},{v6}]}}"#
+    ));
+    assert!(html.contains("<b>[::1]:80</b>"), "{html}");
+    let rows: Vec<_> = html.split("<th scope=\"row\">").skip(1).collect();
+    // The cause comes first.
+    assert!(rows[0].starts_with("[::1]:80</th>"), "{html}");
+    assert!(rows[1].starts_with("10.0.0.1:8080</th>"), "{html}");
+}
