@@ -9,7 +9,7 @@ use crate::{
     notify::{grpc::AliasError, systemd::SystemdError},
     probe::{Probe, ProbesError},
     server::ServeError,
-    testing::{SimulateError, WaitForError},
+    testing::{Fault, FaultKind, SimulateError, WaitForError, WiringError},
     watch::WatchError,
 };
 use std::{error::Error, io, time::Duration};
@@ -160,6 +160,15 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         SimulateError {
         Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
         Ready {} => "let the reporter report it";
+        }
+
+        WiringError {
+        NotReady { explanation: text("started, failing: storage failing") }
+            => "storage failing", "report ready first";
+        NothingRequired {} => "declare one";
+        Path { path: text("late") } => "\"late\"", "begin it with a slash";
+        Faults { faults: vec![Fault::for_test(FaultKind::GateUnderGate, "GET / while paused: 200")] }
+            => "GET / while paused: 200", "keep only the outermost";
         }
 
         WaitForError {

@@ -130,7 +130,8 @@
 //! - `signal` (default): drains on SIGTERM and SIGINT.
 //! - `systemd`: notifies systemd of the state of the process, by sd-notify (on
 //!   Unix; elsewhere it adds nothing).
-//! - `test-util`: [simulated states and waits](testing) for tests of applications.
+//! - `test-util`: [simulated states, waits and a check of the layer's place](testing), for
+//!   tests of applications.
 //! - `termination`: a file that explains the process after its death, for
 //!   Kubernetes' `lastState.terminated.message` (on Unix; elsewhere it adds nothing).
 //! - `tower-http`: lets classifiers of tower-http decide which requests failed, for

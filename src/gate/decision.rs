@@ -113,6 +113,11 @@ impl Gate {
     /// Records a request that is admitted although reasons hold, unless it is exempt:
     /// while the process drains it is a late arrival.
     pub(super) fn record_admitted(&self, basis: Basis, head: RequestHead<'_>) {
+        // A layer of probes alone closes no connections.
+        #[cfg(feature = "test-util")]
+        if self.id == ScopeId::Process && self.settings.closes_connections {
+            self.registry.traffic().hesitated.record();
+        }
         // The gate of a named scope is inside of the process's gate, which has
         // recorded the request already.
         if basis.is_leaving() && self.id == ScopeId::Process && !self.is_exempt(head) {

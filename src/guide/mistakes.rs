@@ -113,6 +113,7 @@
 //!
 //! No error names this mistake: `Router::layer` of axum wraps the routes that the router
 //! has at that moment, so a route that is added later has no gate. Add the layer last.
+//! `assert_wired` of the feature `test-util` finds this mistake in a test.
 //!
 #![cfg_attr(feature = "gate", doc = "```")]
 #![cfg_attr(not(feature = "gate"), doc = "```ignore")]

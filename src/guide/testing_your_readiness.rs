@@ -19,6 +19,10 @@
 //! the process, [`simulate`](crate::Readiness::simulate) causes an outage without the part
 //! that fails.
 //!
+//! `assert_wired` of [`testing`](crate::testing) tests where the layer is: an application
+//! that is built as in production, with all its layers, gets the requests of balancers,
+//! kubelets and clients, and one error lists what is wrong.
+//!
 //! ```ignore
 #![doc = include_str!("../../tests/testing_your_readiness.rs")]
 //! ```

@@ -64,7 +64,12 @@
 mod error;
 mod simulate;
 mod wait;
+#[cfg(feature = "gate")]
+mod wired;
 
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+pub use self::wired::{Fault, FaultKind, WiringCheck, WiringError, assert_wired, check_wired};
 pub use self::{
     error::{SimulateError, WaitForError},
     simulate::SimulationGuard,

@@ -110,7 +110,7 @@ fn explain_subsystem(snapshot: &Snapshot, name: &str) -> String {
     text
 }
 
-fn explain(snapshot: &Snapshot) -> String {
+pub(super) fn explain(snapshot: &Snapshot) -> String {
     let (phase, condition) = (snapshot.phase(), snapshot.verdict().condition());
     let mut text = format!("the process is {phase} and {condition}");
     match snapshot.paused() {

@@ -63,6 +63,25 @@ pub(crate) struct Traffic {
     #[cfg(feature = "tracing")]
     pub(crate) episodes: RefusalEpisodes,
     pub(crate) outcomes: Arc<Outcomes>,
+    /// How often a gate of the process has admitted a request although a reason held.
+    #[cfg(all(feature = "gate", feature = "test-util"))]
+    pub(crate) hesitated: Hesitated,
+}
+
+/// A counter for [`check_wired`](crate::testing::check_wired).
+#[cfg(all(feature = "gate", feature = "test-util"))]
+#[derive(Debug, Default)]
+pub(crate) struct Hesitated(std::sync::atomic::AtomicU64);
+
+#[cfg(all(feature = "gate", feature = "test-util"))]
+impl Hesitated {
+    pub(crate) fn record(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
 }
 
 impl Traffic {
@@ -81,6 +100,8 @@ impl Traffic {
             #[cfg(feature = "tracing")]
             episodes: RefusalEpisodes::default(),
             outcomes,
+            #[cfg(all(feature = "gate", feature = "test-util"))]
+            hesitated: Hesitated::default(),
         }
     }
 
