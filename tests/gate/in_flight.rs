@@ -1,7 +1,6 @@
 //! Which requests count as in flight, from when to when.
 
-mod support;
-
+use crate::support::{health_call, ready, starting};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::UPGRADE};
 use http_body::Frame;
@@ -12,7 +11,6 @@ use std::{
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
-use support::{health_call, ready, starting};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Duration,
@@ -88,7 +86,7 @@ async fn a_job_is_in_flight_although_no_layer_counts_requests() {
     readiness.drain();
     let mut ask = async || {
         let response = service.call(get("/readyz")).await.unwrap();
-        support::whole(response).await.into_body()
+        crate::support::whole(response).await.into_body()
     };
     assert_eq!(ask().await, "not ready: draining, 1 in flight\n");
     drop(job);
@@ -274,7 +272,7 @@ async fn probes_show_the_number_in_flight_while_draining() {
     let calls = [service.call(get("/")), service.call(get("/"))];
     let mut ask = async |path: &str| {
         let response = service.call(get(path)).await.unwrap();
-        support::whole(response).await.into_body()
+        crate::support::whole(response).await.into_body()
     };
     assert_eq!(ask("/readyz").await, "ready\n");
     readiness.drain();
@@ -305,7 +303,7 @@ async fn status_tells_operators_about_the_traffic() {
         .await
         .unwrap();
     let json: serde_json::Value =
-        serde_json::from_str(support::whole(answer).await.body()).unwrap();
+        serde_json::from_str(crate::support::whole(answer).await.body()).unwrap();
     assert_eq!(
         json["traffic"],
         serde_json::json!({"in_flight": 1, "late_arrivals": 0, "refused": {"failing": 3}, "dry_run_refused": {}})
@@ -328,7 +326,7 @@ async fn requests_may_end_on_other_threads_than_they_began() {
         });
         ends.push((end, task));
     }
-    support::until(|| readiness.in_flight() == Some(200)).await;
+    crate::support::until(|| readiness.in_flight() == Some(200)).await;
     for (end, task) in ends {
         drop(end);
         task.await.unwrap();

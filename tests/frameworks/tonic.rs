@@ -1,7 +1,6 @@
 //! The layer in a tonic server, as gRPC clients see it.
 
-mod support;
-
+use crate::support::{listen, ready, soon, starting, until, value};
 use bytes::Bytes;
 use http::{StatusCode, Version, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
@@ -13,7 +12,6 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-use support::{listen, ready, soon, starting, until, value};
 use tokio::net::TcpStream;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -297,7 +295,7 @@ async fn probes_are_answered_on_the_port_of_the_calls() {
         let ask = async || {
             let uri = format!("http://{address}/readyz").parse().unwrap();
             let response = soon(client.get(uri)).await.unwrap();
-            let response = support::whole(response).await;
+            let response = crate::support::whole(response).await;
             (response.status().as_u16(), response.into_body())
         };
         storage.ready();

@@ -1,7 +1,5 @@
 //! The subsystems that the crate itself reports: runtime and traffic.
 
-mod support;
-
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -33,7 +31,7 @@ fn one_worker() -> Runtime {
 }
 
 fn ready() -> Readiness {
-    let (readiness, storage) = support::ready();
+    let (readiness, storage) = crate::support::ready();
     storage.leave_ready();
     readiness
 }
@@ -335,9 +333,9 @@ async fn the_watch_ends_with_the_registry() {
     readiness.watch_runtime(RuntimeWatch::default()).unwrap();
     let mut subscription = readiness.subscribe();
     drop(readiness);
-    support::soon(async { while subscription.changed().await.is_ok() {} }).await;
+    crate::support::soon(async { while subscription.changed().await.is_ok() {} }).await;
     let metrics = tokio::runtime::Handle::current().metrics();
-    support::until(|| metrics.num_alive_tasks() == 0).await;
+    crate::support::until(|| metrics.num_alive_tasks() == 0).await;
 }
 
 // === traffic ===

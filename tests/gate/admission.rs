@@ -1,8 +1,7 @@
 //! Every path through the gate, with the inner service and the clock stepped
 //! by hand.
 
-mod support;
-
+use crate::support::{health_call, starting as storage};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode, Version, header};
@@ -17,7 +16,6 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::{health_call, starting as storage};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{

@@ -1,7 +1,6 @@
 //! The end of real servers under load: axum, hyper and tonic.
 
-mod support;
-
+use crate::support::{listen, ready, soon, until};
 use axum::{Router, body::Body, extract::State, routing::get};
 use bytes::Bytes;
 use http::{
@@ -27,7 +26,6 @@ use std::{
     },
     time::Duration,
 };
-use support::{listen, ready, soon, until};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},

@@ -1,8 +1,7 @@
 //! The layer in an axum application, behind `axum::serve`: in the right place,
 //! and in the wrong ones.
 
-mod support;
-
+use crate::support::{listen, soon, starting, until, value, whole};
 use axum::{
     Router,
     body::Body,
@@ -19,7 +18,6 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
-use support::{listen, soon, starting, until, value, whole};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason, Subsystem,

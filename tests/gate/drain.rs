@@ -1,7 +1,6 @@
 //! The end of the process, step by step on a clock that is moved by hand.
 
-mod support;
-
+use crate::support::{health_call, ready, starting};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
@@ -14,7 +13,6 @@ use std::{
     },
     thread,
 };
-use support::{health_call, ready, starting};
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant, advance, sleep},

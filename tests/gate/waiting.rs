@@ -1,8 +1,7 @@
 //! Requests that wait in the gate while the verdict changes: held, for their
 //! turn, and for room in the inner service.
 
-mod support;
-
+use crate::support::ready;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -15,7 +14,6 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::ready;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{

@@ -1,7 +1,6 @@
 //! How many of the requests that are admitted while ready fail nevertheless.
 
-mod support;
-
+use crate::support::{health_call, ready, starting};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
@@ -13,7 +12,6 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::{health_call, ready, starting};
 use tokio::time::advance;
 use tokio_stream::iter;
 use tokio_test::{assert_pending, assert_ready, task};
@@ -613,7 +611,7 @@ async fn status_tells_operators_about_the_drift() {
             .oneshot(request.body(String::new()).unwrap())
             .await
             .unwrap();
-        support::whole(response).await.into_body()
+        crate::support::whole(response).await.into_body()
     };
     let silent = status(&layer, "application/json").await;
     assert!(!silent.contains("drift"), "{silent}");
@@ -657,7 +655,12 @@ async fn status_tells_operators_about_the_drift() {
     // Probes omit the drift, because they are sent often.
     let response = layer.layer(service_fn(application));
     let response = response.oneshot(get("/readyz?verbose")).await.unwrap();
-    assert!(!support::whole(response).await.body().contains("drift"));
+    assert!(
+        !crate::support::whole(response)
+            .await
+            .body()
+            .contains("drift")
+    );
 }
 
 // === classifiers ===

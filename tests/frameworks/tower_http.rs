@@ -1,7 +1,6 @@
 //! The layer among those of tower-http and tower, outside and inside of it.
 
-mod support;
-
+use crate::support::{ready, starting, value, whole};
 use bytes::Bytes;
 use http::{
     Method, Request, Response, StatusCode,
@@ -19,7 +18,6 @@ use std::{
     },
     time::Duration,
 };
-use support::{ready, starting, value, whole};
 use tokio_test::{assert_pending, task};
 use tower::{
     Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn,
@@ -635,7 +633,7 @@ async fn a_held_request_that_panics_lets_the_next_one_go() {
     assert_pending!(next.poll());
     storage.ready();
     assert_eq!(panics.await.status(), 500);
-    let next = support::soon(next).await;
+    let next = crate::support::soon(next).await;
     assert_eq!(next.body(), "/next");
     assert_eq!(counts.waiting(Reason::Starting), 0);
 }

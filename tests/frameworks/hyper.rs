@@ -1,8 +1,7 @@
 //! The layer in front of a plain hyper service, as clients see it on the wire:
 //! HTTP/1 and HTTP/2 on one port.
 
-mod support;
-
+use crate::support::{listen, ready, soon, starting, until, value, whole};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
@@ -20,7 +19,6 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc, time::Duration};
-use support::{listen, ready, soon, starting, until, value, whole};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
