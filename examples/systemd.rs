@@ -42,6 +42,10 @@ use tower_readiness::{
 /// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
 /// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Shows what the crate logs, from INFO on.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     // On one thread, so that a single handler that blocks stalls all of it.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(run());

@@ -40,6 +40,10 @@ type Error = Box<dyn std::error::Error>;
 /// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
 /// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Error> {
+    // Shows what the crate logs, from INFO on.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -42,6 +42,7 @@ type Job = usize;
 /// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
 /// of `spawn_blocking`, without a limit.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Shows what the crate logs, from INFO on.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();

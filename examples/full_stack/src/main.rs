@@ -26,7 +26,10 @@ use tracing_subscriber::EnvFilter;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("info,tower_http=debug"));
-    tracing_subscriber::fmt().with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run());
     runtime.shutdown_timeout(Duration::from_secs(1));
