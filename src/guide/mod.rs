@@ -15,6 +15,8 @@
 //!   dashboard, and the way from an alert to its cause.
 //! - Log (page `log`, with the feature `tracing`): the events of the crate in the log, and
 //!   the line at the end of a drain.
+//! - [Coming from](coming_from): tonic-health, axum-health, probes by hand, Spring Boot,
+//!   ASP.NET Core, Pomerium or the kube-apiserver, and what each word is called here.
 //! - [Mistakes](mistakes): errors of the compiler and at run time by their text, and
 //!   their remedies.
 //! - Testing your readiness (page `testing_your_readiness`, with the feature `test-util`):
@@ -56,6 +58,8 @@
 
 #[cfg(feature = "gate")]
 pub mod choosing_what_is_required;
+#[cfg(feature = "gate")]
+pub mod coming_from;
 #[cfg(feature = "gate")]
 pub mod deploying;
 pub mod evidence;
