@@ -49,6 +49,7 @@
 //! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
 //! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |
+//! | tonic and axum on one port, with a gate and a health check for the gRPC service alone | `cargo run --manifest-path examples/mux/Cargo.toml`, a package of its own |
 //! | a reverse proxy, whose reporter shows whether the upstream answers | `cargo run --manifest-path examples/reverse_proxy/Cargo.toml`, a package of its own |
 //! | two ports with a layer each: traffic, and details for operators | `admin_port` |
 //! | a consumer of a queue, whose gate admits jobs | `worker` |
