@@ -9,6 +9,7 @@
 mod events;
 #[path = "../support/folder.rs"]
 mod folder;
+mod groups;
 mod history;
 mod page;
 mod reference;
