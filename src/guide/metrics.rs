@@ -49,6 +49,7 @@
 //! | `readiness_log_lines_dropped_total` | counter | | changes and lines that were not logged, because the log was not read in time |
 //! | `readiness_build_info` | info | `version` | 1; the version of this crate |
 //! | `readiness_subsystems` | gauge | `state` | the number of all subsystems in a [state](crate::State) |
+//! | `readiness_group_members` | gauge | `group`, `state` | the number of members of a [group](crate::Group) in a state |
 //! | `readiness_subsystem_state` | gauge | `subsystem`, `state` | 1 for the present state of a subsystem |
 //! | `readiness_subsystem_transitions_total` | counter | `subsystem`, `to` | how often a subsystem has entered a state |
 //! | `readiness_subsystem_last_report_timestamp_seconds` | gauge | `subsystem` | when its reporter or check reported last, since 1970; 0 before the first report; heartbeats do not count |

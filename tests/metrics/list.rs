@@ -123,6 +123,8 @@ async fn every_combination_of_labels_exists_from_the_start() {
             "readiness_probes_total",
             vec![words(Probe::ALL), words(&statuses)],
         ),
+        // There is no group here.
+        ("readiness_group_members", vec![vec![]]),
         // Not measured here.
         ("readiness_runtime_delay_seconds", vec![vec![]]),
         ("readiness_check_duration_seconds", vec![vec![]]),

@@ -11,7 +11,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_readiness::{
-    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
+    Action, Group, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
     check::{Check, Outcome},
     probe::Probes,
     watch::RuntimeWatch,
@@ -399,4 +399,23 @@ async fn connections_that_retire_count() {
         advance(SECOND).await;
     }
     assert_eq!(retired(), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_members_of_a_group_are_counted_by_state() {
+    let builder = Readiness::builder().allow_empty();
+    let readiness = builder.group(Group::new("upstream")).build().unwrap();
+    let group = readiness.group("upstream").unwrap();
+    let members = ["a", "b", "c"].map(|name| group.add(name).unwrap());
+    members[0].ready();
+    members[1].failing("refused");
+    advance(SECOND).await;
+    let count = |state| {
+        let labels = format!("upstream {state}");
+        value(&readiness, "readiness_group_members", &labels)
+    };
+    assert_eq!(
+        ["ready", "failing", "starting", "dead"].map(count),
+        [1.0, 1.0, 1.0, 0.0]
+    );
 }

@@ -31,6 +31,29 @@ pub(super) const FAMILIES: &[Entry] = &[
     ),
     (
         Descriptor {
+            name: "readiness_group_members",
+            kind: Gauge,
+            unit: None,
+            labels: &["group", "state"],
+            help: "The number of members of a group in a state.",
+        },
+        |source, samples| {
+            for view in source.subsystems() {
+                let name = &view.declaration().name;
+                for (counts, state) in view
+                    .members()
+                    .into_iter()
+                    .flat_map(|counts| State::ALL.iter().map(move |state| (counts, state)))
+                {
+                    let labels = [name.into(), state.as_str().into()];
+                    let count = counts.in_state(*state) as u64;
+                    samples.add(labels, SampleValue::Integer(count));
+                }
+            }
+        },
+    ),
+    (
+        Descriptor {
             name: "readiness_subsystem_state",
             kind: Gauge,
             unit: None,

@@ -66,6 +66,9 @@ impl Registry {
                 let next = draft
                     .view(group.slot)
                     .map(|view| group.show(&inner, view, at));
+                if let Some(view) = &next {
+                    view.declaration().meters.last_report.set_now();
+                }
                 drop(inner);
                 draft.set(group.slot, next);
             }
