@@ -265,6 +265,20 @@ fn a_handle_needs_a_check_and_outlives_its_subsystem() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn checks_that_hang_do_not_keep_others_from_their_turn() {
+    let mut builder = Readiness::builder();
+    for index in 0..200 {
+        let subsystem = Subsystem::new(format!("upstream-{index}")).optional();
+        builder = builder.subsystem(subsystem.check(every_ten(), pending::<Result<(), &str>>));
+    }
+    let database = Dependency::default();
+    let readiness = builder.subsystem(database.subsystem(every_ten()));
+    let readiness = readiness.build().unwrap();
+    settle().await;
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Ready));
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_most_so_many_checks_run_at_once() {
     let running = Arc::new(AtomicUsize::new(0));
     let asked = Arc::new(AtomicUsize::new(0));

@@ -34,8 +34,8 @@
 //! then one begins at each interval; runs of a check never overlap. Until the
 //! subsystem has been up for the first time, the waits are shorter: 250 ms, twice
 //! that after each failure up to the interval, and the half of each at random, so
-//! that the start of the process does not wait for an interval. At most
-//! [64](crate::Builder::checks_at_once) checks run at once. A check
+//! that the start of the process does not wait for an interval. A
+//! registry can [limit](crate::Builder::checks_at_once) how many run at once. A check
 //! ends when its subsystem retires, or the registry is dropped.
 //!
 //! A check cannot move to another runtime while it runs, because sockets and

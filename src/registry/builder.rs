@@ -18,10 +18,6 @@ impl Readiness {
     }
 }
 
-/// How many checks run at once. Each may hold a socket.
-#[cfg(feature = "check")]
-const CHECKS_AT_ONCE: usize = 64;
-
 /// Declares the subsystems and scopes of a process; see
 /// [`Readiness::builder`].
 ///
@@ -91,9 +87,13 @@ impl Builder {
         }
     }
 
-    /// Sets how many [checks](crate::check) run at once: by default 64. Others wait for
-    /// their turn, and a check that waits longer than its subsystem's
-    /// [ttl](Subsystem::ttl) makes the subsystem stale.
+    /// Limits how many [checks](crate::check) run at once, for a process with so many that
+    /// their sockets or threads would run out. Others wait for their turn.
+    ///
+    /// There is no limit by default, because checks that hang keep their turn until their
+    /// timeout, and a check that waits longer than the [ttl](Subsystem::ttl) of its
+    /// subsystem makes the subsystem stale: under a tight limit, dependencies that hang
+    /// take those that work with them.
     #[cfg(feature = "check")]
     #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
     pub fn checks_at_once(self, checks: usize) -> Self {
@@ -162,7 +162,7 @@ impl Builder {
         }
 
         #[cfg(feature = "check")]
-        let checks_at_once = match self.checks_at_once.unwrap_or(CHECKS_AT_ONCE) {
+        let checks_at_once = match self.checks_at_once.unwrap_or(usize::MAX) {
             0 => return Err(BuildError::NoChecksAtOnce),
             // The semaphore's own limit, which no process reaches.
             checks => checks.min(tokio::sync::Semaphore::MAX_PERMITS),
