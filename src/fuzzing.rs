@@ -1,6 +1,7 @@
 //! The functions that the fuzz targets in `fuzz/` call with arbitrary bytes. A unit test
 //! calls them with the kept corpus and with random bytes.
 //!
+//! No build of an application compiles them: each `expect` is an assertion of a test.
 //! Each function panics if the crate answers hostile input in a way that it promises not
 //! to.
 

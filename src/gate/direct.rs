@@ -1,11 +1,10 @@
 use super::{
-    decision::{Basis, Decision},
-    gate::Gate,
-    head::RequestHead,
-    layer::ReadinessLayer,
-    refusal::Refusal,
+    decision::Decision, gate::Gate, head::RequestHead, layer::ReadinessLayer, refusal::Refusal,
 };
-use crate::traffic::{InFlightGuard, ResponseGuard};
+use crate::{
+    state::Reasons,
+    traffic::{InFlightGuard, ResponseGuard},
+};
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::Full;
@@ -104,9 +103,9 @@ impl DirectGate {
     fn decide_slow(&self, head: RequestHead<'_>) -> Result<Admitted, Refusal> {
         let gate = &self.0;
         gate.start_background();
-        let basis: Basis = gate.basis();
+        let basis = gate.basis();
         let reasons = basis.verdict.reasons();
-        match gate.decide(basis, crate::state::Reasons::NONE, head) {
+        match gate.decide(basis, Reasons::NONE, head) {
             Decision::Admit => {
                 gate.record_admitted(basis, head);
                 let closes = gate.closes_connection(basis, head);

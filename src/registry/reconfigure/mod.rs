@@ -57,8 +57,8 @@ impl Readiness {
     ///
     /// # Errors
     ///
-    /// When a name is unknown, invalid or taken, or belongs to a group to remove, a setting of an added subsystem is invalid,
-    /// a member is added to a scope twice or removed from a scope that does not have it, a
+    /// When a name is unknown, invalid or taken, the plan removes a group, a setting of an
+    /// added subsystem is invalid, a member is added to a scope twice or removed from a scope that does not have it, a
     /// scope would become empty, or the plan takes away the last required subsystem without
     /// [`allow_empty`](Reconfiguration::allow_empty). Nothing changes then.
     pub fn reconfigure(
