@@ -1,4 +1,5 @@
-//! What the crate promises, what fails without it, how to see that, and what is not proved.
+//! The promises of the crate: the failure that each prevents, the command that shows it, and
+//! the limits of the proof.
 //!
 //! Each row names a test that was seen to fail with the promise broken. Commands are run in
 //! a clone of the repository; `.ci/run --help` lists all of them, and `.ci/run` runs those
@@ -6,10 +7,10 @@
 //!
 //! | promise | without it | see it |
 //! |---|---|---|
-//! | Every surface gives the same answer for the same snapshot. | A load balancer sends traffic that the gate refuses, or systemd restarts a process that a probe calls healthy. | `cargo test --all-features --test parity`: 2,000 random histories, 11 surfaces, a model of 150 lines; and for each surface and column a lie that is found. 100,000 with `PROPTEST_CASES=100000`. |
+//! | Every surface gives the same answer for the same snapshot. | A load balancer sends traffic that the gate refuses, or systemd restarts a process that a probe calls healthy. | `cargo test --all-features --test parity`: 2,000 random histories, 14 surfaces, and a model made from the truth table alone; for each surface and column a lie that is found. 100,000 with `PROPTEST_CASES=100000`. |
 //! | The start latch stays latched, a drain stays a drain, versions only grow. | An outage of a dependency restarts the process; a late report sends traffic to a process that ends. | The same test, after each step; `.ci/run loom` for threads at once. |
 //! | After a setter returns, every later request and probe sees that state or a newer one. | A request is admitted after the report that the disk is gone. | `.ci/run loom`: every order of the threads of the cell, the admit flags, the timer and the counters, up to a bound. |
-//! | A report waits for no reader, probe, mirror or network, and at most 10 ms for its log line. | A pipe that no process reads stops the application. | `cargo test --all-features --test wakers --test log`: 100,000 waiting tasks, a blocked subscriber, one that panics. |
+//! | A report waits for no reader, probe, mirror or network, and at most 10 ms for its log line. | A pipe that no process reads stops the application. | `cargo test --all-features --test wakers --test log`: 5,000 waiting tasks, wakers that panic, a log subscriber that blocks. |
 //! | No report, panic, dropped task, missing socket or malformed request crashes the process, or leaves it green. | A task that died leaves a green state behind. | `cargo test --all-features --test silence --test check --test stopped --test model_of_time`; `fuzz/run` for hostile bytes (`.ci/run long`: an hour each). |
 //! | An admitted request allocates nothing, takes no lock, makes no system call. | The gate is turned off where each microsecond counts. | `cargo test --all-features --test allocations`; `.ci/run budgets` counts the instructions, and fails at 3 % more. |
 //! | A rolling restart behind a real load balancer, with a delay that covers its detection time, loses no request. | Users see errors at each release. | `tests/e2e/rollout` (HAProxy), `tests/e2e/kubernetes/run`, `tests/e2e/connections` (kept connections and streams). Each has controls that lose requests, and fails if they lose none. |
