@@ -318,6 +318,18 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
     ));
 }
 
+/// The subsystem `runtime` is required, but says nothing about the application.
+#[tokio::test]
+async fn a_watch_of_the_runtime_is_no_required_subsystem_that_is_left() {
+    let (readiness, _index) = started();
+    let watch = tower_readiness::watch::RuntimeWatch::default();
+    readiness.watch_runtime(watch).unwrap();
+    let refused = readiness.reconfigure(|plan| {
+        plan.remove("storage");
+    });
+    assert_eq!(refused, Err(ReconfigureError::NothingRequired));
+}
+
 #[test]
 fn the_last_required_subsystem_stays_unless_that_is_allowed() {
     let (readiness, _index) = started();
