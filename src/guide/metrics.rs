@@ -45,7 +45,7 @@
 //! | `readiness_runtime_delay_seconds` | gauge | `percentile` | how late 50 and 99 in 100 tasks are polled, where the [runtime is watched](crate::Readiness::watch_runtime) |
 //! | `readiness_admin_evictions_total` | counter | | connections that admin listeners closed because others needed their slots |
 //! | `readiness_connections_retired_total` | counter | | connections that were told to end at a moment of their own |
-//! | `readiness_mirror_errors_total` | counter | `mirror` | messages to `systemd` that could not be sent |
+//! | `readiness_mirror_errors_total` | counter | `mirror` | messages to `systemd`, and to the file of `termination`, that could not be sent or written |
 //! | `readiness_log_lines_dropped_total` | counter | | changes and lines that were not logged, because the log was not read in time |
 //! | `readiness_build_info` | info | `version` | 1; the version of this crate |
 //! | `readiness_subsystems` | gauge | `state` | the number of all subsystems in a [state](crate::State) |

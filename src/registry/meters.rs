@@ -28,6 +28,8 @@ pub(crate) struct Meters {
     pub(crate) connections_retired: Counter,
     /// The messages to systemd that could not be sent.
     pub(crate) systemd_errors: Counter,
+    /// The termination messages that could not be written.
+    pub(crate) termination_errors: Counter,
     /// The time until the start latch of the process closed.
     #[cfg(feature = "metrics")]
     pub(crate) start: StartDuration,

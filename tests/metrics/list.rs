@@ -128,10 +128,10 @@ async fn every_combination_of_labels_exists_from_the_start() {
         // Not measured here.
         ("readiness_runtime_delay_seconds", vec![vec![]]),
         ("readiness_check_duration_seconds", vec![vec![]]),
-        #[cfg(all(unix, feature = "systemd"))]
-        ("readiness_mirror_errors_total", vec![words(&["systemd"])]),
-        #[cfg(not(all(unix, feature = "systemd")))]
-        ("readiness_mirror_errors_total", vec![vec![]]),
+        (
+            "readiness_mirror_errors_total",
+            vec![words(&["systemd", "termination"])],
+        ),
         (
             "readiness_build_info",
             vec![words(&[env!("CARGO_PKG_VERSION")])],

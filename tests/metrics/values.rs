@@ -375,6 +375,23 @@ async fn messages_that_systemd_does_not_get_count() {
     crate::support::until(|| errors() >= 2.0).await;
 }
 
+#[cfg(all(unix, feature = "termination"))]
+#[tokio::test]
+async fn termination_messages_that_cannot_be_written_count() {
+    let (readiness, storage) = starting();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    readiness.termination_message(&path);
+    let errors = || value(&readiness, "readiness_mirror_errors_total", "termination");
+    crate::support::until(|| errors() == 1.0).await;
+    storage.failing("disk");
+    crate::support::until(|| errors() == 2.0).await;
+    std::fs::File::create(&path).unwrap();
+    storage.ready();
+    crate::support::until(|| std::fs::metadata(&path).unwrap().len() > 0).await;
+    assert_eq!(errors(), 2.0);
+}
+
 #[cfg(feature = "connections")]
 #[tokio::test(start_paused = true)]
 async fn connections_that_retire_count() {

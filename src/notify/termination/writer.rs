@@ -60,11 +60,13 @@ fn run(registry: &Registry, path: &Path) {
         let text = message.update(&snapshot.0, registry.traffic().flights.count(), now());
         match rewrite(path, &text) {
             Ok(()) => warned = false,
-            Err(error) if !warned => {
-                log(path, &error);
-                warned = true;
+            Err(error) => {
+                registry.meters().termination_errors.increment();
+                if !warned {
+                    log(path, &error);
+                    warned = true;
+                }
             }
-            Err(_) => {}
         }
         thread::sleep(PAUSE);
     }

@@ -134,16 +134,16 @@ pub(super) const FAMILIES: &[Entry] = &[
             kind: Counter,
             unit: None,
             labels: &["mirror"],
-            help: "Messages that a mirror could not send.",
+            help: "Messages that a mirror could not send or write.",
         },
         |source, samples| {
-            #[cfg(all(unix, feature = "systemd"))]
-            {
-                let errors = &source.registry.meters().systemd_errors;
-                samples.add(["systemd".into()], SampleValue::Integer(errors.get()));
+            let meters = source.registry.meters();
+            for (mirror, errors) in [
+                ("systemd", &meters.systemd_errors),
+                ("termination", &meters.termination_errors),
+            ] {
+                samples.add([mirror.into()], SampleValue::Integer(errors.get()));
             }
-            #[cfg(not(all(unix, feature = "systemd")))]
-            let _ = (source, samples);
         },
     ),
     (
