@@ -10,7 +10,7 @@ use tonic::{
     client::Grpc,
     codegen::http::uri::PathAndQuery,
     service::Routes,
-    transport::{Channel, Server},
+    transport::{Channel, Endpoint, Server},
 };
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
@@ -424,16 +424,19 @@ async fn watches_end_with_the_registry() {
     assert_eq!(next(&mut watch).await, None);
 }
 
+#[cfg(unix)]
 #[tokio::test(start_paused = true)]
 async fn a_watch_ends_when_its_connection_retires() {
     let (readiness, _storage) = ready();
-    let (listener, address) = listen().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grpc.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let routes = Routes::new(readiness.grpc_health()).into_axum_router();
     let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
     let server = drain::serve(&readiness, listener, routes.into_make_service())
         .with_graceful_shutdown(shutdown.build().unwrap());
     let server = tokio::spawn(server.into_future());
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let channel = Endpoint::from_shared(format!("unix:{}", path.display())).unwrap();
     let mut client = HealthClient::new(channel.connect().await.unwrap());
     let mut watch = client.watch(request("")).await.unwrap().into_inner();
     assert_eq!(next(&mut watch).await, Some(Serving));

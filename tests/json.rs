@@ -1,4 +1,5 @@
 //! The JSON of probes against its documented schema, in both directions.
+#![cfg(unix)]
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::ACCEPT};
@@ -12,7 +13,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    net::UnixStream,
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
@@ -201,9 +202,10 @@ async fn request(layer: &ReadinessLayer, status: u16) {
 
 /// Checks the first event, and further ones until each kind has come.
 async fn check_events(readiness: &Readiness, checker: &mut Checker, change: impl FnOnce()) {
-    let server = readiness.serve("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().socket_addr().unwrap();
-    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let server = readiness.serve(&*path).await.unwrap();
+    let mut stream = BufReader::new(UnixStream::connect(path).await.unwrap());
     // HTTP/1.0, whose body is not in chunks.
     let head = format!("GET {} HTTP/1.0\r\n\r\n", paths::EVENTS);
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -1,18 +1,18 @@
 //! A client of the event stream.
 
-use crate::support::soon;
+use crate::support::{assert_clock_runs, soon};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tower_readiness::server::AdminServer;
+use tower_readiness::server::{Address, AdminListener, AdminServer};
 
 pub(crate) const EVENTS: &str = "/statusz/events";
 
@@ -108,6 +108,33 @@ pub(crate) fn address(server: &AdminServer) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
 
+/// An admin listener on a unix socket, for tests on the paused clock.
+pub(crate) struct Local {
+    server: AdminServer,
+    folder: tempfile::TempDir,
+}
+
+impl Local {
+    pub(crate) async fn serve(listener: AdminListener) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let server = listener.serve(&*path).await.unwrap();
+        Self { server, folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+}
+
+impl std::ops::Deref for Local {
+    type Target = AdminServer;
+
+    fn deref(&self) -> &AdminServer {
+        &self.server
+    }
+}
+
 /// Sends a request on a connection of its own.
 pub(crate) async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -127,6 +154,11 @@ pub(crate) async fn ask(
     server: &AdminServer,
     request: http::request::Builder,
 ) -> Response<Incoming> {
+    if let Address::Unix(path) = server.local_addr() {
+        let stream = tokio::net::UnixStream::connect(path).await.unwrap();
+        return send(stream, request).await;
+    }
+    assert_clock_runs();
     let stream = TcpStream::connect(address(server)).await.unwrap();
     send(stream, request).await
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     ANYWHERE,
-    client::{EVENTS, address, ask, get, open, value},
+    client::{EVENTS, Local, address, ask, get, open, value},
     prober,
     support::{ready, soon, starting, whole},
 };
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::unix::net::UnixStream,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -104,10 +105,10 @@ fn large() -> (Readiness, Vec<tower_readiness::Reporter>) {
 async fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     let (readiness, reporters) = large();
     let listener = AdminListener::new(&readiness).max_connections(4);
-    let server = listener.serve(ANYWHERE).await.unwrap();
+    let server = Local::serve(listener).await;
     let mut reads = open(&server).await;
     assert_eq!(reads.next().await.unwrap().kind, "state");
-    let mut idle = TcpStream::connect(address(&server)).unwrap();
+    let mut idle = UnixStream::connect(server.path()).unwrap();
     let head = format!("GET {EVENTS} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     idle.write_all(head.as_bytes()).unwrap();
     let begin = Instant::now();

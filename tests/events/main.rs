@@ -1,4 +1,5 @@
 //! The event stream of an admin listener, as its clients see it: real sockets.
+#![cfg(unix)]
 
 mod client;
 mod crowds;

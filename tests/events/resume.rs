@@ -2,12 +2,12 @@
 
 use crate::{
     ANYWHERE,
-    client::{open, resume},
+    client::{Local, open, resume},
     support::ready,
 };
 use std::time::Duration;
 use tokio::time::Instant;
-use tower_readiness::{Readiness, Subsystem};
+use tower_readiness::{Readiness, Subsystem, server::AdminListener};
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reconnects_gets_what_it_has_missed() {
@@ -20,7 +20,7 @@ async fn a_client_that_reconnects_gets_what_it_has_missed() {
     storage.ready();
     index.ready();
     let late = readiness.add(Subsystem::new("late")).unwrap();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let server = Local::serve(AdminListener::new(&readiness)).await;
     let id = open(&server).await.next().await.unwrap().id.unwrap();
 
     // Nothing has changed: a tick shows at once that the stream is alive.
@@ -106,7 +106,7 @@ async fn an_id_older_than_the_history_gets_the_whole_state() {
             .unwrap();
         let storage = readiness.reporter("storage").unwrap();
         storage.ready();
-        let server = readiness.serve(ANYWHERE).await.unwrap();
+        let server = Local::serve(AdminListener::new(&readiness)).await;
         let mut events = open(&server).await;
         let id = events.next().await.unwrap().id.unwrap();
         let kind = async || resume(&server, &id).await.next_update().await.kind;

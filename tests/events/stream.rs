@@ -2,13 +2,13 @@
 
 use crate::{
     ANYWHERE,
-    client::{Event, ask, get, open},
+    client::{Event, Local, ask, get, open},
     support::{ready, whole},
 };
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, advance, sleep};
-use tower_readiness::{Phase, Readiness, Subsystem};
+use tower_readiness::{Phase, Readiness, Subsystem, server::AdminListener};
 
 /// The document without the times, which go on.
 fn timeless(mut document: Value) -> Value {
@@ -104,7 +104,7 @@ async fn the_first_event_is_the_status_and_the_next_has_what_changed() {
 #[tokio::test(start_paused = true)]
 async fn changes_come_five_times_a_second_at_most_and_no_transition_is_lost() {
     let (readiness, storage) = ready();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let server = Local::serve(AdminListener::new(&readiness)).await;
     let mut events = open(&server).await;
     let first = events.next().await.unwrap();
     let reports = tokio::spawn(async move {
@@ -148,7 +148,7 @@ async fn changes_come_five_times_a_second_at_most_and_no_transition_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_tick_comes_every_two_seconds_also_after_the_clock_has_jumped() {
     let (readiness, storage) = ready();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let server = Local::serve(AdminListener::new(&readiness)).await;
     let mut events = open(&server).await;
     let begin = Instant::now();
     let first = events.next().await.unwrap();
@@ -186,7 +186,7 @@ async fn a_tick_comes_every_two_seconds_also_after_the_clock_has_jumped() {
 async fn a_tick_has_the_time_left_of_the_drain_and_the_counts() {
     let (readiness, _storage) = ready();
     let _shutdown = readiness.shutdown().build().unwrap();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let server = Local::serve(AdminListener::new(&readiness)).await;
     let mut events = open(&server).await;
     events.next().await.unwrap();
     readiness.drain();
@@ -206,7 +206,7 @@ async fn a_tick_has_the_time_left_of_the_drain_and_the_counts() {
 #[tokio::test(start_paused = true)]
 async fn the_stream_ends_with_the_event_that_the_process_is_closed() {
     let (readiness, storage) = ready();
-    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let server = Local::serve(AdminListener::new(&readiness)).await;
     let mut events = open(&server).await;
     events.next().await.unwrap();
     readiness.drain();

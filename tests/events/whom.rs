@@ -84,7 +84,6 @@ async fn a_stream_over_http2_leaves_room_for_probes_on_its_connection() {
     assert_eq!(events.next().await, None);
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn a_unix_socket_has_events() {
     let (readiness, _storage) = ready();

@@ -32,9 +32,23 @@ pub fn ready() -> (Readiness, Reporter) {
 
 /// Binds a free port of the loopback interface.
 pub async fn listen() -> (TcpListener, SocketAddr) {
+    assert_clock_runs();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+/// Fails on tokio's paused clock, as tests over TCP call it. The kernel may deliver bytes of
+/// TCP after the write has returned, also on loopback, and meanwhile the runtime would advance
+/// the clock to the next timer. Pipes in memory and unix sockets deliver at once.
+#[track_caller]
+pub fn assert_clock_runs() {
+    let begin = tokio::time::Instant::now();
+    std::thread::sleep(Duration::from_nanos(1));
+    assert!(
+        begin.elapsed() > Duration::ZERO,
+        "the clock is paused: use pipes or unix sockets in place of TCP"
+    );
 }
 
 /// Returns the output of `future`. A future that never completes fails the test
