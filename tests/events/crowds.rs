@@ -2,7 +2,7 @@
 
 use crate::{
     ANYWHERE,
-    client::{EVENTS, Local, address, ask, get, open, value},
+    client::{EVENTS, Events, Local, address, ask, get, of, open, value},
     prober,
     support::{ready, soon, starting, whole},
 };
@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use tower_readiness::{Builder, Readiness, Subsystem, server::AdminListener};
+use tower_readiness::{
+    Builder, Readiness, Subsystem,
+    server::{AdminListener, AdminServer},
+};
 
 #[tokio::test]
 async fn streams_and_waiting_requests_take_half_of_the_connections() {
@@ -63,14 +66,18 @@ async fn streams_and_waiting_requests_take_half_of_the_connections() {
     until_admitted(&server).await;
 }
 
-/// A closed stream makes room as soon as the listener notices.
-async fn until_admitted(server: &tower_readiness::server::AdminServer) {
+/// Opens a stream. A closed one makes room as soon as the listener notices.
+async fn until_admitted(server: &AdminServer) -> Events {
     let admitted = async {
-        while ask(server, get(EVENTS)).await.status() != 200 {
+        loop {
+            let response = ask(server, get(EVENTS)).await;
+            if response.status() == 200 {
+                return of(response);
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    soon(admitted).await;
+    soon(admitted).await
 }
 
 #[tokio::test]
@@ -153,7 +160,7 @@ fn a_thousand_clients_that_never_read_keep_no_probe_waiting() {
             _ => reporter.degraded("slow"),
         }
     }
-    prober::probe(address(&server));
+    prober::probe(address(&server), std::process::id());
 }
 
 #[tokio::test]
@@ -162,13 +169,13 @@ async fn a_stream_of_a_client_that_has_gone_ends() {
     let listener = AdminListener::new(&readiness).max_connections(2);
     let server = listener.serve(ANYWHERE).await.unwrap();
     for _ in 0..20 {
-        let mut events = open(&server).await;
+        let mut events = until_admitted(&server).await;
         events.next().await.unwrap();
         drop(events);
         storage.failing("gone");
         storage.ready();
-        until_admitted(&server).await;
     }
+    until_admitted(&server).await;
     let status = ask(&server, get("/statusz")).await;
     assert_eq!(whole(status).await.status(), 200);
 }

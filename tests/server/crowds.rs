@@ -58,7 +58,7 @@ fn probe_among<F>(
     while served.load(Ordering::Relaxed) < size {
         std::thread::sleep(Duration::from_millis(1));
     }
-    prober::probe(address);
+    prober::probe(address, std::process::id());
 }
 
 #[test]

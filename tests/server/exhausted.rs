@@ -33,7 +33,7 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
         .map(|_| TcpStream::connect(application).unwrap())
         .collect();
     address("exhausted at ");
-    prober::probe(admin);
+    prober::probe(admin, child.id());
 
     // Connections that have taken all reserved descriptors must not keep the
     // listener from others either.
@@ -47,7 +47,7 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
         kept
     };
     let kept: Vec<_> = (0..8).map(keep).collect();
-    prober::probe(admin);
+    prober::probe(admin, child.id());
     drop((crowd, kept));
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
