@@ -177,6 +177,7 @@ pub mod client;
 #[cfg(feature = "connections")]
 #[cfg_attr(docsrs, doc(cfg(feature = "connections")))]
 pub mod connections;
+mod debug;
 pub mod drain;
 #[cfg(all(test, unix, feature = "full"))]
 mod error_tests;
@@ -187,10 +188,12 @@ pub mod fuzzing;
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;
 pub mod guide;
+mod log;
 #[cfg(feature = "tracing")]
 mod logging;
 #[cfg_attr(not(feature = "gate"), allow(dead_code))]
 mod meters;
+mod mutex;
 #[cfg(any(
     feature = "grpc",
     all(unix, any(feature = "systemd", feature = "termination"))

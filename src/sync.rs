@@ -8,25 +8,34 @@
 
 #[cfg(not(all(test, tower_readiness_loom)))]
 mod imp {
+    pub(crate) use crate::mutex::Mutex;
     pub(crate) use arc_swap::ArcSwap as Swap;
-    pub(crate) use std::sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
-    };
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
     pub(crate) use tokio::sync::Notify;
 }
 
 #[cfg(all(test, tower_readiness_loom))]
 mod imp {
-    pub(crate) use loom::sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-    };
+    use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     use std::{
         future::poll_fn,
         sync::Arc,
         task::{Poll, Waker},
     };
+
+    #[derive(Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
 
     /// A double of `arc_swap::ArcSwap` that orders memory no more than the atomic pointer
     /// that it stands for: an `Acquire` load may return an old value, and a store is an
@@ -78,9 +87,9 @@ mod imp {
 
     impl Notify {
         pub(crate) fn notified(&self) -> impl Future<Output = ()> {
-            let created_at = self.0.lock().unwrap().calls;
+            let created_at = self.0.lock().calls;
             poll_fn(move |cx| {
-                let mut waiters = self.0.lock().unwrap();
+                let mut waiters = self.0.lock();
                 if waiters.calls != created_at {
                     return Poll::Ready(());
                 }
@@ -91,7 +100,7 @@ mod imp {
 
         pub(crate) fn notify_waiters(&self) {
             let wakers = {
-                let mut waiters = self.0.lock().unwrap();
+                let mut waiters = self.0.lock();
                 waiters.calls += 1;
                 std::mem::take(&mut waiters.wakers)
             };

@@ -101,7 +101,10 @@ impl<R: Send + 'static> ConnectionTasks<R> {
     pub(crate) async fn back_off(&mut self, error: &io::Error) -> Option<R> {
         if !self.is_exhausted {
             self.is_exhausted = true;
-            warn(self.name, error);
+            crate::log::line!(
+                warn, "accept_failed", { listener: self.name, error: error.to_string() },
+                %error, "{listener} cannot accept"
+            );
         }
         tokio::select! { biased;
             ended = self.next_ended() => ended,
@@ -114,16 +117,3 @@ impl<R: Send + 'static> ConnectionTasks<R> {
         while self.tasks.join_next().await.is_some() {}
     }
 }
-
-#[cfg(feature = "tracing")]
-fn warn(listener: &'static str, error: &io::Error) {
-    crate::logging::line(tracing::Level::WARN, || {
-        let error = error.to_string();
-        move |span| {
-            crate::logging::event!(warn, "accept_failed", span, %error, "{listener} cannot accept");
-        }
-    });
-}
-
-#[cfg(not(feature = "tracing"))]
-fn warn(_: &'static str, _: &io::Error) {}

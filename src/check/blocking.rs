@@ -1,6 +1,5 @@
 use super::{Check, Outcome, runner::panicked};
 use std::{
-    fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -87,8 +86,4 @@ impl Future for BlockingRun {
     }
 }
 
-impl fmt::Debug for BlockingRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockingRun").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(BlockingRun);

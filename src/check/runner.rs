@@ -116,7 +116,7 @@ pub(super) fn report(
     let (state, reason) = (outcome.state, shortened(&outcome.reason));
     let attributes = &outcome.attributes;
     let published_lately = || {
-        let last = *control.last_published();
+        let last = *control.last_published.lock();
         last.is_some_and(|at| at.elapsed() < WORDS_EVERY)
     };
     let repeats = handle.repeats(|view| {
@@ -145,6 +145,6 @@ pub(super) fn report(
         (true, Some(with_attributes))
     });
     if changed == Some(true) {
-        *control.last_published() = Some(Instant::now());
+        *control.last_published.lock() = Some(Instant::now());
     }
 }

@@ -8,7 +8,6 @@ use crate::registry::{Readiness, bounded_from};
 use hyper_util::server::graceful::GracefulConnection;
 use pin_project_lite::pin_project;
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -108,15 +107,11 @@ impl Connections {
     }
 }
 
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections")
-            .field("open", &self.open())
-            .field("window", &self.schedule.window)
-            .field("max_age", &self.schedule.max_age)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Connections, |this| {
+    open: this.open(),
+    window: this.schedule.window,
+    max_age: this.schedule.max_age,
+});
 
 /// A connection that retires at a moment of its own.
 #[must_use = "it does nothing unless the connection is driven"]
@@ -151,13 +146,9 @@ impl TrackedConnection {
     }
 }
 
-impl fmt::Debug for TrackedConnection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrackedConnection")
-            .field("retires", &self.tracked.retires())
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(TrackedConnection, |this| {
+    retires: this.tracked.retires(),
+});
 
 pin_project! {
     /// A connection until its end; see [`TrackedConnection::drive`].
@@ -231,8 +222,4 @@ impl<C: GracefulConnection> Future for Driven<C> {
     }
 }
 
-impl<C> fmt::Debug for Driven<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driven").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Driven<C>);

@@ -1,7 +1,7 @@
 use super::tracked::Tracked;
 use crate::registry::Readiness;
 use http::Extensions;
-use std::{fmt, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 /// The signal that a connection retires, for handlers of streams that do not end by
 /// themselves: server-sent events, websockets, streaming calls, long polls.
@@ -54,11 +54,6 @@ impl Readiness {
     }
 }
 
-impl fmt::Debug for Retiring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_known = matches!(self.0, Signal::Connection(_));
-        f.debug_struct("Retiring")
-            .field("connection_is_known", &is_known)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Retiring, |this| {
+    connection_is_known: matches!(this.0, Signal::Connection(_)),
+});

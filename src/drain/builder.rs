@@ -8,7 +8,6 @@ use super::{
 };
 use crate::registry::{DEFAULT_DELAY, Readiness, Times, bounded_from};
 use std::{
-    fmt,
     future::{Future, pending},
     sync::Arc,
 };
@@ -218,7 +217,12 @@ impl ShutdownBuilder {
             Some(signals) => SignalListener::install(signals)?,
             None => listener,
         };
-        log_plan(times);
+        // For comparison with the times that the supervisor allows.
+        crate::log::line!(
+            info, "drain_plan",
+            { delay: times.longest_delay.as_secs_f64(), cap: times.cap.as_secs_f64() },
+            delay, cap, "{times}"
+        );
         let registry = Arc::clone(self.readiness.registry());
         let plan = Plan {
             times: registry.drain_clock().plan(times),
@@ -229,27 +233,9 @@ impl ShutdownBuilder {
     }
 }
 
-/// Logs the times, for comparison with those that the supervisor allows.
-#[cfg(feature = "tracing")]
-fn log_plan(times: Times) {
-    crate::logging::line(tracing::Level::INFO, || {
-        move |span| {
-            let (delay, cap) = (times.longest_delay.as_secs_f64(), times.cap.as_secs_f64());
-            crate::logging::event!(info, "drain_plan", span, delay, cap, "{times}");
-        }
-    });
-}
-
-#[cfg(not(feature = "tracing"))]
-fn log_plan(_: Times) {}
-
-impl fmt::Debug for ShutdownBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShutdownBuilder")
-            .field("delay", &self.times.delay)
-            .field("extend_up_to", &self.up_to)
-            .field("closing_cap", &self.times.cap)
-            .field("idle_grace", &self.times.idle_grace)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(ShutdownBuilder, |this| {
+    delay: this.times.delay,
+    extend_up_to: this.up_to,
+    closing_cap: this.times.cap,
+    idle_grace: this.times.idle_grace,
+});

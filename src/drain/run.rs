@@ -93,7 +93,10 @@ impl Readiness {
             }
             gave_up = give_up(self) => {
                 if gave_up.is_ok() {
-                    log_idle_connections();
+                    crate::log::line!(
+                        info, "idle_connections_dropped", {},
+                        "nothing is in flight: the server is dropped with its idle connections open"
+                    );
                 }
                 (gave_up.map(|()| S::Output::let_go()), true)
             }
@@ -112,23 +115,6 @@ fn flush_log() {
     #[cfg(feature = "tracing")]
     crate::logging::flush(FLUSH);
 }
-
-#[cfg(feature = "tracing")]
-fn log_idle_connections() {
-    crate::logging::line(tracing::Level::INFO, || {
-        |span| {
-            crate::logging::event!(
-                info,
-                "idle_connections_dropped",
-                span,
-                "nothing is in flight: the server is dropped with its idle connections open"
-            );
-        }
-    });
-}
-
-#[cfg(not(feature = "tracing"))]
-fn log_idle_connections() {}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,6 @@ use crate::{
     state::Phase,
 };
 use std::{
-    fmt,
     future::{Future, pending},
     pin::Pin,
     sync::Arc,
@@ -78,13 +77,9 @@ impl Future for Shutdown {
     }
 }
 
-impl fmt::Debug for Shutdown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shutdown")
-            .field("completed", &self.running.is_none())
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Shutdown, |this| {
+    completed: this.running.is_none(),
+});
 
 async fn shut_down(readiness: Readiness, trigger: Trigger, mut plan: Plan, runtime: Handle) {
     tokio::select! { biased;
@@ -133,27 +128,15 @@ async fn delay(plan: &mut Plan) {
     }
 }
 
-#[cfg(feature = "tracing")]
 fn warn_of_late_arrivals(plan: &Plan) {
     let arrivals = &plan.registry.traffic().arrivals;
     let is_recent = |last: Instant| last.elapsed() < quiet(plan.times.delay);
     if arrivals.last().is_some_and(is_recent) {
-        let late = arrivals.late();
-        crate::logging::line(tracing::Level::WARN, || {
-            move |span| {
-                crate::logging::event!(
-                    warn,
-                    "late_arrivals",
-                    span,
-                    late,
-                    "requests kept arriving until the end of the drain delay: it is too short for \
-                     a load balancer to notice, or one ignores readiness, or clients keep HTTP/2 \
-                     connections of their own",
-                );
-            }
-        });
+        crate::log::line!(
+            warn, "late_arrivals", { late: arrivals.late() }, late,
+            "requests kept arriving until the end of the drain delay: it is too short for \
+             a load balancer to notice, or one ignores readiness, or clients keep HTTP/2 \
+             connections of their own"
+        );
     }
 }
-
-#[cfg(not(feature = "tracing"))]
-fn warn_of_late_arrivals(_: &Plan) {}

@@ -112,12 +112,13 @@ impl SignalListener {
 #[cfg(all(unix, feature = "signal"))]
 mod imp {
     use super::{SIGINT, SIGTERM, ShutdownError, SignalKind};
+    use crate::mutex::Mutex;
     use signal_hook::flag::register_conditional_default;
     use std::{
         future::poll_fn,
         io,
         sync::{
-            Arc, Mutex, MutexGuard, PoisonError,
+            Arc,
             atomic::{AtomicBool, Ordering},
         },
         task::Poll,
@@ -190,13 +191,9 @@ mod imp {
         kills: None,
     });
 
-    fn interrupt() -> MutexGuard<'static, Interrupt> {
-        INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     impl InterruptGuard {
         fn acquire() -> io::Result<Self> {
-            let mut interrupt = interrupt();
+            let mut interrupt = INTERRUPT.lock();
             if let Some(kills) = &interrupt.kills {
                 kills.store(false, Ordering::Release);
             } else {
@@ -211,7 +208,7 @@ mod imp {
 
     impl Drop for InterruptGuard {
         fn drop(&mut self) {
-            let mut interrupt = interrupt();
+            let mut interrupt = INTERRUPT.lock();
             interrupt.guards -= 1;
             if let (0, Some(kills)) = (interrupt.guards, &interrupt.kills) {
                 kills.store(true, Ordering::Release);

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::Full;
 use std::{
-    fmt,
     sync::{Arc, LazyLock},
     thread,
 };
@@ -126,13 +125,9 @@ impl DirectGate {
     }
 }
 
-impl fmt::Debug for DirectGate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DirectGate")
-            .field("scope", &self.0.settings.scope)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(DirectGate, |this| {
+    scope: this.0.settings.scope,
+});
 
 /// Admitted work, in flight until dropped.
 ///

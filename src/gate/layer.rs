@@ -15,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Response;
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 use tower_layer::Layer;
 
 /// Answers probes and gates traffic by readiness; see the
@@ -255,15 +255,11 @@ impl<S> Layer<S> for ReadinessLayer {
     }
 }
 
-impl fmt::Debug for ReadinessLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadinessLayer")
-            .field("scope", &self.gate.settings.scope)
-            .field("probes", &self.gate.settings.probes)
-            .field("dry_run", &self.gate.settings.dry_run)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(ReadinessLayer, |this| {
+    scope: this.gate.settings.scope,
+    probes: this.gate.settings.probes,
+    dry_run: this.gate.settings.dry_run,
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 use super::cause::Cause;
-use crate::{meters::Counter, threads};
+use crate::{meters::Counter, mutex::Mutex, threads};
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tracing::{Span, dispatcher::WeakDispatch};
@@ -93,15 +93,10 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, QueueState> {
-        // No code of the user runs under this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Queues an entry, or counts it as lost and returns it.
     pub(super) fn push(&self, entry: QueueEntry) -> Result<Ticket, QueueEntry> {
         let has_thread = (self.start)();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if !has_thread || state.entries.len() >= Self::ROOM {
             LOST.increment();
             match &mut state.lost {
@@ -129,11 +124,11 @@ impl Queue {
         if threads::is_own() {
             return;
         }
-        let state = self.state();
+        let state = self.state.lock();
         if !state.stuck {
             let is_written = self.wait_until_written(state, ticket.0, at_most);
             if !is_written {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 state.stuck = state.written < ticket.0;
             }
         }
@@ -142,7 +137,7 @@ impl Queue {
     /// Waits until all entries that are queued now are written, at most this
     /// long, whether the queue is stuck or not.
     pub(super) fn flush(&self, at_most: Duration) {
-        let state = self.state();
+        let state = self.state.lock();
         let last = state.pushed;
         self.wait_until_written(state, last, at_most);
     }
@@ -182,7 +177,7 @@ impl Queue {
     /// The next entry. When the queue is empty, an entry that reports how many
     /// were lost, if any.
     fn next(&self) -> QueueEntry {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             if let Some(entry) = state.entries.pop_front() {
                 return entry;
@@ -211,7 +206,7 @@ impl Queue {
     }
 
     fn count_written(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.written += 1;
         if state.waiting > 0 {
             self.written.notify_all();
@@ -251,7 +246,7 @@ mod tests {
             event.record(&mut |field: &field::Field, value: &dyn std::fmt::Debug| {
                 if field.name() == "lost" {
                     let lost = format!("{value:?}").parse().unwrap();
-                    self.0.lock().unwrap().push(lost);
+                    self.0.lock().push(lost);
                 }
             });
         }
@@ -266,7 +261,12 @@ mod tests {
     }
 
     fn lost(queue: &Queue) -> u64 {
-        queue.state().lost.as_ref().map_or(0, |lost| lost.count)
+        queue
+            .state
+            .lock()
+            .lost
+            .as_ref()
+            .map_or(0, |lost| lost.count)
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         for number in 0..Queue::ROOM + 7 {
             let written = Arc::clone(&written);
-            let emit = Box::new(move |_: &tracing::Span| written.lock().unwrap().push(number));
+            let emit = Box::new(move |_: &tracing::Span| written.lock().push(number));
             let cause = Cause::for_subscriber(Some(subscriber.downgrade()));
             let pushed = queue.push(QueueEntry::new(cause, emit));
             assert_eq!(pushed.is_ok(), number < Queue::ROOM);
@@ -288,8 +288,8 @@ mod tests {
             entry.cause.emit(entry.emit);
             queue.count_written();
         }
-        assert!(written.lock().unwrap().iter().copied().eq(0..Queue::ROOM));
-        assert_eq!(*losses.0.lock().unwrap(), [7]);
+        assert!(written.lock().iter().copied().eq(0..Queue::ROOM));
+        assert_eq!(*losses.0.lock(), [7]);
         assert_eq!(lost(&queue), 0);
     }
 
@@ -305,23 +305,23 @@ mod tests {
         // Other tests of this process may lose entries too.
         #[cfg(feature = "metrics")]
         assert!(super::lost() >= before + 3);
-        assert!(queue.state().entries.is_empty());
+        assert!(queue.state.lock().entries.is_empty());
     }
 
     #[test]
     fn no_thread_waits_again_until_a_stuck_queue_has_been_empty() {
         let queue = Queue::new(|| true);
         let first = queue.push(entry(|| ())).ok().unwrap();
-        assert!(!queue.state().stuck);
+        assert!(!queue.state.lock().stuck);
         queue.wait(first, NOT_AT_ALL);
-        assert!(queue.state().stuck);
+        assert!(queue.state.lock().stuck);
         let second = queue.push(entry(|| ())).ok().unwrap();
         // It would take longer than any test may.
         queue.wait(second, Duration::from_secs(86_400));
 
         drop(queue.next());
         queue.count_written();
-        assert!(queue.state().stuck, "there is more");
+        assert!(queue.state.lock().stuck, "there is more");
         drop(queue.next());
         queue.count_written();
         queue.wait(first, NOT_AT_ALL);
@@ -330,7 +330,7 @@ mod tests {
             let queue = Arc::clone(&queue);
             thread::spawn(move || drop(queue.next()))
         };
-        while queue.state().stuck {
+        while queue.state.lock().stuck {
             thread::yield_now();
         }
         queue.push(entry(|| ())).ok().unwrap();
@@ -355,7 +355,7 @@ mod tests {
         };
         allow.send(()).unwrap();
         queue.wait(ticket, Duration::from_secs(86_400));
-        assert_eq!(queue.state().written, 1);
+        assert_eq!(queue.state.lock().written, 1);
         queue.flush(Duration::from_secs(86_400));
         writes.join().unwrap();
     }
@@ -371,6 +371,6 @@ mod tests {
             })
         };
         waits.unwrap().join().unwrap();
-        assert!(!queue.state().stuck);
+        assert!(!queue.state.lock().stuck);
     }
 }

@@ -4,7 +4,7 @@ use super::page::Page;
 use super::unread_answers::UnreadAnswers;
 use super::{long_answers::LongAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// The maximum number of requests that `?wait` at the same time; an admin listener
@@ -141,14 +141,10 @@ impl Probes {
     }
 }
 
-impl fmt::Debug for Probes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Probes")
-            .field("paths", &self.paths().collect::<Vec<_>>())
-            .field("detail", &self.detail())
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Probes, |this| {
+    paths: this.paths().collect::<Vec<_>>(),
+    detail: this.detail(),
+});
 
 impl From<&Readiness> for Probes {
     fn from(readiness: &Readiness) -> Self {

@@ -6,7 +6,6 @@ use http_body::Body;
 use http_body_util::Full;
 use std::{
     convert::Infallible,
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -45,8 +44,4 @@ impl Future for ProbeFuture {
     }
 }
 
-impl fmt::Debug for ProbeFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProbeFuture").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(ProbeFuture);

@@ -1,8 +1,5 @@
-use crate::state::Thresholds;
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use crate::{mutex::Mutex, state::Thresholds};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::{sync::Notify, time::Instant};
 
 /// The state that a check shares with the handles of the application.
@@ -15,7 +12,7 @@ pub(crate) struct CheckControl {
     /// The application has reported since the last run that the subsystem is up.
     pub(crate) was_up: AtomicBool,
     /// When a result was last published.
-    last_published: Mutex<Option<Instant>>,
+    pub(crate) last_published: Mutex<Option<Instant>>,
 }
 
 impl CheckControl {
@@ -49,10 +46,5 @@ impl CheckControl {
             }
             asked.await;
         }
-    }
-
-    pub(crate) fn last_published(&self) -> MutexGuard<'_, Option<Instant>> {
-        let last = self.last_published.lock();
-        last.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,7 +24,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, PoisonError, Weak, atomic::AtomicU64 as Counter},
+    sync::{Arc, Weak, atomic::AtomicU64 as Counter},
     time::{Instant, SystemTime},
 };
 
@@ -212,11 +212,7 @@ impl Registry {
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> (R, Option<Publication>) {
         let log = Log::of_this_thread();
-        // No code of the application runs under this lock, so no holder panics.
-        let mut writer_state = self
-            .writer_state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut writer_state = self.writer_state.lock();
         let mut draft = SnapshotBuilder::new(self.cell.load().0);
         let result = write(&mut writer_state, &mut draft);
         let record =
@@ -388,10 +384,7 @@ impl Owner for Registry {
     }
 
     fn update_admit_flags(&self) {
-        let _lock = self
-            .writer_state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.writer_state.lock();
         self.cell.hold_flags(self.background.checks_wait());
     }
 

@@ -1,7 +1,7 @@
-use crate::{state::Phase, traffic::Arrivals};
+use crate::{mutex::Mutex, state::Phase, traffic::Arrivals};
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 use tokio::time::{Duration, Instant};
 
@@ -115,7 +115,7 @@ impl DrainClock {
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<PlannedDrain>)) {
-        let mut plans = self.lock();
+        let mut plans = self.plans.lock();
         change(&mut plans);
         let times = times(&plans);
         // A copy, so that requests take no lock.
@@ -123,12 +123,8 @@ impl DrainClock {
             .set_late_after(times.map(|times| times.delay - quiet(times.delay)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<PlannedDrain>> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn times(&self) -> Option<Times> {
-        times(&self.lock())
+        times(&self.plans.lock())
     }
 
     /// Records when the process drains, and when it closes. Later calls have no

@@ -7,7 +7,7 @@ use crate::{
     meters::{LastDuration, StartDuration},
     state::{Data, Phase},
 };
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// The number of subsystems that have series of their own, by default.
 #[cfg(feature = "metrics")]
@@ -89,11 +89,7 @@ impl Meters {
     }
 }
 
-impl fmt::Debug for Meters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meters").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Meters);
 
 #[cfg(feature = "gate")]
 pub(crate) use self::probes::ProbeCounts;

@@ -4,7 +4,6 @@ use super::{
     readiness::Readiness,
 };
 use crate::state::{Reason, ScopeId, Verdict};
-use std::fmt;
 
 impl Readiness {
     /// Returns a handle on the named scope.
@@ -102,11 +101,7 @@ impl From<&Readiness> for Scope {
     }
 }
 
-impl fmt::Debug for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope")
-            .field("name", &self.name())
-            .field("verdict", &self.verdict())
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Scope, |this| {
+    name: this.name(),
+    verdict: this.verdict(),
+});

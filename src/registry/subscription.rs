@@ -1,6 +1,6 @@
 use super::{core::Registry, error::RegistryClosed, readiness::Readiness};
 use crate::state::Snapshot;
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 use tokio::task::consume_budget;
 
 impl Readiness {
@@ -75,10 +75,6 @@ impl Subscription {
     }
 }
 
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription")
-            .field("seen", &self.seen)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Subscription, |this| {
+    seen: this.seen,
+});

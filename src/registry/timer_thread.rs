@@ -7,11 +7,11 @@
 //! can be started, readers publish the changes, and a report wakes all tasks
 //! itself.
 
-use crate::threads::SharedThread;
+use crate::{mutex::Mutex, threads::SharedThread};
 use std::{
     iter::Flatten,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Condvar, MutexGuard, PoisonError, Weak},
     task::Waker,
     time::Instant,
     vec,
@@ -77,7 +77,7 @@ pub(super) fn wake_at(registry: Weak<dyn Owner>, at: Instant) {
     if cfg!(all(test, tower_readiness_loom)) {
         return;
     }
-    WORK.state().wake_at(registry, at);
+    WORK.state.lock().wake_at(registry, at);
     WORK.added.notify_one();
     // If the thread cannot be started, the next call tries again.
     start();
@@ -88,7 +88,7 @@ pub(super) fn wake(woken: Woken) -> Result<(), Woken> {
     if cfg!(all(test, tower_readiness_loom)) || !start() {
         return Err(woken);
     }
-    WORK.state().woken.push(woken);
+    WORK.state.lock().woken.push(woken);
     WORK.added.notify_one();
     Ok(())
 }
@@ -99,13 +99,8 @@ pub(crate) fn start() -> bool {
 }
 
 impl Work {
-    /// No code of the application runs under this lock.
-    fn state(&self) -> MutexGuard<'_, ThreadState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn run(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             let woken = std::mem::take(&mut state.woken);
             let due = state.due(Instant::now());
@@ -120,7 +115,7 @@ impl Work {
             // Deadlines come first, since there may be many wakers.
             let next: Vec<_> = due.into_iter().filter_map(run_registry).collect();
             woken.into_iter().for_each(Woken::wake_all);
-            state = self.state();
+            state = self.state.lock();
             for (registry, at) in next {
                 state.wake_at(registry, at);
             }

@@ -1,9 +1,8 @@
 use super::timer_thread::{self, Woken};
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::{
     future::Future,
     pin::Pin,
-    sync::PoisonError,
     task::{Context, Poll, Waker},
 };
 
@@ -30,10 +29,6 @@ struct Polls {
 }
 
 impl Wakers {
-    fn waiting(&self) -> MutexGuard<'_, Polls> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Completes at the next [`wake`](Self::wake) after this call.
     pub(super) fn changed(&self) -> Changed<'_> {
         Changed {
@@ -46,7 +41,7 @@ impl Wakers {
     /// Wakes all waiting tasks: the first here, the rest on the timer thread.
     pub(super) fn wake(&self) {
         let wakers = {
-            let mut waiting = self.waiting();
+            let mut waiting = self.waiting.lock();
             self.rounds.fetch_add(1, Ordering::AcqRel);
             std::mem::take(&mut *waiting).wakers
         };
@@ -86,7 +81,7 @@ impl Future for Changed<'_> {
         let waker = cx.waker().clone();
         let kept = waker.clone();
         let _before = {
-            let mut waiting = self.wakers.waiting();
+            let mut waiting = self.wakers.waiting.lock();
             if self.wakers.rounds.load(Ordering::Relaxed) != self.round {
                 return Poll::Ready(());
             }
@@ -110,7 +105,7 @@ impl Drop for Changed<'_> {
             return;
         };
         let _before = {
-            let mut waiting = self.wakers.waiting();
+            let mut waiting = self.wakers.waiting.lock();
             if self.wakers.rounds.load(Ordering::Relaxed) != self.round {
                 return;
             }

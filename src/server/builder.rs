@@ -373,11 +373,10 @@ impl AdminListener {
             #[cfg(all(unix, feature = "commands"))]
             commands,
         };
-        #[cfg(feature = "tracing")]
-        crate::logging::line(tracing::Level::INFO, || {
-            let address = local.to_string();
-            move |span| crate::logging::event!(info, "admin_listener", span, %address, "admin listener answers")
-        });
+        crate::log::line!(
+            info, "admin_listener", { address: local.to_string() },
+            %address, "admin listener answers"
+        );
         let (server, stop_signal) = AdminServer::new(local);
         let stop = stop_signal.clone();
         let serve = move |stream, slot| {

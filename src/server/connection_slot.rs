@@ -1,5 +1,6 @@
 use super::limits::Limits;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::mutex::Mutex;
+use std::sync::Arc;
 use tokio::{
     sync::Notify,
     time::{Duration, Instant, sleep_until},
@@ -79,7 +80,7 @@ impl ConnectionSlot {
 
     /// Counts a request as open until the returned guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> SlotRequest {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.since = Instant::now();
         state.has_sent_request = true;
         state.open_requests += 1;
@@ -90,7 +91,7 @@ impl ConnectionSlot {
     #[cfg(feature = "events")]
     pub(super) fn begin_stream(self: &Arc<Self>) -> OpenStream {
         let open = self.begin_request();
-        self.state().streams += 1;
+        self.state.lock().streams += 1;
         // A stream has a deadline, unlike other open requests.
         self.answered.notify_one();
         OpenStream(open)
@@ -98,7 +99,7 @@ impl ConnectionSlot {
 
     /// The order of eviction: the connection with the smallest rank is first.
     pub(super) fn rank(&self) -> (Activity, Instant) {
-        let state = self.state();
+        let state = self.state.lock();
         let is_new = !state.has_sent_request && state.since.elapsed() < NEW_FOR;
         let activity = match *state {
             SlotState { lingers: true, .. } => Activity::Lingering,
@@ -113,7 +114,7 @@ impl ConnectionSlot {
 
     /// Marks the connection as [`Activity::Lingering`].
     pub(super) fn linger(&self) {
-        self.state().lingers = true;
+        self.state.lock().lingers = true;
     }
 
     /// Makes [`evicted`](Self::evicted) complete.
@@ -147,7 +148,7 @@ impl ConnectionSlot {
     /// Returns when the connection times out, and how it closes then. `None` while
     /// a request is open that is no event stream.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, CloseMode)> {
-        let state = self.state();
+        let state = self.state.lock();
         #[cfg(feature = "events")]
         if state.streams > 0 {
             return Some((state.since + STREAM_TIMEOUT, CloseMode::AtOnce));
@@ -158,10 +159,6 @@ impl ConnectionSlot {
             (limits.header_timeout, CloseMode::AtOnce)
         };
         (state.open_requests == 0).then_some((state.since + limit, mode))
-    }
-
-    fn state(&self) -> MutexGuard<'_, SlotState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,14 +171,14 @@ impl OpenStream {
     /// Records that the connection has taken a part of an event, as it does at each tick
     /// while the peer reads.
     pub(super) fn record_part(&self) {
-        self.0.0.state().since = Instant::now();
+        self.0.0.state.lock().since = Instant::now();
     }
 }
 
 #[cfg(feature = "events")]
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.0.state().streams -= 1;
+        self.0.0.state.lock().streams -= 1;
     }
 }
 
@@ -190,7 +187,7 @@ pub(super) struct SlotRequest(Arc<ConnectionSlot>);
 
 impl Drop for SlotRequest {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.since = Instant::now();
         state.open_requests -= 1;
         drop(state);

@@ -1,5 +1,5 @@
 use crate::address::Address;
-use std::{fmt, future::pending};
+use std::future::pending;
 use tokio::sync::watch;
 
 /// A handle to a running admin listener; see the [module documentation](super).
@@ -42,13 +42,9 @@ impl AdminServer {
     }
 }
 
-impl fmt::Debug for AdminServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminServer")
-            .field("local_addr", &self.local)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(AdminServer, |this| {
+    local_addr: this.local,
+});
 
 /// Signals that [`AdminServer::stop`] was called.
 #[derive(Clone)]

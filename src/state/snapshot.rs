@@ -6,7 +6,7 @@ use super::{
     views::{Slot, Views},
     vocabulary::Phase,
 };
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// Identifies one scope of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,15 +221,11 @@ impl Snapshot {
     }
 }
 
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("version", &self.version())
-            .field("phase", &self.phase())
-            .field("paused", &self.paused())
-            .field("reloading", &self.is_reloading())
-            .field("condition", &self.verdict().condition())
-            .field("ready", &self.verdict().is_ready())
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Snapshot, |this| {
+    version: this.version(),
+    phase: this.phase(),
+    paused: this.paused(),
+    reloading: this.is_reloading(),
+    condition: this.verdict().condition(),
+    ready: this.verdict().is_ready(),
+});

@@ -6,13 +6,11 @@ mod mute;
 #[cfg(feature = "tracing")]
 pub(crate) use self::mute::{ask_all, mute, unmute};
 
+use crate::mutex::Mutex;
 use std::{
     cell::Cell,
     io,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
@@ -81,10 +79,7 @@ impl SharedThread {
         &'static self,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
     ) -> bool {
-        let mut failed_at = self
-            .failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failed_at = self.failed_at.lock();
         if self.is_running.load(Ordering::Acquire) {
             return true;
         }
@@ -157,7 +152,7 @@ mod tests {
         assert!(!THREAD.start_by(|_| Err(io::Error::other("no room"))));
         assert!(!THREAD.start_by(|_| Ok(())), "too soon");
         let long_ago = Instant::now().checked_sub(SharedThread::RETRY_AFTER);
-        *THREAD.failed_at.lock().unwrap() = long_ago;
+        *THREAD.failed_at.lock() = long_ago;
         assert!(THREAD.start());
     }
 }

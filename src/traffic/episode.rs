@@ -1,7 +1,10 @@
-use crate::state::{Reason, ScopeId, Snapshot};
+use crate::{
+    mutex::Mutex,
+    state::{Reason, ScopeId, Snapshot},
+};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -13,17 +16,13 @@ use std::{
 pub(crate) struct RefusalEpisodes(Mutex<Vec<Arc<RefusalEpisode>>>);
 
 impl RefusalEpisodes {
-    fn all(&self) -> MutexGuard<'_, Vec<Arc<RefusalEpisode>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn get_or_insert(
         &self,
         scope: ScopeId,
         dry_run: bool,
         base: Instant,
     ) -> Arc<RefusalEpisode> {
-        let mut all = self.all();
+        let mut all = self.0.lock();
         let same =
             |episode: &&Arc<RefusalEpisode>| (episode.scope, episode.dry_run) == (scope, dry_run);
         if let Some(episode) = all.iter().find(same) {
@@ -37,7 +36,7 @@ impl RefusalEpisodes {
     /// Appends the log events that are due at `now` to `events`. Returns when the
     /// next may be due.
     pub(crate) fn take_due(&self, now: Instant, events: &mut Vec<EpisodeEvent>) -> Option<Instant> {
-        let all = self.all();
+        let all = self.0.lock();
         let dues = all.iter().filter_map(|episode| {
             let (event, due) = episode.take_due(now);
             events.extend(event);
@@ -120,10 +119,6 @@ impl RefusalEpisode {
         !self.open.load(Ordering::SeqCst)
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<Open>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins an episode. Returns its first event and when the next may be due, or
     /// `None` if another thread has begun it.
     pub(crate) fn begin(
@@ -131,7 +126,7 @@ impl RefusalEpisode {
         now: Instant,
         snapshot: Snapshot,
     ) -> Option<(EpisodeEvent, Instant)> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         self.open.store(true, Ordering::SeqCst);
         if state.is_some() {
             return None;
@@ -146,7 +141,7 @@ impl RefusalEpisode {
     }
 
     fn take_due(&self, now: Instant) -> (Option<EpisodeEvent>, Option<Instant>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let Some(open) = &mut *state else {
             return (None, None);
         };

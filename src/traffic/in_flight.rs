@@ -1,6 +1,5 @@
 use super::{arrivals::Arrivals, classify::ClassifyOutcome};
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -65,11 +64,7 @@ impl InFlightGuard {
     }
 }
 
-impl fmt::Debug for InFlightGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFlightGuard").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(InFlightGuard);
 
 /// The guard of an observed request whose response has not failed so far.
 ///

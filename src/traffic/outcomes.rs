@@ -5,11 +5,8 @@ use super::{
     sharded_counters::ShardedCounters,
     window::{OutcomeWindow, Totals},
 };
-use crate::state::ScopeId;
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use crate::{mutex::Mutex, state::ScopeId};
+use std::{fmt, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 /// The outcomes of requests that are admitted while ready, by scope. Requests
@@ -63,7 +60,7 @@ impl Outcomes {
 
     /// How many observed requests are in flight, in layers that count that.
     pub(super) fn in_flight(&self) -> usize {
-        let scopes = self.lock();
+        let scopes = self.scopes.lock();
         scopes.iter().map(|scope| scope.sets.in_flight()).sum()
     }
 
@@ -71,7 +68,7 @@ impl Outcomes {
     /// `is_disputed` is called under the lock, so that the last of several
     /// concurrent callers records the newest result.
     pub(crate) fn dispute(&self, now: Instant, is_disputed: impl Fn(ScopeId) -> bool) {
-        for scope in self.lock().iter_mut() {
+        for scope in self.scopes.lock().iter_mut() {
             scope.disputes.set(is_disputed(scope.id), now);
         }
     }
@@ -79,7 +76,7 @@ impl Outcomes {
     /// Takes the samples that are due. Returns when the next is due, or `None` as
     /// long as no layer observes.
     pub(crate) fn sample(&self, now: Instant) -> Option<Instant> {
-        let mut scopes = self.lock();
+        let mut scopes = self.scopes.lock();
         let next = scopes.iter_mut().filter_map(|scope| scope.sample(now));
         next.min()
     }
@@ -87,7 +84,7 @@ impl Outcomes {
     /// The totals of a scope since a layer first observed it, or `None` if none does.
     #[cfg(feature = "metrics")]
     pub(crate) fn totals(&self, scope: ScopeId, now: Instant) -> Option<Totals> {
-        let scopes = self.lock();
+        let scopes = self.scopes.lock();
         let scope = scopes.iter().find(|known| known.id == scope)?;
         scope.window.as_ref().map(|_| scope.totals(now))
     }
@@ -124,13 +121,9 @@ impl Outcomes {
         work: impl FnOnce(&mut Vec<ObservedScope>, &mut Vec<Arc<ShardedCounters>>) -> R,
     ) -> R {
         let mut retired = Vec::new();
-        let result = work(&mut self.lock(), &mut retired);
+        let result = work(&mut self.scopes.lock(), &mut retired);
         drop(retired);
         result
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<ObservedScope>> {
-        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,7 +177,7 @@ impl Disputes {
 impl fmt::Debug for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = Instant::now();
-        let scopes = self.lock();
+        let scopes = self.scopes.lock();
         let totals = scopes.iter().map(|scope| (scope.id, scope.totals(now)));
         f.debug_map().entries(totals).finish()
     }

@@ -17,7 +17,6 @@ use hyper_util::{
 };
 use std::{
     error::Error,
-    fmt,
     future::{Future, IntoFuture, Ready, ready},
     io,
     pin::{Pin, pin},
@@ -278,13 +277,9 @@ async fn closing(shutdown: Option<Shutdown>, readiness: &Readiness) {
     }
 }
 
-impl<L, M, H> fmt::Debug for Serve<L, M, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve")
-            .field("connections", &self.settings.connections)
-            .field("max_connections", &self.max_connections)
-            .field("header_timeout", &self.settings.header_timeout)
-            .field("handshake_timeout", &self.settings.handshake_timeout)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(Serve<L, M, H>, |this| {
+    connections: this.settings.connections,
+    max_connections: this.max_connections,
+    header_timeout: this.settings.header_timeout,
+    handshake_timeout: this.settings.handshake_timeout,
+});

@@ -7,7 +7,6 @@ use super::{
 use crate::registry::{Readiness, Registry};
 use std::{
     convert::Infallible,
-    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -102,13 +101,9 @@ impl GrpcHealthBuilder {
     }
 }
 
-impl fmt::Debug for GrpcHealthBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GrpcHealthBuilder")
-            .field("aliases", &self.aliases)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(GrpcHealthBuilder, |this| {
+    aliases: this.aliases,
+});
 
 impl NamedService for GrpcHealth {
     const NAME: &'static str = <HealthServer<CheckAndWatch> as NamedService>::NAME;
@@ -139,11 +134,7 @@ where
     }
 }
 
-impl fmt::Debug for GrpcHealth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GrpcHealth").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(GrpcHealth);
 
 /// The methods `Check` and `Watch`, whose server tonic-health generates.
 struct CheckAndWatch {

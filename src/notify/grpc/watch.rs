@@ -4,7 +4,6 @@ use crate::{
     state::Phase,
 };
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -110,14 +109,10 @@ impl Stream for WatchStream {
     }
 }
 
-impl fmt::Debug for WatchStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchStream")
-            .field("service", &self.service)
-            .field("last", &self.last)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(WatchStream, |this| {
+    service: this.service,
+    last: this.last,
+});
 
 #[cfg(test)]
 mod tests {

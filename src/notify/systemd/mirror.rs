@@ -5,16 +5,12 @@ use super::{
 };
 use crate::{
     meters::Counter,
+    mutex::Mutex,
     registry::{Registry, RegistryClosed, Start, TaskId},
     state::Phase,
 };
 use sd_notify::NotifyState;
-use std::{
-    future::pending,
-    io, mem,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, mem, sync::Arc, time::Duration};
 use tokio::{
     task::yield_now,
     time::{Instant, sleep_until},
@@ -59,7 +55,7 @@ async fn run(registry: Arc<Registry>, mirror: Arc<Mutex<Mirror>>) {
         registry.publish_overdue();
         let seen = {
             // Contended only with an earlier task, while its runtime shuts down.
-            let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut mirror = mirror.lock();
             mirror.update(&registry)
         };
         // Without this, a subsystem that flaps faster than this loop runs would
@@ -148,7 +144,10 @@ impl Mirror {
                 errors.increment();
                 // One line is enough to find the cause.
                 if !mem::replace(&mut self.warned, true) {
-                    log(&error);
+                    crate::log::line!(
+                        warn, "systemd_failed", { error: error.to_string() },
+                        %error, "cannot notify systemd; retrying, without logging further failures"
+                    );
                 }
                 return Some(self.schedule_retry(input.now));
             }
@@ -173,22 +172,3 @@ impl Mirror {
         at
     }
 }
-
-#[cfg(feature = "tracing")]
-fn log(error: &io::Error) {
-    crate::logging::line(tracing::Level::WARN, || {
-        let error = error.to_string();
-        move |span| {
-            crate::logging::event!(
-                warn,
-                "systemd_failed",
-                span,
-                %error,
-                "cannot notify systemd; retrying, without logging further failures"
-            );
-        }
-    });
-}
-
-#[cfg(not(feature = "tracing"))]
-fn log(_: &io::Error) {}

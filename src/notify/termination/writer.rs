@@ -101,22 +101,10 @@ impl Wake for Unpark {
     }
 }
 
-#[cfg(feature = "tracing")]
 fn log(path: &Path, error: &io::Error) {
-    crate::logging::line(tracing::Level::WARN, || {
-        let (path, error) = (path.display().to_string(), error.to_string());
-        move |span| {
-            crate::logging::event!(
-                warn,
-                "termination_message_failed",
-                span,
-                path,
-                %error,
-                "cannot write the termination message; the next change tries again"
-            );
-        }
-    });
+    crate::log::line!(
+        warn, "termination_message_failed",
+        { path: path.display().to_string(), error: error.to_string() },
+        path, %error, "cannot write the termination message; the next change tries again"
+    );
 }
-
-#[cfg(not(feature = "tracing"))]
-fn log(_: &Path, _: &io::Error) {}

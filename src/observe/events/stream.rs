@@ -10,7 +10,6 @@ use http_body::{Body, Frame};
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -112,11 +111,7 @@ impl Body for EventStream {
     }
 }
 
-impl fmt::Debug for EventStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventStream").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(EventStream);
 
 impl Cursor {
     /// Waits for the next event, and returns its parts. `None` at the end of the stream.

@@ -9,7 +9,7 @@ use prometheus_client::{
     encoding::{prometheus_text, text},
     registry::Registry,
 };
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// The content type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,11 +65,7 @@ impl MetricsEndpoint {
     }
 }
 
-impl fmt::Debug for MetricsEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MetricsEndpoint").finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(MetricsEndpoint);
 
 #[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {

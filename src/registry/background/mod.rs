@@ -15,12 +15,12 @@ use super::{
     shrink::shrink,
     timer_thread::{self, Owner},
 };
-use crate::threads;
+use crate::{mutex::Mutex, threads};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -134,10 +134,6 @@ impl BackgroundTasks {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, TaskTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a job. Returns `false` if a job has this id already.
     pub(crate) fn add(&self, id: TaskId, start: impl FnOnce() -> Start) -> bool {
         self.add_with(id, None, start)
@@ -151,7 +147,7 @@ impl BackgroundTasks {
         start: impl FnOnce() -> Start,
     ) -> bool {
         {
-            let mut table = self.table();
+            let mut table = self.table.lock();
             if table.ended {
                 return true;
             }
@@ -175,7 +171,7 @@ impl BackgroundTasks {
     /// values of the application.
     #[must_use = "the job runs until it is ended"]
     pub(crate) fn take(&self, id: TaskId) -> Option<Job> {
-        let mut table = self.table();
+        let mut table = self.table.lock();
         let job = table.jobs.remove(&id)?;
         shrink(&mut table.jobs);
         self.checks
@@ -186,7 +182,7 @@ impl BackgroundTasks {
     /// Ends all jobs, for good.
     pub(crate) fn end(&self) {
         let (jobs, _runtime) = {
-            let mut table = self.table();
+            let mut table = self.table.lock();
             table.ended = true;
             (std::mem::take(&mut table.jobs), table.runtime.take())
         };
@@ -198,7 +194,7 @@ impl BackgroundTasks {
         &self,
         declaration: &Arc<crate::state::Declaration>,
     ) -> Option<Arc<super::check_control::CheckControl>> {
-        let table = self.table();
+        let table = self.table.lock();
         let check = table
             .jobs
             .get(&TaskId::of_check(declaration))?
@@ -223,7 +219,12 @@ impl BackgroundTasks {
     /// Marks a job whose runtime may not poll it: the next call on another runtime
     /// starts it there.
     pub(super) fn suspect(&self, id: TaskId) {
-        let run = self.table().jobs.get(&id).and_then(|job| job.run.clone());
+        let run = self
+            .table
+            .lock()
+            .jobs
+            .get(&id)
+            .and_then(|job| job.run.clone());
         if run.is_some_and(|run| run.suspect()) {
             self.set_idle();
         }
@@ -237,7 +238,7 @@ impl BackgroundTasks {
         }
         let mut next = None;
         let mut found = false;
-        for (id, job) in &self.table().jobs {
+        for (id, job) in &self.table.lock().jobs {
             let run = job.run.as_ref().filter(|_| id.is_check());
             let Some(run) = run.filter(|run| !run.was_polled()) else {
                 continue;
@@ -274,7 +275,7 @@ impl BackgroundTasks {
         // Dropped outside of the lock, since it may drop values of the application.
         let before;
         let (runtime, begun) = {
-            let mut table = self.table();
+            let mut table = self.table.lock();
             before = table.runtime.take();
             let Some(runtime) = here.as_ref().or(before.as_ref()).map(Arc::clone) else {
                 return;
@@ -311,7 +312,7 @@ impl BackgroundTasks {
             // once.
             let task = runtime.spawn(Task::new(running, guard));
             let handle = task.abort_handle();
-            let mut table = self.table();
+            let mut table = self.table.lock();
             match table.jobs.get_mut(&id) {
                 // The runtime has ended. The job may run on another one by now.
                 _ if handle.is_finished() => table.forget(&runtime),
@@ -346,7 +347,7 @@ impl BackgroundTasks {
 impl Jobs for BackgroundTasks {
     fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
         let check = {
-            let table = self.table();
+            let table = self.table.lock();
             let job = table.jobs.get(&id);
             // Not if another run has replaced it.
             let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
@@ -365,7 +366,7 @@ impl Jobs for BackgroundTasks {
 
 impl fmt::Debug for BackgroundTasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = self.table();
+        let table = self.table.lock();
         f.debug_set().entries(table.jobs.keys()).finish()
     }
 }

@@ -5,7 +5,7 @@ use super::{
     table::Table,
 };
 use crate::registry::{Readiness, name};
-use std::{fmt, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 impl Readiness {
     /// Returns a handle on the group `name`, which adds members.
@@ -77,11 +77,7 @@ impl GroupHandle {
     }
 }
 
-impl fmt::Debug for GroupHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupHandle")
-            .field("name", &self.members.name)
-            .field("members", self.members.lock().table.counts())
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(GroupHandle, |this| {
+    name: this.members.name,
+    members: this.members.inner.lock().table.counts(),
+});

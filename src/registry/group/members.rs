@@ -5,9 +5,12 @@ use super::{
     table::Table,
     thresholds::Thresholds,
 };
-use crate::state::{Claim, Moment, Slot, State, SubsystemView};
+use crate::{
+    mutex::Mutex,
+    state::{Claim, Moment, Slot, State, SubsystemView},
+};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,7 @@ pub(crate) struct Members {
     pub(super) name: Arc<str>,
     pub(super) slot: Slot,
     pub(super) thresholds: Thresholds,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
 }
 
 pub(super) struct Inner {
@@ -56,13 +59,9 @@ impl Members {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The first view.
     pub(in crate::registry) fn first(&self, view: &SubsystemView, at: Moment) -> SubsystemView {
-        self.show(&self.lock(), &view.with_claim(Claim::Held), at)
+        self.show(&self.inner.lock(), &view.with_claim(Claim::Held), at)
     }
 
     /// The view with the present counts, and the state that follows.
@@ -74,7 +73,7 @@ impl Members {
 
     /// When the timer has to run next.
     fn due(&self) -> Option<Instant> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let look_at = inner.silence.as_ref().and_then(Silence::due);
         inner.pace.due().into_iter().chain(look_at).min()
     }

@@ -54,7 +54,7 @@ impl Members {
         from: usize,
         members: &mut Vec<MemberView>,
     ) -> Option<usize> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let mut next = Some(from);
         for _ in 0..CHUNK.min(request.limit + 1 - members.len()) {
             let before = members.len();
@@ -208,7 +208,7 @@ mod tests {
             }
             ends.store(true, Ordering::Relaxed);
         });
-        let inner = group.lock();
+        let inner = group.inner.lock();
         assert_eq!(inner.table.counts().ready(), MEMBERS);
     }
 }

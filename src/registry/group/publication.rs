@@ -27,7 +27,7 @@ impl Registry {
     ) -> R {
         let at = tokio::time::Instant::now().into_std();
         let (result, publish, look_at) = {
-            let mut inner = group.lock();
+            let mut inner = group.inner.lock();
             let result = change(&mut inner.table, at);
             let silence = inner.silence.as_mut();
             let look_at = silence.and_then(|silence| silence.begin(at));
@@ -60,7 +60,7 @@ impl Registry {
     fn publish_group(&self, group: &Members, waits_for_log: bool) {
         let write = |_: &mut WriterState, draft: &mut SnapshotBuilder| {
             let at = now();
-            let mut inner = group.lock();
+            let mut inner = group.inner.lock();
             let state = inner.state;
             if inner.pace.take(state, at.monotonic) {
                 let next = draft
@@ -84,7 +84,7 @@ impl Registry {
     pub(in crate::registry) fn run_groups(&self, reading: Reading) {
         for group in &self.groups().0 {
             self.find_silent(group, reading);
-            let due = group.lock().pace.due();
+            let due = group.inner.lock().pace.due();
             if due.is_some_and(|due| due <= reading.now) {
                 self.publish_group(group, false);
             }
@@ -93,7 +93,7 @@ impl Registry {
 
     fn find_silent(&self, group: &Members, reading: Reading) {
         let limit = {
-            let Inner { silence, table, .. } = &mut *group.lock();
+            let Inner { silence, table, .. } = &mut *group.inner.lock();
             let Some(silence) = silence else {
                 return;
             };
@@ -106,7 +106,7 @@ impl Registry {
         let mut next = limit.map(|limit| (0, limit));
         while let Some((from, limit)) = next {
             let publish = {
-                let mut inner = group.lock();
+                let mut inner = group.inner.lock();
                 let further = inner.table.find_silent(from, CHUNK, limit, reading.now);
                 next = further.map(|from| (from, limit));
                 inner.settle(&group.thresholds, reading.now)

@@ -3,7 +3,7 @@ use crate::{
     registry::{Readiness, handle::shortened},
     state::{Phase, State},
 };
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// Reports the state of one member of a [group](crate::Group); see
 /// [`GroupHandle::add`](crate::GroupHandle::add).
@@ -108,11 +108,6 @@ impl Drop for MemberReporter {
     }
 }
 
-impl fmt::Debug for MemberReporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = self.0.as_ref().map(|claimed| &claimed.members.name);
-        f.debug_struct("MemberReporter")
-            .field("group", &group)
-            .finish_non_exhaustive()
-    }
-}
+crate::debug::fields!(MemberReporter, |this| {
+    group: this.0.as_ref().map(|claimed| &claimed.members.name),
+});

@@ -2,13 +2,13 @@
 
 use crate::{
     logging::{contained, event},
+    mutex::Mutex,
     registry::shrink::shrink,
     state::{Aspect, Condition, Data, Explanation, Phase, ScopeId, Slot, Snapshot},
     traffic::EpisodeEvent,
 };
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tracing::{Level, Span};
@@ -57,15 +57,11 @@ impl LineDeadlines {
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, LineState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns whether so many lines about the subsystem in `slot` are logged. For the
     /// first lines of a window that are not, it also returns when to log that lines
     /// were left out.
     pub(super) fn admit(&self, slot: Slot, lines: usize, now: Instant) -> (bool, Option<Instant>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let budget = state.budgets.entry(slot).or_insert(Budget {
             since: now,
             logged: 0,
@@ -85,7 +81,7 @@ impl LineDeadlines {
 
     /// Forgets the subsystem in `slot`, which has retired.
     pub(super) fn forget(&self, slot: Slot) {
-        let budgets = &mut self.state().budgets;
+        let budgets = &mut self.0.lock().budgets;
         budgets.remove(&slot);
         shrink(budgets);
     }
@@ -97,7 +93,7 @@ impl LineDeadlines {
         snapshot: impl Fn() -> Snapshot,
         due: &mut Vec<Due>,
     ) -> Option<Instant> {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let waiting = state.collect_start_line(now, &snapshot, due);
         let mut next = None;
         state.budgets.retain(|slot, budget| {

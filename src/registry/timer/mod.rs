@@ -17,11 +17,11 @@ pub(crate) use self::{
 use super::shrink::shrink;
 use crate::{
     state::{Declaration, Slot, SubsystemView},
-    sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering},
+    sync::{AtomicU64, Mutex, Notify, Ordering},
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -87,10 +87,6 @@ impl TtlTimer {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, TimerTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The heartbeat of the subsystem in this slot, if it has a ttl.
     pub(crate) fn heartbeat_of(
         &self,
@@ -98,7 +94,7 @@ impl TtlTimer {
         declaration: &Arc<Declaration>,
     ) -> Option<Arc<Heartbeat>> {
         declaration.ttl?;
-        let table = self.table();
+        let table = self.table.lock();
         let watch = table.watches.get(&slot)?;
         Arc::ptr_eq(&watch.declaration, declaration).then(|| Arc::clone(&watch.heartbeat))
     }
@@ -107,7 +103,7 @@ impl TtlTimer {
     /// missing heartbeat makes the subsystem late and not stale.
     pub(crate) fn set_witness(&self, slot: Slot, declaration: &Arc<Declaration>, witness: Witness) {
         let before = {
-            let mut table = self.table();
+            let mut table = self.table.lock();
             let watch = table.watches.get_mut(&slot);
             let watch = watch.filter(|watch| Arc::ptr_eq(&watch.declaration, declaration));
             watch.and_then(|watch| watch.witness.replace(witness))
@@ -173,7 +169,7 @@ impl TtlTimer {
 
     /// Adds a deadline that does not belong to a subsystem.
     pub(super) fn wake_by(&self, due: Option<Instant>, reading: Reading) -> WakeThreadAt {
-        self.set_due_by(&mut self.table(), due, reading)
+        self.set_due_by(&mut self.table.lock(), due, reading)
     }
 
     /// Sets the deadlines of the subsystem in `slot` by its published view. `read`
@@ -185,7 +181,7 @@ impl TtlTimer {
         reading: Reading,
         read: impl FnOnce(&mut dyn FnMut(Option<&SubsystemView>)),
     ) -> WakeThreadAt {
-        let mut table = self.table();
+        let mut table = self.table.lock();
         let mut next = None;
         read(&mut |view| match view {
             Some(view) if view.declaration().is_timed() => {
@@ -218,7 +214,7 @@ impl TtlTimer {
         sample: impl FnOnce() -> Option<Instant>,
     ) -> (Vec<Expired>, WakeThreadAt) {
         let now = reading.now;
-        let mut table = self.table();
+        let mut table = self.table.lock();
         if !self.is_due(now) {
             return (Vec::new(), WakeThreadAt(None));
         }
@@ -256,20 +252,20 @@ impl TtlTimer {
     /// Whether a deadline passed so long ago that the timer thread acts in place of
     /// the timer task.
     pub(super) fn is_overdue(&self, real: Instant) -> bool {
-        let table = self.table();
+        let table = self.table.lock();
         !table.is_paused && table.due.is_some_and(|due| due + GRACE <= real)
     }
 
     /// Plans when the timer thread comes next.
     pub(super) fn plan_thread(&self) -> Option<Instant> {
-        let mut table = self.table();
+        let mut table = self.table.lock();
         let due = table.due.filter(|_| !table.is_paused);
         table.thread_at = due.map(|due| due + GRACE);
         table.thread_at
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.table().is_paused
+        self.table.lock().is_paused
     }
 }
 
@@ -304,8 +300,8 @@ mod tests {
                 real: base + at,
                 is_paused: false,
             };
-            timer.table().due = Some(base + at + SECOND);
-            let WakeThreadAt(planned) = timer.table().wake_thread_at(reading);
+            timer.table.lock().due = Some(base + at + SECOND);
+            let WakeThreadAt(planned) = timer.table.lock().wake_thread_at(reading);
             planned.map(|planned| planned - base)
         };
         assert_eq!(planned_after(Duration::ZERO), Some(SECOND + GRACE));

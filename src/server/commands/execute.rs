@@ -1,5 +1,6 @@
 use super::authorize::{Denied, authorize};
 use crate::{
+    mutex::Mutex,
     probe::line,
     registry::{PauseGuard, Readiness},
     response::OwnResponse,
@@ -11,7 +12,7 @@ use crate::{
 use http::{HeaderValue, Method, Request, StatusCode, header::ALLOW};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, timeout};
 
 /// The maximum size of the reason in a request; the registry keeps 1 KiB of it.
@@ -75,12 +76,12 @@ impl CommandExecutor {
     fn pause(&self, reason: &str) -> &'static str {
         let newer = self.readiness.pause_at_once(reason);
         // The older pause ends after the newer one has begun, without a gap.
-        let _older = self.lock_pause().replace(newer);
+        let _older = self.pause.lock().replace(newer);
         "paused"
     }
 
     fn resume(&self) -> &'static str {
-        let held = self.lock_pause().take();
+        let held = self.pause.lock().take();
         let was_held = held.is_some();
         drop(held);
         match (was_held, self.readiness.snapshot().paused().is_some()) {
@@ -88,10 +89,6 @@ impl CommandExecutor {
             (false, false) => "was not paused",
             (_, true) => "still paused, by the process itself",
         }
-    }
-
-    fn lock_pause(&self) -> MutexGuard<'_, Option<PauseGuard>> {
-        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,7 +159,10 @@ impl Commander {
             Ok(reason) => reason,
             Err(failed) => return failed,
         };
-        log(command.name(), self.peer);
+        crate::log::line!(
+            info, "command_accepted", { command: command.name(), uid: self.peer },
+            command, uid, "command accepted"
+        );
         let done = match command {
             AdminCommand::Pause => self.commands.pause(&reason),
             AdminCommand::Resume => self.commands.resume(),
@@ -217,25 +217,6 @@ async fn read_reason(
         Err(_) => line(StatusCode::REQUEST_TIMEOUT, "the reason did not arrive"),
     })
 }
-
-#[cfg(feature = "tracing")]
-fn log(command: &'static str, peer: Option<u32>) {
-    crate::logging::line(tracing::Level::INFO, || {
-        move |span| {
-            crate::logging::event!(
-                info,
-                "command_accepted",
-                span,
-                command,
-                uid = peer,
-                "command accepted"
-            );
-        }
-    });
-}
-
-#[cfg(not(feature = "tracing"))]
-fn log(_: &str, _: Option<u32>) {}
 
 #[cfg(test)]
 mod tests {
