@@ -70,10 +70,7 @@ fn encode(family: &Family, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         MetricKind::Histogram => MetricType::Histogram,
         MetricKind::Info => MetricType::Info,
     };
-    let unit = family.unit().map(|unit| match unit {
-        "seconds" => Unit::Seconds,
-        other => Unit::Other(other.to_owned()),
-    });
+    let unit = family.unit().map(|_seconds| Unit::Seconds);
     let mut encoder =
         encoder.encode_descriptor(base_name(family), family.help(), unit.as_ref(), kind)?;
     for sample in family.samples() {
@@ -111,16 +108,9 @@ fn encode_sample(
 /// The name without the suffixes of kind and unit, which the encoder adds.
 fn base_name(family: &Family) -> &'static str {
     let name = family.name();
-    let name = match family.kind() {
-        MetricKind::Counter => name.strip_suffix("_total"),
-        MetricKind::Info => name.strip_suffix("_info"),
-        MetricKind::Gauge | MetricKind::Histogram => None,
-    }
-    .unwrap_or(name);
-    let base = family
-        .unit()
-        .and_then(|unit| name.strip_suffix(unit)?.strip_suffix('_'));
-    base.unwrap_or(name)
+    let of_kind = name.strip_suffix("_total").or(name.strip_suffix("_info"));
+    let name = of_kind.unwrap_or(name);
+    name.strip_suffix("_seconds").unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -142,7 +132,7 @@ mod tests {
                 keys: descriptor.labels,
                 all: Vec::new(),
             };
-            samples.add([label.into()], SampleValue::Integer(1));
+            samples.add_count([label.into()], 1);
             let samples = samples.all;
             encode(
                 &Family {
@@ -161,9 +151,9 @@ mod tests {
         static DESCRIPTOR: Descriptor = Descriptor {
             name: "readiness_test",
             kind: MetricKind::Gauge,
-            unit: None,
             labels: &["label"],
             help: "A test.",
+            read: |_, _| {},
         };
         let mut registry = prometheus_client::registry::Registry::default();
         registry.register_collector(Box::new(One(&DESCRIPTOR, "a\"b\\c\nd\u{202e}é")));

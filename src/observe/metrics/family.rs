@@ -1,4 +1,9 @@
-use std::sync::Arc;
+use crate::{
+    registry::Registry,
+    state::{Data, ScopeId},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,9 +33,9 @@ pub(super) struct Descriptor {
     /// The full name, with the suffixes of its unit and its kind.
     pub(super) name: &'static str,
     pub(super) kind: MetricKind,
-    pub(super) unit: Option<&'static str>,
     pub(super) labels: &'static [&'static str],
     pub(super) help: &'static str,
+    pub(super) read: fn(&Source<'_>, &mut Samples),
 }
 
 impl Family {
@@ -46,7 +51,9 @@ impl Family {
 
     /// Returns the unit, `seconds`, or `None` for a number without a unit.
     pub fn unit(&self) -> Option<&'static str> {
-        self.descriptor.unit
+        let name = self.name();
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        name.ends_with("_seconds").then_some("seconds")
     }
 
     /// Returns what the metric means, in one sentence or several.
@@ -141,7 +148,7 @@ pub(super) struct Samples {
 
 impl Samples {
     /// Adds a sample, with a value for each label of the family.
-    pub(super) fn add<const N: usize>(&mut self, labels: [LabelValue; N], value: SampleValue) {
+    fn add<const N: usize>(&mut self, labels: [LabelValue; N], value: SampleValue) {
         debug_assert_eq!(self.keys.len(), N);
         self.all.push(Sample {
             keys: self.keys,
@@ -150,8 +157,43 @@ impl Samples {
         });
     }
 
+    pub(super) fn add_count<const N: usize>(&mut self, labels: [LabelValue; N], count: u64) {
+        self.add(labels, SampleValue::Integer(count));
+    }
+
+    pub(super) fn add_time<const N: usize>(&mut self, labels: [LabelValue; N], time: Duration) {
+        self.add(labels, SampleValue::Float(time.as_secs_f64()));
+    }
+
+    /// Adds the number of measurements and their sum.
+    pub(super) fn add_times<const N: usize>(
+        &mut self,
+        labels: [LabelValue; N],
+        (count, sum): (u64, Duration),
+    ) {
+        let sum = sum.as_secs_f64();
+        self.add(labels, SampleValue::Histogram { count, sum });
+    }
+
     /// Adds 1 for the value of a state that holds now, and 0 for any other.
     pub(super) fn add_flag<const N: usize>(&mut self, labels: [LabelValue; N], is: bool) {
-        self.add(labels, SampleValue::Integer(is.into()));
+        self.add_count(labels, is.into());
+    }
+}
+
+/// The inputs of all families at one moment.
+pub(super) struct Source<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) data: &'a Data,
+    pub(super) now: Instant,
+}
+
+impl Source<'_> {
+    /// All scopes with their names, the process first.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = (ScopeId, LabelValue)> {
+        self.data.scope_ids().map(|scope| {
+            let name = self.data.scope_name(scope);
+            (scope, name.map_or("readiness".into(), LabelValue::from))
+        })
     }
 }

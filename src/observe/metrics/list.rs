@@ -1,8 +1,6 @@
 use super::{
-    family::{Family, Samples},
-    process,
-    source::Source,
-    subsystems, traffic,
+    family::{Family, Samples, Source},
+    process, subsystems, traffic,
 };
 use crate::registry::{Readiness, Registry};
 use tokio::time::Instant;
@@ -27,12 +25,12 @@ pub(super) fn families(registry: &Registry) -> Vec<Family> {
         now: Instant::now(),
     };
     let all = [process::FAMILIES, subsystems::FAMILIES, traffic::FAMILIES];
-    let all = all.into_iter().flatten().map(|(descriptor, read)| {
+    let all = all.into_iter().flatten().map(|descriptor| {
         let mut samples = Samples {
             keys: descriptor.labels,
             all: Vec::new(),
         };
-        read(&source, &mut samples);
+        (descriptor.read)(&source, &mut samples);
         Family {
             descriptor,
             samples: samples.all,

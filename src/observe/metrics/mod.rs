@@ -51,7 +51,6 @@ mod exposition;
 mod family;
 mod list;
 mod process;
-mod source;
 mod subsystems;
 mod traffic;
 
