@@ -1,6 +1,7 @@
 use crate::{
-    AddError, AttributeError, BuildError, ClaimError, MemberError, NameError, Quorum,
-    ReconfigureError, RegistryClosed, SettingError, State, UnknownGroup, UnknownScope, WaitError,
+    AttributeError, BuildError, ClaimError, DeclareError, MemberError, NameError, Quorum,
+    ReconfigureError, RegistryClosed, SettingError, State, UnknownGroup, UnknownScope,
+    UnknownSubsystem, WaitError,
     check::CheckHandleError,
     client::{Address, AddressError, CheckError, CommandError, ExchangeError},
     connections::ConnectionsError,
@@ -51,6 +52,25 @@ fn system() -> io::Error {
     io::Error::other("from the system")
 }
 
+fn twice() -> DeclareError {
+    let name = text("storage");
+    DeclareError::Duplicate { name }
+}
+
+fn unknown_scope() -> UnknownScope {
+    UnknownScope {
+        name: text("search"),
+        known: text("\"index\""),
+    }
+}
+
+fn unknown_subsystem() -> UnknownSubsystem {
+    UnknownSubsystem {
+        name: text("disk"),
+        known: text("\"storage\""),
+    }
+}
+
 fn address() -> Address {
     Address::Port(9_000)
 }
@@ -90,10 +110,7 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         }
 
         BuildError {
-        Name { name: text("a b"), source: character() } => "\"a b\"", "' '", "use only";
-        Setting { name: text("storage"), source: out_of_bounds() }
-            => "\"storage\"", "the ttl is 0ns", "give it";
-        Duplicate { name: text("storage") } => "\"storage\"", "rename one";
+        Declaration (twice()) => "\"storage\"", "rename one";
         UnknownMember { scope: text("search"), member: text("index") }
             => "\"search\"", "\"index\"", "declare it";
         EmptyScope { scope: text("search") } => "\"search\"", "name at least one";
@@ -102,22 +119,17 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         NoChecksAtOnce {} => "checks_at_once is 0", "at least 1";
         }
 
-        AddError {
-        Name { name: text("a b"), source: character() } => "\"a b\"", "' '", "use only";
-        Setting { name: text("storage"), source: out_of_bounds() }
-            => "\"storage\"", "the ttl is 0ns", "give it";
-        Duplicate { name: text("storage") } => "\"storage\"", "choose another";
-        }
-
-        ReconfigureError {
+        DeclareError {
         Name { name: text("a b"), source: character() } => "\"a b\"", "' '", "use only";
         Setting { name: text("storage"), source: out_of_bounds() }
             => "\"storage\"", "the ttl is 0ns", "give it";
         Duplicate { name: text("storage") } => "\"storage\"", "rename one";
-        UnknownSubsystem { name: text("disk"), known: text("\"storage\"") }
-            => "\"disk\"", "\"storage\"", "add it";
-        UnknownScope { name: text("api"), known: text("\"search\"") }
-            => "\"api\"", "\"search\"", "declare it";
+        }
+
+        ReconfigureError {
+        Declaration (twice()) => "\"storage\"", "rename one";
+        UnknownSubsystem (unknown_subsystem()) => "\"disk\"", "\"storage\"";
+        UnknownScope (unknown_scope()) => "\"search\"", "there are: \"index\"";
         AlreadyMember { scope: text("search"), member: text("index") }
             => "\"search\"", "\"index\"", "leave it out";
         NotMember { scope: text("search"), member: text("index") }
@@ -128,8 +140,7 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         }
 
         ClaimError {
-        Unknown { name: text("storage"), known: text("\"index\"") }
-            => "\"storage\"", "there are: \"index\"";
+        Unknown (unknown_subsystem()) => "\"disk\"", "\"storage\"";
         Held { name: text("storage") } => "\"storage\"", "share it";
         LeftReady { name: text("storage") } => "\"storage\"", "keep its reporter";
         Group { name: text("upstream") } => "\"upstream\"", "claim its members";
@@ -153,12 +164,12 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         }
 
         CheckHandleError {
-        Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
+        Unknown (unknown_subsystem()) => "\"disk\"", "\"storage\"";
         Unchecked { name: text("disk") } => "\"disk\"", "Subsystem::check";
         }
 
         SimulateError {
-        Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
+        Unknown (unknown_subsystem()) => "\"disk\"", "\"storage\"";
         Ready {} => "let the reporter report it";
         }
 
@@ -172,7 +183,7 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         }
 
         WaitForError {
-        Unknown { name: text("disk"), known: text("\"storage\"") } => "\"disk\"", "storage";
+        Unknown (unknown_subsystem()) => "\"disk\"", "\"storage\"";
         State {
             name: text("storage"),
             state: State::Ready,
@@ -182,11 +193,6 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
         Condition { within: SECOND, explanation: text("storage failing (full)") } => "1s", "full";
         }
     }
-    let unknown = UnknownScope {
-        name: text("search"),
-        known: text("\"index\""),
-    };
-    check(&unknown, &["\"search\"", "there are: \"index\""]);
     let unknown = UnknownGroup {
         name: text("downstream"),
         known: text("\"upstream\""),
@@ -198,9 +204,6 @@ fn messages_of_the_registry_name_the_value_and_the_remedy() {
 #[test]
 fn messages_of_layers_and_listeners_name_the_value_and_the_remedy() {
     let zero = || SettingError::Zero { what: "minimum" };
-    let twice = || AddError::Duplicate {
-        name: text("traffic"),
-    };
     messages! {
         RetryAfterError {
         Fraction { time: Duration::from_millis(1_500) } => "1.5s", "whole seconds";

@@ -242,10 +242,10 @@ pub mod wire;
 pub use self::gate::{Action, ReadinessLayer};
 pub use self::{
     registry::{
-        AddError, AttributeError, BuildError, Builder, ClaimError, Group, GroupHandle, MemberError,
-        MemberReporter, NameError, PauseGuard, Quorum, Readiness, Reconfiguration,
+        AttributeError, BuildError, Builder, ClaimError, DeclareError, Group, GroupHandle,
+        MemberError, MemberReporter, NameError, PauseGuard, Quorum, Readiness, Reconfiguration,
         ReconfigureError, RegistryClosed, ReloadGuard, Report, Reporter, Scope, SettingError,
-        Subscription, Subsystem, UnknownGroup, UnknownScope, WaitError,
+        Subscription, Subsystem, UnknownGroup, UnknownScope, UnknownSubsystem, WaitError,
     },
     state::{
         Claim, Condition, Damped, DampingProgress, MemberCounts, Phase, Reason, Reasons, Role,

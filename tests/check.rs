@@ -16,8 +16,8 @@ use tokio::{
     time::{Duration, Instant, advance, sleep},
 };
 use tower_readiness::{
-    AddError, BuildError, Claim, DampingProgress, Readiness, ReadinessLayer, SettingError, State,
-    Subsystem,
+    BuildError, Claim, DampingProgress, DeclareError, Readiness, ReadinessLayer, SettingError,
+    State, Subsystem,
     check::{Check, CheckHandleError, Outcome},
 };
 
@@ -884,7 +884,7 @@ fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
     let minute = || Check::every(SECOND * 60).timeout(SECOND * 10);
     let told = |check: Check, ttl: u32| database.subsystem(check).ttl(SECOND * ttl);
     let refused = |subsystem| match Readiness::builder().subsystem(subsystem).build() {
-        Err(BuildError::Setting { source, .. }) => source,
+        Err(BuildError::Declaration(DeclareError::Setting { source, .. })) => source,
         built => panic!("{built:?}"),
     };
     let short = |ttl, slowest| SettingError::ShortTtl {
@@ -906,7 +906,7 @@ fn a_ttl_that_is_over_between_two_results_is_refused_where_it_is_put_to_use() {
 
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let added = readiness.add(told(minute(), 69));
-    assert!(matches!(added, Err(AddError::Setting { source, .. }) if source == short(69, 70)));
+    assert!(matches!(added, Err(DeclareError::Setting { source, .. }) if source == short(69, 70)));
     for (check, ttl) in [(minute(), 70), (backs_off(), 130)] {
         readiness.add(told(check, ttl)).unwrap().retire();
     }
@@ -945,7 +945,7 @@ fn a_check_that_makes_no_sense_is_refused_where_the_registry_is_built() {
     let refused = |check| {
         let subsystem = database.subsystem(check);
         match Readiness::builder().subsystem(subsystem).build() {
-            Err(BuildError::Setting { name, source }) => {
+            Err(BuildError::Declaration(DeclareError::Setting { name, source })) => {
                 assert_eq!(name, "database");
                 source
             }

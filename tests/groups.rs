@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 use tokio::time::{advance, timeout};
 use tower_readiness::{
-    BuildError, ClaimError, Condition, Group, MemberCounts, MemberError, MemberReporter, NameError,
-    Quorum, Readiness, SettingError, State, Subsystem, SubsystemView, UnknownGroup,
+    BuildError, ClaimError, Condition, DeclareError, Group, MemberCounts, MemberError,
+    MemberReporter, NameError, Quorum, Readiness, SettingError, State, Subsystem, SubsystemView,
+    UnknownGroup,
 };
 
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -291,7 +292,11 @@ fn settings_are_checked_at_build() {
     let error = |group: Group| {
         let builder = Readiness::builder().allow_empty().group(group);
         match builder.build().unwrap_err() {
-            BuildError::Setting { name, source } if name == "upstream" => source,
+            BuildError::Declaration(DeclareError::Setting { name, source })
+                if name == "upstream" =>
+            {
+                source
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -329,13 +334,16 @@ fn settings_are_checked_at_build() {
         .subsystem(Subsystem::new("upstream"))
         .group(group());
     let name = "upstream".to_owned();
-    assert_eq!(twice.build().unwrap_err(), BuildError::Duplicate { name });
+    assert_eq!(
+        twice.build().unwrap_err(),
+        BuildError::Declaration(DeclareError::Duplicate { name })
+    );
     let invalid = Readiness::builder().allow_empty().group(Group::new(""));
     assert!(matches!(
         invalid.build().unwrap_err(),
-        BuildError::Name {
+        BuildError::Declaration(DeclareError::Name {
             source: NameError::Empty,
             ..
-        }
+        })
     ));
 }

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 use tower_readiness::{
-    Claim, Condition, Group, NameError, Phase, Readiness, ReconfigureError, Reporter, Role,
-    SettingError, State, Subsystem, TransitionKind, check::Check,
+    Claim, Condition, DeclareError, Group, NameError, Phase, Readiness, ReconfigureError, Reporter,
+    Role, SettingError, State, Subsystem, TransitionKind, check::Check,
 };
 
 /// A started process with the scope `search` of `index`.
@@ -220,7 +220,9 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
     };
     let [storage, index, scope, disk, new] =
         ["storage", "index", "search", "disk", "new"].map(str::to_owned);
-    let duplicate = |name: &String| ReconfigureError::Duplicate { name: name.clone() };
+    let duplicate = |name: &String| {
+        ReconfigureError::Declaration(DeclareError::Duplicate { name: name.clone() })
+    };
     for name in [&index, &scope, &new] {
         assert_eq!(
             refused(&|it| {
@@ -230,8 +232,8 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
         );
     }
     let is_unknown = |error| {
-        matches!(error, ReconfigureError::UnknownSubsystem { name, known }
-        if name == "disk" && known.contains("storage"))
+        matches!(error, ReconfigureError::UnknownSubsystem(it)
+        if it.name == "disk" && it.known.contains("storage"))
     };
     assert!(is_unknown(refused(&|it| {
         it.remove(&disk);
@@ -252,7 +254,7 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
     let unknown = refused(&|it| {
         it.add_to_scope("api", &index);
     });
-    assert!(matches!(unknown, ReconfigureError::UnknownScope { name, .. } if name == "api"));
+    assert!(matches!(unknown, ReconfigureError::UnknownScope(it) if it.name == "api"));
     assert_eq!(
         refused(&|it| {
             it.add_to_scope(&scope, &index);
@@ -292,20 +294,20 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
     let slash = NameError::Character { character: '/' };
     assert_eq!(
         invalid,
-        ReconfigureError::Name {
+        ReconfigureError::Declaration(DeclareError::Name {
             name: "a/b".into(),
             source: slash
-        }
+        })
     );
     let own = refused(&|it| {
         it.remove("runtime");
     });
     assert_eq!(
         own,
-        ReconfigureError::Name {
+        ReconfigureError::Declaration(DeclareError::Name {
             name: "runtime".into(),
             source: NameError::Reserved
-        }
+        })
     );
     let ttl = Subsystem::new("vectors").ttl(Duration::ZERO);
     let invalid = refused(&|it| {
@@ -313,7 +315,7 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
     });
     assert!(matches!(
         invalid,
-        ReconfigureError::Setting { name, source: SettingError::OutOfBounds { .. } }
+        ReconfigureError::Declaration(DeclareError::Setting { name, source: SettingError::OutOfBounds { .. } })
             if name == "vectors"
     ));
 }

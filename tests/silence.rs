@@ -10,7 +10,7 @@ use std::{convert::Infallible, sync::Arc, thread};
 use tokio::time::{Duration, advance};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
-    AddError, BuildError, Condition, Phase, Readiness, ReadinessLayer, Reporter, SettingError,
+    BuildError, Condition, DeclareError, Phase, Readiness, ReadinessLayer, Reporter, SettingError,
     State, Subsystem,
     probe::{Detail, Probes},
 };
@@ -454,15 +454,15 @@ fn absurd_durations_are_refused_where_the_registry_is_built() {
                     .subsystem(subsystem())
                     .build()
                     .unwrap_err(),
-                BuildError::Setting {
+                BuildError::Declaration(DeclareError::Setting {
                     name: name.clone(),
                     source: source.clone(),
-                }
+                })
             );
             let (readiness, _storage) = support::ready();
             assert_eq!(
                 readiness.add(subsystem()).unwrap_err(),
-                AddError::Setting { name, source }
+                DeclareError::Setting { name, source }
             );
             assert_eq!(readiness.snapshot().subsystems().count(), 1);
         }

@@ -1,6 +1,6 @@
 use super::{Outcome, runner::report};
 use crate::{
-    registry::{CheckControl, Readiness, SubsystemHandle},
+    registry::{CheckControl, Readiness, SubsystemHandle, UnknownSubsystem},
     state::SubsystemView,
 };
 use std::{
@@ -14,13 +14,8 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum CheckHandleError {
     /// No subsystem has this name, or it has retired.
-    #[error("there is no subsystem {name:?}; there are: {known}")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// The names of the first subsystems of the registry.
-        known: String,
-    },
+    #[error(transparent)]
+    Unknown(#[from] UnknownSubsystem),
     /// The subsystem has no check.
     #[error("subsystem {name:?} has no check; add one with `Subsystem::check`")]
     Unchecked {
@@ -37,11 +32,7 @@ impl Readiness {
     /// When there is no such subsystem, or it has no check.
     #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
     pub fn check_handle(&self, name: &str) -> Result<CheckHandle, CheckHandleError> {
-        let found = self.check_of(name);
-        let found = found.map_err(|known| CheckHandleError::Unknown {
-            name: name.to_owned(),
-            known,
-        })?;
+        let found = self.check_of(name)?;
         let (handle, control) = found.ok_or_else(|| CheckHandleError::Unchecked {
             name: name.to_owned(),
         })?;

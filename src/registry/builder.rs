@@ -1,6 +1,6 @@
 use super::{
     core::{Registry, WriterState, now},
-    error::BuildError,
+    error::{BuildError, DeclareError},
     group::{Group, Groups},
     history::{DEFAULT_CAPACITY, MAX_CAPACITY, Recorder},
     meters::Meters,
@@ -132,23 +132,16 @@ impl Builder {
         let mut writer_state = WriterState::default();
         writer_state.allows_empty = self.allow_empty;
         for subsystem in &self.subsystems {
-            check_name(&subsystem.name)?;
-            subsystem.validate().map_err(|source| BuildError::Setting {
-                name: subsystem.name.clone(),
-                source,
-            })?;
+            name::check_declared(&subsystem.name)?;
+            subsystem.validate()?;
             if writer_state.slots.contains_key(&*subsystem.name) {
-                return Err(BuildError::Duplicate {
-                    name: subsystem.name.clone(),
-                });
+                let name = subsystem.name.clone();
+                return Err(DeclareError::Duplicate { name }.into());
             }
             writer_state.take_slot(Arc::from(&*subsystem.name));
         }
         for (_, group) in &self.groups {
-            group.validate().map_err(|source| BuildError::Setting {
-                name: group.subsystem.name.clone(),
-                source,
-            })?;
+            group.validate()?;
         }
         if !self.allow_empty && !self.subsystems.iter().any(Subsystem::is_required) {
             return Err(BuildError::NothingRequired);
@@ -171,11 +164,11 @@ impl Builder {
         let mut scopes: Vec<(Arc<str>, Arc<[Slot]>)> = Vec::with_capacity(self.scopes.len());
         let mut scopes_of: HashMap<Slot, Vec<usize>> = HashMap::new();
         for (scope, members) in self.scopes {
-            check_name(&scope)?;
+            name::check_declared(&scope)?;
             if writer_state.slots.contains_key(&*scope)
                 || scopes.iter().any(|(name, _)| **name == *scope)
             {
-                return Err(BuildError::Duplicate { name: scope });
+                return Err(DeclareError::Duplicate { name: scope }.into());
             }
             if members.is_empty() {
                 return Err(BuildError::EmptyScope { scope });
@@ -243,11 +236,4 @@ impl Subsystem {
     fn is_required(&self) -> bool {
         self.role == Role::Required
     }
-}
-
-fn check_name(name: &str) -> Result<(), BuildError> {
-    name::check(name).map_err(|source| BuildError::Name {
-        name: name::shown(name),
-        source,
-    })
 }

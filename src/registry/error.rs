@@ -1,4 +1,5 @@
-use super::Quorum;
+use super::{Quorum, name};
+use crate::state::Data;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -113,11 +114,11 @@ pub enum SettingError {
     },
 }
 
-/// Why a [`Builder`](crate::Builder) could not build.
+/// Why a subsystem or a scope could not be declared, at build or while running.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
-pub enum BuildError {
-    /// A subsystem or scope has an invalid name.
+pub enum DeclareError {
+    /// The name is invalid.
     #[error("the name {name:?} is invalid")]
     Name {
         /// The name, cut to 128 bytes.
@@ -125,7 +126,7 @@ pub enum BuildError {
         /// Why the name is invalid.
         source: NameError,
     },
-    /// A setting of a subsystem is invalid.
+    /// A setting of the subsystem is invalid.
     #[error("subsystem {name:?} has an invalid setting")]
     Setting {
         /// The subsystem.
@@ -133,13 +134,23 @@ pub enum BuildError {
         /// Which setting is invalid, and why.
         source: SettingError,
     },
-    /// Two subsystems, two scopes, or a subsystem and a scope have the same
-    /// name.
-    #[error("{name:?} is declared twice; rename one (subsystems and scopes share one namespace)")]
+    /// A subsystem or a scope has this name already.
+    #[error(
+        "there is a subsystem or scope {name:?} already (they share one namespace); rename one"
+    )]
     Duplicate {
         /// The name.
         name: String,
     },
+}
+
+/// Why a [`Builder`](crate::Builder) could not build.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A subsystem or a scope is declared wrongly.
+    #[error(transparent)]
+    Declaration(#[from] DeclareError),
     /// A scope names a subsystem that is not declared.
     #[error("scope {scope:?} names {member:?}, which is no subsystem; declare it, or leave it out")]
     UnknownMember {
@@ -172,18 +183,33 @@ pub enum BuildError {
     },
 }
 
+/// No subsystem has the name asked for, or it has retired.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+#[error("there is no subsystem {name:?}; there are: {known}")]
+pub struct UnknownSubsystem {
+    /// The name asked for, cut to 128 bytes.
+    pub name: String,
+    /// The names of the first subsystems of the registry.
+    pub known: String,
+}
+
+impl UnknownSubsystem {
+    pub(super) fn new<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        Self {
+            name: name::shown(name),
+            known: name::listed(known),
+        }
+    }
+}
+
 /// Why a reporter could not be claimed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimError {
     /// No subsystem has this name, or it has retired.
-    #[error("there is no subsystem {name:?}; there are: {known}")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// The names of the first subsystems of the registry.
-        known: String,
-    },
+    #[error(transparent)]
+    Unknown(#[from] UnknownSubsystem),
     /// Another reporter of this subsystem is alive.
     #[error("subsystem {name:?} already has a reporter; share it in an `Arc`, or drop it first")]
     Held {
@@ -205,80 +231,21 @@ pub enum ClaimError {
     },
 }
 
-/// Why a subsystem could not be added while running.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[non_exhaustive]
-pub enum AddError {
-    /// The name is invalid.
-    #[error("the name {name:?} is invalid")]
-    Name {
-        /// The name, cut to 128 bytes.
-        name: String,
-        /// Why the name is invalid.
-        source: NameError,
-    },
-    /// A setting of the subsystem is invalid.
-    #[error("subsystem {name:?} has an invalid setting")]
-    Setting {
-        /// The subsystem.
-        name: String,
-        /// Which setting is invalid, and why.
-        source: SettingError,
-    },
-    /// A subsystem or a scope has this name already.
-    #[error("there is a subsystem or scope {name:?} already; choose another name")]
-    Duplicate {
-        /// The name.
-        name: String,
-    },
-}
-
 /// Why a registry was not [reconfigured](crate::Readiness::reconfigure). Nothing has changed
 /// then.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ReconfigureError {
-    /// A name is invalid, or belongs to a subsystem of the crate itself.
-    #[error("the name {name:?} is invalid")]
-    Name {
-        /// The name, cut to 128 bytes.
-        name: String,
-        /// Why the name is invalid.
-        source: NameError,
-    },
-    /// A setting of an added subsystem is invalid.
-    #[error("subsystem {name:?} has an invalid setting")]
-    Setting {
-        /// The subsystem.
-        name: String,
-        /// Which setting is invalid, and why.
-        source: SettingError,
-    },
-    /// A subsystem or a scope has the name of an added subsystem.
-    #[error("there is a subsystem or scope {name:?} already; remove it first, or rename one")]
-    Duplicate {
-        /// The name.
-        name: String,
-    },
+    /// An added subsystem is declared wrongly, or a name belongs to a subsystem of the crate
+    /// itself.
+    #[error(transparent)]
+    Declaration(#[from] DeclareError),
     /// No subsystem has the name of one to change, or it has been removed.
-    #[error("there is no subsystem {name:?}; add it first, or name another; there are: {known}")]
-    UnknownSubsystem {
-        /// The name, cut to 128 bytes.
-        name: String,
-        /// The names of the first subsystems of the registry.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownSubsystem(#[from] UnknownSubsystem),
     /// No scope has the name of one to change.
-    #[error(
-        "there is no scope {name:?}; declare it before the registry is built, or name another; \
-         there are: {known}"
-    )]
-    UnknownScope {
-        /// The name, cut to 128 bytes.
-        name: String,
-        /// The names of the first scopes of the registry.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownScope(#[from] UnknownScope),
     /// A subsystem is a member of the scope already.
     #[error("{member:?} is a member of scope {scope:?} already; leave it out")]
     AlreadyMember {
@@ -326,6 +293,15 @@ pub struct UnknownScope {
     pub name: String,
     /// The names of the first scopes of the registry.
     pub known: String,
+}
+
+impl UnknownScope {
+    pub(super) fn new(name: &str, data: &Data) -> Self {
+        Self {
+            name: name::shown(name),
+            known: name::listed(data.scopes.iter().map(|scope| &*scope.name)),
+        }
+    }
 }
 
 /// Why a wait for readiness has failed.

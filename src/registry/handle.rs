@@ -1,3 +1,5 @@
+#[cfg(any(feature = "check", feature = "test-util"))]
+use super::error::UnknownSubsystem;
 use super::{
     core::{Registry, WriterState, now},
     meters::Meters,
@@ -24,14 +26,14 @@ pub(crate) struct SubsystemHandle {
 
 #[cfg(any(feature = "check", feature = "test-util"))]
 impl super::Readiness {
-    /// The handle of the subsystem `name`, claimed or not, or the names that there are.
-    pub(crate) fn subsystem_handle(&self, name: &str) -> Result<SubsystemHandle, String> {
+    /// The handle of the subsystem `name`, claimed or not.
+    pub(crate) fn subsystem_handle(&self, name: &str) -> Result<SubsystemHandle, UnknownSubsystem> {
         let (slot, declaration) = self.registry().update(|writer_state, draft| {
             let slot = writer_state.slots.get(name).copied();
             let found = slot.and_then(|slot| Some((slot, draft.view(slot)?)));
             match found {
                 Some((slot, view)) => Ok((slot, Arc::clone(view.declaration()))),
-                None => Err(super::name::listed(draft.names())),
+                None => Err(UnknownSubsystem::new(name, draft.names())),
             }
         })?;
         let handle = SubsystemHandle::new(self.registry(), slot, declaration);

@@ -57,8 +57,8 @@ pub(crate) use self::{
 pub use self::{
     builder::Builder,
     error::{
-        AddError, AttributeError, BuildError, ClaimError, NameError, ReconfigureError,
-        RegistryClosed, SettingError, UnknownScope, WaitError,
+        AttributeError, BuildError, ClaimError, DeclareError, NameError, ReconfigureError,
+        RegistryClosed, SettingError, UnknownScope, UnknownSubsystem, WaitError,
     },
     group::{Group, GroupHandle, MemberError, MemberReporter, Quorum, UnknownGroup},
     pause_guard::PauseGuard,

@@ -1,4 +1,4 @@
-use super::error::{AttributeError, NameError};
+use super::error::{AttributeError, DeclareError, NameError};
 use crate::state::text;
 
 /// Names that the crate uses itself, so no subsystem or scope can have them.
@@ -37,6 +37,14 @@ pub(super) fn check_free(name: &str) -> Result<(), NameError> {
         Err(NameError::Reserved) => Ok(()),
         checked => checked,
     }
+}
+
+/// Checks the name of a subsystem or a scope to declare.
+pub(super) fn check_declared(name: &str) -> Result<(), DeclareError> {
+    check(name).map_err(|source| DeclareError::Name {
+        name: shown(name),
+        source,
+    })
 }
 
 /// Checks the key of an attribute.

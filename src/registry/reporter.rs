@@ -1,6 +1,6 @@
 use super::{
     core::now,
-    error::{AddError, AttributeError, ClaimError},
+    error::{AttributeError, ClaimError, DeclareError, UnknownSubsystem},
     handle::SubsystemHandle,
     name,
     readiness::Readiness,
@@ -25,10 +25,7 @@ impl Readiness {
                 .slots
                 .get(name)
                 .and_then(|slot| Some((*slot, draft.view(*slot)?)))
-                .ok_or_else(|| ClaimError::Unknown {
-                    name: name::shown(name),
-                    known: name::listed(draft.names()),
-                })?;
+                .ok_or_else(|| UnknownSubsystem::new(name, draft.names()))?;
             if view.members().is_some() {
                 return Err(ClaimError::Group { name: name.into() });
             }
@@ -58,26 +55,20 @@ impl Readiness {
     /// # Errors
     ///
     /// When its name is invalid or taken, or one of its settings is invalid.
-    pub fn add(&self, subsystem: Subsystem) -> Result<Reporter, AddError> {
-        name::check(&subsystem.name).map_err(|source| AddError::Name {
-            name: name::shown(&subsystem.name),
-            source,
-        })?;
+    pub fn add(&self, subsystem: Subsystem) -> Result<Reporter, DeclareError> {
+        name::check_declared(&subsystem.name)?;
         Ok(Reporter::new(self, self.add_named(&subsystem)?))
     }
 
     /// Adds a subsystem whose name has been checked already. Its handle does not
     /// keep the registry open.
-    pub(crate) fn add_named(&self, subsystem: &Subsystem) -> Result<SubsystemHandle, AddError> {
-        subsystem.validate().map_err(|source| AddError::Setting {
-            name: subsystem.name.clone(),
-            source,
-        })?;
+    pub(crate) fn add_named(&self, subsystem: &Subsystem) -> Result<SubsystemHandle, DeclareError> {
+        subsystem.validate()?;
         let at = now();
         let (slot, declaration) = self.registry().report(|writer_state, draft| {
             let name = &*subsystem.name;
             if writer_state.slots.contains_key(name) || draft.has_scope(name) {
-                return Err(AddError::Duplicate { name: name.into() });
+                return Err(DeclareError::Duplicate { name: name.into() });
             }
             let slot = writer_state.take_slot(name.into());
             let view = SubsystemView::declared(subsystem.declare(false, Vec::new()), at)

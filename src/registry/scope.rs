@@ -1,6 +1,5 @@
 use super::{
     error::{UnknownScope, WaitError},
-    name,
     readiness::Readiness,
 };
 use crate::state::{Reason, ScopeId, Verdict};
@@ -12,15 +11,11 @@ impl Readiness {
     ///
     /// When no scope has this name.
     pub fn scope(&self, name: &str) -> Result<Scope, UnknownScope> {
-        self.registry()
-            .read(|data| data.scope_id(name))
-            .map(|id| Scope::new(self.clone(), id))
-            .ok_or_else(|| UnknownScope {
-                name: name::shown(name),
-                known: self
-                    .registry()
-                    .read(|data| name::listed(data.scopes.iter().map(|scope| &*scope.name))),
-            })
+        let id = self.registry().read(|data| {
+            let id = data.scope_id(name);
+            id.ok_or_else(|| UnknownScope::new(name, data))
+        })?;
+        Ok(Scope::new(self.clone(), id))
     }
 }
 

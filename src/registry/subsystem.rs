@@ -1,6 +1,9 @@
 #[cfg(feature = "check")]
 use super::{background::Running, check_control::CheckControl, handle::SubsystemHandle};
-use super::{error::SettingError, setting::bounded};
+use super::{
+    error::{DeclareError, SettingError},
+    setting::bounded,
+};
 #[cfg(feature = "check")]
 use crate::state::Thresholds;
 use crate::state::{Declaration, Membership, Role, SubsystemMeters};
@@ -185,7 +188,17 @@ impl Subsystem {
         self.ttl.or(self.hangs_after)
     }
 
-    pub(crate) fn validate(&self) -> Result<(), SettingError> {
+    pub(crate) fn validate(&self) -> Result<(), DeclareError> {
+        let checked = self.check_settings();
+        checked.map_err(|source| self.invalid(source))
+    }
+
+    pub(super) fn invalid(&self, source: SettingError) -> DeclareError {
+        let name = self.name.clone();
+        DeclareError::Setting { name, source }
+    }
+
+    fn check_settings(&self) -> Result<(), SettingError> {
         for (what, given) in [
             ("ttl", self.ttl),
             ("hold-down", self.hold_down),

@@ -4,6 +4,7 @@ use super::{
     background::{Lost, OfCheck, Start},
     check_control::CheckControl,
     core::now,
+    error::UnknownSubsystem,
     handle::SubsystemHandle,
 };
 #[cfg(feature = "check")]
@@ -97,12 +98,11 @@ impl SubsystemHandle {
 
 #[cfg(feature = "check")]
 impl super::Readiness {
-    /// The handle and the control of the check of the subsystem `name`; the names that
-    /// there are; or `None` if the subsystem has no check.
+    /// The handle and the control of the check of the subsystem `name`, or `None` if the subsystem has no check.
     pub(crate) fn check_of(
         &self,
         name: &str,
-    ) -> Result<Option<(SubsystemHandle, Arc<CheckControl>)>, String> {
+    ) -> Result<Option<(SubsystemHandle, Arc<CheckControl>)>, UnknownSubsystem> {
         let handle = self.subsystem_handle(name)?;
         let control = self
             .registry()

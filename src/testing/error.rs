@@ -1,4 +1,4 @@
-use crate::State;
+use crate::{State, UnknownSubsystem};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -7,13 +7,8 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum SimulateError {
     /// No subsystem has this name, or it has retired.
-    #[error("there is no subsystem {name:?}; there are: {known}")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// The names of the first subsystems of the registry.
-        known: String,
-    },
+    #[error(transparent)]
+    Unknown(#[from] UnknownSubsystem),
     /// The state is [`Ready`](State::Ready). A simulation can only make a state worse.
     #[error("ready cannot be simulated, since no state is better; let the reporter report it")]
     Ready,
@@ -24,13 +19,8 @@ pub enum SimulateError {
 #[non_exhaustive]
 pub enum WaitForError {
     /// No subsystem has this name, or it has retired.
-    #[error("there is no subsystem {name:?}; there are: {known}")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// The names of the first subsystems of the registry.
-        known: String,
-    },
+    #[error(transparent)]
+    Unknown(#[from] UnknownSubsystem),
     /// The subsystem was in other states for the whole time.
     #[error("{name} is not {state} within {within:?}, but {explanation}")]
     State {

@@ -34,12 +34,8 @@ impl Readiness {
         if state == State::Ready {
             return Err(SimulateError::Ready);
         }
-        let unknown = |known| SimulateError::Unknown {
-            name: name.to_owned(),
-            known,
-        };
         loop {
-            let handle = self.subsystem_handle(name).map_err(unknown)?;
+            let handle = self.subsystem_handle(name)?;
             let id = handle.change(|view| {
                 let (id, next) = view.simulate(state, reason.as_ref(), now());
                 (id, Some(next))

@@ -52,11 +52,7 @@ impl Readiness {
         state: State,
         within: Duration,
     ) -> Result<Snapshot, WaitForError> {
-        self.subsystem_handle(name)
-            .map_err(|known| WaitForError::Unknown {
-                name: name.to_owned(),
-                known,
-            })?;
+        self.subsystem_handle(name)?;
         let is_in_state = |snapshot: &Snapshot| {
             let view = snapshot.subsystem(name);
             view.is_some_and(|view| view.state() == state)

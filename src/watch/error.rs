@@ -1,4 +1,4 @@
-use crate::registry::{AddError, SettingError};
+use crate::registry::{DeclareError, SettingError};
 use thiserror::Error;
 
 /// Why a watch cannot start.
@@ -31,7 +31,7 @@ pub enum WatchError {
         /// `runtime` or `traffic`.
         what: &'static str,
         /// Why its subsystem could not be added.
-        source: AddError,
+        source: DeclareError,
     },
     /// The timer thread cannot start.
     #[error("cannot start the timer thread; let the process have more threads")]

@@ -17,7 +17,7 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
-    AddError, Condition, NameError, Phase, Readiness, ReadinessLayer, SettingError, State,
+    Condition, DeclareError, NameError, Phase, Readiness, ReadinessLayer, SettingError, State,
     Subsystem,
     watch::{RuntimeWatch, TrafficWatch, WatchError},
 };
@@ -273,7 +273,7 @@ async fn the_names_of_the_crates_own_subsystems_are_reserved() {
         .subsystem(Subsystem::new("runtime"))
         .build();
     assert!(
-        matches!(declared, Err(tower_readiness::BuildError::Name { source, .. }) if source == NameError::Reserved)
+        matches!(declared, Err(tower_readiness::BuildError::Declaration(tower_readiness::DeclareError::Name { source, .. })) if source == NameError::Reserved)
     );
     readiness.watch_runtime(RuntimeWatch::default()).unwrap();
     let snapshot = readiness.snapshot();
@@ -289,7 +289,7 @@ async fn a_runtime_is_watched_once() {
         again,
         Err(WatchError::AlreadyRunning {
             what: "runtime",
-            source: AddError::Duplicate { .. }
+            source: DeclareError::Duplicate { .. }
         })
     ));
 }
@@ -387,7 +387,7 @@ async fn traffic_is_degraded_while_too_many_requests_fail_and_never_more() {
         again,
         Err(WatchError::AlreadyRunning {
             what: "traffic",
-            source: AddError::Duplicate { .. }
+            source: DeclareError::Duplicate { .. }
         })
     ));
 }

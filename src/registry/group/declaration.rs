@@ -1,6 +1,6 @@
 use super::{members::Members, quorum::Quorum, thresholds::Thresholds};
 use crate::{
-    registry::{SettingError, Subsystem, bounded},
+    registry::{DeclareError, Subsystem, bounded},
     state::Slot,
 };
 use std::time::Duration;
@@ -143,10 +143,9 @@ impl Group {
         Members::new(name, slot, self.thresholds, self.ttl)
     }
 
-    pub(in crate::registry) fn validate(&self) -> Result<(), SettingError> {
-        if let Some(ttl) = self.ttl {
-            bounded("ttl of members", ttl)?;
-        }
-        self.thresholds.validate()
+    pub(in crate::registry) fn validate(&self) -> Result<(), DeclareError> {
+        let ttl = self.ttl.map(|ttl| bounded("ttl of members", ttl));
+        let checked = ttl.transpose().and_then(|_| self.thresholds.validate());
+        checked.map_err(|source| self.subsystem.invalid(source))
     }
 }

@@ -1,6 +1,11 @@
 use super::plan::{Change, Reconfiguration};
 use crate::{
-    registry::{core::WriterState, error::ReconfigureError, name, subsystem::Subsystem},
+    registry::{
+        core::WriterState,
+        error::{DeclareError, ReconfigureError, UnknownScope, UnknownSubsystem},
+        name,
+        subsystem::Subsystem,
+    },
     state::{Declaration, Moment, Role, ScopeId, Slot, SnapshotBuilder, SubsystemView},
 };
 use std::{
@@ -71,7 +76,7 @@ impl Draft {
                 let name = &subsystem.name;
                 let is_taken = self.find(name, registry).is_ok();
                 if is_taken || registry.builder.has_scope(name) {
-                    return Err(ReconfigureError::Duplicate { name: name.clone() });
+                    return Err(DeclareError::Duplicate { name: name.clone() }.into());
                 }
                 self.by_name.insert(name.clone(), self.entries.len());
                 self.entries.push(Entry {
@@ -307,17 +312,11 @@ impl Present<'_> {
         let data = self.builder.data();
         match data.scope_id(name) {
             Some(ScopeId::Named(index)) => Ok(index),
-            Some(ScopeId::Process) | None => Err(ReconfigureError::UnknownScope {
-                name: name::shown(name),
-                known: name::listed(data.scopes.iter().map(|scope| &*scope.name)),
-            }),
+            Some(ScopeId::Process) | None => Err(UnknownScope::new(name, data).into()),
         }
     }
 
     fn unknown(&self, name: &str) -> ReconfigureError {
-        ReconfigureError::UnknownSubsystem {
-            name: name::shown(name),
-            known: name::listed(self.builder.names()),
-        }
+        UnknownSubsystem::new(name, self.builder.names()).into()
     }
 }

@@ -75,7 +75,7 @@ impl Readiness {
 impl Registry {
     fn reconfigure(self: &Arc<Self>, plan: Reconfiguration) -> Result<(), ReconfigureError> {
         let at = now();
-        let applied = self.report(|writer_state, builder| {
+        let applied: Result<_, ReconfigureError> = self.report(|writer_state, builder| {
             let draft = Draft::of(plan, writer_state, builder)?;
             Ok(draft.apply(writer_state, builder, at))
         });

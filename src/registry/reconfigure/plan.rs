@@ -1,5 +1,5 @@
 use crate::{
-    registry::{error::ReconfigureError, name, subsystem::Subsystem},
+    registry::{error::DeclareError, name, subsystem::Subsystem},
     state::Role,
 };
 
@@ -88,28 +88,17 @@ impl Reconfiguration {
     }
 
     /// Checks the names and the settings, which do not depend on the registry.
-    pub(super) fn validate(&self) -> Result<(), ReconfigureError> {
+    pub(super) fn validate(&self) -> Result<(), DeclareError> {
         self.changes.iter().try_for_each(|change| match change {
             Change::Add(subsystem) => {
-                check_name(&subsystem.name)?;
-                let valid = subsystem.validate();
-                valid.map_err(|source| ReconfigureError::Setting {
-                    name: subsystem.name.clone(),
-                    source,
-                })
+                name::check_declared(&subsystem.name)?;
+                subsystem.validate()
             }
             // So that the subsystems of the crate itself stay as they are.
             Change::Remove(name)
             | Change::Role { name, .. }
             | Change::Join { member: name, .. }
-            | Change::Leave { member: name, .. } => check_name(name),
+            | Change::Leave { member: name, .. } => name::check_declared(name),
         })
     }
-}
-
-fn check_name(name: &str) -> Result<(), ReconfigureError> {
-    name::check(name).map_err(|source| ReconfigureError::Name {
-        name: name::shown(name),
-        source,
-    })
 }
