@@ -188,7 +188,8 @@ impl Registry {
         self.write(true, write)
     }
 
-    fn write<R>(
+    /// As [`report`](Self::report) or as [`update`](Self::update).
+    pub(super) fn write<R>(
         &self,
         waits_for_log: bool,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,

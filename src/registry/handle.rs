@@ -1,13 +1,11 @@
 #[cfg(any(feature = "check", feature = "test-util"))]
 use super::error::UnknownSubsystem;
 use super::{
-    core::{Registry, WriterState, now},
+    core::{Registry, now},
     meters::Meters,
     timer::{Heartbeat, Witness},
 };
-use crate::state::{
-    Declaration, Phase, Slot, SnapshotBuilder, State, SubsystemMeters, SubsystemView, text,
-};
+use crate::state::{Declaration, Phase, Slot, State, SubsystemMeters, SubsystemView, text};
 use std::sync::Arc;
 
 /// Writes the reports of a reporter or a check. It does not keep the registry open.
@@ -164,7 +162,7 @@ impl SubsystemHandle {
         &self,
         change: impl FnOnce(&SubsystemView, Phase) -> (R, Option<SubsystemView>),
     ) -> Option<R> {
-        let write = |_: &mut WriterState, draft: &mut SnapshotBuilder| {
+        self.registry.write(self.waits_for_log, |_, draft| {
             let view = draft.view(self.slot)?;
             if !Arc::ptr_eq(view.declaration(), &self.declaration) {
                 return None;
@@ -174,12 +172,7 @@ impl SubsystemHandle {
                 draft.set(self.slot, view);
             }
             Some(result)
-        };
-        if self.waits_for_log {
-            self.registry.report(write)
-        } else {
-            self.registry.update(write)
-        }
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-use super::{core::WriterState, readiness::Readiness};
-use crate::state::{SnapshotBuilder, text};
+use super::readiness::Readiness;
+use crate::state::text;
 use std::sync::Arc;
 
 impl Readiness {
@@ -9,36 +9,30 @@ impl Readiness {
     /// Pauses may overlap; the process is paused while any guard is alive.
     /// The reason is cut to 1 KiB.
     pub fn pause(&self, reason: impl AsRef<str>) -> PauseGuard {
-        let id = self.registry().report(begin(reason.as_ref()));
-        PauseGuard {
-            readiness: self.clone(),
-            id,
-            waits_for_log: true,
-        }
+        self.begin_pause(reason.as_ref(), true)
     }
 
     /// As [`pause`](Self::pause), but neither the call nor the drop of the guard
     /// waits for the log: for the admin listener.
     #[cfg(all(unix, feature = "commands"))]
     pub(crate) fn pause_at_once(&self, reason: &str) -> PauseGuard {
-        let id = self.registry().update(begin(reason));
+        self.begin_pause(reason, false)
+    }
+
+    fn begin_pause(&self, reason: &str, waits_for_log: bool) -> PauseGuard {
+        let reason: Arc<str> = text::cut(reason, text::MAX_BYTES).into();
+        let id = self.registry().write(waits_for_log, |writer_state, draft| {
+            writer_state.pauses_so_far += 1;
+            let id = writer_state.pauses_so_far;
+            writer_state.pauses.push((id, Arc::clone(&reason)));
+            draft.set_pause(Some(reason));
+            id
+        });
         PauseGuard {
             readiness: self.clone(),
             id,
-            waits_for_log: false,
+            waits_for_log,
         }
-    }
-}
-
-fn begin(reason: &str) -> impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> u64 {
-    let reason: Arc<str> = text::cut(reason, text::MAX_BYTES).into();
-    move |writer_state, draft| {
-        writer_state.pauses_so_far += 1;
-        writer_state
-            .pauses
-            .push((writer_state.pauses_so_far, Arc::clone(&reason)));
-        draft.set_pause(Some(reason));
-        writer_state.pauses_so_far
     }
 }
 
@@ -53,14 +47,10 @@ pub struct PauseGuard {
 
 impl Drop for PauseGuard {
     fn drop(&mut self) {
-        let end = |writer_state: &mut WriterState, draft: &mut SnapshotBuilder| {
+        let registry = self.readiness.registry();
+        registry.write(self.waits_for_log, |writer_state, draft| {
             writer_state.pauses.retain(|(id, _)| *id != self.id);
             draft.set_pause(writer_state.pauses.last().map(|(_, reason)| reason.clone()));
-        };
-        if self.waits_for_log {
-            self.readiness.registry().report(end);
-        } else {
-            self.readiness.registry().update(end);
-        }
+        });
     }
 }

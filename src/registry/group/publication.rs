@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     registry::{
-        core::{Registry, WriterState, now},
+        core::{Registry, now},
         timer::Reading,
     },
-    state::{Phase, SnapshotBuilder},
+    state::Phase,
 };
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ impl Registry {
 
     /// Publishes the newest counts, unless another thread has.
     fn publish_group(&self, group: &Members, waits_for_log: bool) {
-        let write = |_: &mut WriterState, draft: &mut SnapshotBuilder| {
+        self.write(waits_for_log, |_, draft| {
             let at = now();
             let mut inner = group.inner.lock();
             let state = inner.state;
@@ -72,12 +72,7 @@ impl Registry {
                 drop(inner);
                 draft.set(group.slot, next);
             }
-        };
-        if waits_for_log {
-            self.report(write);
-        } else {
-            self.update(write);
-        }
+        });
     }
 
     /// Publishes changes of groups that are due, and finds the members that are silent.
