@@ -14,6 +14,10 @@ mod error;
 mod group;
 mod handle;
 mod history;
+#[cfg(feature = "tracing")]
+mod log;
+#[cfg(not(feature = "tracing"))]
+#[path = "log/off.rs"]
 mod log;
 mod meters;
 mod name;

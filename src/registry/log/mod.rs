@@ -1,17 +1,12 @@
 //! The log lines of a registry.
 
-#[cfg(feature = "tracing")]
 mod deadlines;
-#[cfg(feature = "tracing")]
 mod drained;
-#[cfg(feature = "tracing")]
 mod lines;
-#[cfg(feature = "tracing")]
 mod notes;
-#[cfg(feature = "tracing")]
 mod refused;
 
-#[cfg(all(feature = "gate", feature = "tracing"))]
+#[cfg(feature = "gate")]
 pub(super) use self::refused::log as log_refusals;
 use crate::{
     state::{Published, Snapshot},
@@ -21,37 +16,31 @@ use std::time::Instant;
 
 /// Logs one publication. It is made before the registry is locked, since it calls
 /// the log subscriber.
-pub(super) struct Log(#[cfg(feature = "tracing")] crate::logging::Logger);
+pub(super) struct Log(crate::logging::Logger);
 
 /// The part of the writer state that only the log needs.
 #[derive(Debug, Default)]
 pub(crate) struct LogState {
-    #[cfg(feature = "tracing")]
     outages: notes::Outages,
-    #[cfg(feature = "tracing")]
     drain: drained::DrainWork,
 }
 
 /// A publication whose lines are queued.
 pub(super) struct Logged {
-    #[cfg(feature = "tracing")]
     queued: crate::logging::Queued,
-    #[cfg(feature = "tracing")]
     notes: notes::Notes,
     /// When to log that lines were left out.
-    #[cfg(feature = "tracing")]
     due: Option<Instant>,
 }
 
 /// The lines that a registry logs at a time.
 #[derive(Debug)]
-pub(super) struct ScheduledLines(#[cfg(feature = "tracing")] deadlines::LineDeadlines);
+pub(super) struct ScheduledLines(deadlines::LineDeadlines);
 
 /// The lines that are due.
 #[derive(Default)]
-pub(super) struct DueLines(#[cfg(feature = "tracing")] Vec<deadlines::Due>);
+pub(super) struct DueLines(Vec<deadlines::Due>);
 
-#[cfg(feature = "tracing")]
 impl Log {
     pub(super) fn of_this_thread() -> Self {
         Self(crate::logging::Logger::of_this_thread())
@@ -103,7 +92,6 @@ impl Log {
     }
 }
 
-#[cfg(feature = "tracing")]
 impl Logged {
     /// Waits a bounded time until the lines are logged, so that they precede
     /// the later lines of the reporting thread.
@@ -120,7 +108,6 @@ impl Logged {
     }
 }
 
-#[cfg(feature = "tracing")]
 impl ScheduledLines {
     /// Starts the deadlines of a registry that was built at `begun`.
     pub(super) fn new(begun: Instant) -> Self {
@@ -128,7 +115,6 @@ impl ScheduledLines {
     }
 }
 
-#[cfg(feature = "tracing")]
 impl DueLines {
     /// Collects the lines that are due, and returns when the next is due. Logs
     /// nothing yet, since the caller holds a lock.
@@ -153,54 +139,4 @@ impl DueLines {
             due.log(&newest);
         }
     }
-}
-
-#[cfg(not(feature = "tracing"))]
-impl Log {
-    pub(super) fn of_this_thread() -> Self {
-        Self()
-    }
-
-    pub(super) fn queue(
-        self,
-        _: &Published,
-        _: &Traffic,
-        _: &mut LogState,
-        _: &ScheduledLines,
-    ) -> Logged {
-        Logged {}
-    }
-
-    pub(super) fn discard(self) {}
-}
-
-#[cfg(not(feature = "tracing"))]
-impl Logged {
-    pub(super) fn wait(&self) {}
-
-    pub(super) fn finish(self, _: &Published) -> Option<Instant> {
-        None
-    }
-}
-
-#[cfg(not(feature = "tracing"))]
-impl ScheduledLines {
-    pub(super) fn new(_: Instant) -> Self {
-        Self()
-    }
-}
-
-#[cfg(not(feature = "tracing"))]
-impl DueLines {
-    pub(super) fn collect(
-        &mut self,
-        _: &ScheduledLines,
-        _: &Traffic,
-        _: impl Fn() -> Snapshot,
-        _: Instant,
-    ) -> Option<Instant> {
-        None
-    }
-
-    pub(super) fn log(self, _: impl Fn() -> Snapshot) {}
 }

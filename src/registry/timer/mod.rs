@@ -1,7 +1,6 @@
 //! The deadlines of subsystems: missing heartbeats, held-down reports, and the end
 //! of being pending.
 
-mod frozen;
 mod heartbeat;
 mod reading;
 mod silence;
