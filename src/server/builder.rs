@@ -89,14 +89,17 @@ pub struct AdminListener {
     probes: Probes,
     limits: Limits,
     socket_mode: u32,
-    #[cfg(all(unix, feature = "commands"))]
-    commands: bool,
+    extras: Extras,
     wait: bool,
-    #[cfg(feature = "events")]
+}
+
+/// What a listener was told to serve beside the probes.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(dead_code, reason = "each feature has a field")]
+struct Extras {
+    commands: bool,
     events: bool,
-    #[cfg(feature = "metrics")]
     metrics: bool,
-    #[cfg(feature = "page")]
     page: bool,
 }
 
@@ -108,15 +111,8 @@ impl AdminListener {
             probes: probes.into(),
             limits: Limits::default(),
             socket_mode: 0o600,
-            #[cfg(all(unix, feature = "commands"))]
-            commands: false,
+            extras: Extras::default(),
             wait: true,
-            #[cfg(feature = "events")]
-            events: false,
-            #[cfg(feature = "metrics")]
-            metrics: false,
-            #[cfg(feature = "page")]
-            page: false,
         }
     }
 
@@ -192,9 +188,8 @@ impl AdminListener {
     ///
     /// With [`Detail::None`] the listener serves no events, and this is an error.
     #[cfg(feature = "events")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "events")))]
     pub fn events(mut self) -> Self {
-        self.events = true;
+        self.extras.events = true;
         self
     }
 
@@ -205,9 +200,8 @@ impl AdminListener {
     ///
     /// With [`Detail::None`] the listener serves no metrics, and this is an error.
     #[cfg(feature = "metrics")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn metrics(mut self) -> Self {
-        self.metrics = true;
+        self.extras.metrics = true;
         self
     }
 
@@ -229,9 +223,8 @@ impl AdminListener {
     /// Executes the [commands](super::commands) that clients send over a unix
     /// socket. By default, and over TCP always, the listener answers them with 404.
     #[cfg(all(unix, feature = "commands"))]
-    #[cfg_attr(docsrs, doc(cfg(feature = "commands")))]
     pub fn with_commands(mut self) -> Self {
-        self.commands = true;
+        self.extras.commands = true;
         self
     }
 
@@ -242,9 +235,8 @@ impl AdminListener {
     ///
     /// With [`Detail::None`] the listener serves no page, and this is an error.
     #[cfg(feature = "page")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "page")))]
     pub fn page(mut self) -> Self {
-        self.page = true;
+        self.extras.page = true;
         self
     }
 
@@ -315,9 +307,12 @@ impl AdminListener {
         let (listener, local) = Listener::bind(address, self.socket_mode).await?;
         let Self { probes, limits, .. } = self;
         #[cfg(all(unix, feature = "commands"))]
-        let commands = listener.identity().filter(|_| self.commands).map(|file| {
-            CommandExecutor::new(probes.readiness().clone(), file, limits.header_timeout)
-        });
+        let commands = listener
+            .identity()
+            .filter(|_| self.extras.commands)
+            .map(|file| {
+                CommandExecutor::new(probes.readiness().clone(), file, limits.header_timeout)
+            });
         let meters = Arc::clone(probes.readiness().registry().meters());
         let waiting = if self.wait { limits.connections / 2 } else { 0 };
         let probes = probes.max_waiting(waiting);
@@ -331,31 +326,31 @@ impl AdminListener {
         let shows_names = probes.shows_names();
         let named: &[(bool, &'static str)] = &[
             #[cfg(feature = "events")]
-            (self.events, "events"),
+            (self.extras.events, "events"),
             #[cfg(feature = "metrics")]
-            (self.metrics, "metrics"),
+            (self.extras.metrics, "metrics"),
             #[cfg(feature = "page")]
-            (self.page, "page"),
+            (self.extras.page, "page"),
         ];
         if let Some((_, setting)) = named.iter().find(|(wanted, _)| *wanted && !shows_names) {
             return Err(ServeError::NamesHidden { setting });
         }
         #[cfg(feature = "events")]
         let events = {
-            let wanted = self.events || local.is_local();
+            let wanted = self.extras.events || local.is_local();
             // The page follows the events.
             #[cfg(feature = "page")]
-            let wanted = wanted || self.page;
+            let wanted = wanted || self.extras.page;
             (wanted && shows_names).then(|| EventsEndpoint::new(&probes, limits.connections / 2))
         };
         #[cfg(feature = "metrics")]
         let metrics = {
-            let wanted = self.metrics || local.is_local();
+            let wanted = self.extras.metrics || local.is_local();
             (wanted && shows_names).then(|| MetricsEndpoint::new(&probes))
         };
         let for_foreign_hosts = is_loopback.then(|| probes.clone().with_detail(Detail::None));
         #[cfg(feature = "page")]
-        let probes = if self.page || local.is_local() {
+        let probes = if self.extras.page || local.is_local() {
             probes.with_page(Page {
                 render: page::render,
                 policy: page::POLICY,
