@@ -169,13 +169,10 @@ mod accept;
 #[cfg(any(feature = "client", feature = "server"))]
 mod address;
 #[cfg(feature = "check")]
-#[cfg_attr(docsrs, doc(cfg(feature = "check")))]
 pub mod check;
 #[cfg(feature = "client")]
-#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
 #[cfg(feature = "connections")]
-#[cfg_attr(docsrs, doc(cfg(feature = "connections")))]
 pub mod connections;
 mod debug;
 pub mod drain;
@@ -185,7 +182,6 @@ mod error_tests;
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "gate")]
-#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;
 pub mod guide;
 mod log;
@@ -206,13 +202,11 @@ pub mod notify;
 )]
 pub mod observe;
 #[cfg(feature = "gate")]
-#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod probe;
 mod registry;
 #[cfg(feature = "gate")]
 mod response;
 #[cfg(feature = "server")]
-#[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
 // The layer and the probes use more of these two than the registry does alone.
 #[cfg_attr(
@@ -222,7 +216,6 @@ pub mod server;
 mod state;
 mod sync;
 #[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod threads;
 #[cfg_attr(
@@ -234,11 +227,9 @@ mod traffic;
 mod unread;
 pub mod watch;
 #[cfg(any(feature = "client", feature = "gate"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "client", feature = "gate"))))]
 pub mod wire;
 
 #[cfg(feature = "gate")]
-#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub use self::gate::{Action, ReadinessLayer};
 pub use self::{
     registry::{

@@ -30,7 +30,6 @@ impl Readiness {
     /// # Errors
     ///
     /// When there is no such subsystem, or it has no check.
-    #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
     pub fn check_handle(&self, name: &str) -> Result<CheckHandle, CheckHandleError> {
         let found = self.check_of(name)?;
         let (handle, control) = found.ok_or_else(|| CheckHandleError::Unchecked {

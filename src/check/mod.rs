@@ -112,7 +112,6 @@ impl Subsystem {
     /// of it). The future returns any type that converts into an [`Outcome`]: a
     /// `Result<(), E>`, a `Result<Outcome, E>` or an outcome itself. An error
     /// is shown as the reason.
-    #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
     pub fn check<A, F>(self, check: Check, ask: A) -> Self
     where
         A: Fn() -> F + Send + Sync + 'static,

@@ -106,7 +106,6 @@ mod unix;
 mod watch;
 
 #[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub use self::watch::WatchCommand;
 #[cfg(unix)]
 pub use self::{commands::Commands, error::CommandError};

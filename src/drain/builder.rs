@@ -67,7 +67,6 @@ impl Readiness {
     ///
     /// Where [`ShutdownBuilder::build`] does.
     #[cfg(feature = "signal")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
     pub fn drain_on_signal(&self, delay: Duration) -> Result<Shutdown, ShutdownError> {
         let shutdown = self.shutdown().on_signals(Signals::default());
         shutdown.delay(delay).build()
@@ -164,7 +163,6 @@ impl ShutdownBuilder {
     /// ignored, because a preStop hook and the kubelet may each send one; for the
     /// exception see [`Signals::interrupt`].
     #[cfg(feature = "signal")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
     pub fn on_signals(mut self, signals: Signals) -> Self {
         self.signals = Some(signals);
         self

@@ -26,7 +26,6 @@ pub enum ShutdownError {
     /// cannot be caught (`SIGKILL`, `SIGSTOP`) or must not be caught (`SIGSEGV`,
     /// `SIGILL`, `SIGFPE`).
     #[cfg(feature = "signal")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
     #[error("cannot listen for signal {signal}; choose one that a process may catch")]
     Signal {
         /// The number of the signal; on Windows, that of SIGINT stands for ctrl-c.

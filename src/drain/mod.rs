@@ -79,10 +79,8 @@ mod signals;
 mod wait;
 
 #[cfg(feature = "serve")]
-#[cfg_attr(docsrs, doc(cfg(feature = "serve")))]
 pub use self::serve::{Listener, Serve, serve};
 #[cfg(feature = "signal")]
-#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 pub use self::signals::Signals;
 pub use self::{
     builder::ShutdownBuilder,

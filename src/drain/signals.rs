@@ -22,7 +22,6 @@ const SIGTERM: i32 = 15;
 /// let like_nginx = Signals::none().number(3); // SIGQUIT
 /// ```
 #[cfg(feature = "signal")]
-#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Signals(Vec<i32>);

@@ -5,11 +5,8 @@
 //! snapshot when it is woken.
 
 #[cfg(feature = "grpc")]
-#[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
 pub mod grpc;
 #[cfg(all(unix, feature = "systemd"))]
-#[cfg_attr(docsrs, doc(cfg(feature = "systemd")))]
 pub mod systemd;
 #[cfg(all(unix, feature = "termination"))]
-#[cfg_attr(docsrs, doc(cfg(feature = "termination")))]
 pub mod termination;

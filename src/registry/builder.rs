@@ -95,7 +95,6 @@ impl Builder {
     /// subsystem makes the subsystem stale: under a tight limit, dependencies that hang
     /// take those that work with them.
     #[cfg(feature = "check")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
     pub fn checks_at_once(self, checks: usize) -> Self {
         Self {
             checks_at_once: Some(checks),
@@ -111,7 +110,6 @@ impl Builder {
     /// one, and so may be among the first. Whether a subsystem has metrics of its own
     /// never changes during its life.
     #[cfg(feature = "metrics")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn metrics_for(self, subsystems: usize) -> Self {
         Self {
             series_for: Some(subsystems),

@@ -166,7 +166,6 @@ mod bind;
 mod body;
 mod builder;
 #[cfg(all(unix, feature = "commands"))]
-#[cfg_attr(docsrs, doc(cfg(feature = "commands")))]
 pub mod commands;
 mod connection;
 mod connection_slot;

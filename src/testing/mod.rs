@@ -68,7 +68,6 @@ mod wait;
 mod wired;
 
 #[cfg(feature = "gate")]
-#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub use self::wired::{Fault, FaultKind, WiringCheck, WiringError, assert_wired, check_wired};
 pub use self::{
     error::{SimulateError, WaitForError},

@@ -24,7 +24,6 @@ impl Readiness {
     /// # Errors
     ///
     /// When there is no such subsystem or group, or `state` is [`Ready`](State::Ready).
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn simulate(
         &self,
         name: &str,

@@ -19,7 +19,6 @@ impl Readiness {
     /// # Panics
     ///
     /// Outside of a tokio runtime with a clock.
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn wait_for(
         &self,
         within: Duration,
@@ -45,7 +44,6 @@ impl Readiness {
     /// # Panics
     ///
     /// Outside of a tokio runtime with a clock.
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn wait_state(
         &self,
         name: &str,

@@ -11,7 +11,6 @@ pub enum WatchError {
     /// The thresholds of traffic are no ratios from 0 to 1, or the one for ready is not
     /// the smaller.
     #[cfg(feature = "gate")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
     #[error(
         "traffic cannot be degraded from a ratio of {degraded} on and ready again at {recovered}: \
          give two ratios from 0 to 1, the second smaller"

@@ -40,6 +40,5 @@ mod runtime;
 mod traffic;
 
 #[cfg(feature = "gate")]
-#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub use self::drift_judge::TrafficWatch;
 pub use self::{error::WatchError, runtime::RuntimeWatch};

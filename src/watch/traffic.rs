@@ -30,7 +30,6 @@ impl Readiness {
     /// # Panics
     ///
     /// The task of the watch panics on a runtime whose timers are not enabled.
-    #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
     pub fn watch_traffic(&self, watch: TrafficWatch) -> Result<(), WatchError> {
         watch.check()?;
         let subsystem = Subsystem::new(NAME).optional();

@@ -39,7 +39,6 @@ impl UnaryService<ListRequest> for List {
     type Future = Ready<Result<Response<ListResponse>, Status>>;
 
     fn call(&mut self, _: Request<ListRequest>) -> Self::Future {
-        self.registry.background().start();
         self.registry.publish_overdue();
         let statuses = self.registry.read(|data| {
             let count = status::count(data) + self.aliases.count();

@@ -32,7 +32,6 @@ impl Readiness {
     /// [`notify::grpc`](crate::notify::grpc).
     ///
     /// The service does not keep the registry alive.
-    #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_health(&self) -> GrpcHealth {
         GrpcHealth::new(Arc::clone(self.registry()), Aliases::default())
     }
@@ -151,7 +150,6 @@ impl Health for CheckAndWatch {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        self.registry.background().start();
         self.registry.publish_overdue();
         let service = self.aliases.resolve(&request.get_ref().service);
         let status = self.registry.read(|data| status::by_name(data, service));
@@ -165,7 +163,6 @@ impl Health for CheckAndWatch {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<WatchStream>, Status> {
-        self.registry.background().start();
         self.registry.publish_overdue();
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many watches"))?;

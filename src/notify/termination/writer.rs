@@ -35,7 +35,6 @@ impl Readiness {
     /// needs no runtime, so that it writes while all runtimes hang. The call does not
     /// wait for the first write, and no failure reaches the caller: the log has a
     /// warning. Each call adds a file.
-    #[cfg_attr(docsrs, doc(cfg(feature = "termination")))]
     pub fn termination_message(&self, path: impl Into<PathBuf>) {
         let (registry, path) = (Arc::clone(self.registry()), path.into());
         let log_path = path.clone();

@@ -10,7 +10,6 @@ impl Readiness {
     /// [`observe::metrics`](crate::observe::metrics).
     ///
     /// The families, their order and their labels are always the same.
-    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn families(&self) -> Vec<Family> {
         families(self.registry())
     }

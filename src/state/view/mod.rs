@@ -137,7 +137,6 @@ impl SubsystemView {
 
     /// Returns whether a test [simulates](crate::Readiness::simulate) this state.
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn is_simulated(&self) -> bool {
         self.simulation().is_some()
     }
