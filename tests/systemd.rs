@@ -704,15 +704,7 @@ fn an_invalid_environment_is_an_error_and_an_empty_one_is_absent() {
 #[cfg(feature = "tracing")]
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_is_gone_is_logged_once() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer({
-            let log = log.clone();
-            move || log.clone()
-        })
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .finish();
-    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let (log, _guard) = Log::of_warnings();
     let (readiness, storage) = ready();
     notify(
         &readiness,
@@ -722,18 +714,70 @@ async fn a_socket_that_is_gone_is_logged_once() {
         storage.ready();
         pass(SECOND).await;
     }
-    let logged = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = || log.text();
     let count = || logged().matches("cannot notify systemd").count();
-    // The log thread writes the line.
-    while count() == 0 {
-        std::thread::yield_now();
-    }
+    log.wait_for("cannot notify systemd");
     // A second line would have been written before this one.
     storage.failing("gone");
-    while !logged().contains("subsystem failing") {
-        std::thread::yield_now();
-    }
+    log.wait_for("subsystem failing");
     assert_eq!(count(), 1, "{}", logged());
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_stop_timeout_that_the_drain_may_exceed_is_logged() {
+    let seconds = Duration::from_secs;
+    let recorder = Recorder::new();
+    let timeout = |time| SystemdOptions::default().stop_timeout(seconds(time));
+    let given = |options: SystemdOptions| options.socket(&recorder.path);
+    let short = "TimeoutStopSec is 25 s, but the drain may take 25 s";
+    for (options, of_plan, warning) in [
+        (given(timeout(25)), Some(20), Some(short)),
+        (given(timeout(26)), Some(20), None),
+        (given(timeout(25)).extend_stop(), Some(20), None),
+        (given(timeout(25)), None, None),
+        (given(SystemdOptions::default()), Some(200), None),
+        // There is no systemd.
+        (timeout(25).socket(""), Some(20), None),
+    ] {
+        for notify_first in [true, false] {
+            let (log, _guard) = Log::of_warnings();
+            let (readiness, storage) = ready();
+            let notify = || {
+                let notified = readiness.notify_systemd_with(options.clone());
+                notified.unwrap();
+            };
+            if notify_first {
+                notify();
+            }
+            let _shutdown = of_plan.map(|cap| {
+                let plan = readiness
+                    .shutdown()
+                    .delay(seconds(1))
+                    .closing_cap(seconds(cap));
+                plan.extend_up_to(seconds(5)).build().unwrap()
+            });
+            if !notify_first {
+                notify();
+            }
+            storage.failing("gone");
+            log.wait_for("subsystem failing");
+            let logged = log.text();
+            let found = logged.lines().find(|line| line.contains("TimeoutStopSec"));
+            let as_expected = match (found, warning) {
+                (Some(line), Some(warning)) => line.contains(warning),
+                (found, warning) => found.is_none() && warning.is_none(),
+            };
+            assert!(as_expected, "{options:?}, {of_plan:?}: {logged}");
+        }
+    }
+
+    let (readiness, _storage) = ready();
+    let invalid = readiness.notify_systemd_with(given(timeout(0)));
+    assert!(
+        matches!(invalid, Err(SystemdError::Setting(_))),
+        "{invalid:?}"
+    );
 }
 
 #[cfg(feature = "tracing")]
@@ -765,6 +809,32 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Panics {
 #[cfg(feature = "tracing")]
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(feature = "tracing")]
+impl Log {
+    /// The warnings of this thread.
+    fn of_warnings() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .finish();
+        let guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+        (log, guard)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The log thread writes the lines.
+    fn wait_for(&self, text: &str) {
+        while !self.text().contains(text) {
+            thread::yield_now();
+        }
+    }
+}
 
 #[cfg(feature = "tracing")]
 impl io::Write for Log {

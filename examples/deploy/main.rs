@@ -15,6 +15,7 @@
 //! | `START_SECONDS` | 2 | how long it takes to come up |
 //! | `DRAIN_SECONDS` | 5 | how long it serves on after SIGTERM, until load balancers know |
 //! | `FINISH_SECONDS` | 20 | how long it finishes requests in flight after that |
+//! | `STOP_SECONDS` | none | the `TimeoutStopSec` of its unit, for comparison with the two above |
 //! | `TERMINATION_LOG` | none | an existing file, in which it explains its state in case it is killed |
 
 mod listener;
@@ -44,6 +45,8 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
 use tonic::service::Routes;
+#[cfg(unix)]
+use tower_readiness::notify::systemd::SystemdOptions;
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
     drain::{self, Signals},
@@ -82,7 +85,7 @@ async fn run() -> Result<(), Error> {
     let hangup = signal(SignalKind::hangup())?;
     // Without systemd this does nothing.
     #[cfg(unix)]
-    readiness.notify_systemd()?;
+    readiness.notify_systemd_with(systemd_options()?)?;
     #[cfg(unix)]
     if let Some(file) = env::var_os("TERMINATION_LOG") {
         readiness.termination_message(file);
@@ -180,6 +183,15 @@ fn setting<T: FromStr>(name: &str, default: T) -> Result<T, String> {
 
 fn seconds(name: &str, default: f64) -> Result<Duration, Error> {
     Ok(Duration::try_from_secs_f64(setting(name, default)?)?)
+}
+
+#[cfg(unix)]
+fn systemd_options() -> Result<SystemdOptions, Error> {
+    let options = SystemdOptions::default();
+    if env::var_os("STOP_SECONDS").is_none() {
+        return Ok(options);
+    }
+    Ok(options.stop_timeout(seconds("STOP_SECONDS", 0.0)?))
 }
 
 struct Service {

@@ -34,6 +34,7 @@
 //! | `scope_readiness_lost` | warn | `causes`, `condition`, `scope`, `version` | the same for a named scope |
 //! | `scope_readiness_regained` | info | `condition`, `lasted`, `ready`, `scope`, `version` | the same for a named scope |
 //! | `start_waits` | info | `version` | the process has not started after 10 s, 30 s, and then each minute |
+//! | `stop_timeout_short` | warn | `timeout`, `total` | under systemd, the drain may take `total` seconds, and [`TimeoutStopSec`](crate::notify::systemd::SystemdOptions::stop_timeout) is `timeout` |
 //! | `subsystem_added` | debug | `subsystem`, `version` | a subsystem was added while the process runs |
 //! | `subsystem_dead` | error | `from`, `reason`, `subsystem`, `to`, `version` | it is dead |
 //! | `subsystem_degraded` | warn | `from`, `reason`, `subsystem`, `to`, `version` | it is degraded |
@@ -72,7 +73,7 @@
 //!
 //! `drain_plan` says at the start how much time the process needs at its end. Compare it
 //! with `terminationGracePeriodSeconds` or `TimeoutStopSec`: if these are shorter, SIGKILL
-//! comes before the end of the drain. `/statusz` shows the plan too. The process cannot compare them itself: neither
-//! Kubernetes nor systemd passes the value to the process. Under systemd,
-//! [`SystemdOptions::extend_stop`](crate::notify::systemd::SystemdOptions::extend_stop)
-//! extends a timeout that is too short.
+//! comes before the end of the drain. `/statusz` shows the plan too. Neither Kubernetes nor systemd
+//! passes its value to the process. Under systemd, the program can pass it to `stop_timeout` of
+//! [`SystemdOptions`](crate::notify::systemd::SystemdOptions), and a warning is logged if it is
+//! too short; `extend_stop` extends a timeout that is too short.

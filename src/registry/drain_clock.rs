@@ -14,6 +14,9 @@ pub(crate) struct DrainClock {
     closing_since: OnceLock<Instant>,
     /// The plans of all shutdowns, in the order in which they were made.
     plans: Mutex<Vec<PlannedDrain>>,
+    /// The time after which systemd kills the process, unless the process extends it.
+    #[cfg(all(unix, feature = "systemd"))]
+    stop_timeout: OnceLock<Duration>,
 }
 
 /// The drain delay of a shutdown that sets none.
@@ -40,13 +43,19 @@ pub(crate) struct Times {
     pub(crate) idle_grace: Duration,
 }
 
+impl Times {
+    /// The longest time that the drain may take.
+    fn total(&self) -> Duration {
+        self.longest_delay + self.cap
+    }
+}
+
 /// Shows how long the end of the process may take, for comparison with the time that
 /// its supervisor allows.
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let allow = self.longest_delay + self.cap;
         let [delay, cap, allow] =
-            [self.longest_delay, self.cap, allow].map(|time| time.as_secs_f64());
+            [self.longest_delay, self.cap, self.total()].map(|time| time.as_secs_f64());
         write!(
             f,
             "serves {delay} s after the signal to drain, finishes for up to {cap} s: allow more \
@@ -77,8 +86,37 @@ impl DrainClock {
             arrivals: Arc::clone(arrivals),
             closing_since: OnceLock::new(),
             plans: Mutex::default(),
+            #[cfg(all(unix, feature = "systemd"))]
+            stop_timeout: OnceLock::new(),
         }
     }
+
+    /// Notes after which time systemd kills the process. Logs a warning if a drain as
+    /// planned may take longer.
+    #[cfg(all(unix, feature = "systemd"))]
+    pub(crate) fn set_stop_timeout(&self, timeout: Duration) {
+        let _ = self.stop_timeout.set(timeout);
+        self.compare_with_stop_timeout(self.times());
+    }
+
+    #[cfg(all(unix, feature = "systemd"))]
+    fn compare_with_stop_timeout(&self, times: Option<Times>) {
+        if let (Some(times), Some(timeout)) = (times, self.stop_timeout.get()) {
+            if *timeout <= times.total() {
+                crate::log::line!(
+                    warn, "stop_timeout_short",
+                    { timeout: timeout.as_secs_f64(), total: times.total().as_secs_f64() },
+                    timeout, total,
+                    "TimeoutStopSec is {timeout} s, but the drain may take {total} s: systemd \
+                     would kill the process before its end. Set it to more than {total} s, or call \
+                     SystemdOptions::extend_stop"
+                );
+            }
+        }
+    }
+
+    #[cfg(not(all(unix, feature = "systemd")))]
+    fn compare_with_stop_timeout(&self, _: Option<Times>) {}
 
     /// Adds a plan for the end of the process, until it is
     /// [withdrawn](Self::withdraw).
@@ -90,6 +128,7 @@ impl DrainClock {
                 abandoned: false,
             });
         });
+        self.compare_with_stop_timeout(self.times());
         times
     }
 
@@ -150,7 +189,7 @@ impl DrainClock {
     pub(crate) fn over_at_latest(&self) -> Option<Instant> {
         let open = || {
             let times = self.times()?;
-            Some(self.arrivals.since()? + times.longest_delay + times.cap)
+            Some(self.arrivals.since()? + times.total())
         };
         self.cut_off().or_else(open)
     }

@@ -29,6 +29,9 @@
 //! TimeoutStopSec=30
 //! ```
 //!
+//! systemd does not pass `TimeoutStopSec=` on. A process that is told of it by
+//! [`SystemdOptions::stop_timeout`] logs a warning if its drain may take longer.
+//!
 //! `ExecReload=kill -HUP $MAINPID` is for a program that handles SIGHUP: the signal
 //! kills any other program without a drain.
 //!

@@ -68,6 +68,9 @@ impl Readiness {
         if let Some(watchdog) = options.watchdog {
             bounded("watchdog", watchdog)?;
         }
+        if let Some(timeout) = options.stop_timeout {
+            bounded("stop timeout", timeout)?;
+        }
         let mut environment = Environment::read();
         environment.socket = options.socket.or(environment.socket);
         let Some(sender) = environment.sender()? else {
@@ -77,7 +80,11 @@ impl Readiness {
             Some(watchdog) => Some(watchdog),
             None => environment.watchdog()?,
         };
+        let stop_timeout = options.stop_timeout.filter(|_| !options.rules.extend_stop);
         mirror::start(self.registry(), sender, options.rules, watchdog)?;
+        if let Some(timeout) = stop_timeout {
+            self.registry().drain_clock().set_stop_timeout(timeout);
+        }
         Ok(Systemd::Present)
     }
 }

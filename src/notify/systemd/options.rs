@@ -8,6 +8,7 @@ use std::{ffi::OsString, time::Duration};
 pub struct SystemdOptions {
     pub(super) socket: Option<OsString>,
     pub(super) watchdog: Option<Duration>,
+    pub(super) stop_timeout: Option<Duration>,
     /// Without the interval of pings, which follows from the watchdog.
     pub(super) rules: Rules,
 }
@@ -25,6 +26,20 @@ impl SystemdOptions {
     /// day. The task sends a ping twice in this time.
     pub fn watchdog(mut self, watchdog: Duration) -> Self {
         self.watchdog = Some(watchdog);
+        self
+    }
+
+    /// Tells the process the `TimeoutStopSec=` of its unit, which systemd does not pass on:
+    /// 1 millisecond to a day.
+    ///
+    /// A warning is logged if the [delay](crate::drain::ShutdownBuilder::delay) with its
+    /// [extension](crate::drain::ShutdownBuilder::extend_up_to) and the
+    /// [cap](crate::drain::ShutdownBuilder::closing_cap) take as long or longer, because
+    /// systemd would kill the process while it drains. There is none if the timeout is
+    /// [extended](Self::extend_stop). To keep both values in one file, set a variable in
+    /// the unit (`Environment=STOP_SECONDS=30`), and pass it to this method.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = Some(timeout);
         self
     }
 

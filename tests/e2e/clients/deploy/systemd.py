@@ -38,6 +38,7 @@ def check(program, folder):
     delay, finish = (float(settings[f"{name}_SECONDS"]) for name in ("DRAIN", "FINISH"))
     if delay + finish + 2 > seconds(main.get("TimeoutStopSec", "90s")):
         fail(f"app.service: {delay} s + {finish} s do not fit into {main['TimeoutStopSec']}")
+    expect("what the process knows", seconds(main["TimeoutStopSec"]), float(settings["STOP_SECONDS"]))
     # The socket outlives the process: whoever waits longer, waits for nobody.
     if delay > 1:
         fail(f"app.service: a delay of {delay} s before every restart")
