@@ -45,7 +45,7 @@
 //! | | `cargo run --example` |
 //! |---|---|
 //! | axum | `axum --features full` |
-//! | the layers of tower-http; one file to copy, with CORS outside | `cargo run --manifest-path examples/full_stack/Cargo.toml`, a package of its own |
+//! | a whole service with PostgreSQL, the layers of tower-http, metrics, page, systemd and drain, to copy | `cargo run --manifest-path examples/full_stack/Cargo.toml`, a package of its own |
 //! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
 //! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |

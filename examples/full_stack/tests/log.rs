@@ -3,7 +3,6 @@
 
 #[path = "../src/app.rs"]
 mod app;
-#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 use axum::{Router, body::Body};
@@ -12,7 +11,6 @@ use std::{
     io,
     sync::{Arc, Mutex},
 };
-use support::starting;
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -44,42 +42,44 @@ impl<'w> MakeWriter<'w> for Log {
 }
 
 impl Log {
-    /// The lines of tower-http at this level since the last call.
-    fn take(&self, level: &str) -> Vec<String> {
+    /// The lines about requests since the last call, without those of the crate.
+    fn take(&self) -> Vec<String> {
         let log = std::mem::take(&mut *self.0.lock().unwrap());
         let log = String::from_utf8(log).unwrap();
-        let lines = log.lines().filter(|line| line.contains("tower_http"));
-        let lines = lines.filter(|line| line.contains(level));
+        let lines = log.lines().filter(|line| line.contains("request{"));
+        let lines = lines.filter(|line| !line.contains("tower_readiness"));
         lines.map(ToOwned::to_owned).collect()
     }
 }
 
 #[tokio::test]
-async fn only_failures_of_the_application_are_logged_as_errors() {
+async fn only_answers_of_the_application_are_logged_and_only_its_failures_as_errors() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("info,tower_http=debug")
+        .with_env_filter("info")
         .with_writer(log.clone())
         .with_ansi(false)
         .finish();
     let _default = tracing::subscriber::set_default(subscriber);
-    let (readiness, storage) = starting();
-    let app = app::app(&readiness);
-    for path in ["/", "/readyz", "/startupz"] {
-        assert_eq!(get(&app, path).await, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(log.take("ERROR"), [""; 0], "{path}");
+    let (readiness, app) = support::starting();
+    for path in ["/", "/readyz", "/startupz", "/livez"] {
+        get(&app, path).await;
+        assert_eq!(log.take(), [""; 0], "{path}");
     }
-    get(&app, "/").await;
-    let [_started, finished] = &log.take("DEBUG")[..] else {
+
+    support::become_ready(&readiness);
+    assert_eq!(get(&app, "/").await, StatusCode::OK);
+    let [answered] = &log.take()[..] else {
         panic!("it is not traced");
     };
-    assert!(finished.contains("status=503"), "{finished}");
-    let id = |line: &str| line.split_once("id=\"").map(|(_, id)| id[..36].to_owned());
-    assert!(id(finished).is_some(), "{finished}");
+    assert!(answered.contains("INFO"), "{answered}");
+    assert!(answered.contains("status=200"), "{answered}");
+    let id = answered.split_once("id=\"").map(|(_, id)| &id[..36]);
+    assert!(id.is_some(), "{answered}");
 
-    storage.ready();
     assert_eq!(get(&app, "/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
-    let errors = log.take("ERROR");
-    let failures = errors.iter().filter(|line| line.contains("on_failure"));
-    assert_eq!(failures.count(), 1, "{errors:?}");
+    let lines = log.take();
+    let errors = lines.iter().filter(|line| line.contains("ERROR"));
+    let failures = errors.filter(|line| line.contains("on_failure"));
+    assert_eq!(failures.count(), 1, "{lines:?}");
 }

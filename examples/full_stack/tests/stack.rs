@@ -3,15 +3,26 @@
 
 #[path = "../src/app.rs"]
 mod app;
-#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 use axum::{Router, body::Body};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use support::{ready, starting, value};
+use support::{become_ready, starting};
 use tower::ServiceExt;
 use tower_readiness::{Readiness, Reason};
+
+fn ready() -> (Readiness, Router) {
+    let (readiness, app) = starting();
+    become_ready(&readiness);
+    (readiness, app)
+}
+
+fn value<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
 
 async fn send(app: &Router, method: Method, path: &str) -> Response<Body> {
     let request = Request::builder()
@@ -35,8 +46,7 @@ fn drift(readiness: &Readiness) -> (u64, u64) {
 
 #[tokio::test]
 async fn a_refusal_has_an_id_and_is_readable_for_scripts() {
-    let (readiness, _storage) = starting();
-    let app = app::app(&readiness);
+    let (readiness, app) = starting();
     let refused = get(&app, "/long").await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     let headers = refused.headers();
@@ -56,8 +66,7 @@ async fn a_refusal_has_an_id_and_is_readable_for_scripts() {
 
 #[tokio::test]
 async fn a_response_is_compressed_and_a_probe_is_not() {
-    let (readiness, _storage) = ready();
-    let app = app::app(&readiness);
+    let (readiness, app) = ready();
     let long = get(&app, "/long").await;
     assert_eq!(long.status(), StatusCode::OK);
     assert_eq!(value(long.headers(), "content-encoding"), "gzip");
@@ -75,8 +84,7 @@ async fn a_response_is_compressed_and_a_probe_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn panics_and_late_handlers_are_answered_and_count_as_drift() {
-    let (readiness, _storage) = ready();
-    let app = app::app(&readiness);
+    let (readiness, app) = ready();
     for (path, status) in [
         ("/panic", StatusCode::INTERNAL_SERVER_ERROR),
         ("/slow", StatusCode::GATEWAY_TIMEOUT),
@@ -89,4 +97,23 @@ async fn panics_and_late_handlers_are_answered_and_count_as_drift() {
     }
     assert_eq!(drift(&readiness), (2, 2));
     assert_eq!(readiness.in_flight(), Some(0));
+}
+
+#[tokio::test]
+async fn queries_that_fail_close_only_the_routes_that_need_the_database() {
+    let (readiness, app) = ready();
+    for _ in 0..2 {
+        let answer = get(&app, "/divide/5").await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!answer.headers().contains_key("x-readiness"));
+    }
+    let refused = get(&app, "/divide/5").await;
+    assert_eq!(value(refused.headers(), "x-readiness"), "failing");
+    let snapshot = readiness.snapshot();
+    let reason = snapshot.subsystem("database").unwrap().reason();
+    assert!(reason.unwrap().contains("efused"), "{reason:?}");
+
+    for path in ["/", "/readyz", "/startupz"] {
+        assert_eq!(get(&app, path).await.status(), StatusCode::OK, "{path}");
+    }
 }
