@@ -1,5 +1,10 @@
 use super::{
-    decision::Decision, gate::Gate, head::RequestHead, layer::ReadinessLayer, refusal::Refusal,
+    decision::{Basis, Decision},
+    gate::Gate,
+    head::RequestHead,
+    layer::ReadinessLayer,
+    pending::PendingRequest,
+    refusal::Refusal,
 };
 use crate::{
     state::Reasons,
@@ -9,9 +14,11 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::Full;
 use std::{
+    future::poll_fn,
     sync::{Arc, LazyLock},
     thread,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Stands for work that has no head. Over HTTP/2, no response says `connection: close`.
 static NO_HEAD: LazyLock<Request<()>> = LazyLock::new(|| {
@@ -61,7 +68,8 @@ pub struct DirectGate(Arc<Gate>);
 impl DirectGate {
     /// Decides on a request. Allocates nothing if it admits.
     ///
-    /// Never waits: where the layer [holds](crate::Action::hold) a request, this refuses it.
+    /// Never waits: where the layer [holds](crate::Action::hold) a request, this refuses it,
+    /// and [`decide_or_hold`](Self::decide_or_hold) waits.
     /// Probes are the server's: it asks [`Probes`](crate::probe::Probes) first.
     ///
     /// # Errors
@@ -75,6 +83,43 @@ impl DirectGate {
             return Ok(self.admitted(head, true, false));
         }
         self.decide_slow(head)
+    }
+
+    /// Decides on a request, and waits where the layer [holds](crate::Action::hold) one:
+    /// with the same bounds, places and counts.
+    ///
+    /// Cancel safe: a request whose future is dropped gives its place back.
+    ///
+    /// # Errors
+    ///
+    /// When the request is refused, at once or at the end of its wait.
+    ///
+    /// # Panics
+    ///
+    /// Where a [hold](super::Hold) does.
+    pub async fn decide_or_hold<'h>(
+        &self,
+        head: impl Into<RequestHead<'h>>,
+    ) -> Result<Admitted, Refusal> {
+        let head = head.into();
+        if self.0.is_open() {
+            return Ok(self.admitted(head, true, false));
+        }
+        self.hold(head).await
+    }
+
+    /// Decides on work that is no request, and waits where the layer holds requests: see
+    /// [`decide_or_hold`](Self::decide_or_hold) and [`try_admit`](Self::try_admit).
+    ///
+    /// # Errors
+    ///
+    /// When the work is refused, at once or at the end of its wait.
+    ///
+    /// # Panics
+    ///
+    /// Where a [hold](super::Hold) does.
+    pub async fn admit(&self) -> Result<Admitted, Refusal> {
+        self.decide_or_hold(&*NO_HEAD).await
     }
 
     /// Decides on work that is no request, such as a message of a queue.
@@ -103,12 +148,23 @@ impl DirectGate {
         let gate = &self.0;
         gate.start_background();
         let basis = gate.basis();
-        let reasons = basis.verdict.reasons();
-        match gate.decide(basis, Reasons::NONE, head) {
+        self.carry_out(gate.decide(basis, Reasons::NONE, head), basis, head)
+    }
+
+    /// Carries out a decision without a wait.
+    fn carry_out(
+        &self,
+        decision: Decision<'_>,
+        basis: Basis,
+        head: RequestHead<'_>,
+    ) -> Result<Admitted, Refusal> {
+        let gate = &self.0;
+        match decision {
             Decision::Admit => {
                 gate.record_admitted(basis, head);
                 let closes = gate.closes_connection(basis, head);
-                Ok(self.admitted(head, reasons.is_empty(), closes))
+                let ready = basis.verdict.reasons().is_empty();
+                Ok(self.admitted(head, ready, closes))
             }
             Decision::Refuse(reason) | Decision::Hold(reason, _) => {
                 Err(gate.count_refusal(reason, basis, head))
@@ -116,10 +172,33 @@ impl DirectGate {
         }
     }
 
+    async fn hold(&self, head: RequestHead<'_>) -> Result<Admitted, Refusal> {
+        let gate = &self.0;
+        gate.start_background();
+        let basis = gate.basis();
+        let decision = gate.decide(basis, Reasons::NONE, head);
+        let Decision::Hold(reason, hold) = decision else {
+            return self.carry_out(decision, basis, head);
+        };
+        let Some(mut pending) = PendingRequest::held(gate, reason, hold, basis) else {
+            return self.carry_out(decision, basis, head);
+        };
+        let refuse = |(reason, basis)| gate.count_refusal(reason, basis, head);
+        poll_fn(|cx| pending.poll_gate(head, cx))
+            .await
+            .map_err(refuse)?;
+        Ok(Admitted {
+            in_flight: pending.in_flight.take(),
+            _release: pending.release.take(),
+            closes: gate.closes_connection(gate.basis(), head),
+        })
+    }
+
     #[inline]
     fn admitted(&self, head: RequestHead<'_>, ready: bool, closes: bool) -> Admitted {
         Admitted {
             in_flight: self.0.enter(head, ready),
+            _release: None,
             closes,
         }
     }
@@ -138,6 +217,8 @@ crate::debug::fields!(DirectGate, |this| {
 #[must_use = "the work is in flight only until this is dropped"]
 pub struct Admitted {
     in_flight: Option<InFlightGuard>,
+    /// Lets the next held work go on when this has ended.
+    _release: Option<OwnedSemaphorePermit>,
     closes: bool,
 }
 

@@ -149,7 +149,7 @@ impl PendingRequest {
     }
 
     /// Completes when the gate admits the request or refuses it.
-    fn poll_gate(
+    pub(super) fn poll_gate(
         &mut self,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,

@@ -17,6 +17,8 @@
 //!   the line at the end of a drain.
 //! - [Coming from](coming_from): tonic-health, axum-health, probes by hand, Spring Boot,
 //!   ASP.NET Core, Pomerium or the kube-apiserver, and what each word is called here.
+//! - [Where the layer cannot stand](where_the_layer_cannot_stand): servers without Tower,
+//!   consumers of queues, and names that clients of gRPC ask for.
 //! - [Mistakes](mistakes): errors of the compiler and at run time by their text, and
 //!   their remedies.
 //! - Testing your readiness (page `testing_your_readiness`, with the feature `test-util`):
@@ -50,7 +52,7 @@
 //! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |
 //! | tonic and axum on one port, with a gate and a health check for the gRPC service alone | `cargo run --manifest-path examples/mux/Cargo.toml`, a package of its own |
-//! | a reverse proxy, whose reporter shows whether the upstream answers | `cargo run --manifest-path examples/reverse_proxy/Cargo.toml`, a package of its own |
+//! | a reverse proxy, whose upstreams are a group: traffic shows which answer, and a reload changes them | `cargo run --manifest-path examples/reverse_proxy/Cargo.toml`, a package of its own |
 //! | two ports with a layer each: traffic, and details for operators | `admin_port` |
 //! | a consumer of a queue, whose gate admits jobs | `worker` |
 //! | systemd: start, reload, watchdog, restart | `systemd --features systemd` |
@@ -80,3 +82,5 @@ pub mod reporters_that_cannot_lie;
 pub mod reporting_from_a_library;
 #[cfg(feature = "test-util")]
 pub mod testing_your_readiness;
+#[cfg(feature = "gate")]
+pub mod where_the_layer_cannot_stand;

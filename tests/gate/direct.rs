@@ -11,7 +11,8 @@ use std::{
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
-    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, gate::DirectGate,
+    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
+    gate::{DirectGate, Hold},
 };
 
 type Body = Empty<&'static [u8]>;
@@ -170,6 +171,87 @@ fn a_hold_refuses_at_once_and_a_predicate_sees_no_path() {
     assert!(gate.decide(&head("/essential")).is_ok());
     assert!(gate.decide(&head("/other")).is_err());
     assert!(gate.try_admit().is_err());
+}
+
+/// Lets every task run that can.
+async fn settle() {
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_work_waits_for_the_gate_and_releases_the_next_when_it_ends() {
+    let (readiness, storage) = ready();
+    storage.failing("disk");
+    let hold = Hold::builder(Duration::from_secs(5))
+        .max_waiting(2)
+        .release(1);
+    let layer = ReadinessLayer::gate(&readiness)
+        .when_failing(Action::Hold(hold.build().unwrap()))
+        .count_in_flight();
+    let spawn = || {
+        let gate = layer.direct();
+        tokio::spawn(async move { gate.admit().await })
+    };
+    let (first, second) = (spawn(), spawn());
+    settle().await;
+    let third = layer.direct().decide_or_hold(&head("/")).await;
+    assert_eq!(
+        third.unwrap_err().reason(),
+        Reason::Failing,
+        "all places are taken"
+    );
+    assert_eq!(readiness.refused(Reason::Failing), 1);
+    assert_eq!(layer.counts().held(Reason::Failing), 2);
+
+    storage.ready();
+    settle().await;
+    assert!(first.is_finished() && !second.is_finished());
+    assert_eq!(readiness.in_flight(), Some(1));
+    drop(first.await.unwrap().unwrap());
+    settle().await;
+    assert!(second.is_finished());
+    second.await.unwrap().unwrap().succeeded();
+    assert_eq!(readiness.in_flight(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_ends_in_a_refusal_or_is_dropped_gives_its_place_back() {
+    let (readiness, storage) = ready();
+    storage.failing("disk");
+    let hold = Hold::builder(Duration::from_secs(5)).max_waiting(1).build();
+    let layer = ReadinessLayer::gate(&readiness).when_failing(Action::Hold(hold.unwrap()));
+    let gate = layer.direct();
+    assert!(timeout(Duration::from_secs(1), gate.admit()).await.is_err());
+    let refusal = gate.admit().await.unwrap_err();
+    assert_eq!(refusal.reason(), Reason::Failing);
+    assert_eq!(layer.counts().held(Reason::Failing), 2);
+    assert_eq!(readiness.refused(Reason::Failing), 1);
+
+    // Closed is final, so the wait ends at once.
+    let waits = tokio::spawn({
+        let gate = gate.clone();
+        async move { gate.admit().await }
+    });
+    settle().await;
+    readiness.advance(Phase::Closed);
+    let refusal = waits.await.unwrap().unwrap_err();
+    assert_eq!(refusal.reason(), Reason::Closed);
+    assert!(gate.admit().await.is_err());
+}
+
+#[tokio::test]
+async fn without_a_hold_a_wait_decides_at_once_and_once() {
+    let (readiness, storage) = ready();
+    let gate = ReadinessLayer::gate(&readiness).dry_run().direct();
+    gate.admit().now_or_never().unwrap().unwrap().succeeded();
+    storage.failing("disk");
+    gate.admit().now_or_never().unwrap().unwrap().succeeded();
+    assert_eq!(readiness.dry_run_refused(Reason::Failing), 1);
+    let gate = ReadinessLayer::gate(&readiness).direct();
+    assert!(gate.admit().now_or_never().unwrap().is_err());
+    assert_eq!(readiness.refused(Reason::Failing), 1);
 }
 
 #[test]

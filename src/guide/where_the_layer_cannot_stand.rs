@@ -1,0 +1,80 @@
+//! Gates for servers without Tower, consumers of queues and clients of gRPC.
+//!
+//! The layer needs a Tower service with the types of `http` 1. Elsewhere the application
+//! asks the same gate itself: [`ReadinessLayer::direct`](crate::ReadinessLayer::direct)
+//! returns a [`DirectGate`](crate::gate::DirectGate), with the actions, counts, guards and
+//! responses of the layer.
+//!
+//! | where | what to call | example |
+//! |---|---|---|
+//! | a server with types of its own, such as warp 0.3, Rocket 0.5 or actix-web (`http` 0.2), or a thread of tiny_http | [`decide`](crate::gate::DirectGate::decide) with the head, in the types of `http` 1 | below |
+//! | the same, with requests that wait for readiness | [`decide_or_hold`](crate::gate::DirectGate::decide_or_hold) | below |
+//! | a consumer of a queue | [`try_admit`](crate::gate::DirectGate::try_admit) or [`admit`](crate::gate::DirectGate::admit), before it takes a message | `worker` |
+//! | clients that ask gRPC's health service for the name of a service | an alias for a scope or a subsystem, see `GrpcHealth::builder` | `mux` |
+//! | a port of its own for operators | [`Probes`](crate::probe::Probes), which is a service, or an admin listener | `admin_port` |
+//!
+//! # A server with types of its own
+//!
+//! ```
+//! use http::{Request, StatusCode};
+//! use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! let storage = readiness.reporter("storage")?;
+//! let layer = ReadinessLayer::gate(&readiness).count_in_flight().observe_outcomes();
+//! let gate = layer.direct();
+//!
+//! // Only the head: method, target, version and headers, copied by the server.
+//! let head = Request::get("/orders").body(())?;
+//! let refusal = gate.decide(&head).unwrap_err();
+//! let response = gate.response(refusal, &head); // to be copied into the server's types
+//! assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+//! assert_eq!(response.headers()["x-readiness"], "starting");
+//!
+//! storage.ready();
+//! let admitted = gate.decide(&head).unwrap();
+//! assert_eq!(readiness.in_flight(), Some(1)); // so that a drain waits for it
+//! admitted.succeeded(); // when its response has ended
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The gate does not see the connection, so the server has to:
+//!
+//! - answer probes before it asks the gate, so that they are answered while the gate
+//!   refuses: [`Probes::paths`](crate::probe::Probes::paths) lists them.
+//! - say `connection: close` where
+//!   [`closes_connection`](crate::gate::Admitted::closes_connection) tells so.
+//! - read the body of a refused request to its end, or close the connection. (hyper does
+//!   the latter.)
+//! - stop accepting when [`closing`](crate::Readiness::closing) completes. A server that is
+//!   a future gets the [`Shutdown`](crate::drain::Shutdown) itself.
+//!
+//! A wait needs a tokio runtime; `decide` and `try_admit` need none.
+//!
+//! # A consumer of a queue
+//!
+//! A worker takes a message only when it is admitted, so that messages wait in the queue
+//! while the storage is down, and another replica takes them. The guard keeps a drain
+//! waiting until the message is done. `wait_ready` ends the loop when the process drains:
+//!
+//! ```
+//! # use tower_readiness::{Readiness, gate::DirectGate};
+//! # async fn next_message() -> Option<u32> { None }
+//! # async fn work(_: u32) -> Result<(), std::io::Error> { Ok(()) }
+//! async fn consume(readiness: Readiness, gate: DirectGate) {
+//!     while readiness.wait_ready().await.is_ok() {
+//!         let Ok(admitted) = gate.try_admit() else { continue };
+//!         let Some(message) = next_message().await else { break };
+//!         match work(message).await {
+//!             Ok(()) => admitted.succeeded(),
+//!             Err(_) => admitted.failed(),
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! [`admit`](crate::gate::DirectGate::admit) waits by the layer's
+//! [hold](crate::gate::Hold) instead: a bounded time, and after an outage a few workers at a
+//! time.
