@@ -1,45 +1,43 @@
-//! The layer in front of a reverse proxy: whether the upstream can be reached
-//! decides whether the gate is open, so clients get a prompt 503 that they may
-//! retry elsewhere instead of a 502 after a failed attempt.
+//! A reverse proxy whose upstreams are the members of a group. Real traffic shows
+//! which of them answer, a reload adds and removes them, and while too few answer the
+//! gate gives clients a prompt 503 instead of a 502 after a failed attempt.
 //!
-//! Run it, and enter the commands that it prints in a second terminal. It starts a
-//! small upstream, unless the environment names another:
+//! Run it, and enter the commands that it prints in a second terminal. It starts five
+//! small upstreams, unless the environment names a file with an address in each line:
 //!
 //! ```sh
 //! cargo run --manifest-path examples/reverse_proxy/Cargo.toml
-//! PORT=8080 UPSTREAM=http://127.0.0.1:9000 cargo run --manifest-path examples/reverse_proxy/Cargo.toml
+//! PORT=8080 UPSTREAMS=upstreams.txt cargo run --manifest-path examples/reverse_proxy/Cargo.toml
 //! ```
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    http::{StatusCode, Uri, uri::Authority},
-    routing::post,
-};
-use axum_reverse_proxy::ReverseProxy;
+mod demo;
+mod proxy;
+mod upstreams;
+
+use demo::Demo;
 use std::{
-    env,
-    future::IntoFuture,
-    io,
+    env, fs,
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     runtime::Runtime,
-    sync::{Mutex, oneshot},
-    task::JoinHandle,
-    time::{interval, timeout},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tower_readiness::{
-    Readiness, ReadinessLayer, Reporter, Subsystem,
+    Group, Readiness, ReadinessLayer, Subsystem,
     probe::{Detail, Probes},
 };
+use upstreams::Upstreams;
+
+type Error = Box<dyn std::error::Error>;
 
 /// Builds the runtime by hand: `#[tokio::main]` would wait at the end for each thread
 /// of `spawn_blocking`, without a limit.
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Error> {
     // Shows what the crate logs, from INFO on.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -50,152 +48,113 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ended
 }
 
-async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    // Required, because this proxy is useless without it. If the same upstream
-    // stood behind every replica, `.shared()` would keep its outage from
-    // taking all of them out of the load balancer.
+async fn run() -> Result<(), Error> {
     let readiness = Readiness::builder()
-        .subsystem(Subsystem::new("upstream"))
+        .subsystem(Subsystem::new("listener"))
+        // Shared, as groups are by default: the same upstreams stand behind every
+        // replica, so their outage takes no replica out of the load balancer.
+        .group(
+            Group::new("upstream")
+                .at_least(1)
+                .degraded_below(0.8)
+                .failing_below(0.3),
+        )
+        // Requests to upstreams need them.
+        .scope("forwarding", ["upstream"])
         .build()?;
-    let reporter = readiness.reporter("upstream")?;
+    let hangup = signal(SignalKind::hangup())?;
 
-    let (upstream, demo) = match env::var("UPSTREAM") {
-        Ok(upstream) => (upstream.parse::<Uri>()?, Router::new()),
-        Err(_) => {
-            let upstream = Upstream::start((Ipv4Addr::LOCALHOST, 0).into()).await?;
-            let uri = format!("http://{}", upstream.address).parse()?;
-            let demo = Router::new()
-                .route("/demo/upstream/{action}", post(flip))
-                .with_state(Arc::new(Mutex::new(upstream)));
-            (uri, demo)
+    let (file, demo) = match env::var_os("UPSTREAMS") {
+        Some(file) => (PathBuf::from(file), None),
+        None => {
+            let demo = Demo::start(5).await?;
+            (demo.file().to_owned(), Some(demo))
         }
     };
-    let built_in = demo.has_routes();
-    let authority = upstream
-        .authority()
-        .filter(|_| upstream.scheme_str() == Some("http"))
-        .ok_or("UPSTREAM has to be an http:// URL")?;
-    tokio::spawn(watch(authority.clone(), reporter));
+    let upstreams = Arc::new(Upstreams::new(readiness.group("upstream")?));
+    upstreams.apply(&fs::read_to_string(&file)?)?;
 
+    let gate = ReadinessLayer::gate(readiness.scope("forwarding")?);
     let layer = ReadinessLayer::new(&readiness)
         // For the demo only. Reasons have the texts of errors, so by default a client
         // gets none.
         .with_probes(Probes::builder(&readiness).detail(Detail::Full).build()?)
-        .exempt(move |head| built_in && head.uri().path().starts_with("/demo/"))
+        .exempt(|head| head.uri().path().starts_with("/demo/"))
         .count_in_flight();
-    let app = demo
-        .fallback_service(ReverseProxy::new("/", upstream.to_string()))
-        .layer(layer);
+    let app = proxy::router(Arc::clone(&upstreams)).layer(gate);
+    let app = match demo {
+        Some(demo) => demo.router().fallback_service(app),
+        None => app,
+    };
+    let app = app.layer(layer); // Last, so that it wraps all of the above.
 
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    readiness.reporter("listener")?.leave_ready();
     let shutdown = readiness.drain_on_signal(Duration::from_secs(5))?;
-    print_walk_through(listener.local_addr()?, &upstream, built_in);
+    print_walk_through(listener.local_addr()?, &file);
+    tokio::spawn(reload(readiness.clone(), hangup, file, upstreams));
     let server = axum::serve(listener, app).with_graceful_shutdown(shutdown);
     readiness.run(server).await??;
+    println!("Drained.");
     Ok(())
 }
 
-/// Reports whether the upstream accepts connections, twice a second.
-async fn watch(upstream: Authority, reporter: Reporter) {
-    let period = Duration::from_millis(500);
-    let address = format!("{}:{}", upstream.host(), upstream.port_u16().unwrap_or(80));
-    let mut ticks = interval(period);
-    loop {
-        ticks.tick().await;
-        match timeout(period, TcpStream::connect(&address)).await {
-            Ok(Ok(_)) => reporter.ready(),
-            Ok(Err(error)) => reporter.failing(error.to_string()),
-            Err(_) => reporter.failing("does not accept connections in time"),
+/// Reads the file again at each SIGHUP. If that fails, the old upstreams stay.
+async fn reload(
+    readiness: Readiness,
+    mut hangup: Signal,
+    file: PathBuf,
+    upstreams: Arc<Upstreams>,
+) {
+    while hangup.recv().await.is_some() {
+        let _reloading = readiness.reloading();
+        let read = fs::read_to_string(&file).map_err(Error::from);
+        match read.and_then(|text| upstreams.apply(&text)) {
+            Ok(()) => println!("Reloaded."),
+            Err(error) => tracing::warn!(%error, "cannot reload"),
         }
     }
 }
 
-/// The upstream that comes with the example.
-struct Upstream {
-    address: SocketAddr,
-    /// While it runs.
-    server: Option<(oneshot::Sender<()>, JoinHandle<io::Result<()>>)>,
-}
-
-impl Upstream {
-    async fn start(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let app =
-            Router::new().fallback(async |uri: Uri| format!("the upstream was asked for {uri}\n"));
-        let (stop, stopped) = oneshot::channel();
-        let server = axum::serve(listener, app).with_graceful_shutdown(async {
-            let _ = stopped.await;
-        });
-        Ok(Self {
-            address,
-            server: Some((stop, tokio::spawn(server.into_future()))),
-        })
-    }
-
-    /// Returns when the port is closed.
-    async fn stop(&mut self) {
-        if let Some((stop, server)) = self.server.take() {
-            drop(stop);
-            let _ = server.await;
-        }
-    }
-}
-
-/// `POST /demo/upstream/{action}`
-async fn flip(
-    State(upstream): State<Arc<Mutex<Upstream>>>,
-    Path(action): Path<String>,
-) -> Result<&'static str, (StatusCode, String)> {
-    let mut upstream = upstream.lock().await;
-    match action.as_str() {
-        "stop" => {
-            upstream.stop().await;
-            Ok("the upstream is stopped\n")
-        }
-        "start" if upstream.server.is_some() => Ok("the upstream runs already\n"),
-        "start" => {
-            *upstream = Upstream::start(upstream.address)
-                .await
-                .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
-            Ok("the upstream is started\n")
-        }
-        _ => Err((
-            StatusCode::BAD_REQUEST,
-            "the actions are stop and start\n".to_owned(),
-        )),
-    }
-}
-
-fn print_walk_through(address: SocketAddr, upstream: &Uri, built_in: bool) {
-    let (stop, start) = if built_in {
-        let flip = format!("curl -i -X POST http://{address}/demo/upstream");
-        (format!("{flip}/stop"), format!("{flip}/start"))
-    } else {
-        let by_hand = |what| format!("({what} {upstream} yourself)");
-        (by_hand("stop"), by_hand("start"))
-    };
+fn print_walk_through(address: SocketAddr, file: &Path) {
     println!(
         "\
-Serving on http://{address}, in front of {upstream}
+Serving on http://{address}, in front of the upstreams in {file}
 
-The answer comes from the upstream
-  curl -i http://{address}/any/path
-  curl -i http://{address}/readyz
-
-Stop the upstream: within a second the gate refuses, and the probe has the reason
-  {stop}
-  sleep 1
-  curl -i http://{address}/any/path
-  curl -i 'http://{address}/readyz?verbose'
-  curl -i http://{address}/livez
-
-Start it again: the gate opens by itself
-  {start}
+The upstreams answer in turn
   curl -i 'http://{address}/readyz?wait=5'
   curl -i http://{address}/any/path
+  curl -i http://{address}/statusz
 
-End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill."
+Stop two of five: requests notice it, 502 twice for each, and then the others serve
+  curl -i -X POST http://{address}/demo/upstreams/0/stop
+  curl -i -X POST http://{address}/demo/upstreams/1/stop
+  for i in $(seq 12); do curl -s -w '%{{http_code}}\\n' -o /dev/null http://{address}/; done
+  curl -i http://{address}/readyz
+  curl -i 'http://{address}/statusz/upstream?state=failing&limit=50'
+
+Stop two more: the gate refuses, and the load balancer keeps the replica
+  curl -i -X POST http://{address}/demo/upstreams/2/stop
+  curl -i -X POST http://{address}/demo/upstreams/3/stop
+  for i in $(seq 12); do curl -s -w '%{{http_code}}\\n' -o /dev/null http://{address}/; done
+  curl -i http://{address}/any/path
+  curl -i http://{address}/readyz/forwarding
+  curl -i http://{address}/readyz
+
+Remove these four from the configuration: the one that is left is all there is
+  sed -i 1,4d {file}
+  kill -HUP {pid}
+  curl -i http://{address}/any/path
+  curl -i http://{address}/statusz/upstream
+
+Start one again and add it: it serves as soon as it accepts a connection
+  curl -s -X POST http://{address}/demo/upstreams/0/start >>{file}
+  kill -HUP {pid}
+  curl -i http://{address}/statusz/upstream
+
+End with ctrl-c: once to drain for 5 seconds, twice to skip that, three times to kill.",
+        file = file.display(),
+        pid = std::process::id(),
     );
 }
