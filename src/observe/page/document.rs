@@ -27,6 +27,7 @@ fn write(html: &mut String, answer: &JsonAnswer<'_>, events: &str, now: SystemTi
         match slot {
             "time" => html.push_str(&httpdate::fmt_http_date(now)),
             "events" => write!(html, "{}", Escaped(events))?,
+            "rows" => sections::rows(html, answer, events.trim_end_matches("/events"))?,
             _ => fill(html, slot, answer)?,
         }
         html.push_str(text);
@@ -51,7 +52,6 @@ fn fill(html: &mut String, slot: &str, answer: &JsonAnswer<'_>) -> fmt::Result {
         "causes_hidden" => hide(html, answer.because_of.is_empty()),
         "causes" => sections::causes(html, answer),
         "count" => write!(html, "{}", sections::subsystems(answer).len()),
-        "rows" => sections::rows(html, answer),
         "scopes_hidden" => hide(html, answer.scopes.is_empty()),
         "scopes" => sections::scopes(html, answer),
         "traffic" => sections::traffic(html, answer),

@@ -15,8 +15,8 @@ pub(crate) use self::document::render;
 /// can frame it. The hashes are those of `page.css` and `page.js`; the icon is a `data:`
 /// URL.
 pub(crate) const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-eETGQxNSAAaYQvzUMSorNU3YxqSEs5Z2u7HI77LosVE='; \
-    style-src 'sha256-VgdQNf5p+GXwsRgoEEJ4HHMV67+vY+wwGPp5g/JMIus='; \
+    script-src 'sha256-H+sC3xiIP5KbfRRF4S2xGnKUe9MZhP2IUoYqsn/110A='; \
+    style-src 'sha256-PFf4IOoHlPZHoptjwCTYw/V7YcTWzLzFQ9iZQSsHfWc='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]

@@ -192,11 +192,23 @@ function fill(row) {
   if (it.ttl_ms) notes.push(`ttl ${seconds(it.ttl_ms)}`);
   if (it.claim === 'unclaimed' || it.claim === 'dropped') notes.push(it.claim);
   if (notes.length) reason.append(element('small', notes.join(' ')));
+  if (it.members) reason.append(membersOf(it));
   const words = [it.role, it.vital && 'vital', it.pending && 'pending', it.simulated && 'simulated'];
   row.age = element('td', row.since === null ? '' : age(performance.now() - row.since));
   tr.replaceChildren(state, name, element('td', words.filter(Boolean).join(', ')), reason, row.age);
   tr.hidden = !matches(it.name);
   Object.assign(row, { tr, isNew: false });
+}
+
+// How many members of a group are in each state, each with a link to them.
+function membersOf({ name, members: { states, total } }) {
+  const node = element('small', total ? 'members: ' : 'members: none');
+  Object.entries(states).forEach(([state, count], index) => {
+    const link = element('a', `${count} ${state}`);
+    link.href = `${EVENTS.replace(/\/events$/, '')}/${name}?state=${state}`;
+    node.append(index ? ', ' : '', link);
+  });
+  return node;
 }
 
 // Puts the rows in their order: first those that matter, then the rest in chunks, so that

@@ -66,15 +66,16 @@ pub(super) fn causes(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result 
     }
 }
 
-/// Writes a row for each subsystem: first the causes, then the others by their state.
-pub(super) fn rows(html: &mut String, answer: &JsonAnswer<'_>) -> fmt::Result {
+/// Writes a row for each subsystem: first the causes, then the others by their state. The
+/// members of groups are below the path `status`.
+pub(super) fn rows(html: &mut String, answer: &JsonAnswer<'_>, status: &str) -> fmt::Result {
     let order = RowOrder::new(answer);
     let mut sorted: Vec<_> = subsystems(answer).iter().collect();
     sorted.sort_by_key(|it| order.rank(it));
-    sorted.into_iter().try_for_each(|it| row(html, it))
+    sorted.into_iter().try_for_each(|it| row(html, it, status))
 }
 
-fn row(html: &mut String, it: &JsonSubsystem<'_>) -> fmt::Result {
+fn row(html: &mut String, it: &JsonSubsystem<'_>, status: &str) -> fmt::Result {
     write!(
         html,
         "<tr><td>{}</td><th scope=\"row\">{}</th><td>{}",
@@ -103,7 +104,26 @@ fn row(html: &mut String, it: &JsonSubsystem<'_>) -> fmt::Result {
     if !notes.is_empty() {
         write!(html, "<small>{}</small>", Escaped(&notes))?;
     }
+    members(html, it, status)?;
     write!(html, "</td><td>{}</td></tr>", age(it.for_ms))
+}
+
+/// Writes how many members of a group are in each state, each with a link to them.
+fn members(html: &mut String, it: &JsonSubsystem<'_>, status: &str) -> fmt::Result {
+    let Some(members) = &it.members else {
+        return Ok(());
+    };
+    let (status, name) = (Escaped(status), Escaped(&it.name));
+    html.push_str("<small>members: ");
+    for (index, (state, count)) in members.states.iter().enumerate() {
+        html.push_str(if index == 0 { "" } else { ", " });
+        let state = Escaped(state);
+        let link = format_args!("{status}/{name}?state={state}");
+        write!(html, "<a href=\"{link}\">{count} {state}</a>")?;
+    }
+    html.push_str(if members.total == 0 { "none" } else { "" });
+    html.push_str("</small>");
+    Ok(())
 }
 
 /// The attributes, the ttl and a missing reporter, if there is any of them.

@@ -138,6 +138,29 @@ fn causes_come_first_then_states_from_dead_to_ready() {
 }
 
 #[test]
+fn a_group_has_a_link_to_its_members_in_each_state() {
+    let group = |name: &str, members: &str| {
+        format!(
+            r#"{{"name":"{name}","role":"shared","vital":false,"pending":false,"state":"degraded",
+            "reason":"4 of 7 ready","members":{members}}}"#
+        )
+    };
+    let some = r#"{"total":7,"ready":4,"states":{"failing":3,"ready":4}}"#;
+    let none = r#"{"total":0,"ready":0,"states":{}}"#;
+    let html = rendered(&format!(
+        r#"{{"probe":"status","ok":true,"status":"ready","subsystems":[{},{}]}}"#,
+        group("upstream", some),
+        group("empty", none)
+    ));
+    // The events are at `/inner/events`.
+    let links = "<td>4 of 7 ready<small>members: \
+         <a href=\"/inner/upstream?state=failing\">3 failing</a>, \
+         <a href=\"/inner/upstream?state=ready\">4 ready</a></small></td>";
+    assert!(html.contains(links), "{html}");
+    assert!(html.contains("<small>members: none</small>"), "{html}");
+}
+
+#[test]
 fn no_text_of_the_application_becomes_markup() {
     const ATTACK: &str = r#"\"><img src=x onerror=alert(1)>{{rows}}<script>'"#;
     let html = rendered(&format!(
@@ -147,6 +170,7 @@ fn no_text_of_the_application_becomes_markup() {
         "drain":{{"delay_ms":1,"longest_delay_ms":1,"cap_ms":1,"left_ms":1}},
         "subsystems":[{{"name":"{ATTACK}","role":"{ATTACK}","vital":true,"pending":true,
         "state":"{ATTACK}","reason":"{ATTACK}","attributes":{{"{ATTACK}":"{ATTACK}"}},
+        "members":{{"total":1,"ready":0,"states":{{"{ATTACK}":1}}}},
         "claim":"{ATTACK}","damped":{{"state":"{ATTACK}","reason":"{ATTACK}","count":1,"needed":2}}}}],
         "scopes":[{{"name":"{ATTACK}","condition":"{ATTACK}","ready":false,
         "because_of":["{ATTACK}"],"refused":{{"{ATTACK}":1}}}}],
@@ -161,7 +185,7 @@ fn no_text_of_the_application_becomes_markup() {
     assert_eq!(markup.matches("<script").count(), 1);
     // Each field is there, escaped. A slot in a text is no slot.
     let inert = "&quot;&gt;&lt;img src=x onerror=alert(1)&gt;{{rows}}&lt;script&gt;&#39;";
-    assert_eq!(markup.matches(inert).count(), 30, "{markup}");
+    assert_eq!(markup.matches(inert).count(), 33, "{markup}");
 }
 
 #[test]

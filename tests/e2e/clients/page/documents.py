@@ -44,6 +44,7 @@ def attacked(text):
     """A document with `text` in every place that has a string."""
     document = whole([subsystem(text, text, text, role=text, claim="dropped",
                                 attributes={text: text},
+                                members={"total": 1, "ready": 0, "states": {text: 1}},
                                 damped={"state": text, "reason": text, "count": 1, "needed": 2})])
     document.update(
         status=text, summary=f"{text}: {text}", phase=text, condition=text, paused=True,

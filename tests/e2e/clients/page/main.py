@@ -200,6 +200,23 @@ def visible(text):
     return "".join(" " if character in hidden else character for character in text)
 
 
+MEMBERS = {"total": 7, "ready": 4, "states": {"failing": 3, "ready": 4}}
+
+
+def check_a_group_links_to_its_members():
+    def check(browser, puppet):
+        links = lambda: browser.run("return [...document.querySelectorAll('#rows a')].map(it => [it.textContent, it.getAttribute('href')])")
+        puppet.send("state", whole([subsystem("upstream", members=MEMBERS)]), 1)
+        until(lambda: links() == [["3 failing", "/statusz/upstream?state=failing"],
+                                  ["4 ready", "/statusz/upstream?state=ready"]], lambda: f"the links are {links()}")
+        # The counts follow, and an empty group has none.
+        puppet.send("change", whole([subsystem("upstream", members={"total": 0, "ready": 0, "states": {}})], 2), 2)
+        until(lambda: links() == [], lambda: f"the links are {links()}")
+        becomes(browser, "#rows", "members: none")
+        is_inert(browser, puppet.address)
+    with_puppet(check)
+
+
 def check_5000_subsystems_stay_usable():
     def check(browser, puppet):
         many = [subsystem(f"upstream-{number}") for number in range(5_000)]
@@ -312,7 +329,8 @@ def check_people_can_read_it():
     def check(browser, puppet):
         red = whole([subsystem("storage", "failing", "disk full", ttl_ms=30_000),
                      subsystem("cache", "degraded", "slow"), subsystem("queue", "starting"),
-                     subsystem("policy", "stale", "silent"), subsystem("listener")],
+                     subsystem("policy", "stale", "silent"), subsystem("listener"),
+                     subsystem("upstream", "degraded", "4 of 7 ready", members=MEMBERS)],
                     scopes=[{"name": "search", "condition": "failing", "ready": False,
                              "because_of": ["storage"], "refused": {"failing": 4}}],
                     history=[transition(1, "storage", "ready", "failing", "disk full")])
