@@ -1,6 +1,8 @@
 //! Changing what is expected while the process runs.
 
 use futures_util::FutureExt;
+use http::Request;
+use http_body_util::BodyExt;
 use std::{
     convert::Infallible,
     future::pending,
@@ -11,9 +13,12 @@ use std::{
     thread,
     time::Duration,
 };
+use tower::ServiceExt;
 use tower_readiness::{
     Claim, Condition, DeclareError, Group, NameError, Phase, Readiness, ReconfigureError, Reporter,
-    Role, SettingError, State, Subsystem, TransitionKind, check::Check,
+    Role, SettingError, State, Subsystem, TransitionKind,
+    check::Check,
+    probe::{Detail, Probes},
 };
 
 /// A started process with the scope `search` of `index`.
@@ -94,6 +99,26 @@ fn a_whole_configuration_is_replaced_in_one_version() {
         ("policy", added),
     ];
     assert_eq!(changed, expected.map(|(name, (from, to))| (name, from, to)));
+}
+
+#[tokio::test]
+async fn a_probe_of_a_scope_lists_the_members_that_it_has_now() {
+    let (readiness, _index) = started();
+    readiness
+        .reconfigure(|plan| {
+            plan.add_to_scope("search", "storage")
+                .remove_from_scope("search", "index");
+        })
+        .unwrap();
+    let probes = Probes::builder(&readiness).detail(Detail::Names);
+    let request = Request::get("/readyz/search?verbose").body(String::new());
+    let answer = probes.build().unwrap().oneshot(request.unwrap()).await;
+    let body = answer.unwrap().into_body().collect().await.unwrap();
+    let text = String::from_utf8(body.to_bytes().into()).unwrap();
+    assert!(
+        text.contains("storage") && !text.contains("index"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -596,6 +596,34 @@ fn pauses_overlap_and_the_last_reason_shows() {
 }
 
 #[test]
+fn a_scope_that_has_not_started_when_the_process_drains_never_starts() {
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("index").optional())
+        .scope("search", ["index"])
+        .build()
+        .unwrap();
+    readiness.reporter("storage").unwrap().leave_ready();
+    readiness.drain();
+    readiness.reporter("index").unwrap().leave_ready();
+    let search = readiness.scope("search").unwrap().verdict();
+    assert_eq!(search.condition(), Condition::Starting);
+    assert!(!search.has_started());
+}
+
+#[test]
+fn pauses_end_in_any_order() {
+    let (readiness, _storage) = storage();
+    let [first, second, third] = ["a", "b", "c"].map(|reason| readiness.pause(reason));
+    drop(first);
+    assert_eq!(readiness.snapshot().paused(), Some("c"));
+    drop(third);
+    assert_eq!(readiness.snapshot().paused(), Some("b"));
+    drop(second);
+    assert_eq!(readiness.snapshot().paused(), None);
+}
+
+#[test]
 fn phases_only_advance_and_started_is_for_the_subsystems_to_say() {
     let (readiness, storage) = storage();
     readiness.advance(Phase::Started);

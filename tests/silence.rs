@@ -258,6 +258,36 @@ async fn a_probe_is_never_green_beyond_the_ttl_even_if_the_timer_sleeps() {
     assert_eq!(published(&readiness), State::Stale);
 }
 
+/// A subsystem and a scope whose TTL is over, which no timer has noticed.
+fn unnoticed() -> (Readiness, Reporter) {
+    let builder = Readiness::builder().subsystem(policy());
+    let readiness = builder.scope("sync", ["policy"]).build().unwrap();
+    let policy = readiness.reporter("policy").unwrap();
+    policy.ready();
+    // Without a yield, so that the timer task does not run.
+    let _ = Box::pin(advance(TTL)).as_mut().now_or_never();
+    assert_eq!(published(&readiness), State::Ready);
+    (readiness, policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verdict_of_a_scope_is_never_green_beyond_the_ttl() {
+    let (readiness, _policy) = unnoticed();
+    assert!(!readiness.scope("sync").unwrap().verdict().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_reads_the_state_admits_nothing_beyond_the_ttl() {
+    let (readiness, _policy) = unnoticed();
+    // While any reason holds, each request reads the state.
+    let _pause = readiness.pause("standby");
+    let service = service_fn(async |_| Ok::<_, Infallible>(Response::new(String::new())));
+    let service = ReadinessLayer::new(&readiness).layer(service);
+    let request = Request::get("/").body(String::new()).unwrap();
+    let response = service.oneshot(request).now_or_never().unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
 #[test]
 fn a_timer_whose_runtime_ended_starts_on_the_next() {
     let (readiness, policy) = silent(policy());

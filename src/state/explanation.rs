@@ -235,7 +235,7 @@ mod tests {
         let vital = |name| Subsystem::new(name).vital();
         let subsystems = [Subsystem::new("storage"), vital("worker"), vital("writer")];
         let readiness = process(subsystems)
-            .scope("both", ["storage", "worker"])
+            .scope("both", ["storage", "worker", "storage"])
             .build()
             .unwrap();
         let [storage, worker, writer] =

@@ -8,6 +8,7 @@ use http::{Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty, Full};
 use std::{
     convert::Infallible,
+    future::poll_fn,
     pin::pin,
     sync::{
         Arc,
@@ -486,6 +487,26 @@ async fn a_task_that_must_give_way_is_not_taken_for_a_saturated_service() {
     assert!(statuses.iter().all(|status| *status == StatusCode::OK));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_task_that_must_give_way_is_polled_again_and_then_refused() {
+    use tokio::task::{consume_budget, coop::has_budget_remaining};
+
+    let mut test = saturated(|layer| layer.when_saturated(Action::Refuse));
+    let mut request = test.service.call(get("/"));
+    let mut is_first = true;
+    let response = poll_fn(|cx| {
+        while is_first && has_budget_remaining() {
+            let _ = pin!(consume_budget()).poll(cx);
+        }
+        is_first = false;
+        request.poll_unpin(cx)
+    });
+    // Nothing but the gate wakes this task.
+    let response = tokio::time::timeout(Duration::from_secs(1), response).await;
+    let response = response.unwrap().unwrap();
+    assert_eq!(refused_for(&response), Some(Reason::Saturated));
+}
+
 // === actions ===
 
 #[test]
@@ -577,6 +598,29 @@ fn all_or_nothing_can_be_shed() {
         let layer = ReadinessLayer::new(&readiness).when_starting(action);
         assert_eq!(refusal(&layer), refused);
     }
+}
+
+#[tokio::test]
+async fn a_predicate_sees_the_whole_head_of_a_request() {
+    let (readiness, _storage) = storage();
+    let layer = ReadinessLayer::new(&readiness).exempt(|head| {
+        head.method() == http::Method::PUT
+            && head.version() == Version::HTTP_2
+            && head.headers()["x-tenant"] == "a"
+            && head.extensions().get() == Some(&5_u8)
+    });
+    let mut request = Request::put("/")
+        .version(Version::HTTP_2)
+        .header("x-tenant", "a")
+        .extension(5_u8)
+        .body(Empty::new())
+        .unwrap();
+    let mut service = layer.layer(echo());
+    let response = service.call(request.clone()).await.unwrap();
+    assert_eq!(refused_for(&response), None);
+    *request.version_mut() = Version::HTTP_11;
+    let response = service.call(request).await.unwrap();
+    assert_eq!(refused_for(&response), Some(Reason::Starting));
 }
 
 #[tokio::test]
@@ -678,17 +722,21 @@ async fn a_dry_run_refuses_nothing_and_counts_would_be_refusals() {
     let layer = ReadinessLayer::new(&readiness)
         .when_failing(Action::hold(Duration::from_secs(1)).unwrap())
         .dry_run();
-    assert_eq!(refusal(&layer), None);
+    for _ in 0..2 {
+        assert_eq!(refusal(&layer), None);
+    }
     let counts = layer.counts();
-    assert_eq!(counts.dry_run_refused(Reason::Starting), 1);
-    assert_eq!(readiness.dry_run_refused(Reason::Starting), 1);
+    assert_eq!(counts.dry_run_refused(Reason::Starting), 2);
+    assert_eq!(readiness.dry_run_refused(Reason::Starting), 2);
     storage.ready();
     storage.failing("gone");
-    assert_eq!(refusal(&layer), None);
-    assert_eq!(counts.dry_run_held(Reason::Failing), 1);
+    for _ in 0..2 {
+        assert_eq!(refusal(&layer), None);
+    }
+    assert_eq!(counts.dry_run_held(Reason::Failing), 2);
     assert_eq!(counts.waiting(Reason::Failing), 0);
     let shown = format!("{counts:?}");
-    assert!(shown.contains("Starting: ReasonCounts { refused: 0, held: 0, dry_run_refused: 1,"));
+    assert!(shown.contains("Starting: ReasonCounts { refused: 0, held: 0, dry_run_refused: 2,"));
 
     // The real decisions have their own counters.
     for reason in [Reason::Starting, Reason::Failing] {
@@ -870,7 +918,8 @@ async fn a_held_request_is_refused_when_its_time_is_up() {
     assert_pending!(request.poll());
     tokio::time::advance(Duration::from_millis(1_999)).await;
     assert_pending!(request.poll());
-    tokio::time::advance(Duration::from_millis(2)).await;
+    // Also when the clock stands exactly at the end of the hold.
+    tokio::time::advance(Duration::from_millis(1)).await;
     let response = assert_ready_ok!(request.poll());
     assert_eq!(refused_for(&response), Some(Reason::Starting));
     assert_eq!(layer.counts().waiting(Reason::Starting), 0);
@@ -1008,6 +1057,28 @@ async fn a_held_request_is_decided_on_again_only_when_the_verdict_changes() {
     let response = assert_ready_ok!(request.poll());
     assert_eq!(refused_for(&response), None);
     assert_eq!(response.headers()[header::CONNECTION], "close");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_reasons_to_hold_the_first_one_counts() {
+    let (readiness, storage) = storage();
+    storage.ready();
+    storage.failing("gone");
+    let _pause = readiness.pause("standby");
+    let hold = Action::Hold(two_seconds().build().unwrap());
+    let layer = ReadinessLayer::new(&readiness)
+        .when_failing(hold.clone())
+        .when_paused(hold);
+    let mut service = layer.layer(echo());
+    let mut request = task::spawn(service.call(get("/")));
+    assert_pending!(request.poll());
+    let counts = [Reason::Failing, Reason::Paused].map(|reason| layer.counts().held(reason));
+    assert_eq!(counts, [1, 0]);
+    // The other reason still holds the request.
+    storage.ready();
+    assert_pending!(request.poll());
+    let counts = [Reason::Failing, Reason::Paused].map(|reason| layer.counts().waiting(reason));
+    assert_eq!(counts, [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,6 +175,36 @@ async fn exempt_requests_go_on_waiting_for_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn exempt_requests_wait_for_room_where_others_are_refused() {
+    let mut gated = without_room(|layer| {
+        layer
+            .when_saturated(Action::Refuse)
+            .exempt(|head| head.uri().path() == "/metrics")
+    });
+    let other = gated.service.call(get("/")).now_or_never().unwrap();
+    assert_eq!(refused_for(&other.unwrap()), Some(Reason::Saturated));
+    let mut call = task::spawn(gated.service.call(get("/metrics")));
+    assert_pending!(call.poll());
+    gated.inner.allow(1);
+    assert_pending!(call.poll());
+    assert!(arrived(&mut gated.inner).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_held_and_waits_for_room_takes_no_wait_slot() {
+    let hold = Action::Hold(a_minute().build().unwrap());
+    let mut gated = without_room(|layer| layer.when_failing(hold).when_saturated(Action::Admit));
+    gated.storage.failing("gone");
+    let mut call = task::spawn(gated.service.call(get("/")));
+    assert_pending!(call.poll());
+    assert_eq!(gated.layer.counts().waiting(Reason::Failing), 1);
+    gated.storage.ready();
+    assert_pending!(call.poll());
+    assert_eq!(gated.readiness.in_flight(), Some(1));
+    assert_eq!(gated.layer.counts().waiting(Reason::Failing), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_room_can_be_held_and_reserves_nothing_meanwhile() {
     let (readiness, storage) = ready();
     let layer = ReadinessLayer::new(&readiness)
@@ -275,6 +305,17 @@ async fn a_request_whose_turn_comes_with_a_failure_is_held_again() {
     assert!(arrived(&mut gated.inner).is_none());
     assert_eq!(gated.readiness.in_flight(), Some(0));
     assert_eq!(gated.layer.counts().waiting(Reason::Failing), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_turn_comes_with_a_harmless_change_is_passed_on() {
+    one_of_two!(gated, first, second);
+    // Both happen before the second request is polled.
+    drop(first);
+    gated.readiness.drain();
+    gated.inner.allow(1);
+    assert_pending!(second.poll());
+    assert!(arrived(&mut gated.inner).is_some());
 }
 
 #[tokio::test(start_paused = true)]
