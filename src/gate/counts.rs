@@ -2,11 +2,14 @@ use crate::{
     meters::Stopwatch,
     registry::Meters,
     state::{PerReason, Reason},
-    traffic::{GateOutcome, InFlightGuard, OutcomeCounts},
+    traffic::InFlightGuard,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 /// Counts the requests that the gates of a layer have refused and held; see
@@ -14,51 +17,70 @@ use std::sync::{
 ///
 /// Separate counters hold the requests that a
 /// [dry run](crate::ReadinessLayer::dry_run) would have refused or held.
-#[derive(Clone, Debug, Default)]
-pub struct GateCounts(Arc<LayerCounts>);
+#[derive(Clone, Default)]
+pub struct GateCounts(Arc<PerReason<ReasonCounts>>);
 
 #[derive(Debug, Default)]
-struct LayerCounts {
-    gates: OutcomeCounts,
-    dry_run_gates: OutcomeCounts,
-    waiting: PerReason<AtomicUsize>,
+struct ReasonCounts {
+    refused: AtomicU64,
+    held: AtomicU64,
+    dry_run_refused: AtomicU64,
+    dry_run_held: AtomicU64,
+    waiting: AtomicUsize,
 }
 
 impl GateCounts {
     /// Returns how many requests were refused for this reason.
     pub fn refused(&self, reason: Reason) -> u64 {
-        self.0.gates.refused(reason)
+        self.counters(reason).refused.load(Ordering::Relaxed)
     }
 
     /// Returns how many requests were held for this reason, with any outcome.
     pub fn held(&self, reason: Reason) -> u64 {
-        self.0.gates.get(GateOutcome::Held, reason)
+        self.counters(reason).held.load(Ordering::Relaxed)
     }
 
     /// Returns how many requests the gates would have refused for this reason without
     /// the [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_refused(&self, reason: Reason) -> u64 {
-        self.0.dry_run_gates.refused(reason)
+        self.counters(reason)
+            .dry_run_refused
+            .load(Ordering::Relaxed)
     }
 
     /// Returns how many requests the gates would have held for this reason without the
     /// [dry run](crate::ReadinessLayer::dry_run).
     pub fn dry_run_held(&self, reason: Reason) -> u64 {
-        self.0.dry_run_gates.get(GateOutcome::Held, reason)
+        self.counters(reason).dry_run_held.load(Ordering::Relaxed)
     }
 
     /// Returns how many requests are being held for this reason now.
     pub fn waiting(&self, reason: Reason) -> usize {
-        self.0.waiting[reason].load(Ordering::Relaxed)
+        self.counters(reason).waiting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count(&self, outcome: GateOutcome, reason: Reason, dry_run: bool) {
-        let counts = if dry_run {
-            &self.0.dry_run_gates
+    fn counters(&self, reason: Reason) -> &ReasonCounts {
+        &self.0[reason]
+    }
+
+    pub(super) fn count_refused(&self, reason: Reason, dry_run: bool) {
+        let counters = self.counters(reason);
+        let count = if dry_run {
+            &counters.dry_run_refused
         } else {
-            &self.0.gates
+            &counters.refused
         };
-        counts.count(outcome, reason);
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_held(&self, reason: Reason, dry_run: bool) {
+        let counters = self.counters(reason);
+        let count = if dry_run {
+            &counters.dry_run_held
+        } else {
+            &counters.held
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes one of `max_waiting` slots, or returns `None` if all are taken.
@@ -70,7 +92,8 @@ impl GateCounts {
         meters: &Arc<Meters>,
     ) -> Option<WaitSlot> {
         let take = |taken| (taken < max_waiting).then_some(taken + 1);
-        self.0.waiting[reason]
+        let taken = &self.counters(reason).waiting;
+        taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .ok()?;
         Some(WaitSlot {
@@ -80,6 +103,12 @@ impl GateCounts {
             since: Stopwatch::start(),
             meters: Arc::clone(meters),
         })
+    }
+}
+
+impl fmt::Debug for GateCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter()).finish()
     }
 }
 
@@ -101,7 +130,9 @@ impl WaitSlot {
 impl Drop for WaitSlot {
     fn drop(&mut self) {
         self.meters.holds.record(&self.since);
-        let waiting = &self.counts.0.waiting[self.reason];
-        waiting.fetch_sub(1, Ordering::Relaxed);
+        self.counts
+            .counters(self.reason)
+            .waiting
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }

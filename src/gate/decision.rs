@@ -126,17 +126,19 @@ impl Gate {
     }
 
     pub(super) fn count_held(&self, reason: Reason) {
+        let settings = &self.settings;
+        settings.counts.count_held(reason, settings.dry_run);
         self.count(GateOutcome::Held, reason);
     }
 
     fn count(&self, outcome: GateOutcome, reason: Reason) {
-        let dry_run = self.settings.dry_run;
-        self.settings.counts.count(outcome, reason, dry_run);
-        let gates = self.registry.traffic().gates(dry_run);
+        let gates = self.registry.traffic().gates(self.settings.dry_run);
         gates.count(self.id, outcome, reason);
     }
 
     pub(super) fn count_refused(&self, reason: Reason, head: RequestHead<'_>) {
+        let dry_run = self.settings.dry_run;
+        self.settings.counts.count_refused(reason, dry_run);
         self.count(
             match self.settings.actions[reason] {
                 Action::Shed(_) => GateOutcome::Shed,
@@ -146,12 +148,7 @@ impl Gate {
         );
         #[cfg(feature = "tracing")]
         self.registry.log_refused(&self.episode, reason);
-        log::refused(
-            self.scope_name.as_ref(),
-            reason,
-            head,
-            self.settings.dry_run,
-        );
+        log::refused(self.scope_name.as_ref(), reason, head, dry_run);
     }
 
     /// Refuses a request: counts it and makes the response, which is ready when the

@@ -1,5 +1,5 @@
 use std::{
-    array, fmt,
+    array,
     ops::{Index, IndexMut},
 };
 
@@ -188,7 +188,7 @@ vocabulary! {
 }
 
 /// One value for each [`Reason`].
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PerReason<T>([T; Reason::ALL.len()]);
 
 impl<T> PerReason<T> {
@@ -200,12 +200,6 @@ impl<T> PerReason<T> {
     /// The reasons and their values, in the order of declaration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Reason, &T)> {
         Reason::ALL.iter().copied().zip(&self.0)
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for PerReason<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) use self::{
     in_flight::{Observed, ResponseGuard},
     in_flight_counter::InFlightCounter,
     outcomes::Outcomes,
-    request_counts::{GateOutcome, OutcomeCounts, RequestCounts},
+    request_counts::{GateOutcome, RequestCounts},
     sharded_counters::ShardedCounters,
 };
 pub use self::{in_flight::InFlightGuard, outcomes::Drift};

@@ -12,56 +12,40 @@ pub(crate) enum GateOutcome {
     Held,
 }
 
-/// Counts the requests of some gates, by outcome and reason.
-#[derive(Debug, Default)]
-pub(crate) struct OutcomeCounts(PerReason<[AtomicU64; 3]>);
-
-impl OutcomeCounts {
-    pub(crate) fn count(&self, outcome: GateOutcome, reason: Reason) {
-        self.0[reason][outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self, outcome: GateOutcome, reason: Reason) -> u64 {
-        self.0[reason][outcome as usize].load(Ordering::Relaxed)
-    }
-
-    /// Includes the requests that were shed.
-    pub(crate) fn refused(&self, reason: Reason) -> u64 {
-        self.get(GateOutcome::Refused, reason) + self.get(GateOutcome::Shed, reason)
-    }
-}
+type Counts = PerReason<[AtomicU64; 3]>;
 
 /// Counts the requests that the gates of a registry have not admitted at once, by
 /// scope, outcome and reason.
 #[derive(Debug)]
 pub(crate) struct RequestCounts {
-    process: OutcomeCounts,
-    named: Box<[OutcomeCounts]>,
+    process: Counts,
+    named: Box<[Counts]>,
 }
 
 impl RequestCounts {
     /// Counters of zero for a registry with this number of named scopes.
     pub(super) fn new(scopes: usize) -> Self {
         Self {
-            process: OutcomeCounts::default(),
-            named: (0..scopes).map(|_| OutcomeCounts::default()).collect(),
+            process: Counts::default(),
+            named: (0..scopes).map(|_| Counts::default()).collect(),
         }
     }
 
     pub(crate) fn count(&self, scope: ScopeId, outcome: GateOutcome, reason: Reason) {
-        self.scope(scope).count(outcome, reason);
+        self.scope(scope)[reason][outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many requests had this outcome, for this reason, at the gates of one scope.
     pub(crate) fn get(&self, scope: ScopeId, outcome: GateOutcome, reason: Reason) -> u64 {
-        self.scope(scope).get(outcome, reason)
+        self.scope(scope)[reason][outcome as usize].load(Ordering::Relaxed)
     }
 
     /// How many requests the gates of one scope, or all gates, have refused for this
     /// reason. Includes those that were shed.
     pub(crate) fn refused(&self, scope: Option<ScopeId>, reason: Reason) -> u64 {
         if let Some(scope) = scope {
-            return self.scope(scope).refused(reason);
+            let refused = self.get(scope, GateOutcome::Refused, reason);
+            return refused + self.get(scope, GateOutcome::Shed, reason);
         }
         let named = (0..self.named.len()).map(ScopeId::Named);
         let all = std::iter::once(ScopeId::Process).chain(named);
@@ -75,7 +59,7 @@ impl RequestCounts {
         reasons.map(|reason| self.refused(scope, *reason)).sum()
     }
 
-    fn scope(&self, scope: ScopeId) -> &OutcomeCounts {
+    fn scope(&self, scope: ScopeId) -> &Counts {
         match scope {
             ScopeId::Process => &self.process,
             ScopeId::Named(index) => &self.named[index],
