@@ -9,11 +9,11 @@ use crate::{
 use std::time::Instant;
 
 #[derive(Debug, Default)]
-pub(crate) struct Off;
+pub(crate) struct Off {}
 
 impl Off {
     pub(super) fn of_this_thread() -> Log {
-        Self
+        Self {}
     }
 
     pub(super) fn queue(
@@ -23,7 +23,7 @@ impl Off {
         _: &mut LogState,
         _: &ScheduledLines,
     ) -> Logged {
-        Self
+        Self {}
     }
 
     pub(super) fn discard(self) {}
@@ -35,7 +35,7 @@ impl Off {
     }
 
     pub(super) fn new(_: Instant) -> ScheduledLines {
-        Self
+        Self {}
     }
 
     pub(super) fn collect(
