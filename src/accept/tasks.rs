@@ -68,12 +68,14 @@ impl<R: Send + 'static> ConnectionTasks<R> {
     }
 
     /// Accepts one connection while there are less than `max`. Returns `None` when a
-    /// connection has ended, or after a failure and its delay. Cancel safe.
+    /// connection has ended, or after a failure and its delay. When the system cannot
+    /// accept, `free` may end connections. Cancel safe.
     #[cfg(feature = "serve")]
     pub(crate) async fn accept<L: Listener>(
         &mut self,
         listener: &mut L,
         max: usize,
+        free: impl FnOnce(),
     ) -> Option<L::Connection> {
         if self.tasks.len() >= max {
             self.next_ended().await;
@@ -82,7 +84,10 @@ impl<R: Send + 'static> ConnectionTasks<R> {
         match self.next(listener).await {
             AcceptEvent::Accepted(connection) => return Some(connection),
             AcceptEvent::Ended(_) => {}
-            AcceptEvent::Failed(error) => drop(self.back_off(&error).await),
+            AcceptEvent::Failed(error) => {
+                free();
+                self.back_off(&error).await;
+            }
         }
         None
     }

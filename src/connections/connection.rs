@@ -7,6 +7,8 @@ use super::{
 use crate::registry::{Readiness, bounded_from};
 use hyper_util::server::graceful::GracefulConnection;
 use pin_project_lite::pin_project;
+#[cfg(feature = "serve")]
+use std::sync::Weak;
 use std::{
     future::Future,
     pin::Pin,
@@ -120,6 +122,12 @@ pub struct TrackedConnection {
 }
 
 impl TrackedConnection {
+    /// What a server asks for to choose the connections that it ends for others.
+    #[cfg(feature = "serve")]
+    pub(crate) fn idle_time(&self) -> IdleTime {
+        IdleTime(Arc::downgrade(&self.tracked))
+    }
+
     /// Wraps the service of the connection.
     pub fn service<S>(&self, inner: S) -> ConnectionService<S> {
         ConnectionService::new(inner, Arc::clone(&self.tracked))
@@ -150,6 +158,19 @@ crate::debug::fields!(TrackedConnection, |this| {
     retires: this.tracked.retires(),
 });
 
+/// Since when a connection has no open request.
+#[cfg(feature = "serve")]
+pub(crate) struct IdleTime(Weak<Tracked>);
+
+#[cfg(feature = "serve")]
+impl IdleTime {
+    /// Since when the connection has no open request, or since when it exists, if it has
+    /// sent none. `None` while it has one, and for a connection that has ended.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.0.upgrade()?.idle_since()
+    }
+}
+
 pin_project! {
     /// A connection until its end; see [`TrackedConnection::drive`].
     #[must_use = "futures do nothing unless polled"]
@@ -158,6 +179,16 @@ pin_project! {
         connection: C,
         tracked: Arc<Tracked>,
         stage: Stage,
+    }
+}
+
+#[cfg(feature = "serve")]
+impl<C: GracefulConnection> Driven<C> {
+    /// Lets the connection end after the answers in flight.
+    pub(crate) fn end(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.connection.graceful_shutdown();
+        *this.stage = Stage::Told;
     }
 }
 

@@ -81,6 +81,8 @@ mod retirement_window;
 mod service;
 mod tracked;
 
+#[cfg(feature = "serve")]
+pub(crate) use self::connection::IdleTime;
 pub(crate) use self::request_extension::is_known;
 pub use self::{
     connection::{Connections, ConnectionsBuilder, Driven, TrackedConnection},

@@ -40,6 +40,12 @@ const MAX_HEAD: u32 = 16 << 10;
 /// is 200. A prober sends one at a time.
 const MAX_STREAMS: u32 = 8;
 
+/// The maximum number of HTTP/2 streams that the peer reset before the listener saw them
+/// (the default of h2 0.4.20), and of those that the listener reset for errors of the peer
+/// (hyper 1.12 has 1,024).
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_LOCAL_RESETS: usize = 100;
+
 /// How often an HTTP/2 peer that waits for an answer gets a PING, and how long it
 /// has to acknowledge it (hyper's default).
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -241,7 +247,9 @@ fn protocols(http2: bool) -> auto::Builder<TokioExecutor> {
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEAD);
+            .max_header_list_size(MAX_HEAD)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_local_error_reset_streams(MAX_LOCAL_RESETS);
         protocols
     } else {
         protocols.http1_only()

@@ -1,6 +1,7 @@
 use super::{
     super::shutdown::Shutdown,
     connection::{self, ConnectionSettings},
+    slots::Slots,
 };
 use crate::{
     accept::{ConnectionTasks, Listener},
@@ -27,6 +28,22 @@ use tokio::{
     time::Duration,
 };
 use tower_service::Service;
+
+/// The limits of one connection. All but those of the PING are the defaults of hyper 1.12 and
+/// h2 0.4.20, set here so that another version of these cannot raise them.
+const MAX_HTTP1_BUFFER: usize = 8192 + 4096 * 100;
+const MAX_STREAMS: u32 = 200;
+const MAX_HEADER_LIST: u32 = 16 << 10;
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_LOCAL_RESETS: usize = 1024;
+const MAX_SEND_BUFFER: usize = 400 << 10;
+
+/// How often an HTTP/2 peer gets a PING, and how long it has to acknowledge it. Without it, the
+/// connection of a peer that has lost its network stays open until the drain. The interval
+/// is the time that common load balancers keep an idle connection; the timeout is hyper's
+/// default.
+const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What an accepted connection is used as, if no handshake is set: itself.
 type Plain<C> = fn(C) -> Ready<io::Result<C>>;
@@ -73,8 +90,18 @@ pub fn serve<L: Listener, M>(
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new());
     // A kept connection may wait for its next request.
-    http.http1().header_read_timeout(None);
-    http.http2().timer(TokioTimer::new());
+    http.http1()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HTTP1_BUFFER);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
     Serve {
         listener,
         make_service,
@@ -100,7 +127,14 @@ pub fn serve<L: Listener, M>(
 /// | [TLS handshake](Self::handshake_timeout) | 10 s |
 /// | [head of the first request](Self::header_timeout) | 30 s |
 /// | [connections](Self::max_connections) | as many as there are file descriptors |
-/// | an error of `accept` | another try after 100 ms, or when a connection ends; the first is logged |
+/// | an error of `accept`, as without file descriptors | an eighth of the connections that have been idle for a second end, 32 at most (nginx does the same): first those that have sent no request, then the longest idle; another try after 100 ms, or when a connection ends; the first is logged |
+/// | HTTP/1: head and read buffer | 408 KiB, 100 fields |
+/// | HTTP/2: head | 16 KiB |
+/// | HTTP/2: open streams | 200 |
+/// | HTTP/2: streams that the peer reset and the server has not seen | 20 |
+/// | HTTP/2: streams that the server reset for errors of the peer | 1,024, then GOAWAY |
+/// | HTTP/2: unsent bytes of a stream | 400 KiB |
+/// | HTTP/2: a PING without acknowledgement | 20 s; one is sent each 60 s |
 /// | reading on after the last answer | 5 s without a byte, 30 s in all |
 ///
 /// An idle connection takes about 18 KiB of memory over HTTP/1, and 21 KiB over HTTP/2
@@ -110,6 +144,11 @@ pub fn serve<L: Listener, M>(
 /// peer has ended too. Otherwise the kernel would answer late bytes (such as the
 /// WINDOW_UPDATE of a slow HTTP/2 client) with RST, which destroys the part of an answer
 /// that the client has not read yet (RFC 9112, section 9.6).
+///
+/// A connection with an open request is never ended for another. Peers that send many
+/// requests and read no answer can therefore use up the file descriptors:
+/// [`max_connections`](Self::max_connections) leaves some to the rest of the process, and an
+/// admin listener, which has its own, answers its probes.
 ///
 /// # Cancel safety
 ///
@@ -242,16 +281,24 @@ where
             self.check()?;
             let settings = Arc::new(self.settings);
             let mut tasks = ConnectionTasks::new("server");
+            let mut slots = Slots::default();
             let mut closing = pin!(closing(self.shutdown, &settings.readiness));
             loop {
                 let accepted = tokio::select! { biased;
                     () = closing.as_mut() => break,
-                    accepted = tasks.accept(&mut self.listener, self.max_connections) => accepted,
+                    accepted = tasks.accept(
+                        &mut self.listener,
+                        self.max_connections,
+                        || slots.evict(),
+                    ) => accepted,
                 };
                 if let Some(connection) = accepted {
+                    let tracked = settings.connections.track();
                     tasks.spawn(connection::serve(
                         (self.handshake)(connection),
                         self.make_service.clone(),
+                        slots.add(&tracked),
+                        tracked,
                         Arc::clone(&settings),
                     ));
                 }

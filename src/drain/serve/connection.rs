@@ -1,3 +1,4 @@
+use super::slots::Slot;
 use crate::{
     accept::{ReadWrite, ReturnedStream, linger},
     connections::{Connections, TrackedConnection},
@@ -16,11 +17,8 @@ use std::{
     error::Error,
     future::{Future, pending, poll_fn},
     io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::Arc,
 };
 use tokio::time::{Duration, sleep, timeout};
 use tower_service::Service;
@@ -34,6 +32,9 @@ pub(super) struct ConnectionSettings {
     pub(super) handshake_timeout: Duration,
 }
 
+/// How long the peer of an evicted connection has to read the rest of its last answer.
+const EVICTION_GRACE: Duration = Duration::from_secs(5);
+
 type Stream = Box<dyn ReadWrite>;
 
 /// Serves one connection until either side ends it, and lingers. A failure is that of
@@ -41,6 +42,8 @@ type Stream = Box<dyn ReadWrite>;
 pub(super) async fn serve<F, I, T, M, S, B>(
     handshake: F,
     make_service: M,
+    slot: Arc<Slot>,
+    tracked: TrackedConnection,
     settings: Arc<ConnectionSettings>,
 ) where
     F: Future<Output = io::Result<(I, T)>>,
@@ -51,7 +54,6 @@ pub(super) async fn serve<F, I, T, M, S, B>(
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let tracked = settings.connections.track();
     let handshake = timeout(settings.handshake_timeout, handshake);
     let (stream, peer) = tokio::select! { biased;
         accepted = handshake => match accepted {
@@ -60,16 +62,20 @@ pub(super) async fn serve<F, I, T, M, S, B>(
         },
         // The peer has sent no request yet.
         () = settings.readiness.closing() => return,
+        () = slot.evicted() => return,
     };
     let Some(service) = make(make_service, peer).await else {
         return;
     };
     let stream: Stream = Box::new(stream);
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
-    serve_http(returned, service, tracked, &settings).await;
+    serve_http(returned, service, tracked, &slot, &settings).await;
     // An upgraded stream stays with its handler.
     if let Ok(mut stream) = returned_stream.try_recv() {
-        linger(&mut *stream).await;
+        tokio::select! { biased;
+            () = slot.evicted() => {}
+            () = linger(&mut *stream) => {}
+        }
     }
 }
 
@@ -83,6 +89,7 @@ async fn serve_http<S, B>(
     stream: Pin<ReturnedStream<Stream>>,
     service: S,
     tracked: TrackedConnection,
+    slot: &Arc<Slot>,
     settings: &ConnectionSettings,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -90,24 +97,29 @@ async fn serve_http<S, B>(
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let has_sent_request = Arc::new(AtomicBool::new(false));
     let service = tracked.service(FirstRequest {
         inner: TowerToHyperService::new(service),
-        arrived: Arc::clone(&has_sent_request),
+        slot: Arc::clone(slot),
     });
     let connection = settings
         .http
         .serve_connection_with_upgrades(TokioIo::new(stream), service);
     let no_request = async {
         sleep(settings.header_timeout).await;
-        if has_sent_request.load(Ordering::Relaxed) {
+        if slot.has_sent_request() {
             pending::<()>().await;
         }
     };
+    let mut driven = pin!(tracked.drive(connection));
     tokio::select! { biased;
         // Also an error: the peer disconnected, or sent garbage.
-        _ = tracked.drive(connection) => {}
-        () = no_request => {}
+        _ = driven.as_mut() => return,
+        () = no_request => return,
+        () = slot.evicted() => {}
+    }
+    if slot.has_sent_request() {
+        driven.as_mut().end();
+        let _ = timeout(EVICTION_GRACE, driven).await;
     }
 }
 
@@ -115,7 +127,7 @@ async fn serve_http<S, B>(
 #[derive(Clone)]
 struct FirstRequest<S> {
     inner: S,
-    arrived: Arc<AtomicBool>,
+    slot: Arc<Slot>,
 }
 
 impl<S: HyperService<R>, R> HyperService<R> for FirstRequest<S> {
@@ -124,7 +136,7 @@ impl<S: HyperService<R>, R> HyperService<R> for FirstRequest<S> {
     type Future = S::Future;
 
     fn call(&self, request: R) -> S::Future {
-        self.arrived.store(true, Ordering::Relaxed);
+        self.slot.record_request();
         self.inner.call(request)
     }
 }
