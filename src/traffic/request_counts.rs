@@ -36,7 +36,6 @@ impl RequestCounts {
     }
 
     /// How many requests had this outcome, for this reason, at the gates of one scope.
-    #[cfg(feature = "metrics")]
     pub(crate) fn get(&self, scope: ScopeId, outcome: GateOutcome, reason: Reason) -> u64 {
         self.scope(scope)[reason][outcome as usize].load(Ordering::Relaxed)
     }
