@@ -1,6 +1,6 @@
 //! The primitives below the snapshot cell, which a cfg swaps for loom's.
 //!
-//! arc-swap and tokio's `Notify` do not support loom. Under `--cfg
+//! arc-swap and tokio's `Notify` and `Semaphore` do not support loom. Under `--cfg
 //! tower_readiness_loom` the unit tests use doubles with the same contract, so
 //! that loom checks the protocol built on them (publish, then wake; subscribe,
 //! then read). The cfg has a name of its own because hyper-util does not build
@@ -10,8 +10,15 @@
 mod imp {
     pub(crate) use crate::mutex::Mutex;
     pub(crate) use arc_swap::ArcSwap as Swap;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+    #[cfg(feature = "gate")]
+    pub(crate) use std::sync::atomic::AtomicUsize;
+    pub(crate) use std::sync::{
+        Arc as CountedArc,
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    };
     pub(crate) use tokio::sync::Notify;
+    #[cfg(feature = "gate")]
+    pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 }
 
 #[cfg(all(test, tower_readiness_loom))]
@@ -19,7 +26,9 @@ mod imp {
     use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     use std::{
+        convert::Infallible,
         future::poll_fn,
+        ops::Deref,
         sync::Arc,
         task::{Poll, Waker},
     };
@@ -35,6 +44,13 @@ mod imp {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap()
         }
+    }
+
+    /// Explores the model with at most this number of preemptions in each execution.
+    pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(model);
     }
 
     /// A double of `arc_swap::ArcSwap` that orders memory no more than the atomic pointer
@@ -105,6 +121,99 @@ mod imp {
                 std::mem::take(&mut waiters.wakers)
             };
             wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A double of `tokio::sync::Semaphore`, as far as the crate uses it: a permit that is
+    /// given back wakes the futures that wait for one. Unlike tokio's it does not serve them
+    /// in their order.
+    pub(crate) struct Semaphore(Mutex<Permits>);
+
+    struct Permits {
+        free: usize,
+        wakers: Vec<Waker>,
+    }
+
+    pub(crate) struct OwnedSemaphorePermit(Arc<Semaphore>);
+
+    impl Semaphore {
+        pub(crate) const MAX_PERMITS: usize = tokio::sync::Semaphore::MAX_PERMITS;
+
+        pub(crate) fn new(free: usize) -> Self {
+            let wakers = Vec::new();
+            Self(Mutex::new(Permits { free, wakers }))
+        }
+
+        pub(crate) async fn acquire_owned(
+            self: Arc<Self>,
+        ) -> Result<OwnedSemaphorePermit, Infallible> {
+            poll_fn(|cx| {
+                let mut permits = self.0.lock();
+                if permits.free == 0 {
+                    permits.wakers.push(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                permits.free -= 1;
+                Poll::Ready(())
+            })
+            .await;
+            Ok(OwnedSemaphorePermit(self))
+        }
+    }
+
+    impl Drop for OwnedSemaphorePermit {
+        fn drop(&mut self) {
+            let wakers = {
+                let mut permits = self.0.0.lock();
+                permits.free += 1;
+                std::mem::take(&mut permits.wakers)
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A double of `std::sync::Arc` whose count loom sees: a clone is a `Relaxed` increment,
+    /// a drop a `Release` decrement, and `strong_count` a `Relaxed` load.
+    pub(crate) struct CountedArc<T>(Arc<Counted<T>>);
+
+    struct Counted<T> {
+        value: T,
+        count: AtomicUsize,
+    }
+
+    impl<T> CountedArc<T> {
+        pub(crate) fn new(value: T) -> Self {
+            let count = AtomicUsize::new(1);
+            Self(Arc::new(Counted { value, count }))
+        }
+
+        pub(crate) fn strong_count(this: &Self) -> usize {
+            this.0.count.load(Ordering::Relaxed)
+        }
+
+        pub(crate) fn get_mut(this: &mut Self) -> Option<&mut T> {
+            Arc::get_mut(&mut this.0).map(|counted| &mut counted.value)
+        }
+    }
+
+    impl<T> Clone for CountedArc<T> {
+        fn clone(&self) -> Self {
+            self.0.count.fetch_add(1, Ordering::Relaxed);
+            Self(Arc::clone(&self.0))
+        }
+    }
+
+    impl<T> Drop for CountedArc<T> {
+        fn drop(&mut self) {
+            self.0.count.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    impl<T> Deref for CountedArc<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0.value
         }
     }
 }

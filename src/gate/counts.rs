@@ -2,13 +2,14 @@ use crate::{
     meters::Stopwatch,
     registry::Meters,
     state::{PerReason, Reason},
+    sync::AtomicUsize,
     traffic::InFlightGuard,
 };
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 

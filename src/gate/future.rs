@@ -4,7 +4,7 @@ use super::{
     outcome::{OutcomeTracker, PanicGuard, count_failed},
     pending::{NotAdmitted, PendingRequest},
 };
-use crate::{probe, response::Answer, traffic::InFlightGuard};
+use crate::{probe, response::Answer, sync::OwnedSemaphorePermit, traffic::InFlightGuard};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -14,7 +14,6 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 
 /// The output of a [`ResponseFuture`].

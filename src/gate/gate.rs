@@ -11,16 +11,14 @@ use crate::{
     registry::{Registry, Scope},
     response::Answer,
     state::{AdmitFlag, PerReason, Reason, ScopeId, Verdict},
+    sync::{OwnedSemaphorePermit, Semaphore},
     traffic::{ClassifyOutcome, InFlightGuard, ShardedCounters},
     unread::UnreadBodies,
 };
 use http::{Method, Request, header::UPGRADE};
 use http_body::Body;
 use std::sync::Arc;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 /// The settings of a layer, and what the gates of layers derived from it share.
 #[derive(Clone)]

@@ -258,6 +258,8 @@ mod head;
 mod hold;
 mod layer;
 mod log;
+#[cfg(all(test, tower_readiness_loom))]
+mod loom;
 mod outcome;
 mod pending;
 mod refusal;

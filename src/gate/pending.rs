@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     state::{Reason, Reasons, Verdict},
+    sync::OwnedSemaphorePermit,
     traffic::InFlightGuard,
 };
 use http::Request;
@@ -18,10 +19,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower_service::Service;
 
 /// A request that waits until it can be passed on: first for the gate, if it
@@ -235,17 +233,18 @@ impl PendingRequest {
     /// Holds the request, or continues a hold. Returns `false` if all wait slots
     /// are taken or its time is up.
     fn hold(&mut self, reason: Reason, hold: &Hold) -> bool {
-        self.release = None;
-        self.in_flight = None;
-        self.passed = Reasons::NONE;
+        // The request counts at each moment, as waiting or as in flight, so that a drain
+        // does not end meanwhile: the old slot and guard go once the new slot is taken.
         if self.slot.as_ref().map(WaitSlot::reason) != Some(reason) {
-            self.slot = None;
-            self.slot = self.gate.take_slot(reason, hold);
-            if self.slot.is_none() {
+            let Some(slot) = self.gate.take_slot(reason, hold) else {
                 return false;
-            }
+            };
+            self.slot = Some(slot);
             self.gate.count_held(reason);
         }
+        self.in_flight = None;
+        self.release = None;
+        self.passed = Reasons::NONE;
         let deadline = self.since + hold.max_wait;
         self.step = Step::Held {
             reason,
@@ -256,9 +255,10 @@ impl PendingRequest {
     }
 
     fn admit(&mut self, basis: Basis, head: RequestHead<'_>) {
-        self.slot = None;
         self.passed = basis.verdict.reasons();
+        // Before the slot is given back, as in `hold`.
         self.in_flight = self.gate.enter(head, self.passed.is_empty());
+        self.slot = None;
         self.gate.record_admitted(basis, head);
         self.step = Step::Admitted;
     }

@@ -5,20 +5,12 @@ use super::{
     Readiness, Subsystem,
     timer::{Caller, Reading},
 };
-use crate::state::{Moment, Phase, ScopeId, State, TransitionKind};
+use crate::{
+    state::{Moment, Phase, ScopeId, State, TransitionKind},
+    sync::explore,
+};
 use loom::{future::block_on, thread};
 use std::time::{Duration, Instant, SystemTime};
-
-/// Explores the model with at most three preemptions in each execution.
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    explore_to(3, model);
-}
-
-fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
-}
 
 /// Runs the timer at the next deadline, which must exist.
 fn run_timer(readiness: &Readiness) {
@@ -55,7 +47,7 @@ fn two_subsystems() -> Readiness {
 fn a_waiter_misses_no_last_state_and_versions_only_grow() {
     // Two preemptions find nearly every bug (CHESS); a third would take hours with these
     // four threads.
-    explore_to(2, || {
+    explore(2, || {
         let readiness = two_subsystems();
         let writers = ["a", "b"].map(|name| {
             let reporter = readiness.reporter(name).unwrap();
@@ -91,7 +83,7 @@ fn a_waiter_misses_no_last_state_and_versions_only_grow() {
 
 #[test]
 fn an_admit_flag_is_never_older_than_a_snapshot_read_before() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
         a.ready();
@@ -119,7 +111,7 @@ fn an_admit_flag_is_never_older_than_a_snapshot_read_before() {
 
 #[test]
 fn after_a_setter_returns_every_reader_sees_it() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
         a.ready();
@@ -142,7 +134,7 @@ fn after_a_setter_returns_every_reader_sees_it() {
 
 #[test]
 fn a_subscription_ends_with_the_last_handle_and_not_before_the_last_snapshot() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let a = readiness.reporter("a").unwrap();
         let mut subscription = readiness.subscribe();
@@ -162,7 +154,7 @@ fn a_subscription_ends_with_the_last_handle_and_not_before_the_last_snapshot() {
 
 #[test]
 fn a_report_is_not_overwritten_by_the_silence_before_it() {
-    explore(|| {
+    explore(3, || {
         let readiness = Readiness::builder()
             .subsystem(Subsystem::new("a").ttl(Duration::from_secs(4)))
             .build()
@@ -185,7 +177,7 @@ fn a_report_is_not_overwritten_by_the_silence_before_it() {
 
 #[test]
 fn a_deadline_does_not_change_the_subsystem_that_has_taken_the_slot() {
-    explore(|| {
+    explore(3, || {
         let readiness = Readiness::builder()
             .subsystem(Subsystem::new("a").ttl(Duration::from_secs(4)))
             .build()
@@ -216,7 +208,7 @@ fn a_deadline_does_not_change_the_subsystem_that_has_taken_the_slot() {
 
 #[test]
 fn the_drop_of_a_reporter_is_a_report_before_the_next_claim() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let a = readiness.reporter("a").unwrap();
         a.ready();
@@ -235,7 +227,7 @@ fn the_drop_of_a_reporter_is_a_report_before_the_next_claim() {
 
 #[test]
 fn the_last_drop_and_a_retirement_at_the_same_time_both_count() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
         a.ready();
@@ -251,7 +243,7 @@ fn the_last_drop_and_a_retirement_at_the_same_time_both_count() {
 
 #[test]
 fn a_drain_that_meets_reports_begins_once_and_wakes_its_waiters() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
         a.ready();
@@ -293,7 +285,7 @@ fn a_drain_that_meets_reports_begins_once_and_wakes_its_waiters() {
 
 #[test]
 fn a_held_request_sees_the_last_of_several_changes() {
-    explore(|| {
+    explore(3, || {
         let readiness = two_subsystems();
         let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
         b.ready();

@@ -1,4 +1,5 @@
 use super::{arrivals::Arrivals, classify::ClassifyOutcome};
+use crate::sync::CountedArc;
 use std::{
     sync::{
         Arc,
@@ -36,10 +37,10 @@ use std::{
 /// is sent or its handler has dropped the request.
 #[derive(Clone)]
 #[must_use = "it counts until it is dropped"]
-pub struct InFlightGuard(Arc<Shard>);
+pub struct InFlightGuard(CountedArc<Shard>);
 
 impl InFlightGuard {
-    pub(super) fn new(shard: Arc<Shard>) -> Self {
+    pub(super) fn new(shard: CountedArc<Shard>) -> Self {
         Self(shard)
     }
 

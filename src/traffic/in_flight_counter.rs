@@ -2,6 +2,7 @@ use super::{
     arrivals::Arrivals, in_flight::InFlightGuard, outcomes::Outcomes, records::Records,
     sharded_counters::ShardedCounters,
 };
+use crate::sync::fence;
 use std::{
     fmt,
     sync::{
@@ -104,7 +105,12 @@ impl InFlightCounter {
     /// Whether at one moment of this call nothing was in flight, and `read` was true.
     /// Unlike two calls one after the other, it notices an entry in between.
     pub(super) fn is_empty_while(&self, read: impl FnOnce() -> bool) -> bool {
-        self.records.hold_while(|| self.entered() == 0 && read())
+        self.records.hold_while(|| {
+            let is_empty = self.entered() == 0;
+            // `read` sees what the owner of each token did before dropping it.
+            fence(Ordering::Acquire);
+            is_empty && read()
+        })
     }
 
     #[inline]

@@ -30,7 +30,8 @@ impl Records {
 #[cfg(all(test, tower_readiness_loom))]
 mod loom {
     use super::*;
-    use ::loom::{model::Builder, sync::Arc, thread};
+    use crate::sync::explore;
+    use ::loom::{sync::Arc, thread};
 
     /// Two counters that work as those of `Arc` do, with one token in the second.
     struct Counters {
@@ -60,15 +61,9 @@ mod loom {
         }
     }
 
-    fn explore(model: impl Fn() + Send + Sync + 'static) {
-        let mut builder = Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(model);
-    }
-
     #[test]
     fn a_token_that_is_handed_over_is_never_read_as_gone() {
-        explore(|| {
+        explore(3, || {
             let counters = Counters::new();
             let other = {
                 let counters = Arc::clone(&counters);
@@ -85,7 +80,7 @@ mod loom {
 
     #[test]
     fn a_token_that_two_threads_hand_over_is_never_read_as_gone() {
-        explore(|| {
+        explore(3, || {
             let counters = Counters::new();
             let others = [(1, 0), (0, 1)].map(|(from, to)| {
                 let counters = Arc::clone(&counters);
@@ -107,7 +102,7 @@ mod loom {
 
     #[test]
     fn a_dropped_token_is_read_as_gone() {
-        explore(|| {
+        explore(3, || {
             let counters = Counters::new();
             counters.hand_over(1, 0);
             counters.shards[0].fetch_sub(1, Ordering::Release);
@@ -117,7 +112,7 @@ mod loom {
 
     #[test]
     fn a_token_that_enters_before_the_last_of_another_set_leaves_is_seen() {
-        explore(|| {
+        explore(3, || {
             let [waiting, flights] = [Counters::new(), Counters::new()];
             waiting.shards[1].fetch_sub(1, Ordering::Release);
             let other = {

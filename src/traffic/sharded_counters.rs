@@ -3,6 +3,7 @@ use super::{
     classify::ClassifyOutcome,
     in_flight::{InFlightGuard, Observed, Shard},
 };
+use crate::sync::CountedArc;
 use std::{
     cell::Cell,
     fmt,
@@ -15,7 +16,7 @@ use std::{
 
 /// A counter in shards. Each thread uses its own, so that threads do not contend
 /// for a cache line.
-pub(crate) struct ShardedCounters(Box<[Arc<Shard>]>);
+pub(crate) struct ShardedCounters(Box<[CountedArc<Shard>]>);
 
 impl ShardedCounters {
     const MAX_SHARDS: usize = 64;
@@ -42,18 +43,18 @@ impl ShardedCounters {
     fn with_shards(shard: impl Fn() -> Shard) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let shards = threads.next_power_of_two().min(Self::MAX_SHARDS);
-        Self((0..shards).map(|_| Arc::new(shard())).collect())
+        Self((0..shards).map(|_| CountedArc::new(shard())).collect())
     }
 
     pub(crate) fn enter(&self) -> InFlightGuard {
         // The number of shards is a power of two.
         let shard = thread_number() & (self.0.len() - 1);
-        InFlightGuard::new(Arc::clone(&self.0[shard]))
+        InFlightGuard::new(CountedArc::clone(&self.0[shard]))
     }
 
     /// The number of guards that exist now.
     pub(super) fn owners(&self) -> usize {
-        let owners = |shard| Arc::strong_count(shard) - 1;
+        let owners = |shard| CountedArc::strong_count(shard) - 1;
         self.0.iter().map(owners).sum()
     }
 
@@ -61,7 +62,8 @@ impl ShardedCounters {
     /// call.
     pub(super) fn is_unused(&mut self) -> bool {
         // `get_mut` also synchronizes with the outcomes that the guards counted.
-        self.0.iter_mut().all(|shard| Arc::get_mut(shard).is_some())
+        let mut shards = self.0.iter_mut();
+        shards.all(|shard| CountedArc::get_mut(shard).is_some())
     }
 
     pub(super) fn observed(&self) -> impl Iterator<Item = &Observed> {
