@@ -75,7 +75,7 @@ def title(outcome):
 
 
 def summary(outcomes):
-    yield "| scenario, what happens | arm | requests | failed | not judged | failed | |"
+    yield "| scenario, what happens | arm | requests | failed | kept connections | failed | |"
     yield "|---|---|---:|---:|---:|---:|---|"
     for one in outcomes:
         numbers = " | ".join(map(thousands, [*one.judged(), *one.others()]))
@@ -120,8 +120,8 @@ def headline(outcomes):
     of, lost = total(one.judged() for one in controls)
     return (
         f"Kubernetes 1.20.2: {sent} requests in {len(arms)} arms, {failed} failed; in their {len(controls)} "
-        f"controls {lost} of {of}. Not judged, on connections and channels that the drain does not retire "
-        f"before its end: {others_failed} of {others}."
+        f"controls {lost} of {of}. On kept HTTP/2 connections and gRPC channels, where a thousandth may "
+        f"fail: {others_failed} of {others}."
     )
 
 

@@ -10,20 +10,20 @@ from api import Failed, until
 # answered elsewhere: a packet that was on its way has arrived by then.
 SETTLES = 0.5
 FRESH = "HTTP/1, keep-alive off"
-# What a drain must not lose. Kept HTTP/2 connections and gRPC channels learn of a
-# drain when its delay is over, all at once; hyper's client and tonic fail a request
-# that meets that moment while another is under way. So these are counted and not
-# judged, until connections are retired over the delay: then None, for all.
+# A drain must not lose any of these. On kept HTTP/2 connections and gRPC channels a
+# thousandth may fail (main.KEPT): hyper's client sometimes writes a request after it has
+# acknowledged a GOAWAY.
 JUDGED_IN_DRAINS = {FRESH, "HTTP/1, keep-alive on"}
 
 
 class Seen:
     """Facts, and which failures must not be: those of requests from the time `since`
     on, over the transports named, or all. If causes are named, no request fails for
-    another one at any time."""
+    another one at any time. After a drain, few may fail over the other transports."""
 
     def __init__(self, facts, since=0.0, transports=None, causes=None):
         self.facts, self.since, self.transports, self.causes = facts, since, transports, causes
+        self.drained = transports is JUDGED_IN_DRAINS
 
 
 def after(at, since):
