@@ -89,6 +89,10 @@ pub struct AdminListener {
     probes: Probes,
     limits: Limits,
     socket_mode: u32,
+    #[allow(
+        dead_code,
+        reason = "the listener has nothing but probes without a feature for more"
+    )]
     extras: Extras,
     wait: bool,
 }

@@ -118,8 +118,10 @@ fn members(html: &mut String, it: &JsonSubsystem<'_>, status: &str) -> fmt::Resu
     for (index, (state, count)) in members.states.iter().enumerate() {
         html.push_str(if index == 0 { "" } else { ", " });
         let state = Escaped(state);
-        let link = format_args!("{status}/{name}?state={state}");
-        write!(html, "<a href=\"{link}\">{count} {state}</a>")?;
+        write!(
+            html,
+            "<a href=\"{status}/{name}?state={state}\">{count} {state}</a>"
+        )?;
     }
     html.push_str(if members.total == 0 { "none" } else { "" });
     html.push_str("</small>");
