@@ -29,15 +29,15 @@
 //!
 //! | attack | application | admin |
 //! |---|---:|---:|
-//! | 10,000 idle connections | 34.6 MiB | 0.4 MiB |
-//! | 150 connections to a process with 128 descriptors | 2.1 MiB | 1.5 MiB |
-//! | 100 peers that send heads byte by byte, or close their half | 3.2 MiB | 1.6 MiB |
-//! | pipelined probes, answers unread | 0.3 MiB | 0.2 MiB |
-//! | endless heads of HTTP/1 | 1.7 MiB | 0.1 MiB |
-//! | 64 peers that read none of an answer of 8 MiB | 1.3 MiB | 1.2 MiB |
-//! | HTTP/2: rapid reset, `CONTINUATION`, `SETTINGS`, `PING`, empty `DATA` | 0.2 MiB | 0.3 MiB |
-//! | HTTP/2: `DATA` of one byte | 2.3 MiB | 0.5 MiB |
-//! | HTTP/2: 6,400 streams without a window | 17.6 MiB | 0.3 MiB |
+//! | 10,000 idle connections | 33.2 MiB | 0.4 MiB |
+//! | 150 connections to a process with 128 descriptors | 2.2 MiB | 1.7 MiB |
+//! | 100 peers that send heads byte by byte, or close their half | 1.6 MiB | 1.5 MiB |
+//! | pipelined probes, answers unread | 0.5 MiB | 0.2 MiB |
+//! | endless heads of HTTP/1 | 2.5 MiB | 0.1 MiB |
+//! | 64 peers that read none of an answer of 8 MiB | 1.2 MiB | 1.1 MiB |
+//! | HTTP/2: rapid reset, `CONTINUATION`, `SETTINGS`, `PING`, empty `DATA` | 0.3 MiB | 0.3 MiB |
+//! | HTTP/2: `DATA` of one byte | 3.8 MiB | 0.3 MiB |
+//! | HTTP/2: 6,400 streams without a window | 18.2 MiB | 0.3 MiB |
 //!
 //! # What is not proved
 //!
@@ -51,8 +51,10 @@
 //! - **Memory order.** loom explores the orders of a model with few threads and steps, and
 //!   models tokio's own primitives by simpler ones.
 //! - **Floods.** The probes of an attack wait for up to 30 seconds, so that a slow machine does
-//!   not fail the test. Peers that keep requests open, or keep the backlog of the kernel full,
-//!   keep others out of the port of an application; an admin listener has descriptors of its own.
+//!   not fail the test. Most floods come from four peers that pause after each 50 frames,
+//!   because peers and process share two processors. Peers that keep requests open, or keep
+//!   the backlog of the kernel full, keep others out of the port of an application; an admin
+//!   listener has descriptors of its own.
 //! - **Time.** Runs last minutes. A leak of a few bytes a day would not show.
 //! - **`kill -9`**, a kernel panic, or a machine that loses its power lose the requests in
 //!   flight; no process can help that.
