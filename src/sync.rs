@@ -136,6 +136,8 @@ mod imp {
 
     pub(crate) struct OwnedSemaphorePermit(Arc<Semaphore>);
 
+    crate::debug::fields!(OwnedSemaphorePermit);
+
     impl Semaphore {
         pub(crate) const MAX_PERMITS: usize = tokio::sync::Semaphore::MAX_PERMITS;
 

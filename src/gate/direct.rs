@@ -6,6 +6,7 @@ use super::{
     pending::PendingRequest,
     refusal::Refusal,
 };
+use crate::sync::OwnedSemaphorePermit;
 use crate::{
     state::Reasons,
     traffic::{InFlightGuard, ResponseGuard},
@@ -18,7 +19,6 @@ use std::{
     sync::{Arc, LazyLock},
     thread,
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Stands for work that has no head. Over HTTP/2, no response says `connection: close`.
 static NO_HEAD: LazyLock<Request<()>> = LazyLock::new(|| {
