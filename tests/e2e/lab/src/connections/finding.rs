@@ -15,8 +15,9 @@ pub(super) const SHARE_AT_MOST: f64 = 0.3;
 pub(super) const STREAMS_AT_MOST: f64 = 0.25;
 /// The control's, whose HTTP/2 connections leave together.
 pub(super) const CONTROL_AT_LEAST: f64 = 0.8;
-/// With fewer connections, a share says little.
-pub(super) const FEWEST: usize = 100;
+/// With fewer connections, a share says little. Of 240, half are on each of two replicas, give or
+/// take what the order of their reconnects makes of it.
+pub(super) const FEWEST: usize = 60;
 /// HTTP/1 requests that may fail, as a share of the HTTP/1 connections that left: a
 /// client may send in the instant in which its idle connection is closed.
 pub(super) const HTTP1_LOSES_AT_MOST: f64 = 0.005;
