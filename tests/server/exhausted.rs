@@ -75,7 +75,9 @@ fn serve_until_told() {
                         let _ = std::io::stdout().flush();
                         told = true;
                     }
-                    std::thread::sleep(Duration::from_millis(1));
+                    // The pause of `drain::serve` (axum's is a second). Without one, the
+                    // application could take the descriptor that the listener releases.
+                    std::thread::sleep(Duration::from_millis(100));
                 }
             }
         }
