@@ -186,7 +186,9 @@ def check_markup_in_every_field_is_text():
             name = lambda: browser.run("return document.querySelector('#rows th').textContent")
             until(lambda: name() == visible(attack),
                   lambda: f"{attack!r} is shown as {name()!r}; {browser.text('#alarm')}")
-            # Two transitions instead of one.
+            # Two transitions instead of one, as soon as the page has the change too.
+            until(lambda: browser.run("return document.querySelectorAll('#history tr').length") == 2,
+                  f"the change with {attack!r} is not shown")
             rows_more = browser.run("return document.querySelector('#history tr').querySelectorAll('*').length") + 1
             same(f"the elements with {attack!r}", elements + rows_more, browser.run(count))
         same("what the attacks set", None, browser.run("return window.attacked ?? null"))
