@@ -301,7 +301,7 @@ class Client:
         worst = (0, 0)
         for times in pods.values():
             # Of fewer, most end together by chance.
-            if len(times) >= 8:
+            if len(times) >= 10:
                 most = max(sum(first <= at < first + 0.5 for at in times) for first in times)
                 worst = max(worst, (round(100 * most / len(times)), len(times)))
         return worst
