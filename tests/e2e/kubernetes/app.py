@@ -285,10 +285,12 @@ class Client:
             causes[one["cause"]] = causes.get(one["cause"], 0) + 1
         return ", ".join(f"{count} × {cause}" for cause, count in causes.items())
 
-    def examples(self):
-        return [
-            f"{one['due']:.2f} s {one['transport']}: {one['cause']}: {one['detail']}" for one in self.failures[:8]
-        ]
+    def examples(self, failures):
+        """The first of these failures in words; with seconds since the load began."""
+        began = self.reports[0]["started"]
+        return "; ".join(
+            f"{one['at'] - began:.2f} s {one['transport']}: {one['cause']}: {one['detail']}" for one in failures[:8]
+        )
 
     def largest_share(self):
         """Of the HTTP/2 connections that left a pod, the largest share that did so

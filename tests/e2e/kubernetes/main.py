@@ -64,7 +64,8 @@ def judge(arm, client, seen):
             wrong.append("the control lost nothing, so its arm proves nothing")
         return wrong
     if counted:
-        wrong.append(f"{len(counted)} failed that must not: {'; '.join(client.examples())}")
+        since = f" after {seen.since - client.reports[0]['started']:.2f} s" if seen.since else ""
+        wrong.append(f"{len(counted)} failed{since} that must not: {client.examples(counted)}")
     others = [one for one in client.failures if seen.causes and one["cause"] not in seen.causes]
     if others:
         wrong.append(f"{len(others)} failed for other causes: {others[:3]}")
@@ -74,9 +75,9 @@ def judge(arm, client, seen):
     if share > LARGEST_SHARE:
         wrong.append(f"{share} % of {connections} HTTP/2 connections ended within half a second")
     sent = client.sent() - client.sent(seen.transports)
-    kept = len(client.failures) - len(client.failed(0.0, seen.transports))
-    if kept > max(1, sent * KEPT):
-        wrong.append(f"{kept} of {sent} failed on kept connections: {'; '.join(client.examples())}")
+    kept = [one for one in client.failures if one["transport"] not in seen.transports]
+    if len(kept) > max(1, sent * KEPT):
+        wrong.append(f"{len(kept)} of {sent} failed on kept connections: {client.examples(kept)}")
     return wrong
 
 
