@@ -66,16 +66,16 @@ def judge(arm, client, seen):
     if counted:
         since = f" after {seen.since - client.reports[0]['started']:.2f} s" if seen.since else ""
         wrong.append(f"{len(counted)} failed{since} that must not: {client.examples(counted)}")
-    others = [one for one in client.failures if seen.causes and one["cause"] not in seen.causes]
-    if others:
-        wrong.append(f"{len(others)} failed for other causes: {others[:3]}")
-    if not seen.drained:
+    if seen.causes is None:
         return wrong
     share, connections = client.largest_share()
-    if share > LARGEST_SHARE:
+    if seen.drained and share > LARGEST_SHARE:
         wrong.append(f"{share} % of {connections} HTTP/2 connections ended within half a second")
+    others = [one for one in client.failures if one["cause"] not in seen.causes and one not in counted]
+    if fresh := [one for one in others if one["transport"] in seen.transports]:
+        wrong.append(f"{len(fresh)} failed for other causes: {client.examples(fresh)}")
     sent = client.sent() - client.sent(seen.transports)
-    kept = [one for one in client.failures if one["transport"] not in seen.transports]
+    kept = [one for one in others if one["transport"] not in seen.transports]
     if len(kept) > max(1, sent * KEPT):
         wrong.append(f"{len(kept)} of {sent} failed on kept connections: {client.examples(kept)}")
     return wrong

@@ -18,12 +18,15 @@ JUDGED_IN_DRAINS = {FRESH, "HTTP/1, keep-alive on"}
 
 class Seen:
     """Facts, and which failures must not be: those of requests from the time `since`
-    on, over the transports named, or all. If causes are named, no request fails for
-    another one at any time. After a drain, few may fail over the other transports."""
+    on, over the transports named, or all. If causes are named, no request over these
+    transports fails for another one at any time, and few over the others. Of a drain
+    there is no cause."""
 
     def __init__(self, facts, since=0.0, transports=None, causes=None):
         self.facts, self.since, self.transports, self.causes = facts, since, transports, causes
         self.drained = transports is JUDGED_IN_DRAINS
+        if self.drained:
+            self.causes = set()
 
 
 def after(at, since):
@@ -126,7 +129,10 @@ def kill(app, _):
             "kubelet: one container restarted, once",
             f"endpoints: without the pod after {after(left, since)}, with it again after {after(joined, since)}",
         ],
-        since=left_proxy + SETTLES,
+        left_proxy + SETTLES,
+        # A connection that was kept or made while kube-proxy's rules still had the pod
+        # stays with it, and its container starts again.
+        {FRESH},
     )
 
 
