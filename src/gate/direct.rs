@@ -3,8 +3,8 @@ use super::{
     gate::Gate,
     head::RequestHead,
     layer::ReadinessLayer,
-    pending::PendingRequest,
     refusal::Refusal,
+    waiting_request::WaitingRequest,
 };
 use crate::{
     state::Reasons,
@@ -180,16 +180,16 @@ impl DirectGate {
         let Decision::Hold(reason, hold) = decision else {
             return self.carry_out(decision, basis, head);
         };
-        let Some(mut pending) = PendingRequest::held(gate, reason, hold, basis) else {
+        let Some(mut waiting) = WaitingRequest::held(gate, reason, hold, basis) else {
             return self.carry_out(decision, basis, head);
         };
         let refuse = |(reason, basis)| gate.count_refusal(reason, basis, head);
-        poll_fn(|cx| pending.poll_gate(head, cx))
+        poll_fn(|cx| waiting.poll_gate(head, cx))
             .await
             .map_err(refuse)?;
         Ok(Admitted {
-            in_flight: pending.in_flight.take(),
-            _release: pending.release.take(),
+            in_flight: waiting.in_flight.take(),
+            _release: waiting.release.take(),
             closes: gate.closes_connection(gate.basis(), head),
         })
     }

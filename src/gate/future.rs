@@ -2,7 +2,7 @@ use super::{
     body::ReadinessBody,
     head::RequestHead,
     outcome::{OutcomeTracker, PanicGuard, count_failed},
-    pending::{NotAdmitted, PendingRequest},
+    waiting_request::{NotAdmitted, WaitingRequest},
 };
 use crate::{probe, response::Answer, sync::OwnedSemaphorePermit, traffic::InFlightGuard};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONNECTION};
@@ -246,7 +246,7 @@ pin_project! {
     {
         // With the service whose readiness is polled, and the request to call it
         // with.
-        Pending { pending: Option<(PendingRequest, S, Request<B>)> },
+        Pending { waiting: Option<(WaitingRequest, S, Request<B>)> },
         Called {
             #[pin]
             admitted: Admitted<S::Future>,
@@ -260,9 +260,9 @@ impl<S, B> Waiting<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(pending: PendingRequest, inner: S, request: Request<B>) -> Self {
+    pub(super) fn new(waiting: WaitingRequest, inner: S, request: Request<B>) -> Self {
         Self::Pending {
-            pending: Some((pending, inner, request)),
+            waiting: Some((waiting, inner, request)),
         }
     }
 
@@ -280,17 +280,17 @@ where
                 WaitingProj::Called { admitted, .. } => {
                     return admitted.poll(cx).map(Ok);
                 }
-                WaitingProj::Pending { pending: slot } => {
+                WaitingProj::Pending { waiting: slot } => {
                     // As with every future, polling after the end is the caller's
                     // bug.
-                    let (pending, inner, request) = slot.as_mut().expect(COMPLETED);
-                    let ready = ready!(pending.poll(inner, RequestHead::from(&*request), cx));
-                    let (pending, mut inner, mut request) = slot.take().expect(COMPLETED);
-                    let gate = &pending.gate;
+                    let (waiting, inner, request) = slot.as_mut().expect(COMPLETED);
+                    let ready = ready!(waiting.poll(inner, RequestHead::from(&*request), cx));
+                    let (waiting, mut inner, mut request) = slot.take().expect(COMPLETED);
+                    let gate = &waiting.gate;
                     match ready {
                         Ok(close) => {
-                            gate.keep_upgrade_in_flight(&mut request, pending.in_flight.as_ref());
-                            let panic_guard = PanicGuard::new(pending.in_flight.as_ref());
+                            gate.keep_upgrade_in_flight(&mut request, waiting.in_flight.as_ref());
+                            let panic_guard = PanicGuard::new(waiting.in_flight.as_ref());
                             let response = inner.call(request);
                             panic_guard.disarm();
                             Self::Called {
@@ -298,16 +298,16 @@ where
                                     response,
                                     close,
                                     gate.marks,
-                                    pending.in_flight,
+                                    waiting.in_flight,
                                 ),
-                                release: pending.release,
+                                release: waiting.release,
                             }
                         }
                         Err(NotAdmitted::Refused((reason, basis))) => {
                             return Poll::Ready(Err(gate.refuse(reason, basis, request)));
                         }
                         Err(NotAdmitted::Failed(error)) => {
-                            count_failed(pending.in_flight.as_ref());
+                            count_failed(waiting.in_flight.as_ref());
                             return Poll::Ready(Ok(Err(error)));
                         }
                     }

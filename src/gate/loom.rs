@@ -5,7 +5,7 @@ use super::{
     Action, Hold, ReadinessLayer,
     gate::Gate,
     head::RequestHead,
-    pending::{NotAdmitted, PendingRequest},
+    waiting_request::{NotAdmitted, WaitingRequest},
 };
 use crate::{
     registry::{Readiness, Reporter, Subsystem},
@@ -88,25 +88,25 @@ struct Failing {
 
 impl Failing {
     /// A request that the gate holds, or `None` if all wait slots are taken.
-    fn hold(gate: &Arc<Gate>) -> Option<PendingRequest> {
+    fn hold(gate: &Arc<Gate>) -> Option<WaitingRequest> {
         let Action::Hold(hold) = &gate.settings.actions[Reason::Failing] else {
             unreachable!()
         };
-        PendingRequest::held(gate, Reason::Failing, hold, gate.basis())
+        WaitingRequest::held(gate, Reason::Failing, hold, gate.basis())
     }
 }
 
 /// Polls a request that stays pending.
-fn poll_once(pending: &mut PendingRequest) {
+fn poll_once(waiting: &mut WaitingRequest) {
     let mut inner = Inner { has_room: false };
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(pending.poll(&mut inner, head(), &mut cx).is_pending());
+    assert!(waiting.poll(&mut inner, head(), &mut cx).is_pending());
 }
 
 /// Waits for the end of a request, whether the gate admits it or not.
-fn outcome(mut pending: PendingRequest) -> Result<(), Reason> {
+fn outcome(mut waiting: WaitingRequest) -> Result<(), Reason> {
     let mut inner = Inner { has_room: true };
-    match block_on(poll_fn(|cx| pending.poll(&mut inner, head(), cx))) {
+    match block_on(poll_fn(|cx| waiting.poll(&mut inner, head(), cx))) {
         Ok(_) => Ok(()),
         Err(NotAdmitted::Refused((reason, _))) => Err(reason),
         Err(NotAdmitted::Failed(never)) => match never {},
@@ -133,10 +133,10 @@ fn a_request_that_is_held_again_is_never_read_as_gone() {
         let Failing { readiness, a, gate } = failing(|layer, _| layer.count_in_flight());
         a.ready();
         let _runtime = RUNTIME.enter();
-        let mut pending = PendingRequest::admitted(&gate, gate.enter(head(), true), Reasons::NONE);
+        let mut waiting = WaitingRequest::admitted(&gate, gate.enter(head(), true), Reasons::NONE);
         a.failing("down");
-        never_idle(&readiness, || poll_once(&mut pending));
-        drop((pending, a));
+        never_idle(&readiness, || poll_once(&mut waiting));
+        drop((waiting, a));
     });
 }
 
@@ -145,10 +145,10 @@ fn a_held_request_that_is_admitted_is_never_read_as_gone() {
     explore(2, || {
         let Failing { readiness, a, gate } = failing(|layer, _| layer.count_in_flight());
         let _runtime = RUNTIME.enter();
-        let mut pending = Failing::hold(&gate).unwrap();
+        let mut waiting = Failing::hold(&gate).unwrap();
         a.ready();
-        never_idle(&readiness, || poll_once(&mut pending));
-        drop((pending, a));
+        never_idle(&readiness, || poll_once(&mut waiting));
+        drop((waiting, a));
     });
 }
 
@@ -157,11 +157,11 @@ fn a_request_that_is_held_for_another_reason_is_never_read_as_gone() {
     explore(2, || {
         let Failing { readiness, a, gate } = failing(ReadinessLayer::when_paused);
         let _runtime = RUNTIME.enter();
-        let mut pending = Failing::hold(&gate).unwrap();
+        let mut waiting = Failing::hold(&gate).unwrap();
         let pause = readiness.pause("maintenance");
         a.ready();
-        never_idle(&readiness, || poll_once(&mut pending));
-        drop((pending, pause, a));
+        never_idle(&readiness, || poll_once(&mut waiting));
+        drop((waiting, pause, a));
     });
 }
 
@@ -170,7 +170,7 @@ fn a_request_whose_reason_came_back_before_its_release_is_not_admitted() {
     explore(2, || {
         let Failing { readiness, a, gate } = failing(|layer, _| layer);
         let _runtime = RUNTIME.enter();
-        let mut pending = Failing::hold(&gate).unwrap();
+        let mut waiting = Failing::hold(&gate).unwrap();
         let permit = {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
             let acquire = Arc::clone(&gate).acquire_release(Reason::Failing, deadline);
@@ -182,8 +182,8 @@ fn a_request_whose_reason_came_back_before_its_release_is_not_admitted() {
         };
         a.ready();
         // It waits for the permit.
-        poll_once(&mut pending);
-        let waits = thread::spawn(move || outcome(pending));
+        poll_once(&mut waiting);
+        let waits = thread::spawn(move || outcome(waiting));
         a.failing("down");
         drop(permit);
         readiness.advance(Phase::Closed);
@@ -198,8 +198,8 @@ fn held_requests_are_released_when_their_reason_has_passed() {
     explore(2, || {
         let Failing { a, gate, .. } = failing(|layer, _| layer);
         let _runtime = RUNTIME.enter();
-        let pending = Failing::hold(&gate).unwrap();
-        let waits = thread::spawn(move || outcome(pending));
+        let waiting = Failing::hold(&gate).unwrap();
+        let waits = thread::spawn(move || outcome(waiting));
         a.ready();
         a.failing("again");
         a.ready();

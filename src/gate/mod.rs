@@ -261,12 +261,12 @@ mod log;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 mod outcome;
-mod pending;
 mod refusal;
 mod service;
 mod shed;
 #[cfg(feature = "tower-http")]
 mod tower_http;
+mod waiting_request;
 
 #[cfg(feature = "tower-http")]
 pub use self::tower_http::{ReadinessAsSuccess, TowerHttpClassifier};

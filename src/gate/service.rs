@@ -5,7 +5,7 @@ use super::{
     gate::Gate,
     head::RequestHead,
     outcome::{PanicGuard, count_failed},
-    pending::PendingRequest,
+    waiting_request::WaitingRequest,
 };
 use crate::{state::Reasons, traffic::InFlightGuard};
 use http::{Request, Response};
@@ -182,8 +182,8 @@ impl<S> ReadinessService<S> {
             count_failed(in_flight.as_ref());
             return ResponseFuture::failed(error);
         }
-        let pending = PendingRequest::admitted(&self.gate, in_flight, passed);
-        ResponseFuture::waiting(Waiting::new(pending, polled, request))
+        let waiting = WaitingRequest::admitted(&self.gate, in_flight, passed);
+        ResponseFuture::waiting(Waiting::new(waiting, polled, request))
     }
 
     /// Answers a probe, or decides on a request while there is a reason to
@@ -214,9 +214,9 @@ impl<S> ReadinessService<S> {
             Decision::Refuse(reason) => {
                 ResponseFuture::answered(gate.refuse(reason, basis, request))
             }
-            Decision::Hold(reason, hold) => match PendingRequest::held(gate, reason, hold, basis) {
-                Some(pending) => {
-                    ResponseFuture::waiting(Waiting::new(pending, self.inner.clone(), request))
+            Decision::Hold(reason, hold) => match WaitingRequest::held(gate, reason, hold, basis) {
+                Some(waiting) => {
+                    ResponseFuture::waiting(Waiting::new(waiting, self.inner.clone(), request))
                 }
                 None => ResponseFuture::answered(gate.refuse(reason, basis, request)),
             },

@@ -51,15 +51,15 @@ mod clock;
 mod events;
 mod group;
 mod json;
-#[cfg(any(feature = "cli", feature = "page"))]
-mod order;
 pub mod paths;
 mod probe;
+#[cfg(any(feature = "cli", feature = "page"))]
+mod row_order;
 #[cfg_attr(not(feature = "gate"), allow(dead_code))]
 pub(crate) mod text;
 
 #[cfg(any(feature = "cli", feature = "page"))]
-pub(crate) use self::{clock::time_of_day, order::RowOrder};
+pub(crate) use self::{clock::time_of_day, row_order::RowOrder};
 pub use self::{
     events::{EventKind, JsonTick},
     group::{JsonGroup, JsonMember, JsonMembers},

@@ -27,7 +27,7 @@ use tower_service::Service;
 ///
 /// When the verdict changes, each wait ends early, and the gate decides on the
 /// request again.
-pub(super) struct PendingRequest {
+pub(super) struct WaitingRequest {
     pub(super) gate: Arc<Gate>,
     since: Instant,
     /// The verdict of the last decision.
@@ -70,7 +70,7 @@ pub(super) enum NotAdmitted<E> {
     Failed(E),
 }
 
-impl PendingRequest {
+impl WaitingRequest {
     /// A request that was admitted in spite of the reasons `passed`, and for which
     /// the inner service may have no room.
     pub(super) fn admitted(
@@ -98,9 +98,9 @@ impl PendingRequest {
         hold: &Hold,
         basis: Basis,
     ) -> Option<Self> {
-        let mut pending = Self::admitted(gate, None, Reasons::NONE);
-        pending.seen = Some(basis.verdict);
-        pending.hold(reason, hold).then_some(pending)
+        let mut waiting = Self::admitted(gate, None, Reasons::NONE);
+        waiting.seen = Some(basis.verdict);
+        waiting.hold(reason, hold).then_some(waiting)
     }
 
     /// Completes when `inner` is ready to be called with the request, or with an
