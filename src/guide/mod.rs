@@ -49,6 +49,7 @@
 //! | axum | `axum --features full` |
 //! | a whole service with PostgreSQL, the layers of tower-http, metrics, page, systemd and drain, to copy | `cargo run --manifest-path examples/full_stack/Cargo.toml`, a package of its own |
 //! | hyper, HTTP/1 and HTTP/2 ([accept loop](graceful_shutdown#hyper)) | `hyper` |
+//! | hyper 0.14 and other servers with types of `http` 0.2, which [ask the gate themselves](where_the_layer_cannot_stand) | `cargo run --manifest-path examples/hyper_0_14/Cargo.toml`, a package of its own |
 //! | TLS by rustls, with a certificate whose end closes the gate | `cargo run --manifest-path examples/tls/Cargo.toml`, a package of its own |
 //! | tonic, gRPC health checks | `tonic --features grpc` |
 //! | tonic and axum on one port, with a gate and a health check for the gRPC service alone | `cargo run --manifest-path examples/mux/Cargo.toml`, a package of its own |

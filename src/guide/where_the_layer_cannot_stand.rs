@@ -7,8 +7,8 @@
 //!
 //! | where | what to call | example |
 //! |---|---|---|
-//! | a server with types of its own, such as warp 0.3, Rocket 0.5 or actix-web (`http` 0.2), or a thread of tiny_http | [`decide`](crate::gate::DirectGate::decide) with the head, in the types of `http` 1 | below |
-//! | the same, with requests that wait for readiness | [`decide_or_hold`](crate::gate::DirectGate::decide_or_hold) | below |
+//! | a server with types of its own, such as warp 0.3, Rocket 0.5 or actix-web (`http` 0.2), or a thread of tiny_http | [`decide`](crate::gate::DirectGate::decide) with the head, in the types of `http` 1 | `hyper_0_14` |
+//! | the same, with requests that wait for readiness | [`decide_or_hold`](crate::gate::DirectGate::decide_or_hold) | `hyper_0_14` |
 //! | a consumer of a queue | [`try_admit`](crate::gate::DirectGate::try_admit) or [`admit`](crate::gate::DirectGate::admit), before it takes a message | `worker` |
 //! | clients that ask gRPC's health service for the name of a service | an alias for a scope or a subsystem, see `GrpcHealth::builder` | `mux` |
 //! | a port of its own for operators | [`Probes`](crate::probe::Probes), which is a service, or an admin listener | `admin_port` |
@@ -42,6 +42,8 @@
 //!
 //! The gate does not see the connection, so the server has to:
 //!
+//! - keep the [`Admitted`](crate::gate::Admitted) until the body of the response has ended, so
+//!   that a drain waits for it.
 //! - answer probes before it asks the gate, so that they are answered while the gate
 //!   refuses: [`Probes::paths`](crate::probe::Probes::paths) lists them.
 //! - say `connection: close` where
@@ -50,6 +52,11 @@
 //!   the latter.)
 //! - stop accepting when [`closing`](crate::Readiness::closing) completes. A server that is
 //!   a future gets the [`Shutdown`](crate::drain::Shutdown) itself.
+//!
+//! The example `hyper_0_14` does all of this for a server that has not moved to hyper 1:
+//! `cargo run --manifest-path examples/hyper_0_14/Cargo.toml`. Of a head it copies the method,
+//! the target, the version and the two headers that the gate and the probes read, `accept` and
+//! `content-type`.
 //!
 //! A wait needs a tokio runtime; `decide` and `try_admit` need none.
 //!
