@@ -1,6 +1,7 @@
 //! The server that retires its connections while the process drains: over pipes in
 //! memory on tokio's paused clock, where times are exact, and over real sockets.
 
+mod bounds;
 mod others;
 #[path = "../support/mod.rs"]
 mod support;
@@ -452,124 +453,6 @@ async fn a_client_that_acknowledges_nothing_and_opens_streams_is_cut_off_at_the_
     assert!(begin.elapsed() <= DELAY + CAP + Duration::from_millis(100));
     client.await.unwrap();
     reads.await.unwrap().unwrap();
-}
-
-// === what it bounds ===
-
-#[tokio::test(start_paused = true)]
-async fn a_handshake_that_hangs_is_cut_off_and_delays_no_other() {
-    let (readiness, _storage) = ready();
-    let (peers, listener) = pipes();
-    let server = drain::serve(&readiness, listener, app(&readiness).into_make_service())
-        .handshake_timeout(Duration::from_secs(3))
-        .handshake(async |(mut stream, peer): (DuplexStream, usize)| {
-            stream.read_u8().await?;
-            Ok((stream, peer))
-        })
-        .with_graceful_shutdown(shutdown(&readiness));
-    let run = run(&readiness, server);
-    let begin = Instant::now();
-    let mut hangs = peers.connect();
-    let mut greets = peers.connect();
-    greets.write_u8(0).await.unwrap();
-    assert_eq!(Http1::over(greets).await.get("/").await, "served");
-    assert_eq!(begin.elapsed(), Duration::ZERO);
-    assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
-    assert_eq!(begin.elapsed(), Duration::from_secs(3));
-    // One that hangs when the server stops is dropped then.
-    readiness.drain();
-    sleep(DELAY - Duration::from_secs(1)).await;
-    let mut hangs = peers.connect();
-    run.await.unwrap().unwrap().unwrap();
-    assert_eq!(begin.elapsed(), Duration::from_secs(3) + DELAY);
-    assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_without_a_request_is_closed_and_a_kept_one_is_not() {
-    let process = Process::start();
-    let begin = Instant::now();
-    let mut kept = Http1::over(process.peers.connect()).await;
-    kept.get("/").await;
-    let mut half = process.peers.connect();
-    half.write_all(b"GET / HTTP/1.1\r\nhost: loc")
-        .await
-        .unwrap();
-    let mut silent = process.peers.connect();
-    for stream in [&mut half, &mut silent] {
-        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
-        assert_eq!(begin.elapsed(), Duration::from_secs(30));
-    }
-    sleep(Duration::from_secs(600)).await;
-    assert_eq!(kept.get("/").await, "served");
-}
-
-#[tokio::test(start_paused = true)]
-async fn further_connections_wait_until_one_ends() {
-    let process = Process::with(2);
-    let mut first = Http1::over(process.peers.connect()).await;
-    let mut second = Http1::over(process.peers.connect()).await;
-    first.get("/").await;
-    second.get("/").await;
-    let mut third = Http1::over(process.peers.connect()).await;
-    let mut answer = Box::pin(third.get("/"));
-    assert!(timeout(DELAY, &mut answer).await.is_err());
-    assert_eq!(process.connections.open(), 2);
-    drop(first);
-    assert_eq!(timeout(DELAY, answer).await.unwrap(), "served");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_cannot_accept_tries_again_and_ends_in_time() {
-    let process = Process::start();
-    let fails = || {
-        // EMFILE
-        let error = io::Error::from_raw_os_error(24);
-        process.peers.0.send(Err(error)).unwrap();
-    };
-    let begin = Instant::now();
-    process.readiness.drain();
-    for _ in 0..5 {
-        fails();
-    }
-    let mut client = Http1::over(process.peers.connect()).await;
-    assert_eq!(client.get("/").await, "served");
-    assert_eq!(begin.elapsed(), Duration::from_millis(500));
-    drop(client);
-    for _ in 0..1_000 {
-        fails();
-    }
-    process.ended().await.unwrap();
-    assert_eq!(begin.elapsed().as_secs(), DELAY.as_secs());
-}
-
-#[tokio::test(start_paused = true)]
-async fn settings_that_are_not_valid_are_errors_that_name_them() {
-    let (readiness, _storage) = ready();
-    let serve = || {
-        let (_, listener) = pipes();
-        drain::serve(&readiness, listener, app(&readiness).into_make_service())
-    };
-    let day = Duration::from_secs(86_400);
-    let error = soon(serve().max_connections(0).into_future())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error,
-        SettingError::Zero {
-            what: "maximum of connections"
-        }
-    );
-    for timeout in [Duration::ZERO, day + Duration::from_secs(1)] {
-        let error = soon(serve().header_timeout(timeout).into_future())
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("header timeout"), "{error}");
-        let error = soon(serve().handshake_timeout(timeout).into_future())
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("handshake timeout"), "{error}");
-    }
 }
 
 // === the end of a connection ===

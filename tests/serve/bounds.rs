@@ -1,0 +1,232 @@
+//! The bounds of what peers may take, and what becomes of peers that take more.
+
+use super::*;
+use std::collections::BTreeMap;
+
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+/// Settings of HTTP/2 (RFC 9113, section 6.5.2).
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+const MAX_HEADER_LIST_SIZE: u16 = 6;
+/// The error of GOAWAY for a peer that causes needless work (RFC 9113, section 7).
+const ENHANCE_YOUR_CALM: u8 = 11;
+
+/// The server receives EMFILE when it next accepts.
+fn lack_of_descriptors(peers: &Peers) {
+    peers.0.send(Err(io::Error::from_raw_os_error(24))).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_hangs_is_cut_off_and_delays_no_other() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let server = drain::serve(&readiness, listener, app(&readiness).into_make_service())
+        .handshake_timeout(Duration::from_secs(3))
+        .handshake(async |(mut stream, peer): (DuplexStream, usize)| {
+            stream.read_u8().await?;
+            Ok((stream, peer))
+        })
+        .with_graceful_shutdown(shutdown(&readiness));
+    let run = run(&readiness, server);
+    let begin = Instant::now();
+    let mut hangs = peers.connect();
+    let mut greets = peers.connect();
+    greets.write_u8(0).await.unwrap();
+    assert_eq!(Http1::over(greets).await.get("/").await, "served");
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(begin.elapsed(), Duration::from_secs(3));
+    // One that hangs when the server stops is dropped then.
+    readiness.drain();
+    sleep(DELAY - Duration::from_secs(1)).await;
+    let mut hangs = peers.connect();
+    run.await.unwrap().unwrap().unwrap();
+    assert_eq!(begin.elapsed(), Duration::from_secs(3) + DELAY);
+    assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_is_closed_and_a_kept_one_is_not() {
+    let process = Process::start();
+    let begin = Instant::now();
+    let mut kept = Http1::over(process.peers.connect()).await;
+    kept.get("/").await;
+    let mut half = process.peers.connect();
+    half.write_all(b"GET / HTTP/1.1\r\nhost: loc")
+        .await
+        .unwrap();
+    let mut silent = process.peers.connect();
+    for stream in [&mut half, &mut silent] {
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(begin.elapsed(), Duration::from_secs(30));
+    }
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(kept.get("/").await, "served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_connections_wait_until_one_ends() {
+    let process = Process::with(2);
+    let mut first = Http1::over(process.peers.connect()).await;
+    let mut second = Http1::over(process.peers.connect()).await;
+    first.get("/").await;
+    second.get("/").await;
+    let mut third = Http1::over(process.peers.connect()).await;
+    let mut answer = Box::pin(third.get("/"));
+    assert!(timeout(DELAY, &mut answer).await.is_err());
+    assert_eq!(process.connections.open(), 2);
+    drop(first);
+    assert_eq!(timeout(DELAY, answer).await.unwrap(), "served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_accept_tries_again_and_ends_in_time() {
+    let process = Process::start();
+    let begin = Instant::now();
+    process.readiness.drain();
+    for _ in 0..5 {
+        lack_of_descriptors(&process.peers);
+    }
+    let mut client = Http1::over(process.peers.connect()).await;
+    assert_eq!(client.get("/").await, "served");
+    assert_eq!(begin.elapsed(), Duration::from_millis(500));
+    drop(client);
+    for _ in 0..1_000 {
+        lack_of_descriptors(&process.peers);
+    }
+    process.ended().await.unwrap();
+    assert_eq!(begin.elapsed().as_secs(), DELAY.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_not_valid_are_errors_that_name_them() {
+    let (readiness, _storage) = ready();
+    let serve = || {
+        let (_, listener) = pipes();
+        drain::serve(&readiness, listener, app(&readiness).into_make_service())
+    };
+    let day = Duration::from_secs(86_400);
+    let error = soon(serve().max_connections(0).into_future())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error,
+        SettingError::Zero {
+            what: "maximum of connections"
+        }
+    );
+    for timeout in [Duration::ZERO, day + Duration::from_secs(1)] {
+        let error = soon(serve().header_timeout(timeout).into_future())
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("header timeout"), "{error}");
+        let error = soon(serve().handshake_timeout(timeout).into_future())
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("handshake timeout"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_2_announces_its_bounds() {
+    let process = Process::start();
+    let mut stream = process.peers.connect();
+    stream.write_all(&preface()).await.unwrap();
+    let (kind, payload) = next_frame(&mut stream).await.unwrap();
+    assert_eq!(kind, SETTINGS);
+    let settings: BTreeMap<_, _> = payload
+        .chunks(6)
+        .map(|setting| {
+            let (id, value) = setting.split_at(2);
+            let id = u16::from_be_bytes(id.try_into().unwrap());
+            (id, u32::from_be_bytes(value.try_into().unwrap()))
+        })
+        .collect();
+    assert_eq!(settings.get(&MAX_CONCURRENT_STREAMS), Some(&200));
+    assert_eq!(settings.get(&MAX_HEADER_LIST_SIZE), Some(&(16 << 10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_2_peer_that_acknowledges_no_ping_is_ended() {
+    let process = Process::start();
+    let mut silent = process.peers.connect();
+    let mut answers = process.peers.connect();
+    let begin = Instant::now();
+    for stream in [&mut silent, &mut answers] {
+        stream.write_all(&preface()).await.unwrap();
+        stream.write_all(&headers(1, "/")).await.unwrap();
+    }
+    let answers = tokio::spawn(async move {
+        while next_frame(&mut answers).await.is_some() {}
+        begin.elapsed()
+    });
+    let (mut read, _write) = tokio::io::split(silent);
+    let mut bytes = Vec::new();
+    let end = timeout(Duration::from_secs(600), read.read_to_end(&mut bytes)).await;
+    end.expect("the connection ends").unwrap();
+    assert_eq!(begin.elapsed(), Duration::from_secs(60 + 20));
+    sleep(Duration::from_secs(3_600)).await;
+    assert!(!answers.is_finished());
+    assert_eq!(process.connections.open(), 1);
+}
+
+/// The error of the GOAWAY that a peer receives for resetting so many streams at once, if it
+/// receives one within a second.
+async fn goaway_after_resets(count: u32) -> Option<u8> {
+    let process = Process::start();
+    let mut stream = process.peers.connect();
+    let mut bytes = preface();
+    for id in (1..).step_by(2).take(count as usize) {
+        bytes.extend(headers(id, "/"));
+        bytes.extend(frame(RST_STREAM, 0, id, &8_u32.to_be_bytes()));
+    }
+    stream.write_all(&bytes).await.unwrap();
+    timeout(Duration::from_secs(1), async {
+        loop {
+            let (kind, payload) = next_frame(&mut stream).await?;
+            if kind == GOAWAY {
+                return Some(payload[7]);
+            }
+        }
+    })
+    .await
+    .unwrap_or(None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_resets_more_streams_than_the_server_has_seen_is_told_to_calm_down() {
+    assert_eq!(goaway_after_resets(20).await, None);
+    assert_eq!(goaway_after_resets(22).await, Some(ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_peer_has_five_seconds_to_read_the_rest_of_its_answer() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let app = Router::new().route("/", get(async || vec![b'x'; LARGE]));
+    let server = drain::serve(&readiness, listener, app.into_make_service());
+    let _run = run(&readiness, server);
+    let mut clients: Vec<_> = (0..2).map(|_| peers.connect()).collect();
+    for client in &mut clients {
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        client.write_all(request).await.unwrap();
+    }
+    // The server evicts one of so few at a time, and not within a second of its answer.
+    sleep(Duration::from_secs(2)).await;
+    for _ in 0..2 {
+        lack_of_descriptors(&peers);
+    }
+    sleep(Duration::from_secs(4)).await;
+    let received = async |client: &mut DuplexStream| {
+        let mut bytes = Vec::new();
+        let end = timeout(Duration::from_secs(600), client.read_to_end(&mut bytes)).await;
+        end.expect("the connection ends").unwrap();
+        bytes.iter().filter(|byte| **byte == b'x').count()
+    };
+    let [in_time, late] = &mut clients[..] else {
+        unreachable!()
+    };
+    assert!(received(in_time).await >= LARGE);
+    sleep(Duration::from_secs(2)).await;
+    assert!(received(late).await < LARGE);
+}
