@@ -17,7 +17,7 @@ pub struct InFlightBody {
 }
 
 impl InFlightBody {
-    /// A body of a request that was admitted, or of one that counts as none.
+    /// A body, and the guard of its request; `None` after a probe or a refusal.
     pub fn new(body: Body, admitted: Option<Admitted>) -> Self {
         Self {
             body,

@@ -10,7 +10,7 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// The headers that the gate and the probes read. Predicates of the layer may need more.
 const READ: [http::HeaderName; 2] = [http::header::ACCEPT, http::header::CONTENT_TYPE];
 
-/// Copies what the gate and the probes read of a request: the head without its other headers.
+/// Copies a head without its body, and of its headers only those that are read.
 pub fn head_of<B>(request: &hyper::Request<B>) -> Result<http::Request<String>, Error> {
     let mut head = http::Request::builder()
         .method(request.method().as_str())

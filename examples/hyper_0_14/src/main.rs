@@ -90,8 +90,8 @@ struct App {
 }
 
 impl App {
-    /// Does what the layer does elsewhere: answers probes, asks the gate, and counts the
-    /// request as in flight until the body of the response has ended.
+    /// As the layer does elsewhere: answers probes, asks the gate, and counts the request as
+    /// in flight until the body of the response has ended.
     async fn answer(&self, request: Request<Body>) -> Result<Response<InFlightBody>, Error> {
         let head = head_of(&request)?;
         if self.is_probe(head.uri().path()) {
