@@ -2,8 +2,8 @@
 
 use crate::{
     folder::Folder,
-    history::{Column, PHASES, STATES, SUBSYSTEMS},
-    surfaces::{CONDITIONS, Surface, Verdicts, serve, words},
+    history::{Column, subsystems},
+    surfaces::{Surface, Verdicts, conditions, phases, serve, states},
 };
 use serde_json::Value;
 use std::{
@@ -11,7 +11,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
 };
-use tower_readiness::{Phase, Readiness, State, server::AdminServer, wire::paths};
+use tower_readiness::{Readiness, server::AdminServer, wire::paths};
 
 /// Reconnects before each answer with the id of its last event, so that it need not
 /// wait for the next event of an open stream.
@@ -115,27 +115,18 @@ impl Surface for Events {
         let mut verdicts = vec![
             (Column::Started, verdict("startup")),
             (Column::Live, verdict("liveness")),
-            (Column::Ready, verdict("readiness")),
-            (Column::ScopeReady, scope["ready"] == true),
+            (Column::Ready(0), verdict("readiness")),
+            (Column::Ready(1), scope["ready"] == true),
         ];
-        let is_since = |since: Phase| {
-            let mut later = PHASES.into_iter().filter(|phase| *phase >= since);
-            later.any(|phase| self.document["phase"] == phase.as_str())
-        };
-        verdicts.extend(PHASES.map(|since| (Column::Since(since), is_since(since))));
-        let is = |word: &str| self.document["condition"] == word;
-        verdicts.extend(words(Column::Condition, CONDITIONS, is));
-        let is = |word: &str| scope["condition"] == word;
-        verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
-        for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
-            let subsystem = self.subsystems.get(*name);
-            let state = subsystem.map(|it| it["state"].clone());
-            verdicts.push((Column::Known(index), state.is_some()));
+        verdicts.extend(phases(self.document["phase"].as_str().unwrap_or_default()));
+        verdicts.extend(conditions(0, |it| self.document["condition"] == it));
+        verdicts.extend(conditions(1, |it| scope["condition"] == it));
+        for (index, name) in subsystems() {
+            let subsystem = self.subsystems.get(name);
             let is_simulated = subsystem.is_some_and(|it| it["simulated"] == true);
             verdicts.push((Column::Simulated(index), is_simulated));
-            let states = STATES.into_iter().chain([State::Stale]);
-            let is = |it: State| state.as_ref().is_some_and(|state| state == it.as_str());
-            verdicts.extend(states.map(|it| (Column::State(index, it), is(it))));
+            let state = subsystem.map(|it| it["state"].as_str().unwrap());
+            verdicts.extend(states(index, state));
         }
         verdicts
     }

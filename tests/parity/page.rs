@@ -2,15 +2,15 @@
 
 use crate::{
     folder::Folder,
-    history::{Column, PHASES, STATES, SUBSYSTEMS},
-    surfaces::{CONDITIONS, Surface, Verdicts, serve, words},
+    history::{Column, subsystems},
+    surfaces::{Surface, Verdicts, conditions, phases, serve, states},
 };
 use std::{
     collections::HashMap,
     io::{Read, Write},
     os::unix::net::UnixStream,
 };
-use tower_readiness::{Phase, Readiness, State, server::AdminServer};
+use tower_readiness::{Readiness, server::AdminServer};
 
 pub struct Page {
     readiness: Readiness,
@@ -69,28 +69,18 @@ impl Surface for Page {
         let mut verdicts = vec![
             (Column::Started, fact("Started")),
             (Column::Live, fact("Live")),
-            (Column::Ready, is_ready),
+            (Column::Ready(0), is_ready),
         ];
-        let is_since = |since: Phase| {
-            let mut later = PHASES.into_iter().filter(|phase| *phase >= since);
-            later.any(|phase| data("phase") == phase.as_str())
-        };
-        verdicts.extend(PHASES.map(|since| (Column::Since(since), is_since(since))));
-        let is = |word: &str| data("condition") == word;
-        verdicts.extend(words(Column::Condition, CONDITIONS, is));
-        let scopes = rows(&html, "scopes");
-        let is = |word: &str| state(scopes["scope"]) == word;
-        verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
-        let subsystems = rows(&html, "rows");
-        for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
-            let row = subsystems.get(name).copied();
-            let state = row.map(state);
-            verdicts.push((Column::Known(index), state.is_some()));
+        verdicts.extend(phases(data("phase")));
+        verdicts.extend(conditions(0, |it| data("condition") == it));
+        let scope = state(rows(&html, "scopes")["scope"]);
+        verdicts.extend(conditions(1, |it| scope == it));
+        let shown = rows(&html, "rows");
+        for (index, name) in subsystems() {
+            let row = shown.get(name).copied();
             let is_simulated = row.is_some_and(|row| row.contains(", simulated</td>"));
             verdicts.push((Column::Simulated(index), is_simulated));
-            let states = STATES.into_iter().chain([State::Stale]);
-            verdicts
-                .extend(states.map(|it| (Column::State(index, it), state == Some(it.as_str()))));
+            verdicts.extend(states(index, row.map(state)));
         }
         verdicts
     }

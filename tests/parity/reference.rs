@@ -1,227 +1,186 @@
-//! The truth table, as a process that is too simple to be wrong.
+//! The reference model: every rule, in a process that is too simple to be wrong. The other
+//! files of this test take a real process through histories, and compare.
 
-use super::history::{Column, DECLARED, Edit, Event, MEMBERS, SUBSYSTEMS, Step};
-use tower_readiness::{Phase, Role, State};
-
-pub struct Reference {
-    entries: Vec<Entry>,
-    phase: Phase,
-    has_started: bool,
-    scope_has_started: bool,
-    pauses: usize,
-}
+use super::history::{Column, DAMPED, DECLARED, ENTRIES, Event, GROUP, MEMBERS, Step};
+use tower_readiness::Phase::{self, Closed, Started};
+use tower_readiness::Role::{self, Informative, Required, Shared};
+use tower_readiness::State::{self, Dead, Degraded, Failing, Ready, Stale, Starting};
 
 /// From good to bad.
-const ORDER: [State; 6] = [
-    State::Ready,
-    State::Degraded,
-    State::Starting,
-    State::Failing,
-    State::Stale,
-    State::Dead,
-];
+const ORDER: [State; 6] = [Ready, Degraded, Starting, Failing, Stale, Dead];
 
-struct Entry {
-    index: usize,
-    role: Role,
-    is_vital: bool,
-    is_member: bool,
-    is_declared: bool,
-    /// The state without simulations.
-    own_state: State,
-    /// The last report, even if silence has replaced it.
-    reported: State,
-    simulations: Vec<State>,
-    has_been_up: bool,
-    is_timed: bool,
+const REQUIRED: Option<Role> = Some(Required);
+
+fn worst(states: &[State]) -> Option<State> {
+    ORDER.into_iter().rfind(|it| states.contains(it))
 }
 
-impl Entry {
-    fn declared(index: usize) -> Self {
-        Self {
-            is_declared: true,
-            is_member: MEMBERS.contains(&index),
-            ..Self::added(index)
-        }
-    }
+fn is_up(states: &[State]) -> bool {
+    matches!(worst(states), Some(Ready | Degraded))
+}
 
-    fn added(index: usize) -> Self {
-        let (_, role, is_vital) = SUBSYSTEMS[index];
-        Self {
-            index,
-            role,
-            is_vital,
-            is_member: false,
-            is_declared: false,
-            own_state: State::Starting,
-            simulations: Vec::new(),
-            reported: State::Starting,
-            has_been_up: false,
-            is_timed: false,
-        }
-    }
+/// A subsystem, or a member of the group. Of two values, one is for the process, and one for
+/// the scope, in which each member counts as if it were declared as required.
+#[derive(Clone, Default)]
+struct Entry {
+    roles: [Option<Role>; 2],
+    /// The roles at the start of the process; none of a subsystem that was added later.
+    declared: [Option<Role>; 2],
+    is_vital: bool,
+    /// The state by reports and silence, then the simulated ones; none of an unknown subsystem.
+    states: Vec<State>,
+    /// The last report of the present reporter.
+    report: Option<State>,
+    /// When a report that is held down counts.
+    due: Option<usize>,
+    has_been_up: bool,
+}
 
-    fn state(&self) -> State {
-        let states = self.simulations.iter().chain([&self.own_state]);
-        let place = |state: &&State| ORDER.iter().position(|it| it == *state);
-        *states.max_by_key(place).unwrap()
+fn entry(index: usize, is_declared: bool) -> Entry {
+    let (_, role, is_vital, is_member) = ENTRIES[index];
+    Entry {
+        roles: [Some(role), (is_declared && is_member).then_some(Required)],
+        declared: [is_declared.then_some(role), REQUIRED],
+        is_vital,
+        states: vec![Starting],
+        ..Entry::default()
     }
+}
 
-    fn is_up(&self) -> bool {
-        matches!(self.state(), State::Ready | State::Degraded)
-    }
+fn settle(it: &mut Entry, own: State, report: Option<State>, due: Option<usize>) {
+    (it.states[0], it.report, it.due) = (own, report, due);
+}
 
-    /// A subsystem that was added while running counts once it has been up.
-    fn counts_as(&self, role: Role) -> bool {
-        self.role == role && (self.is_declared || self.has_been_up)
+/// What a subsystem does to the condition: 0 is nothing, 1 degrades it, 2 fails, 3 fails and is
+/// worth a restart, 4 is awaited.
+fn effect(it: &Entry, scope: usize) -> usize {
+    let state = worst(&it.states);
+    let counts = it.has_been_up || it.declared[scope].is_some();
+    match it.roles[scope] {
+        None | Some(Informative) => 0,
+        Some(Shared) if counts && !it.has_been_up => 4,
+        Some(Required) if counts && it.is_vital && matches!(state, Some(Dead | Stale)) => 3,
+        Some(Required) if counts && !is_up(&it.states) => 2,
+        _ => usize::from(state != Some(Ready)),
     }
+}
 
-    fn take(&mut self, event: Event, drains: bool) {
-        match event {
-            Event::Simulate(state) => self.simulations.push(state),
-            Event::EndSimulation => drop(self.simulations.remove(0)),
-            event => self.take_own(event, drains),
-        }
-        self.has_been_up |= self.is_up();
-    }
-
-    fn take_own(&mut self, event: Event, drains: bool) {
-        let is_dead = self.is_vital || self.reported == State::Dead;
-        self.own_state = match event {
-            Event::Report(state) => state,
-            Event::LeaveReady => State::Ready,
-            Event::FallSilent if self.is_timed && !drains => State::Stale,
-            Event::Drop if is_dead && !drains => State::Dead,
-            Event::Drop if !drains => State::Failing,
-            _ => self.own_state,
-        };
-        self.is_timed = matches!(event, Event::Report(_));
-        if self.own_state != State::Stale {
-            self.reported = self.own_state;
-        }
-    }
+#[derive(Clone, Default)]
+pub struct Reference {
+    /// The members of the group follow the subsystems.
+    entries: [Entry; ENTRIES.len()],
+    /// Whether the group has been up.
+    was_up: bool,
+    has_started: [bool; 2],
+    /// The phase, from draining on.
+    drain: Option<Phase>,
+    pauses: usize,
+    now: usize,
 }
 
 impl Reference {
     pub fn new() -> Self {
-        Self {
-            entries: (0..DECLARED).map(Entry::declared).collect(),
-            phase: Phase::Starting,
-            has_started: false,
-            scope_has_started: false,
-            pauses: 0,
-        }
+        let mut new = Self::default();
+        (0..DECLARED).for_each(|index| new.entries[index] = entry(index, true));
+        new
     }
 
-    /// Takes a step that the process was able to take.
-    pub fn take(&mut self, step: Step) {
-        let drains = self.phase >= Phase::Draining;
+    /// The process after a step and the time until the next, or `None` if it refuses the step.
+    pub fn after(&self, step: Step) -> Option<Self> {
+        let mut next = self.clone();
         match step {
-            Step::Pause => self.pauses += 1,
-            Step::Resume => self.pauses -= 1,
-            Step::Advance(phase) if phase < Phase::Draining => {}
-            Step::Advance(phase) => self.phase = self.phase.max(phase),
-            Step::Subsystem(index, Event::Add) => self.entries.push(Entry::added(index)),
-            Step::Subsystem(index, Event::Retire) => self.entries.retain(|it| it.index != index),
-            Step::Reconfigure(index, Edit::Add) => self.entries.push(Entry::added(index)),
-            Step::Reconfigure(index, Edit::Remove) => self.entries.retain(|it| it.index != index),
-            Step::Reconfigure(index, edit) => {
-                let entry = self.entries.iter_mut().find(|it| it.index == index);
-                let entry = entry.unwrap();
-                match edit {
-                    Edit::Role(role) => (entry.role, entry.is_vital) = (role, false),
-                    _ => entry.is_member = matches!(edit, Edit::Join),
-                }
-            }
-            Step::Subsystem(index, event) => {
-                let entry = self.entries.iter_mut().find(|it| it.index == index);
-                entry.unwrap().take(event, drains);
+            Step::Pause => next.pauses += 1,
+            Step::Resume => next.pauses -= 1,
+            Step::Advance(to) => next.drain = self.drain.max(Some(to).filter(|it| *it > Started)),
+            Step::Entry(index, event) => next.take(index, event)?,
+        }
+        next.entries[GROUP].states[0] = next.group();
+        next.was_up |= is_up(&[next.group()]);
+        for scope in [0, 1] {
+            let waits = |it| matches!(effect(it, scope), 2 | 3) && it.declared[scope] == REQUIRED;
+            next.has_started[scope] |= next.drain.is_none() && !next.entries.iter().any(waits);
+        }
+        next.now += 1 + usize::from(matches!(step, Step::Entry(_, Event::FallSilent)));
+        for it in &mut next.entries {
+            it.has_been_up |= is_up(&it.states);
+            if it.due.take_if(|due| *due <= next.now).is_some() {
+                it.states[0] = it.report?;
             }
         }
-        // The start waits for the subsystems that were required from the beginning.
-        let is_awaited = |it: &&Entry| {
-            let was_required = SUBSYSTEMS[it.index].1 == Role::Required;
-            it.is_declared && was_required && it.role == Role::Required
-        };
-        let is_up = self.entries.iter().filter(is_awaited).all(Entry::is_up);
-        if self.phase == Phase::Starting && is_up {
-            (self.phase, self.has_started) = (Phase::Started, true);
+        // A plan keeps a required subsystem, and a member of the scope.
+        let has = |of: &Self, at: usize| of.entries.iter().any(|it| it.roles[at] == REQUIRED);
+        let keeps = |at| has(&next, at) || !has(self, at);
+        (keeps(0) && keeps(1) || matches!(step, Step::Entry(_, Event::Retire))).then_some(next)
+    }
+
+    fn take(&mut self, index: usize, event: Event) -> Option<()> {
+        let it = &mut self.entries[index];
+        let (own, report) = (it.states.first().copied(), it.report);
+        let due = it.due.or(Some(self.now + 2));
+        let damps = index == DAMPED && is_up(own.as_slice());
+        let lost = if it.is_vital { Dead } else { Failing };
+        let drains = self.drain.is_some();
+        match event {
+            _ if own.is_none() != matches!(event, Event::Add | Event::PlanAdd) => return None,
+            Event::Add | Event::PlanAdd => *it = entry(index, false),
+            Event::Remove if index == GROUP => return None,
+            Event::Remove | Event::Retire => *it = Entry::default(),
+            Event::Role(role) => (it.roles[0], it.is_vital) = (Some(role), false),
+            Event::Scope(is) if it.roles[1].is_some() == is => return None,
+            Event::Scope(is) => it.roles[1] = is.then_some(Required),
+            Event::Simulate(state) => it.states.push(state),
+            Event::EndSimulation => drop(it.states.remove(1)),
+            Event::Report(to @ (Starting | Failing)) if damps => settle(it, own?, Some(to), due),
+            Event::Report(to) => settle(it, to, Some(to), None),
+            Event::LeaveReady => settle(it, Ready, None, None),
+            Event::Drop if !drains => settle(it, worst(&[report.or(own)?, lost])?, None, None),
+            Event::FallSilent if !drains && report.is_some() => settle(it, Stale, report, None),
+            Event::Claim | Event::Drop | Event::FallSilent => {}
         }
-        self.scope_has_started |= self.members().all(Entry::is_up) && self.phase < Phase::Draining;
+        Some(())
     }
 
-    /// Whether the process may take a step of a reconfiguration.
-    pub fn allows(&self, index: usize, edit: Edit) -> bool {
-        let entry = self.entries.iter().find(|it| it.index == index);
-        let other = |is: fn(&Entry) -> bool| {
-            let mut others = self.entries.iter().filter(|it| it.index != index);
-            others.any(is)
-        };
-        let scope_is_left = entry.is_some_and(|it| !it.is_member) || other(|it| it.is_member);
-        let is_required = entry.is_some_and(|it| it.role == Role::Required);
-        let required_is_left = !is_required || other(|it| it.role == Role::Required);
-        match edit {
-            Edit::Add => entry.is_none(),
-            Edit::Remove => entry.is_some() && scope_is_left && required_is_left,
-            Edit::Role(role) => entry.is_some() && (role == Role::Required || required_is_left),
-            Edit::Join => entry.is_some_and(|it| !it.is_member),
-            Edit::Leave => entry.is_some_and(|it| it.is_member) && scope_is_left,
+    /// The number of members of the group in some states.
+    fn members(&self, are: impl Fn(State) -> bool) -> usize {
+        let states = self.entries[MEMBERS..].iter().flat_map(|it| &it.states);
+        states.filter(|it| are(**it)).count()
+    }
+
+    /// The state of the group, by the quarters of its members that are up.
+    fn group(&self) -> State {
+        match 4 * self.members(|it| is_up(&[it])) / self.members(|_| true).max(1) {
+            0 if self.was_up || self.members(|it| matches!(it, Failing | Dead)) > 0 => Failing,
+            0 => Starting,
+            1 | 2 => Degraded,
+            _ => Ready,
         }
     }
 
-    fn has(&self, index: usize, is: impl Fn(&Entry) -> bool) -> bool {
-        self.entries.iter().any(|it| it.index == index && is(it))
+    fn condition(&self, scope: usize) -> &'static str {
+        let start = if self.has_started[scope] { 0 } else { 4 };
+        let effects = self.entries.iter().map(|it| effect(it, scope));
+        ["ready", "degraded", "failing", "failing", "starting"][effects.fold(start, usize::max)]
     }
 
-    fn members(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|it| it.is_member)
-    }
-
-    fn condition(&self) -> &'static str {
-        let any = |is: fn(&Entry) -> bool| self.entries.iter().any(is);
-        let is_awaited = any(|it| it.counts_as(Role::Shared) && !it.has_been_up);
-        let fails = any(|it| it.counts_as(Role::Required) && !it.is_up());
-        let is_degraded = any(|it| it.role != Role::Informative && it.state() != State::Ready);
-        word(self.has_started && !is_awaited, fails, is_degraded)
-    }
-
-    fn scope_condition(&self) -> &'static str {
-        let fails = self.members().any(|it| !it.is_up());
-        let is_degraded = self.members().any(|it| it.state() == State::Degraded);
-        word(self.scope_has_started, fails, is_degraded)
-    }
-
+    /// The truth table.
     pub fn is(&self, column: Column) -> bool {
-        let is_lost = |it: &Entry| matches!(it.state(), State::Dead | State::Stale);
-        let is_fatal = |it: &Entry| it.is_vital && it.counts_as(Role::Required) && is_lost(it);
-        let is_live = !self.entries.iter().any(is_fatal);
-        let may_be_ready = is_live && self.pauses == 0 && self.phase < Phase::Draining;
-        let serves = |condition| matches!(condition, "ready" | "degraded");
+        let is_live = || !self.entries.iter().any(|it| effect(it, 0) == 3);
+        let is_open = || is_live() && self.pauses == 0 && self.drain.is_none();
+        let serves = |scope| matches!(self.condition(scope), "ready" | "degraded");
+        let states = |index: usize| &self.entries[index].states[..];
         match column {
-            Column::Started => self.has_started,
-            Column::Live => is_live,
-            Column::Healthy => self.has_started && is_live,
-            Column::Ready => may_be_ready && serves(self.condition()),
-            Column::ScopeReady => may_be_ready && serves(self.scope_condition()),
-            Column::SubsystemReady(index) => may_be_ready && self.has(index, Entry::is_up),
-            Column::Admitted => serves(self.condition()) && self.phase < Phase::Closed,
-            Column::ScopeAdmitted => serves(self.scope_condition()) && self.phase < Phase::Closed,
-            Column::Since(phase) => self.phase >= phase,
-            Column::Condition(word) => self.condition() == word,
-            Column::ScopeCondition(word) => self.scope_condition() == word,
-            Column::Timed(index) => self.has(index, |it| it.is_timed),
-            Column::Known(index) => self.has(index, |_| true),
-            Column::State(index, state) => self.has(index, |it| it.state() == state),
-            Column::Simulated(index) => self.has(index, |it| it.state() != it.own_state),
+            Column::Started => self.has_started[0],
+            Column::Live => is_live(),
+            Column::Healthy => self.has_started[0] && is_live(),
+            Column::Ready(scope) => is_open() && serves(scope),
+            Column::SubsystemReady(index) => is_open() && is_up(states(index)),
+            Column::Admitted(scope) => serves(scope) && self.drain < Some(Closed),
+            Column::Since(Started) => self.has_started[0] || self.drain.is_some(),
+            Column::Since(phase) => self.drain >= Some(phase),
+            Column::Condition(scope, word) => self.condition(scope) == word,
+            Column::State(index, state) => worst(states(index)) == state,
+            Column::Simulated(index) => worst(states(index)) != states(index).first().copied(),
+            Column::Members(state, count) => self.members(|it| it == state) == count,
         }
-    }
-}
-
-fn word(has_started: bool, fails: bool, is_degraded: bool) -> &'static str {
-    match (has_started, fails, is_degraded) {
-        (false, ..) => "starting",
-        (_, true, _) => "failing",
-        (.., true) => "degraded",
-        _ => "ready",
     }
 }

@@ -3,41 +3,29 @@
 use crate::{
     events::Events,
     folder::Folder,
-    history::{Column, DECLARED as LATE, PHASES, STATES, SUBSYSTEMS},
+    grpc::{Names, Services, Watches},
+    history::{Column, ENTRIES, GROUP, MEMBERS, PHASES, STATES, subsystems},
+    members::MembersPage,
+    metrics::Metrics,
+    mirrors::{ServiceManager, TerminationFile},
     page::Page,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
-use prometheus_client::{encoding::prometheus_text, registry::Registry};
 use serde::Deserialize;
 use std::{
-    collections::HashMap,
     convert::Infallible,
-    fs::{self, File},
-    mem::replace,
-    os::unix::net::UnixDatagram,
-    path::PathBuf,
     process::ExitCode,
     sync::{LazyLock, mpsc},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
-use tonic::{Code, Streaming};
-use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
-    health_client::HealthClient,
-};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer, State, SubsystemView,
     client::HealthCheck,
-    notify::{
-        grpc::GrpcHealth,
-        systemd::{Systemd, SystemdOptions},
-    },
     probe::{Detail, Probes},
     server::AdminServer,
 };
@@ -63,10 +51,8 @@ pub trait Surface {
 pub fn surfaces(readiness: &Readiness, turn: usize) -> Vec<(&'static str, Box<dyn Surface>)> {
     let probe = |accept, query, turn| Probe::new(readiness, accept, query, turn);
     let gate = |is_grpc| Gate::new(readiness, is_grpc);
-    let services = Services {
-        client: HealthClient::new(readiness.grpc_health()),
-        turn,
-    };
+    let services = |names| Services::new(readiness, names, turn);
+    let watches = |names| Watches::new(readiness, names);
     let command = Command {
         readiness: readiness.clone(),
         admin: None,
@@ -85,66 +71,88 @@ pub fn surfaces(readiness: &Readiness, turn: usize) -> Vec<(&'static str, Box<dy
         ("gate", Box::new(gate(false))),
         ("gate, gRPC", Box::new(gate(true))),
         ("health check", Box::new(command)),
-        ("gRPC", Box::new(services)),
-        ("gRPC, watch", Box::new(Watches::new(readiness))),
+        ("gRPC", Box::new(services(Names::Own))),
+        ("gRPC, aliases", Box::new(services(Names::Aliases))),
+        ("gRPC, watch", Box::new(watches(Names::Own))),
+        ("gRPC, watch of aliases", Box::new(watches(Names::Aliases))),
         ("events", Box::new(Events::new(readiness, |_| {}))),
         ("page", Box::new(Page::new(readiness))),
+        ("members", Box::new(MembersPage::new(readiness, turn))),
         ("metrics", Box::new(Metrics::new(readiness))),
         ("systemd", Box::new(ServiceManager::new(readiness))),
         ("last words", Box::new(TerminationFile::new(readiness))),
     ]
 }
 
-/// The columns of a word of which exactly one is shown.
-pub fn words<const N: usize>(
-    column: fn(&'static str) -> Column,
-    words: [&'static str; N],
-    is: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = (Column, bool)> {
-    words.into_iter().map(move |word| (column(word), is(word)))
+/// The columns of a condition, of whose words exactly one is shown.
+pub fn conditions(scope: usize, is: impl Fn(&str) -> bool) -> Verdicts {
+    let words = ["starting", "ready", "degraded", "failing"].into_iter();
+    let columns = words.map(|word| (Column::Condition(scope, word), is(word)));
+    columns.collect()
+}
+
+/// The columns of the state that a surface shows of a subsystem, as its word.
+pub fn states(index: usize, shown: Option<&str>) -> Verdicts {
+    let states = STATES.into_iter().chain([State::Stale]).map(Some);
+    let states = states.chain([None]);
+    let is_shown = |it: Option<State>| shown == it.map(State::as_str);
+    let columns = states.map(|it| (Column::State(index, it), is_shown(it)));
+    columns.collect()
+}
+
+/// The columns of a phase that a surface shows as its word.
+pub fn phases(shown: &str) -> Verdicts {
+    let since = |from: usize| PHASES[from..].iter().any(|it| it.as_str() == shown);
+    let columns = (0..PHASES.len()).map(|it| (Column::Since(PHASES[it]), since(it)));
+    columns.collect()
+}
+
+/// The columns of the counts of members.
+pub fn members(total: usize, shown: impl Fn(State) -> usize) -> Verdicts {
+    assert_eq!(STATES.into_iter().map(&shown).sum::<usize>(), total);
+    let counts = STATES.into_iter().flat_map(|state| {
+        let shown = shown(state);
+        (0..=ENTRIES.len() - MEMBERS).map(move |it| (Column::Members(state, it), it == shown))
+    });
+    counts.collect()
 }
 
 /// The columns of every third subsystem, from whether it is ready; `None` if it is
 /// unknown. Each turn asks for others, and the probe formats never for the same.
-fn subsystems(turn: &mut usize, mut ready: impl FnMut(&str) -> Option<bool>) -> Verdicts {
+fn ready(turn: &mut usize, mut ready: impl FnMut(&str) -> Option<bool>) -> Verdicts {
     *turn += 1;
     let mut verdicts = Vec::new();
-    for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate().skip(*turn % 3).step_by(3) {
+    for (index, name) in subsystems().skip(*turn % 3).step_by(3) {
         let ready = ready(name);
-        verdicts.push((Column::Known(index), ready.is_some()));
+        verdicts.push((Column::State(index, None), ready.is_none()));
         verdicts.extend(ready.map(|ready| (Column::SubsystemReady(index), ready)));
     }
     verdicts
 }
 
-pub const CONDITIONS: [&str; 4] = ["starting", "ready", "degraded", "failing"];
-
 impl Surface for Readiness {
     fn verdicts(&mut self) -> Verdicts {
         let snapshot = self.snapshot();
         let (verdict, scope) = (snapshot.verdict(), snapshot.scope("scope").unwrap());
-        let (condition, of_scope) = (verdict.condition(), scope.condition());
         let mut verdicts = vec![
             (Column::Started, verdict.has_started()),
             (Column::Live, verdict.is_live()),
             (Column::Healthy, verdict.is_healthy()),
-            (Column::Ready, verdict.is_ready()),
-            (Column::ScopeReady, scope.is_ready()),
+            (Column::Ready(0), verdict.is_ready()),
+            (Column::Ready(1), scope.is_ready()),
         ];
-        verdicts.extend(PHASES.map(|it| (Column::Since(it), snapshot.phase() >= it)));
-        let is = |word: &str| condition.to_string() == word;
-        verdicts.extend(words(Column::Condition, CONDITIONS, is));
-        let is = |word: &str| of_scope.to_string() == word;
-        verdicts.extend(words(Column::ScopeCondition, CONDITIONS, is));
-        for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
+        verdicts.extend(phases(snapshot.phase().as_str()));
+        verdicts.extend(conditions(0, |it| verdict.condition().as_str() == it));
+        verdicts.extend(conditions(1, |it| scope.condition().as_str() == it));
+        for (index, name) in subsystems() {
             let view = snapshot.subsystem(name);
-            let state = view.map(SubsystemView::state);
-            verdicts.push((Column::Known(index), state.is_some()));
             let is_simulated = view.is_some_and(SubsystemView::is_simulated);
             verdicts.push((Column::Simulated(index), is_simulated));
-            let states = STATES.into_iter().chain([State::Stale]);
-            verdicts.extend(states.map(|it| (Column::State(index, it), state == Some(it))));
+            verdicts.extend(states(index, view.map(|it| it.state().as_str())));
         }
+        let group = snapshot.subsystem(ENTRIES[GROUP].0).unwrap();
+        let counts = group.members().unwrap();
+        verdicts.extend(members(counts.total(), |state| counts.in_state(state)));
         verdicts
     }
 }
@@ -214,13 +222,13 @@ impl Surface for Probe {
             ("/startupz", Column::Started),
             ("/livez", Column::Live),
             ("/healthz", Column::Live),
-            ("/readyz", Column::Ready),
-            ("/statusz", Column::Ready),
-            ("/readyz/scope", Column::ScopeReady),
+            ("/readyz", Column::Ready(0)),
+            ("/statusz", Column::Ready(0)),
+            ("/readyz/scope", Column::Ready(1)),
         ];
         let mut turn = self.turn;
-        let ready = |name: &str| self.ask(&format!("/readyz/{name}"));
-        let mut verdicts = subsystems(&mut turn, ready);
+        let ask = |name: &str| self.ask(&format!("/readyz/{name}"));
+        let mut verdicts = ready(&mut turn, ask);
         self.turn = turn;
         let paths = paths.into_iter().skip(turn % 3).step_by(3);
         verdicts.extend(paths.map(|(path, column)| (column, self.ask(path).unwrap())));
@@ -275,8 +283,8 @@ impl Surface for Gate {
     fn verdicts(&mut self) -> Verdicts {
         let (is_admitted, is_closing) = self.ask(&self.process);
         let mut verdicts = vec![
-            (Column::Admitted, is_admitted),
-            (Column::ScopeAdmitted, self.ask(&self.scope).0),
+            (Column::Admitted(0), is_admitted),
+            (Column::Admitted(1), self.ask(&self.scope).0),
         ];
         if self.is_grpc {
             assert!(!is_closing, "a header of HTTP/1 alone");
@@ -336,322 +344,11 @@ impl Surface for Command {
         };
         vec![
             (Column::Healthy, exit_code(check.clone())),
-            (Column::Ready, exit_code(check.ready())),
+            (Column::Ready(0), exit_code(check.ready())),
         ]
     }
 
     fn is_slow(&self) -> bool {
         true
-    }
-}
-
-// === gRPC ===
-
-type Client = HealthClient<GrpcHealth>;
-
-fn service(name: &str) -> HealthCheckRequest {
-    HealthCheckRequest {
-        service: name.to_owned(),
-    }
-}
-
-/// Returns whether a service serves, or `None` if the process does not know it.
-fn serves(client: &mut Client, name: &str) -> Option<bool> {
-    match client.check(service(name)).now_or_never().unwrap() {
-        Ok(response) => is_serving(response.into_inner().status()),
-        Err(status) if status.code() == Code::NotFound => None,
-        Err(status) => panic!("{name}: {status}"),
-    }
-}
-
-fn is_serving(status: ServingStatus) -> Option<bool> {
-    match status {
-        ServingStatus::Serving => Some(true),
-        ServingStatus::NotServing => Some(false),
-        ServingStatus::ServiceUnknown => None,
-        ServingStatus::Unknown => panic!("{status:?}"),
-    }
-}
-
-struct Services {
-    client: Client,
-    turn: usize,
-}
-
-impl Surface for Services {
-    fn verdicts(&mut self) -> Verdicts {
-        let services = [
-            ("", Column::Ready),
-            ("readiness", Column::Ready),
-            ("startup", Column::Started),
-            ("liveness", Column::Live),
-            ("scope", Column::ScopeReady),
-        ];
-        let mut ask = |name: &str| serves(&mut self.client, name);
-        let mut verdicts = subsystems(&mut self.turn, &mut ask);
-        verdicts.extend(services.map(|(name, column)| (column, ask(name).unwrap())));
-        verdicts
-    }
-}
-
-struct Watches(Vec<Watch>);
-
-/// A watch, its last status, and whether it has ended.
-struct Watch {
-    column: Column,
-    stream: Streaming<HealthCheckResponse>,
-    last: ServingStatus,
-    has_ended: bool,
-}
-
-impl Watches {
-    const SERVICES: [(&str, Column); 5] = [
-        ("", Column::Ready),
-        ("liveness", Column::Live),
-        ("startup", Column::Started),
-        ("scope", Column::ScopeReady),
-        (SUBSYSTEMS[LATE].0, Column::SubsystemReady(LATE)),
-    ];
-
-    fn new(readiness: &Readiness) -> Self {
-        let mut client = HealthClient::new(readiness.grpc_health());
-        let watch = |(name, column)| {
-            let response = client.watch(service(name)).now_or_never().unwrap();
-            Watch {
-                column,
-                stream: response.unwrap().into_inner(),
-                last: ServingStatus::Unknown,
-                has_ended: false,
-            }
-        };
-        Self(Self::SERVICES.map(watch).into())
-    }
-}
-
-impl Surface for Watches {
-    fn verdicts(&mut self) -> Verdicts {
-        let mut verdicts = Verdicts::new();
-        for watch in &mut self.0 {
-            watch.read();
-            verdicts.push((Column::Since(Phase::Closing), watch.has_ended));
-            // The last status of a watch that has ended was true at its end.
-            if !watch.has_ended {
-                let is_green = is_serving(watch.last);
-                if let Column::SubsystemReady(index) = watch.column {
-                    verdicts.push((Column::Known(index), is_green.is_some()));
-                }
-                verdicts.extend(is_green.map(|is_green| (watch.column, is_green)));
-            }
-        }
-        verdicts
-    }
-}
-
-impl Watch {
-    /// Reads all messages. No status comes twice.
-    fn read(&mut self) {
-        while !self.has_ended {
-            match self.stream.message().now_or_never() {
-                Some(Ok(Some(response))) => {
-                    assert_ne!(response.status(), self.last, "{:?} twice", self.column);
-                    self.last = response.status();
-                }
-                Some(Ok(None)) => self.has_ended = true,
-                Some(Err(status)) => panic!("{status}"),
-                None => break,
-            }
-        }
-    }
-}
-
-// === metrics ===
-
-/// The text that Prometheus scrapes.
-struct Metrics(Registry);
-
-impl Metrics {
-    fn new(readiness: &Readiness) -> Self {
-        let mut registry = Registry::default();
-        readiness.register_metrics(&mut registry);
-        Self(registry)
-    }
-}
-
-impl Surface for Metrics {
-    fn verdicts(&mut self) -> Verdicts {
-        let mut text = String::new();
-        prometheus_text::encode(&mut text, &self.0).unwrap();
-        let values: HashMap<_, _> = text.lines().filter_map(|it| it.rsplit_once(' ')).collect();
-        let known = |series: String| match values.get(&*series) {
-            Some(&"1") => Some(true),
-            Some(&"0") => Some(false),
-            None => None,
-            Some(other) => panic!("{series} is {other}"),
-        };
-        let is = |series: String| known(series.clone()).expect(&series);
-        let probe = |scope: &str, probe: &str| {
-            is(format!(
-                r#"readiness_verdict{{scope="{scope}",probe="{probe}"}}"#
-            ))
-        };
-        let mut verdicts = vec![
-            (Column::Started, probe("readiness", "startup")),
-            (Column::Live, probe("readiness", "liveness")),
-            (Column::Live, probe("scope", "liveness")),
-            (Column::Ready, probe("readiness", "readiness")),
-            (Column::ScopeReady, probe("scope", "readiness")),
-        ];
-        let phase = |phase: Phase| is(format!(r#"readiness_phase{{phase="{phase}"}}"#));
-        for (index, since) in PHASES.into_iter().enumerate() {
-            let is_since = PHASES[index..].iter().any(|it| phase(*it));
-            verdicts.push((Column::Since(since), is_since));
-        }
-        let condition = |scope: &str, word: &str| {
-            is(format!(
-                r#"readiness_condition{{scope="{scope}",condition="{word}"}}"#
-            ))
-        };
-        let process = |word: &str| condition("readiness", word);
-        verdicts.extend(words(Column::Condition, CONDITIONS, process));
-        let of_scope = |word: &str| condition("scope", word);
-        verdicts.extend(words(Column::ScopeCondition, CONDITIONS, of_scope));
-        for (index, (name, ..)) in SUBSYSTEMS.iter().enumerate() {
-            let is_in = |state: State| {
-                known(format!(
-                    r#"readiness_subsystem_state{{subsystem="{name}",state="{state}"}}"#
-                ))
-            };
-            verdicts.push((Column::Known(index), is_in(State::Ready).is_some()));
-            let states = STATES.into_iter().chain([State::Stale]);
-            verdicts.extend(states.map(|it| (Column::State(index, it), is_in(it) == Some(true))));
-        }
-        verdicts
-    }
-
-    fn is_slow(&self) -> bool {
-        true
-    }
-}
-
-// === systemd ===
-
-/// The time in which systemd expects a ping. Two pings fit into it.
-pub const WATCHDOG: Duration = Duration::from_secs(2);
-
-/// The file that explains the process after its death, read as an operator does.
-struct TerminationFile {
-    readiness: Readiness,
-    path: PathBuf,
-    _folder: Folder,
-}
-
-impl TerminationFile {
-    fn new(readiness: &Readiness) -> Self {
-        let folder = Folder::new();
-        let path = folder.0.join("termination-log");
-        File::create(&path).unwrap();
-        readiness.termination_message(&path);
-        Self {
-            readiness: readiness.clone(),
-            path,
-            _folder: folder,
-        }
-    }
-
-    /// The line about the newest snapshot. A thread writes it, by the real clock.
-    fn line(&self) -> String {
-        let end = format!("; version {}\n", self.readiness.snapshot().version());
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let text = fs::read_to_string(&self.path).unwrap();
-            if let Some(line) = text.strip_suffix(&end) {
-                // A read while the thread writes may return the begin of the former text
-                // and the end of the new one. The next read returns the new text alone.
-                if fs::read_to_string(&self.path).unwrap() == text {
-                    return line.to_owned();
-                }
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{text:?} does not end in {end:?}"
-            );
-            thread::sleep(Duration::from_micros(200));
-        }
-    }
-}
-
-impl Surface for TerminationFile {
-    fn verdicts(&mut self) -> Verdicts {
-        let line = self.line();
-        let parts: Vec<_> = line.split("; ").collect();
-        let says = |begin: &str| parts.iter().any(|part| part.starts_with(begin));
-        let phases = ["draining since", "closing since", "closed since"].map(says);
-        let mut verdicts = vec![
-            (Column::Ready, says("ready since")),
-            (Column::Live, !says("liveness red")),
-        ];
-        let later = [Phase::Draining, Phase::Closing, Phase::Closed];
-        let at_least = |from: usize| phases[from..].contains(&true);
-        verdicts.extend((0..3).map(|it| (Column::Since(later[it]), at_least(it))));
-        verdicts
-    }
-
-    fn is_slow(&self) -> bool {
-        true
-    }
-}
-
-/// The other end of `NOTIFY_SOCKET`, and the state that its messages describe.
-struct ServiceManager {
-    socket: UnixDatagram,
-    is_ready: bool,
-    is_stopping: bool,
-    /// Whether a ping came after the last move of the clock.
-    is_pinged: bool,
-    _folder: Folder,
-}
-
-impl ServiceManager {
-    fn new(readiness: &Readiness) -> Self {
-        let folder = Folder::new();
-        let path = folder.0.join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let options = SystemdOptions::default().socket(path).watchdog(WATCHDOG);
-        let systemd = readiness.notify_systemd_with(options);
-        assert_eq!(systemd, Ok(Systemd::Present));
-        Self {
-            socket,
-            is_ready: false,
-            is_stopping: false,
-            is_pinged: false,
-            _folder: folder,
-        }
-    }
-}
-
-impl Surface for ServiceManager {
-    fn verdicts(&mut self) -> Verdicts {
-        vec![
-            (Column::Started, self.is_ready),
-            (Column::Since(Phase::Draining), self.is_stopping),
-            (Column::Live, self.is_pinged),
-        ]
-    }
-
-    fn receive(&mut self) {
-        let mut message = [0; 4_096];
-        self.is_pinged = false;
-        while let Ok(bytes) = self.socket.recv(&mut message) {
-            for line in std::str::from_utf8(&message[..bytes]).unwrap().lines() {
-                match line.split_once('=').unwrap() {
-                    ("READY", "1") => assert!(!replace(&mut self.is_ready, true)),
-                    ("STOPPING", "1") => assert!(!replace(&mut self.is_stopping, true)),
-                    ("WATCHDOG", "1") => self.is_pinged = true,
-                    ("STATUS", _) => {}
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
     }
 }
