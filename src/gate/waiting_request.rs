@@ -135,7 +135,6 @@ impl WaitingRequest {
                 continue;
             }
             if room.is_ready() {
-                self.slot = None;
                 return Poll::Ready(Ok(self.gate.closes_connection(basis, head)));
             }
             if let Poll::Ready(reason) = self.poll_saturated(head, cx) {
