@@ -755,6 +755,30 @@ fn a_runtime_ends_while_a_blocking_check_hangs() {
     calls.release(usize::MAX);
 }
 
+#[test]
+fn a_check_whose_runtime_ends_fails_unless_the_process_drains() {
+    for (drains, expected) in [
+        (false, (State::Failing, "its runtime has ended")),
+        (true, (State::Ready, "")),
+    ] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let readiness = runtime.block_on(async {
+            let readiness = build(Dependency::default().subsystem(every_ten()));
+            support::until(|| state(&readiness) == State::Ready).await;
+            readiness
+        });
+        if drains {
+            readiness.drain();
+        }
+        drop(runtime);
+        let (state, reason, _) = shown(&readiness);
+        assert_eq!((state, &*reason), expected);
+    }
+}
+
 // === beside a reporter ===
 
 #[tokio::test(start_paused = true)]

@@ -322,8 +322,10 @@ fn a_check_is_red_without_its_runtime_and_runs_again_on_the_next_that_calls() {
         };
         // A runtime that may still run the check keeps it for a while.
         becomes(&case, || {
-            living.block_on(async { caller.call(call) });
-            state(&readiness, "database") == State::Ready
+            living.block_on(async {
+                caller.call(call);
+                state(&readiness, "database") == State::Ready
+            })
         });
         let so_far = asked.load(Ordering::Relaxed);
         becomes(&case, || asked.load(Ordering::Relaxed) > so_far + 1);

@@ -401,3 +401,20 @@ pub(crate) fn now() -> Moment {
         monotonic: tokio::time::Instant::now().into_std(),
     }
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_slots_behind_the_last_subsystem_are_forgotten() {
+        let mut state = WriterState::default();
+        let taken = ["a", "b", "c"].map(|name| state.take_slot(name.into()));
+        assert_eq!(taken, [0, 1, 2].map(Slot));
+        state.give_back("b");
+        assert!(state.free.iter().eq(&[Slot(1)]));
+        state.give_back("c");
+        assert!(state.free.is_empty());
+        assert_eq!(state.take_slot("d".into()), Slot(1));
+    }
+}

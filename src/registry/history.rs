@@ -151,3 +151,19 @@ impl Recorder {
         counts.shrink_to(2 * counts.len());
     }
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_subsystems_that_have_gone_take_no_memory() {
+        let mut recorder = Recorder::default();
+        for (slot, refused) in [(9_999, 1), (99, 1), (9_999, 0)] {
+            recorder.set_at_begin(Slot(slot), refused);
+        }
+        assert_eq!(recorder.at_begin(Slot(99)), 1);
+        assert_eq!(recorder.subsystems.len(), 100);
+        assert_eq!(recorder.subsystems.capacity(), 200);
+    }
+}

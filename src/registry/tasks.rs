@@ -114,6 +114,7 @@ impl super::Readiness {
 
 #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
 mod tests {
+    use super::TaskId;
     use crate::{Readiness, Subsystem, state::Thresholds};
     use std::{
         sync::{
@@ -123,6 +124,24 @@ mod tests {
         thread,
         time::Duration,
     };
+
+    #[test]
+    fn a_check_does_not_start_for_a_subsystem_that_is_gone_by_then() {
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let check = crate::registry::Check {
+            thresholds: Thresholds::FIRST,
+            start: Arc::new(|_, _| Box::pin(std::future::pending())),
+        };
+        let second = Duration::from_secs(1);
+        let spare = Subsystem::new("spare").with_check(second, second, Ok(check));
+        let reporter = readiness.add(spare.clone()).unwrap();
+        let handle = readiness.subsystem_handle("spare").unwrap();
+        let (registry, declaration) = (readiness.registry(), handle.declaration());
+        reporter.retire();
+        registry.start_tasks(handle.slot(), &spare, declaration);
+        let job = registry.background().take(TaskId::of_check(declaration));
+        assert!(job.is_none());
+    }
 
     /// Another thread may start idle tasks at any moment, also while a subsystem is
     /// being added. A check that started before the timer has its subsystem would

@@ -85,3 +85,42 @@ impl History {
         (self.chunks.len() * CHUNK + self.in_last).saturating_sub(CHUNK)
     }
 }
+
+#[cfg(all(test, feature = "events"))]
+mod tests {
+    use super::*;
+    use crate::state::{Moment, TransitionKind};
+    use std::time::{Duration, Instant, SystemTime};
+
+    #[test]
+    fn a_history_without_a_dropped_transition_is_never_called_whole() {
+        for capacity in 0..100 {
+            let mut history = History::new(capacity);
+            for version in 1..=200 {
+                history.push(Transition {
+                    version,
+                    kind: TransitionKind::Pause { paused: true },
+                    reason: None,
+                    at: Moment {
+                        wall: SystemTime::UNIX_EPOCH,
+                        monotonic: Instant::now(),
+                    },
+                    lasted: Duration::ZERO,
+                    refused: 0,
+                });
+                let dropped = version.saturating_sub(capacity as u64);
+                for seen in [0, dropped.saturating_sub(1), dropped, version - 1] {
+                    let is_whole = history.is_whole_since(seen);
+                    assert!(
+                        !is_whole || seen >= dropped,
+                        "{seen} of {version}, {capacity}"
+                    );
+                }
+                let is_whole = history.is_whole_since(version - 1);
+                let short = version < capacity as u64;
+                assert!(is_whole || !short, "{version}, {capacity}");
+                assert_eq!(history.is_whole_since(version), capacity > 0);
+            }
+        }
+    }
+}

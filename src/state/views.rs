@@ -70,3 +70,31 @@ impl Views {
         leaves.flat_map(|leaf| leaf.iter().flatten())
     }
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use crate::registry::{Readiness, Subsystem};
+
+    #[test]
+    fn the_tree_shrinks_and_keeps_the_other_views() {
+        let readiness = Readiness::builder().subsystem(Subsystem::new("storage"));
+        let readiness = readiness.build().unwrap();
+        let view = readiness
+            .registry()
+            .read(|data| data.views.get(Slot(0)).cloned());
+        let slots = [0, 31, 32, 1_024, 5_000].map(Slot);
+        let mut views = Views::default();
+        for slot in slots {
+            views.set(slot, view.clone());
+        }
+        assert_eq!(views.0.len(), 5);
+        // How many branches are left without this slot and those after it.
+        for (index, branches) in [0, 1, 1, 1, 2].into_iter().enumerate().rev() {
+            views.set(slots[index], None);
+            let present = slots.iter().filter(|slot| views.get(**slot).is_some());
+            assert!(present.eq(&slots[..index]), "{index}");
+            assert_eq!(views.0.len(), branches, "{index}");
+        }
+    }
+}

@@ -109,6 +109,7 @@ impl Process {
             .subsystem(Subsystem::new(NAMES[0]))
             .subsystem(Subsystem::new(NAMES[1]).optional())
             .scope("search", [NAMES[1]])
+            .scope("whole", [NAMES[0], NAMES[1]])
             .history(capacity)
             .build()
             .unwrap();
@@ -193,8 +194,10 @@ async fn compare(capacity: usize, steps: &[(Step, bool)]) {
                 if from == to {
                     continue;
                 }
-                let count = match kind {
-                    "scope" => refused[1],
+                let count = match (kind, key.1.as_str()) {
+                    ("scope", "search") => refused[1],
+                    // No gate is on it.
+                    ("scope", _) => 0,
                     _ => refused[0] + refused[1],
                 };
                 let reason = match (kind, to) {

@@ -3,11 +3,13 @@
 use crate::support::{health_call, ready, starting};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::UPGRADE};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::{Ready, ready as now},
+    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
@@ -117,6 +119,51 @@ async fn a_request_is_in_flight_until_its_body_has_ended() {
     assert_eq!(readiness.in_flight(), Some(0), "ended");
     drop(body);
     assert_eq!(readiness.in_flight(), Some(0));
+}
+
+/// A body that knows its end.
+struct Pieces(VecDeque<Bytes>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A server drops a body once it has the last piece, which a slow client may take long to
+/// receive.
+#[tokio::test]
+async fn a_large_last_piece_is_in_flight_until_its_bytes_are_dropped() {
+    const LARGE: usize = 64 << 10;
+    for (lengths, after_the_body) in [([1, LARGE], 1), ([LARGE, LARGE - 1], 0)] {
+        let (readiness, _storage) = ready();
+        let pieces = lengths.map(|length| Bytes::from(vec![7; length]));
+        let service = counting(&readiness).layer(service_fn(|_| {
+            now(Ok::<_, Infallible>(Response::new(Pieces(
+                pieces.clone().into(),
+            ))))
+        }));
+        let mut body = service.oneshot(get("/")).await.unwrap().into_body();
+        let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(next().await, pieces[0]);
+        assert_eq!(readiness.in_flight(), Some(1));
+        let last = next().await;
+        assert_eq!(last, pieces[1]);
+        drop(body);
+        assert_eq!(readiness.in_flight(), Some(after_the_body), "{lengths:?}");
+        drop(last);
+        assert_eq!(readiness.in_flight(), Some(0));
+    }
 }
 
 #[tokio::test]

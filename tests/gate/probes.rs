@@ -475,6 +475,14 @@ async fn a_scope_and_a_subsystem_have_an_answer_of_their_own() {
         demo.get(Detail::Names, "/readyz").await,
         green("ready (degraded): index failing\n")
     );
+    // It lists no scope.
+    let search = demo.get(Detail::Names, "/readyz/search?verbose").await;
+    assert_eq!(
+        search,
+        red("[-]index failing (optional)\n[+]database ready (shared)\nnot ready: index failing\n")
+    );
+    let search = demo.json(Detail::Full, "/readyz/search").await;
+    assert!(search.get("scopes").is_none(), "{search}");
     for name in ["unknown", "a/b", "storage/x", "%73torage", "//"] {
         let (status, body) = demo.get(Detail::Full, &format!("/readyz/{name}")).await;
         assert_eq!((status, &*body), (StatusCode::NOT_FOUND, "not found\n"));
@@ -975,6 +983,11 @@ async fn json_tells_the_same_at_each_level() {
         index["subsystems"][0]["attributes"],
         json!({"documents": "12"})
     );
+    assert!(index["subsystems"][0].get("ttl_ms").is_none(), "{index}");
+    let policy = Subsystem::new("policy").ttl(Duration::from_secs(30));
+    let _policy = demo.readiness.add(policy).unwrap();
+    let policy = demo.json(Detail::Full, "/readyz/policy").await;
+    assert_eq!(policy["subsystems"][0]["ttl_ms"], 30_000);
 }
 
 // === configuration ===

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,10 +15,11 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, limit::ConcurrencyLimitLayer, service_fn};
 use tower_readiness::{
-    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter,
+    Action, Phase, Readiness, ReadinessLayer, Reason, Reporter, Subsystem,
     gate::{Hold, HoldBuilder, ReadinessService, Refusal},
 };
 use tower_test::mock;
@@ -316,6 +318,56 @@ async fn a_request_whose_turn_comes_with_a_harmless_change_is_passed_on() {
     gated.inner.allow(1);
     assert_pending!(second.poll());
     assert!(arrived(&mut gated.inner).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_is_over_when_the_request_is_polled_changes_nothing() {
+    const HOLD_DOWN: Duration = Duration::from_secs(1);
+    let storage = Subsystem::new("storage").hold_down(HOLD_DOWN);
+    let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    storage.failing("gone");
+    advance(HOLD_DOWN).await;
+    assert!(!readiness.verdict().is_ready());
+    let layer =
+        ReadinessLayer::new(&readiness).when_failing(Action::Hold(a_minute().build().unwrap()));
+    let mut service = layer.layer(service_fn(async |_: Req| Ok::<_, Infallible>(ok())));
+    let mut call = task::spawn(service.call(get("/")));
+    assert_pending!(call.poll());
+    storage.ready();
+    storage.failing("gone");
+    assert!(call.is_woken());
+    // Without a yield, so that the gate is the first to find that the report counts.
+    let _ = Box::pin(advance(HOLD_DOWN)).as_mut().now_or_never();
+    assert_pending!(call.poll());
+    assert_pending!(call.poll());
+    assert_eq!(layer.counts().waiting(Reason::Failing), 1);
+    storage.ready();
+    assert_ready_ok!(call.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_while_the_gate_decides_is_not_missed() {
+    let (readiness, storage) = ready();
+    let storage = Arc::new(storage);
+    let recovers = Arc::clone(&storage);
+    let layer = ReadinessLayer::new(&readiness)
+        .when_failing(Action::Hold(a_minute().build().unwrap()))
+        .exempt(move |_| {
+            recovers.ready();
+            false
+        });
+    let (inner, mut handle) = mock::pair();
+    handle.allow(0);
+    let mut service = layer.layer(inner);
+    let mut call = task::spawn(service.call(get("/")));
+    assert_pending!(call.poll());
+    storage.failing("gone");
+    handle.allow(1);
+    assert_pending!(call.poll());
+    assert_eq!(layer.counts().held(Reason::Failing), 1);
+    assert!(arrived(&mut handle).is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,6 +84,26 @@ async fn late_and_cut_off_requests_are_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_at_the_end_of_the_drain_delay_is_a_warning() {
+    let delay = Duration::from_secs(5);
+    for (after, is_late) in [(3_900, false), (4_100, true)] {
+        let (readiness, _storage) = crate::support::ready();
+        let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+        let shutdown = readiness.shutdown().delay(delay);
+        let shutdown = tokio::spawn(shutdown.build().unwrap());
+        readiness.drain();
+        sleep(Duration::from_millis(after)).await;
+        request(&readiness, Duration::ZERO).await;
+        shutdown.await.unwrap();
+        readiness.advance(Phase::Closed);
+        let lines = lines.until(" drained in ").await;
+        let warning = "WARN requests kept arriving until the end of the drain delay";
+        let warned = lines.iter().any(|line| line.starts_with(warning));
+        assert_eq!(warned, is_late, "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_no_layer_counts_is_unknown() {
     let (readiness, _storage) = crate::support::ready();
     readiness.drain();

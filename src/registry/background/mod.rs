@@ -372,29 +372,4 @@ impl fmt::Debug for BackgroundTasks {
 }
 
 #[cfg(all(test, not(tower_readiness_loom)))]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    #[test]
-    fn a_runtime_that_has_ended_is_not_tried_twice() {
-        let jobs = Arc::new(BackgroundTasks::new(
-            Weak::<crate::registry::Registry>::new(),
-        ));
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.build().unwrap();
-        runtime.block_on(async { jobs.start() });
-        drop(runtime);
-        let tried = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&tried);
-        jobs.add(TaskId::TtlTimer, || {
-            Arc::new(move || {
-                count.fetch_add(1, Ordering::Relaxed);
-                Some(Box::pin(std::future::pending()))
-            })
-        });
-        jobs.start();
-        jobs.start();
-        assert_eq!(tried.load(Ordering::Relaxed), 1);
-    }
-}
+mod tests;

@@ -286,6 +286,24 @@ impl TimerTable {
 #[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {
     use super::*;
+    use crate::registry::{Readiness, Subsystem};
+
+    #[test]
+    fn the_next_subsystem_in_a_slot_has_a_heartbeat_of_its_own() {
+        let timer = TtlTimer::new(Instant::now());
+        let [first, second] = ["first", "second"].map(|name| {
+            let subsystem = Subsystem::new(name).ttl(Duration::from_secs(1));
+            let readiness = Readiness::builder().subsystem(subsystem).build().unwrap();
+            readiness.snapshot().subsystem(name).unwrap().clone()
+        });
+        let heartbeat_of = |view: &SubsystemView| timer.heartbeat_of(Slot(0), view.declaration());
+        // The timer may see the next one before it learns that the first has retired.
+        for (view, other) in [(&first, &second), (&second, &first)] {
+            let _ = timer.update(Slot(0), Reading::take(), |set| set(Some(view)));
+            assert!(heartbeat_of(view).is_some());
+            assert!(heartbeat_of(other).is_none());
+        }
+    }
 
     #[test]
     fn the_timer_thread_is_woken_again_after_it_missed_its_time() {

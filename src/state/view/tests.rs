@@ -380,6 +380,50 @@ fn a_report_beside_a_check_counts_at_once() {
 }
 
 #[test]
+fn any_report_counts_as_one_also_after_the_next_claim() {
+    let check = |view: &SubsystemView, state| view.check(state, None, Thresholds::FIRST, now());
+    let (reported, was_up) = (
+        in_state(&view(Role::Required, false, true), State::Starting),
+        check(&checked(), State::Ready),
+    );
+    for (view, has_reported) in [
+        (checked(), false),
+        (checked().with_claim(Claim::Held), false),
+        (check(&checked(), State::Starting), true),
+        (reported.with_claim(Claim::Held), true),
+        (was_up.with_claim(Claim::Held), true),
+    ] {
+        assert_eq!(view.has_reported(), has_reported, "{view:?}");
+    }
+}
+
+#[test]
+fn a_lost_check_fails_and_hides_no_worse_state() {
+    let declaration = || Declaration {
+        checked: true,
+        ttl: Some(Duration::from_secs(1)),
+        ..declaration(Role::Required, true)
+    };
+    let unclaimed = || declared(Role::Required, false, declaration(), now());
+    let check = |view: &SubsystemView, state| view.check(state, None, Thresholds::FIRST, now());
+    let lose = |view: &SubsystemView| view.lose_check("panicked", now());
+
+    let up = check(&unclaimed(), State::Ready);
+    let lost = lose(&up).unwrap();
+    assert_eq!(counts(&lost), (State::Failing, Some("panicked")));
+    assert!(lose(&lost).is_none(), "it is known");
+    let dead = check(&up, State::Dead);
+    let stale = up.become_stale(Duration::from_secs(1), now());
+    assert!(lose(&dead).is_none() && lose(&stale).is_none());
+
+    // A reporter goes on where there is one.
+    let held = check(&unclaimed().with_claim(Claim::Held), State::Ready);
+    let has_ttl = |view: &SubsystemView| view.active_ttl().is_some();
+    assert!(has_ttl(&up) && !has_ttl(&lost));
+    assert!(has_ttl(&held) && has_ttl(&lose(&held).unwrap()));
+}
+
+#[test]
 fn a_check_that_agrees_with_a_report_does_not_delay_it() {
     let declaration = Declaration {
         checked: true,

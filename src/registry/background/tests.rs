@@ -1,0 +1,138 @@
+use super::*;
+use std::future::pending;
+use tokio::{runtime::Runtime, task::yield_now};
+
+const CHECK: TaskId = TaskId::Check(1);
+
+fn no_jobs() -> Arc<BackgroundTasks> {
+    let registry = Weak::<crate::registry::Registry>::new();
+    Arc::new(BackgroundTasks::new(registry))
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.build().unwrap()
+}
+
+/// Adds a job that waits for ever. Its futures, and only they, hold the returned value.
+fn add_waiting(jobs: &BackgroundTasks, id: TaskId) -> Arc<()> {
+    let token = Arc::new(());
+    let weak = Arc::downgrade(&token);
+    jobs.add(id, || {
+        Arc::new(move || {
+            let held = weak.upgrade();
+            Some(Box::pin(async move {
+                pending::<()>().await;
+                drop(held);
+            }))
+        })
+    });
+    token
+}
+
+fn futures(token: &Arc<()>) -> usize {
+    Arc::strong_count(token) - 1
+}
+
+#[test]
+fn a_runtime_that_has_ended_is_not_tried_twice() {
+    let jobs = no_jobs();
+    let ended = runtime();
+    ended.block_on(async { jobs.start() });
+    drop(ended);
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    jobs.add(TaskId::TtlTimer, || {
+        Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Some(Box::pin(pending()))
+        })
+    });
+    jobs.start();
+    jobs.start();
+    assert_eq!(tried.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_suspect_job_moves_to_a_runtime_that_calls_and_its_old_task_ends() {
+    let jobs = no_jobs();
+    let token = add_waiting(&jobs, CHECK);
+    let [stuck, living] = [runtime(), runtime()];
+    let call_on = |runtime: &Runtime| {
+        runtime.block_on(async {
+            jobs.start();
+            yield_now().await;
+        });
+        futures(&token)
+    };
+    assert_eq!(call_on(&stuck), 1);
+    assert_eq!(call_on(&living), 1, "the job is well");
+    jobs.suspect(CHECK);
+    jobs.start();
+    assert_eq!(futures(&token), 1, "this thread has no runtime");
+    assert_eq!(call_on(&living), 2);
+    assert_eq!(call_on(&stuck), 1);
+}
+
+#[test]
+fn a_check_is_suspect_if_its_runtime_does_not_poll_it_in_time() {
+    let jobs = no_jobs();
+    let _token = add_waiting(&jobs, CHECK);
+    let not_driven = runtime();
+    let _entered = not_driven.enter();
+    jobs.start();
+    jobs.unpolled.store(true, Ordering::Relaxed);
+    let began = jobs.table.lock().jobs[&CHECK].run.as_ref().unwrap().began;
+    let due = began + FIRST_POLL_WITHIN;
+    for (now, next, is_suspect) in [
+        (began, Some(due), false),
+        (due - Duration::from_nanos(1), Some(due), false),
+        (due, None, true),
+        (due, None, true),
+    ] {
+        assert_eq!(jobs.suspect_unpolled(now), next);
+        assert_eq!(jobs.idle.load(Ordering::Relaxed), is_suspect);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_removed_while_it_starts_does_not_run() {
+    let jobs = no_jobs();
+    let token = Arc::new(());
+    jobs.add(CHECK, || {
+        let (jobs, token) = (Arc::downgrade(&jobs), Arc::downgrade(&token));
+        Arc::new(move || {
+            drop(jobs.upgrade()?.take(CHECK));
+            let held = token.upgrade();
+            Some(Box::pin(async move {
+                pending::<()>().await;
+                drop(held);
+            }))
+        })
+    });
+    jobs.start();
+    yield_now().await;
+    assert_eq!(futures(&token), 0);
+}
+
+#[cfg(feature = "check")]
+#[tokio::test(start_paused = true)]
+async fn on_a_paused_clock_no_check_is_late_by_the_real_one() {
+    let check = crate::registry::Check {
+        thresholds: crate::state::Thresholds::FIRST,
+        start: Arc::new(|_, _| Box::pin(pending())),
+    };
+    let second = Duration::from_secs(1);
+    let subsystem = crate::Subsystem::new("database").with_check(second, second, Ok(check));
+    let readiness = crate::Readiness::builder()
+        .subsystem(subsystem)
+        .build()
+        .unwrap();
+    assert!(
+        !readiness
+            .registry()
+            .background()
+            .unpolled
+            .load(Ordering::Relaxed)
+    );
+}
