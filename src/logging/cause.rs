@@ -1,6 +1,6 @@
 use super::event::contained;
 use crate::threads;
-use std::cell::Cell;
+use std::{cell::Cell, mem};
 use tracing::{
     Dispatch, Span,
     dispatcher::{self, WeakDispatch},
@@ -53,22 +53,16 @@ impl Cause {
 
     /// Calls `emit` with the subscriber as the default. Only for the log
     /// thread, whose own default is the subscriber of the process as a whole.
-    pub(super) fn emit(self, emit: impl FnOnce(&Span)) {
-        let Self { subscriber, span } = self;
-        let subscriber = subscriber.unwrap_or_else(process_subscriber);
-        let emit = || emit(&span);
+    pub(super) fn emit(mut self, emit: impl FnOnce(&Span)) {
+        let subscriber = self.subscriber.get_or_insert_with(process_subscriber);
+        let emit = || emit(&self.span);
         if subscriber.is::<NoSubscriber>() {
             contained(emit);
         } else {
             // Set as the default even if it is that already: then tracing
             // prevents that code called by the subscriber calls it again.
-            contained(|| dispatcher::with_default(&subscriber, emit));
+            contained(|| dispatcher::with_default(subscriber, emit));
         }
-        Self {
-            subscriber: Some(subscriber),
-            span,
-        }
-        .discard();
     }
 
     pub(super) fn weak(&self) -> Option<WeakDispatch> {
@@ -83,11 +77,13 @@ impl Cause {
             span: Span::none(),
         }
     }
+}
 
-    /// Drops the cause. The last reference to a span or a subscriber runs code
-    /// of theirs, which may panic.
-    pub(super) fn discard(self) {
-        let Self { subscriber, span } = self;
+/// The last reference to a span or a subscriber runs code of theirs, which may panic.
+impl Drop for Cause {
+    fn drop(&mut self) {
+        let span = mem::replace(&mut self.span, Span::none());
+        let subscriber = self.subscriber.take();
         contained(|| drop(span));
         contained(|| drop(subscriber));
     }
@@ -95,4 +91,46 @@ impl Cause {
 
 fn process_subscriber() -> Dispatch {
     dispatcher::get_default(Dispatch::clone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    struct CannotClose;
+
+    impl Subscriber for CannotClose {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn try_close(&self, _: span::Id) -> bool {
+            panic!("cannot close");
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {}
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn the_panic_of_a_subscriber_that_cannot_close_a_span_is_contained() {
+        let subscriber = Dispatch::new(CannotClose);
+        let span = dispatcher::with_default(&subscriber, || tracing::info_span!("migration"));
+        drop(Cause {
+            subscriber: None,
+            span,
+        });
+    }
 }

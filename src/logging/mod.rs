@@ -100,13 +100,6 @@ impl Logger {
             Self::Queued(_, cause) => Queued::Unwanted(cause),
         }
     }
-
-    /// Drops the logger without a line.
-    pub(crate) fn discard(self) {
-        if let Self::Queued(_, cause) = self {
-            cause.discard();
-        }
-    }
 }
 
 /// The result of queueing events.
@@ -127,8 +120,8 @@ impl Queued {
         match self {
             Self::Off | Self::At(_) => {}
             Self::Here => contained(|| emit(&Span::none())),
-            Self::Lost(entry) => entry.discard(),
-            Self::Unwanted(cause) => cause.discard(),
+            Self::Lost(entry) => drop(entry),
+            Self::Unwanted(cause) => drop(cause),
         }
     }
 

@@ -65,11 +65,6 @@ impl QueueEntry {
     pub(super) fn new(cause: Cause, emit: Emit) -> Self {
         Self { cause, emit }
     }
-
-    /// Drops the entry, unwritten.
-    pub(super) fn discard(self) {
-        self.cause.discard();
-    }
 }
 
 impl Queue {

@@ -212,6 +212,7 @@ impl Registry {
         &self,
         write: impl FnOnce(&mut WriterState, &mut SnapshotBuilder) -> R,
     ) -> (R, Option<Publication>) {
+        // Before the lock, so that it is dropped after it: both call the subscriber.
         let log = Log::of_this_thread();
         let mut writer_state = self.writer_state.lock();
         let mut draft = SnapshotBuilder::new(self.cell.load().0);
@@ -222,8 +223,6 @@ impl Registry {
                 recorder.record(before, after, touched, &self.traffic, now, push);
             };
         let Some(published) = draft.finish(record) else {
-            drop(writer_state);
-            log.discard();
             return (result, None);
         };
         self.meters.record(&published);

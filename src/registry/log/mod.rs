@@ -85,11 +85,6 @@ impl Log {
         );
         Logged { queued, notes, due }
     }
-
-    /// Drops the logger of a call that published nothing.
-    pub(super) fn discard(self) {
-        self.0.discard();
-    }
 }
 
 impl Logged {

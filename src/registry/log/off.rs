@@ -26,8 +26,6 @@ impl Off {
         Self {}
     }
 
-    pub(super) fn discard(self) {}
-
     pub(super) fn wait(&self) {}
 
     pub(super) fn finish(self, _: &Published) -> Option<Instant> {
