@@ -1,6 +1,7 @@
 //! The server as a process of its own, which the driver commands over pipes.
 
-use crate::{Error, measure::Measure, options::Options};
+use crate::{Error, measure::Measure, options::Options, outside::Clock};
+use rustix::process::Pid;
 use std::{env, net::SocketAddr, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -17,14 +18,18 @@ pub(crate) struct Server {
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
     pub(crate) application: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Server {
-    pub(crate) async fn start(options: &Options) -> Result<Self, Error> {
+    pub(crate) async fn start(options: &Options, clock: Option<&Clock>) -> Result<Self, Error> {
         let mut command = Command::new(env::current_exe()?);
         command.arg("--serve");
         if let Some(fault) = options.fault {
             command.args(["--break", fault.name()]);
+        }
+        if let Some(clock) = clock {
+            command.envs(clock.environment());
         }
         let mut child = command
             .stdin(Stdio::piped())
@@ -35,13 +40,21 @@ impl Server {
         let output = child.stdout.take().ok_or("the server has no output")?;
         let mut output = BufReader::new(output).lines();
         let line = timeout(ANSWERS_WITHIN, output.next_line()).await??;
-        let application = line.ok_or("the server did not start")?.parse()?;
+        let line = line.ok_or("the server did not start")?;
+        let (application, admin) = line.split_once(' ').ok_or("the server has no admin")?;
         Ok(Self {
             child,
             input,
             output,
-            application,
+            application: application.parse()?,
+            admin: admin.parse()?,
         })
+    }
+
+    pub(crate) fn pid(&self) -> Result<Pid, Error> {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = pid.and_then(Pid::from_raw);
+        pid.ok_or_else(|| "the server has ended".into())
     }
 
     /// Sends a command, and returns its answer.

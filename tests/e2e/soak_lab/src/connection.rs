@@ -36,7 +36,7 @@ impl Connection {
         body: Bytes,
     ) -> Result<Response<Incoming>, Error> {
         let request = Request::builder().method(method).uri(path);
-        let request = request.header("host", "soak").body(Full::new(body))?;
+        let request = request.header("host", "localhost").body(Full::new(body))?;
         self.sender.ready().await?;
         Ok(self.sender.send_request(request).await?)
     }

@@ -4,36 +4,76 @@
 use crate::{
     Error,
     child::Server,
+    followers::Followers,
     load::{Load, Tally},
     measure::Measure,
     options::Options,
+    outside::{Clock, Outside},
 };
 use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+    task::LocalSet,
+    time::sleep,
+};
 
 /// How long the server may take to end connections and tasks after the load.
 const RESTS_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the figures have to stay before they count. Idle threads of tokio end after ten
+/// seconds, as do some timeouts.
+const RESTS_FOR: Duration = Duration::from_secs(12);
+
 /// Runs the soak. Returns whether it found nothing.
 pub(crate) async fn drive(options: &Options) -> Result<bool, Error> {
-    LocalSet::new().run_until(run(options)).await
+    let tasks = LocalSet::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let interrupted = async {
+        tokio::select! {
+            interrupted = ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    };
+    tokio::select! {
+        // Its drop ends the server.
+        ended = tasks.run_until(run(options)) => ended,
+        interrupted = interrupted => {
+            interrupted?;
+            Err("it was interrupted".into())
+        }
+    }
 }
 
 async fn run(options: &Options) -> Result<bool, Error> {
-    let mut server = Server::start(options).await?;
+    // The faults are found without help from outside.
+    let from_outside = options.fault.is_none();
+    let clock = if options.clock && from_outside {
+        Some(Clock::new()?)
+    } else {
+        None
+    };
+    let mut server = Server::start(options, clock.as_ref()).await?;
+    let mut outside = if from_outside {
+        Some(Outside::new(&server, clock, options)?)
+    } else {
+        None
+    };
     let tally = Rc::default();
     // The first load allocates what later ones use again.
     let warm_up = (options.time / 4).clamp(Duration::from_secs(2), Duration::from_secs(30));
-    disturb(&mut server, &tally, warm_up, "warm up").await?;
+    disturb(&mut server, &mut outside, &tally, warm_up, "warm up").await?;
     let before = baseline(&mut server).await?;
     let mode = match options.fault {
         Some(_) => "break",
         None => "run",
     };
-    disturb(&mut server, &tally, options.time, mode).await?;
+    disturb(&mut server, &mut outside, &tally, options.time, mode).await?;
     // A fault lasts.
     let within = options
         .fault
@@ -52,6 +92,9 @@ async fn run(options: &Options) -> Result<bool, Error> {
         found.push(error.to_string());
     }
     print(&tally, &counts, &before, &after);
+    if let Some(outside) = &outside {
+        println!("{outside}");
+    }
     for difference in &found {
         println!("FAILED: {difference}");
     }
@@ -61,33 +104,38 @@ async fn run(options: &Options) -> Result<bool, Error> {
 /// Disturbs the server under load for this time, and ends both.
 async fn disturb(
     server: &mut Server,
+    outside: &mut Option<Outside>,
     tally: &Rc<Tally>,
     time: Duration,
     mode: &str,
 ) -> Result<(), Error> {
     server.command(mode).await?;
     let load = Load::start(server.application, tally);
-    sleep(time).await;
+    let followers = Followers::start(server.admin, tally).await?;
+    match outside {
+        Some(outside) => outside.disturb(server, time).await?,
+        None => sleep(time).await,
+    }
     load.end().await?;
-    server.command("calm").await?;
-    Ok(())
+    let version = server.command("calm").await?.parse()?;
+    followers.end(version, tally).await
 }
 
-/// Waits until two measures a second apart agree.
+/// Waits until the measures agree for [`RESTS_FOR`].
 async fn baseline(server: &mut Server) -> Result<Measure, Error> {
     let begin = Instant::now();
-    let mut before = server.measure().await?;
-    loop {
-        sleep(Duration::from_secs(1)).await;
+    let (mut before, mut since) = (server.measure().await?, begin);
+    while since.elapsed() < RESTS_FOR {
+        sleep(Duration::from_millis(500)).await;
         let after = server.measure().await?;
-        if after.is_at_rest(&before) {
-            return Ok(after);
+        if !after.is_at_rest(&before) {
+            if begin.elapsed() > RESTS_WITHIN {
+                return Err(format!("the server is not at rest: {before}, then {after}").into());
+            }
+            (before, since) = (after, Instant::now());
         }
-        if begin.elapsed() > RESTS_WITHIN {
-            return Err(format!("the server is not at rest: {before}, then {after}").into());
-        }
-        before = after;
     }
+    Ok(before)
 }
 
 /// Waits until the server is as before, or until the time is over.

@@ -26,7 +26,7 @@ const PRINTED: u64 = 20;
 
 const BODY: &[u8] = &[b'x'; 64 << 10];
 
-/// What the clients saw.
+/// The answers that the clients got.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) admitted: Cell<u64>,

@@ -1,12 +1,15 @@
 //! Runs a server for a long time while it is disturbed, and compares it afterwards with
 //! itself: see `tests/e2e/soak --help`.
 
+mod asker;
 mod child;
 mod connection;
 mod driver;
+mod followers;
 mod load;
 mod measure;
 mod options;
+mod outside;
 mod server;
 
 use options::{Mode, Options};

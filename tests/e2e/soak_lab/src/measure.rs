@@ -19,7 +19,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Whether nothing is under way, and no more is open than in `before`.
+    /// Whether all is as it was in `before`.
     pub(crate) fn is_at_rest(&self, before: &Self) -> bool {
         self.differences(before).is_empty()
     }
@@ -30,7 +30,7 @@ impl Measure {
         difference / before.heap as f64 * 100.0
     }
 
-    /// What should be as in `before` and is otherwise.
+    /// The figures that differ from those in `before`.
     pub(crate) fn differences(&self, before: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let mut compare = |name: &str, before: usize, after: usize| {

@@ -15,6 +15,10 @@ pub(crate) struct Options {
     pub(crate) mode: Mode,
     pub(crate) time: Duration,
     pub(crate) fault: Option<Fault>,
+    /// Whether the cgroup of the server is suspended.
+    pub(crate) cgroup: bool,
+    /// Whether the wall clock of the server jumps.
+    pub(crate) clock: bool,
 }
 
 /// A fault that the server is given, to see that the comparison finds it.
@@ -70,6 +74,8 @@ impl Options {
             mode: Mode::Drive,
             time: Duration::from_secs(60),
             fault: None,
+            cgroup: true,
+            clock: true,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -79,6 +85,8 @@ impl Options {
             match &*argument {
                 "--seconds" => options.time = Duration::from_secs(value()?.parse()?),
                 "--break" => options.fault = Some(value()?.parse()?),
+                "--no-cgroup" => options.cgroup = false,
+                "--no-clock" => options.clock = false,
                 "--serve" => options.mode = Mode::Serve,
                 _ => return Err(format!("there is no option {argument}; see --help").into()),
             }

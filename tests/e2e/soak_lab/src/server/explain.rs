@@ -10,6 +10,9 @@ use std::{
 };
 use tower_readiness::{Readiness, Reason, gate::Refusal};
 
+/// A tenth of the history, since a version has several transitions.
+const MOST_BEHIND: u64 = 100;
+
 /// An answer, and the newest versions when its request began and when it was there.
 #[derive(Debug)]
 pub(crate) struct Answered {
@@ -22,6 +25,8 @@ pub(crate) struct Answered {
 pub(crate) struct Explainer {
     answers: Mutex<Vec<Answered>>,
     log: Mutex<VersionLog>,
+    /// The newest version of the log.
+    logged: AtomicU64,
     pub(crate) explained: AtomicU64,
     /// Set by a fault: refusals are recorded with another reason.
     pub(crate) is_wrong: AtomicBool,
@@ -29,28 +34,35 @@ pub(crate) struct Explainer {
 
 impl Explainer {
     pub(crate) fn new(readiness: &Readiness) -> Self {
+        let snapshot = readiness.snapshot();
         Self {
             answers: Mutex::default(),
-            log: Mutex::new(VersionLog::new(&readiness.snapshot())),
+            log: Mutex::new(VersionLog::new(&snapshot)),
+            logged: AtomicU64::new(snapshot.version()),
             explained: AtomicU64::new(0),
             is_wrong: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the log lacks so many versions that the history could drop one of them.
+    pub(crate) fn is_behind(&self, readiness: &Readiness) -> bool {
+        readiness.snapshot().version() > self.logged.load(Ordering::Relaxed) + MOST_BEHIND
     }
 
     pub(crate) fn add(&self, answer: Answered) {
         self.answers.lock().unwrap().push(answer);
     }
 
-    /// Explains the answers so far, and adds a finding for each that has no explanation.
+    /// Explains the answers so far. An answer without an explanation is a finding.
     pub(crate) fn explain(&self, process: &Process) {
         // First the answers, so that the history has the versions of all.
         let answers = mem::take(&mut *self.answers.lock().unwrap());
         let mut log = self.log.lock().unwrap();
-        if !log.extend(&process.readiness.history()) {
-            process
-                .findings
-                .add("the history is too short for the log of versions");
+        let version = process.readiness.snapshot().version();
+        if let Err(finding) = log.extend(&process.readiness.history()) {
+            process.findings.add(finding);
         }
+        self.logged.store(version, Ordering::Relaxed);
         let is_wrong = self.is_wrong.load(Ordering::Relaxed);
         for answer in answers {
             if let Err(why) = explain(&log, &answer, is_wrong) {

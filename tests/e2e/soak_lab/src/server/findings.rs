@@ -1,4 +1,4 @@
-//! What the server finds wrong with itself.
+//! The faults that the server finds in itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -5,7 +5,10 @@ mod disturbances;
 mod explain;
 mod faults;
 mod findings;
+mod listeners;
+mod replicas;
 mod subscribers;
+mod subsystems;
 mod version_log;
 
 use crate::{ALLOCATOR, Error, measure::Measure, options::Fault};
@@ -22,22 +25,21 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
+use subsystems::Switches;
 use tokio::{
     net::TcpListener,
     runtime,
     sync::{mpsc, oneshot},
 };
 use tower_readiness::{
-    Action, Group, Readiness, ReadinessLayer, Reason, Reporter, Subsystem, drain,
+    Action, Readiness, ReadinessLayer, Reason, Reporter, drain,
     gate::{DirectGate, GateCounts, Hold},
+    server::AdminListener,
 };
 
-/// The subsystems that threads report at random.
-pub(crate) const REPORTED: [&str; 2] = ["storage", "index"];
-
-/// What the parts of the server share.
+/// The state that the parts of the server share.
 pub(crate) struct Process {
     pub(crate) readiness: Readiness,
     /// Of the layer of the whole process, and of that of the scope.
@@ -49,6 +51,7 @@ pub(crate) struct Process {
     /// Whether the disturbances have to end.
     pub(crate) ends: AtomicBool,
     pub(crate) reporters: Mutex<HashMap<&'static str, Reporter>>,
+    pub(crate) switches: Arc<Switches>,
     pub(crate) numbers: Mutex<HashMap<&'static str, u64>>,
 }
 
@@ -57,7 +60,7 @@ impl Process {
         self.ends.load(Ordering::Relaxed)
     }
 
-    /// Counts what happened, for the figures at the end.
+    /// Counts an event. The figures at the end have the counts.
     pub(crate) fn count(&self, name: &'static str) {
         let mut numbers = self.numbers.lock().unwrap();
         *numbers.entry(name).or_default() += 1;
@@ -103,23 +106,7 @@ async fn run(
     mut commands: mpsc::UnboundedReceiver<String>,
     fault: Option<Fault>,
 ) -> Result<(), Error> {
-    let readiness = Readiness::builder()
-        .subsystem(Subsystem::new("storage"))
-        .subsystem(Subsystem::new("index"))
-        .scope("search", ["index"])
-        .group(
-            Group::new("upstream")
-                .degraded_below(0.9)
-                .failing_below(0.1),
-        )
-        .history(1024)
-        .build()?;
-    let mut reporters = HashMap::new();
-    for name in REPORTED {
-        let reporter = readiness.reporter(name)?;
-        reporter.ready();
-        reporters.insert(name, reporter);
-    }
+    let (readiness, reporters, switches) = subsystems::build()?;
     // Shorter than some outages, and with less room than clients.
     let hold = Hold::builder(Duration::from_millis(300))
         .max_waiting(12)
@@ -138,11 +125,16 @@ async fn run(
         findings: Findings::default(),
         ends: AtomicBool::new(true),
         reporters: Mutex::new(reporters),
+        switches,
         numbers: Mutex::default(),
         readiness: readiness.clone(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr()?);
+    let admin = AdminListener::new(&readiness).events().metrics();
+    let admin = admin.serve("127.0.0.1:0").await?;
+    let address = admin.local_addr().socket_addr();
+    let address = address.ok_or("the admin listener has no address")?;
+    println!("{} {address}", listener.local_addr()?);
     let app = app::router(&process, whole, scope);
     let (drains, drain) = oneshot::channel::<()>();
     let shutdown = readiness
@@ -174,7 +166,11 @@ async fn run(
                 if let Some(disturbances) = disturbances.take() {
                     Disturbances::end(disturbances, &process).await;
                 }
-                "calm".to_owned()
+                process.readiness.snapshot().version().to_string()
+            }
+            "wall clock" => {
+                let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+                time.as_secs().to_string()
             }
             "measure" => process.measure()?.to_string(),
             "counts" => process.figures(),
@@ -189,7 +185,7 @@ async fn run(
 }
 
 impl Process {
-    /// What happened how often.
+    /// The counts of the events.
     fn figures(&self) -> String {
         let numbers = self.numbers.lock().unwrap();
         let mut numbers: Vec<_> = numbers.iter().collect();

@@ -1,7 +1,7 @@
 //! Which reason not to admit a request each version had, from the history alone.
 
 use std::{collections::VecDeque, ops::RangeInclusive};
-use tower_readiness::{Condition, Phase, Reason, Snapshot, Transition, TransitionKind};
+use tower_readiness::{Condition, Phase, Reason, Snapshot, State, Transition, TransitionKind};
 
 /// How many changes are kept: those of many seconds, which no request outlasts.
 const KEPT: usize = 50_000;
@@ -73,15 +73,21 @@ impl VersionLog {
         Self([Entry::of(snapshot)].into())
     }
 
-    /// Adds what is new in the history. Returns whether it has all since the last call.
-    pub(crate) fn extend(&mut self, history: &[Transition]) -> bool {
-        let Some(&(mut last)) = self.0.back() else {
-            return false;
-        };
+    /// Adds the new part of the history.
+    ///
+    /// # Errors
+    ///
+    /// If a part is missing, or shows what must not happen.
+    pub(crate) fn extend(&mut self, history: &[Transition]) -> Result<(), &'static str> {
+        let mut last = *self.0.back().ok_or("the log of versions is empty")?;
         let known = last.version;
-        let is_whole = history
+        let mut result = Ok(());
+        if history
             .first()
-            .is_none_or(|oldest| oldest.version() <= known + 1);
+            .is_some_and(|oldest| oldest.version() > known + 1)
+        {
+            result = Err("the history is too short for the log of versions");
+        }
         for transition in history.iter().filter(|it| it.version() > known) {
             if transition.version() > last.version {
                 last.version = transition.version();
@@ -91,11 +97,14 @@ impl VersionLog {
             if let Some(newest) = self.0.back_mut() {
                 *newest = last;
             }
+            if is_false_silence(transition.kind()) {
+                result = Err("a subsystem that beats became stale");
+            }
         }
         while self.0.len() > KEPT {
             self.0.pop_front();
         }
-        is_whole
+        result
     }
 
     /// The facts of these versions; `None` if they are no longer known.
@@ -110,4 +119,13 @@ impl VersionLog {
         self.0.drain(..self.0.len().saturating_sub(1));
         self.0.shrink_to_fit();
     }
+}
+
+/// Whether the subsystem whose heartbeats never pause, but for those of the whole process, is
+/// silent.
+fn is_false_silence(change: &TransitionKind) -> bool {
+    matches!(
+        change,
+        TransitionKind::Subsystem { name, to: Some(State::Stale), .. } if **name == *"steady"
+    )
 }
