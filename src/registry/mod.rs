@@ -19,10 +19,10 @@ mod log;
 #[cfg(not(feature = "tracing"))]
 #[path = "log/off.rs"]
 mod log;
+mod maintenance_pause;
 mod meters;
 mod name;
 mod overdue;
-mod pause_guard;
 mod readiness;
 mod reconfigure;
 mod reload;
@@ -65,7 +65,7 @@ pub use self::{
         RegistryClosed, SettingError, UnknownScope, UnknownSubsystem, WaitError,
     },
     group::{Group, GroupHandle, MemberError, MemberReporter, Quorum, UnknownGroup},
-    pause_guard::PauseGuard,
+    maintenance_pause::PauseGuard,
     readiness::Readiness,
     reconfigure::Reconfiguration,
     reload::ReloadGuard,

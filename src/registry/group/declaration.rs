@@ -1,4 +1,4 @@
-use super::{members::Members, quorum::Quorum, thresholds::Thresholds};
+use super::{group_state::Thresholds, members::Members, quorum::Quorum};
 use crate::{
     registry::{DeclareError, Subsystem, bounded},
     state::Slot,

@@ -1,9 +1,9 @@
 use super::{
+    group_state::Thresholds,
     pace::{Pace, Publish},
     silence::Silence,
     summary::summary,
     table::Table,
-    thresholds::Thresholds,
 };
 use crate::{
     mutex::Mutex,

@@ -6,6 +6,7 @@
 
 mod declaration;
 mod error;
+mod group_state;
 mod handle;
 mod members;
 mod pace;
@@ -18,7 +19,6 @@ mod silence;
 mod slots;
 mod summary;
 mod table;
-mod thresholds;
 
 pub(super) use self::members::Groups;
 #[cfg(feature = "gate")]

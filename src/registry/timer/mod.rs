@@ -1,16 +1,16 @@
 //! The deadlines of subsystems: missing heartbeats, held-down reports, and the end
 //! of being pending.
 
+mod frozen_process;
 mod heartbeat;
 mod reading;
-mod silence;
 mod ttl_watch;
 
 use self::ttl_watch::TtlWatch;
 pub(crate) use self::{
+    frozen_process::Caller,
     heartbeat::Heartbeat,
     reading::Reading,
-    silence::Caller,
     ttl_watch::{TtlEvent, Witness},
 };
 use super::shrink::shrink;

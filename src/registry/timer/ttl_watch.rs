@@ -1,6 +1,6 @@
 use super::{
+    frozen_process::{CHECKS_IN_A_TTL, Caller, Silence},
     heartbeat::Heartbeat,
-    silence::{CHECKS_IN_A_TTL, Caller, Silence},
 };
 use crate::state::Declaration;
 use std::{

@@ -5,9 +5,9 @@ mod damping;
 mod effect;
 mod members;
 mod meters;
+mod next_state;
 #[cfg(feature = "test-util")]
 mod simulated;
-mod transitions;
 
 pub(crate) use self::attributes::TooMany;
 #[cfg(any(test, feature = "check"))]

@@ -1,4 +1,4 @@
-use super::{super::silence::TIMER_SLACK, *};
+use super::{super::frozen_process::TIMER_SLACK, *};
 use crate::state::SubsystemMeters;
 
 const TTL: Duration = Duration::from_secs(4);
