@@ -1,5 +1,11 @@
 //! The operations and the sizes that have budgets.
 
+#[cfg(all(feature = "connections", feature = "events"))]
+use crate::connections;
+use crate::{
+    members,
+    reports::{alternating, change, one_of_many, registry, wake_a_subscriber},
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header::ACCEPT};
@@ -12,9 +18,10 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
+use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_readiness::{
-    Action, Readiness, ReadinessLayer, Reporter, Subsystem,
+    Action, Readiness, ReadinessLayer, Reporter,
     gate::ReadinessService,
     probe::{Detail, Probes},
 };
@@ -26,17 +33,22 @@ pub(crate) type Operation = Box<dyn FnMut()>;
 pub(crate) struct Measure {
     pub(crate) name: &'static str,
     pub(crate) baseline: Option<&'static str>,
+    /// How often the operation runs in one count.
+    pub(crate) runs: u32,
     pub(crate) prepare: fn() -> Operation,
 }
 
+const RUNS: u32 = 1_000;
+
 /// Begins with the baselines, which have no budget themselves. The cost of a service is
 /// the difference to the bare service; a report or a reading counts as a whole.
-const MEASURES: &[Measure] = &[
+pub(crate) const MEASURES: &[Measure] = &[
     baseline("empty_loop", || Box::new(|| ())),
     baseline("bare_in_place", || in_place(Bare, StatusCode::OK)),
     baseline("bare_cloned", || cloned(Bare)),
     baseline("bare_accepting", || accepting(Bare, "/", "*/*")),
     baseline("two_reports_and_admit", || hold_then_admit(false)),
+    baseline("paused_clock", || with_paused_clock(|| || ())),
     measure("admit_in_place", "bare_in_place", || {
         in_place(admitting(|layer| layer), StatusCode::OK)
     }),
@@ -69,6 +81,10 @@ const MEASURES: &[Measure] = &[
     }),
     measure("report_changed_of_16", "empty_loop", || change(16)),
     measure("report_changed_of_1000", "empty_loop", || change(1_000)),
+    measure("report_changed_of_100000", "empty_loop", || {
+        let (_, reporter) = one_of_many(100_000);
+        Box::new(alternating(reporter))
+    }),
     measure("heartbeat", "empty_loop", || {
         let (_, reporters) = registry(16, true);
         Box::new(move || reporters[8].heartbeat())
@@ -85,35 +101,46 @@ const MEASURES: &[Measure] = &[
             drop(black_box(readiness.snapshot()));
         })
     }),
+    measure("member_repeated_of_5000", "empty_loop", || {
+        members::repeated(5_000)
+    }),
+    measure("member_changed_of_5000", "paused_clock", || {
+        with_paused_clock(|| members::changed(5_000))
+    }),
+    measure("member_changed_of_100000", "paused_clock", || {
+        with_paused_clock(|| members::changed(100_000))
+    }),
+    measure("group_turned_of_5000", "paused_clock", || {
+        with_paused_clock(|| members::turning(5_000))
+    }),
+    measure("group_turned_of_100000", "paused_clock", || {
+        with_paused_clock(|| members::turning(100_000))
+    }),
+    measure("add_and_retire_a_member", "paused_clock", || {
+        with_paused_clock(|| members::added_and_retired(5_000))
+    }),
+    measure("page_of_50_members", "bare_accepting", || {
+        let (readiness, members) = members::group_of(5_000);
+        let mut page = accepting(probes_of(&readiness), "/statusz/upstream", "text/plain");
+        Box::new(move || {
+            black_box(&members);
+            page();
+        })
+    }),
     #[cfg(feature = "metrics")]
     measure("scrape_of_16", "empty_loop", scrape),
-];
-
-/// With the feature `metrics`, the operations that it may change.
-const WITH_METRICS: [&str; 9] = [
-    "admit_in_place",
-    "admit_cloned",
-    "count_in_flight",
-    "observe_outcomes",
-    "refuse",
-    "hold_then_admit",
-    "report_repeated",
-    "heartbeat",
-    "scrape_of_16",
-];
-
-/// The measures of this build, the baselines among them.
-pub(crate) fn measures() -> impl Iterator<Item = &'static Measure> {
-    let all = MEASURES.iter();
-    all.filter(|Measure { name, baseline, .. }| {
-        cfg!(not(feature = "metrics")) || baseline.is_none() || WITH_METRICS.contains(name)
+    #[cfg(all(feature = "connections", feature = "events"))]
+    measure("event_to_100_streams", "empty_loop", || {
+        connections::event_to_streams(100)
     })
-}
+    .runs(50),
+];
 
 const fn baseline(name: &'static str, prepare: fn() -> Operation) -> Measure {
     Measure {
         name,
         baseline: None,
+        runs: RUNS,
         prepare,
     }
 }
@@ -126,24 +153,40 @@ const fn measure(
     Measure {
         name,
         baseline: Some(baseline),
+        runs: RUNS,
         prepare,
     }
 }
 
-/// Sizes in bytes, which no other feature changes.
-pub(crate) fn sizes() -> Vec<(&'static str, i64)> {
-    if cfg!(feature = "metrics") {
-        return Vec::new();
+impl Measure {
+    /// An operation that is slow under valgrind runs less often.
+    #[cfg(all(feature = "connections", feature = "events"))]
+    const fn runs(self, runs: u32) -> Self {
+        Self { runs, ..self }
     }
-    let mut service = admitting(|layer| layer);
-    let future = size_of_val(&service.call(request(&Uri::from_static("/"))));
-    let future = future - size_of::<<Bare as Service<Request<String>>>::Future>();
-    let bytes = |size: usize| size.try_into().expect("a small number");
-    vec![
-        ("service_over_inner", bytes(size_of_val(&service))),
-        ("response_future_over_inner", bytes(future)),
-        ("snapshot_per_subsystem", snapshot_per_subsystem()),
-    ]
+}
+
+/// A size in bytes, and its name.
+pub(crate) type Size = (&'static str, fn() -> i64);
+
+pub(crate) const SIZES: &[Size] = &[
+    ("service_over_inner", || {
+        bytes(size_of_val(&admitting(|layer| layer)))
+    }),
+    ("response_future_over_inner", || {
+        let mut service = admitting(|layer| layer);
+        let future = size_of_val(&service.call(request(&Uri::from_static("/"))));
+        bytes(future - size_of::<<Bare as Service<Request<String>>>::Future>())
+    }),
+    ("snapshot_per_subsystem", snapshot_per_subsystem),
+    ("member_of_5000", || members::bytes_of_one(5_000)),
+    ("member_of_100000", || members::bytes_of_one(100_000)),
+    #[cfg(all(feature = "connections", feature = "events"))]
+    ("tracked_connection", connections::bytes_of_a_tracked),
+];
+
+fn bytes(size: usize) -> i64 {
+    size.try_into().expect("a small number")
 }
 
 /// The bytes that an outdated snapshot of 1,000 subsystems keeps allocated, for each
@@ -228,11 +271,7 @@ where
 /// A request that is held because the process fails, and is admitted when it is
 /// ready again. Without a hold, the request comes after that.
 fn hold_then_admit(holds: bool) -> Operation {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = paused_runtime();
     let (readiness, reporters) = registry(1, true);
     let hold = Action::hold(Duration::from_secs(10)).expect("a valid hold");
     let mut service = ReadinessLayer::new(&readiness)
@@ -259,7 +298,11 @@ fn hold_then_admit(holds: bool) -> Operation {
 fn probes() -> Probes {
     let (readiness, reporters) = registry(16, true);
     reporters.into_iter().for_each(Reporter::leave_ready);
-    let probes = Probes::builder(&readiness).detail(Detail::Full);
+    probes_of(&readiness)
+}
+
+fn probes_of(readiness: &Readiness) -> Probes {
+    let probes = Probes::builder(readiness).detail(Detail::Full);
     probes.build().expect("valid paths")
 }
 
@@ -291,61 +334,25 @@ fn scrape() -> Operation {
     })
 }
 
-// === reports ===
+// === time ===
 
-fn registry(subsystems: usize, ready: bool) -> (Readiness, Vec<Reporter>) {
-    let names: Vec<_> = (0..subsystems)
-        .map(|index| format!("subsystem-{index}"))
-        .collect();
-    let declare = |name: &String| Subsystem::new(name).ttl(Duration::from_secs(3_600));
-    let readiness = names
-        .iter()
-        .fold(Readiness::builder(), |builder, name| {
-            builder.subsystem(declare(name))
-        })
+pub(crate) fn paused_runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
         .build()
-        .expect("valid names");
-    let claim = |name: &String| {
-        let reporter = readiness.reporter(name).expect("a declared name");
-        if ready {
-            reporter.ready();
-        }
-        reporter
+        .expect("a runtime")
+}
+
+/// An operation for which no time passes, so that no publication becomes due meanwhile.
+fn with_paused_clock<O: FnMut() + 'static>(prepare: impl FnOnce() -> O) -> Operation {
+    let runtime = paused_runtime();
+    let mut operation = {
+        let _context = runtime.enter();
+        prepare()
     };
-    let reporters = names.iter().map(claim).collect();
-    (readiness, reporters)
-}
-
-/// Alternates between two states, so that each report publishes a snapshot.
-fn change(subsystems: usize) -> Operation {
-    let (_, reporters) = registry(subsystems, true);
-    let report = alternating(reporters, subsystems / 2);
-    Box::new(report)
-}
-
-fn alternating(reporters: Vec<Reporter>, index: usize) -> impl FnMut() {
-    let mut up = true;
-    move || {
-        up = !up;
-        if up {
-            reporters[index].ready();
-        } else {
-            reporters[index].failing("connection refused");
-        }
-    }
-}
-
-/// A change for which one task waits, and that task's next wait.
-fn wake_a_subscriber() -> Operation {
-    let (readiness, reporters) = registry(16, true);
-    let mut report = alternating(reporters, 8);
-    let mut subscription = readiness.subscribe();
-    subscription.changed().now_or_never();
     Box::new(move || {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut changed = pin!(subscription.changed());
-        assert!(changed.as_mut().poll(&mut cx).is_pending());
-        report();
-        assert!(black_box(changed.as_mut().poll(&mut cx)).is_ready());
+        let _context = runtime.enter();
+        operation();
     })
 }

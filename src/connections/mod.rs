@@ -59,6 +59,11 @@
 //! the close: a delay of twice the pauses of the clients is enough. The connection of a
 //! client that pauses for longer is closed as one that is not used.
 //!
+//! # Memory
+//!
+//! A tracked connection takes 840 bytes more than the same connection of hyper alone
+//! (`cargo bench --bench budgets --features connections,events`).
+//!
 //! # Streams
 //!
 //! ```

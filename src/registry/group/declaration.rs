@@ -40,6 +40,22 @@ use std::time::Duration;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Costs
+///
+/// | members | 100 | 5,000 | 100,000 |
+/// |---|---|---|---|
+/// | a report that changes the state of its member | 50 ns | 59 ns | 152 ns |
+/// | a report that repeats it | 44 ns | 45 ns | 110 ns |
+/// | adding and retiring a member | 0.25 µs | 0.25 µs | 0.34 µs |
+/// | memory of a member, with its name, a short reason and its reporter | | 240 bytes | 207 bytes |
+///
+/// The times are medians of three runs on a shared machine with two cores
+/// (`cargo bench --bench groups`). The members report in turn, so that at 100,000 each
+/// report waits for memory. `cargo bench --bench budgets` counts bytes and instructions,
+/// and CI compares them. A report that turns the state of the group is published at once:
+/// it takes 11,400 instructions with 5,000 members and 14,100 with 100,000, where the
+/// change of a single subsystem takes 8,200. A page of 50 members takes 68,500.
 #[must_use = "a group has to be declared"]
 #[derive(Clone, Debug)]
 pub struct Group {

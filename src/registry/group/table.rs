@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-/// The largest number of members of a group. Their table then has some 150 MB.
+/// The largest number of members of a group. They then take some 200 MB.
 pub(in crate::registry) const MAX_MEMBERS: usize = 1_000_000;
 
 /// The reason after a drop of a reporter.
