@@ -1,10 +1,10 @@
 //! The primitives below the snapshot cell, which a cfg swaps for loom's.
 //!
-//! arc-swap and tokio's `Notify` and `Semaphore` do not support loom. Under `--cfg
-//! tower_readiness_loom` the unit tests use doubles with the same contract, so
-//! that loom checks the protocol built on them (publish, then wake; subscribe,
-//! then read). The cfg has a name of its own because hyper-util does not build
-//! under the customary `--cfg loom`.
+//! arc-swap, `std::sync::OnceLock` and tokio's `Notify` and `Semaphore` do not support
+//! loom. Under `--cfg tower_readiness_loom` the unit tests use doubles with the same
+//! contract, so that loom checks the protocol built on them (publish, then wake;
+//! subscribe, then read). The cfg has a name of its own because hyper-util does not
+//! build under the customary `--cfg loom`.
 
 #[cfg(not(all(test, tower_readiness_loom)))]
 mod imp {
@@ -13,9 +13,11 @@ mod imp {
     #[cfg(feature = "gate")]
     pub(crate) use std::sync::atomic::AtomicUsize;
     pub(crate) use std::sync::{
-        Arc as CountedArc,
+        Arc as CountedArc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
+    #[cfg(feature = "tracing")]
+    pub(crate) use std::sync::{Condvar, MutexGuard};
     pub(crate) use tokio::sync::Notify;
     #[cfg(feature = "gate")]
     pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,15 +25,18 @@ mod imp {
 
 #[cfg(all(test, tower_readiness_loom))]
 mod imp {
-    use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(crate) use loom::sync::{
+        Condvar, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    };
     use std::{
         convert::Infallible,
         future::poll_fn,
         ops::Deref,
-        sync::Arc,
+        sync::{Arc, LazyLock},
         task::{Poll, Waker},
     };
+    use tokio::runtime::{self, Runtime};
 
     #[derive(Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -52,6 +57,14 @@ mod imp {
         builder.preemption_bound = Some(preemptions);
         builder.check(model);
     }
+
+    /// A runtime whose timers never fire. A model enters it where a timer is made, and only
+    /// there, so that no background task starts. loom runs all threads of a model on one
+    /// thread of the system.
+    pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut builder = runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    });
 
     /// A double of `arc_swap::ArcSwap` that orders memory no more than the atomic pointer
     /// that it stands for: an `Acquire` load may return an old value, and a store is an
@@ -86,6 +99,48 @@ mod imp {
                 values.len() - 1
             };
             self.newest.swap(index, Ordering::AcqRel);
+        }
+    }
+
+    /// A double of `std::sync::OnceLock`: `get` is an `Acquire` load, and a value is set by a
+    /// `Release` store. One of several threads makes the value, while the others wait.
+    #[derive(Debug)]
+    pub(crate) struct OnceLock<T> {
+        is_set: AtomicBool,
+        value: std::sync::OnceLock<T>,
+        writer: loom::sync::Mutex<()>,
+    }
+
+    impl<T> OnceLock<T> {
+        pub(crate) fn new() -> Self {
+            Self {
+                is_set: AtomicBool::new(false),
+                value: std::sync::OnceLock::new(),
+                writer: loom::sync::Mutex::new(()),
+            }
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            let is_set = self.is_set.load(Ordering::Acquire);
+            is_set.then(|| self.value.get()).flatten()
+        }
+
+        pub(crate) fn set(&self, value: T) -> Result<(), T> {
+            let _writer = self.writer.lock().unwrap();
+            self.value.set(value)?;
+            self.is_set.store(true, Ordering::Release);
+            Ok(())
+        }
+
+        pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+            if self.get().is_none() {
+                let _writer = self.writer.lock().unwrap();
+                if self.value.get().is_none() {
+                    let _ = self.value.set(init());
+                    self.is_set.store(true, Ordering::Release);
+                }
+            }
+            self.value.get().unwrap()
         }
     }
 

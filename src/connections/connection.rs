@@ -4,7 +4,10 @@ use super::{
     service::ConnectionService,
     tracked::{RetirementSchedule, Tracked},
 };
-use crate::registry::{Readiness, bounded_from};
+use crate::{
+    registry::{Readiness, bounded_from},
+    sync::Ordering,
+};
 use hyper_util::server::graceful::GracefulConnection;
 use pin_project_lite::pin_project;
 #[cfg(feature = "serve")]
@@ -12,7 +15,7 @@ use std::sync::Weak;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
@@ -23,7 +26,7 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 /// Cloning it is cheap; the clones share their connections.
 #[derive(Clone)]
 pub struct Connections {
-    schedule: Arc<RetirementSchedule>,
+    pub(super) schedule: Arc<RetirementSchedule>,
 }
 
 impl Readiness {

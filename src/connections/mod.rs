@@ -86,6 +86,9 @@ mod retirement_window;
 mod service;
 mod tracked;
 
+#[cfg(all(test, tower_readiness_loom))]
+mod loom;
+
 #[cfg(feature = "serve")]
 pub(crate) use self::connection::IdleTime;
 pub(crate) use self::request_extension::is_known;

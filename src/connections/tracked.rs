@@ -1,12 +1,9 @@
 use super::retirement_window::{RetirementMoment, Window};
-use crate::registry::Readiness;
-use std::{
-    future::pending,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+use crate::{
+    registry::Readiness,
+    sync::{AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering},
 };
+use std::{future::pending, sync::Arc};
 use tokio::time::{Duration, Instant, sleep_until};
 
 /// The least time that an HTTP/1 connection has no open request before it is closed.
@@ -64,7 +61,7 @@ pub(super) struct Tracked {
     accepted: Instant,
     /// The end of the connection's age, which may come before a drain.
     expires: Option<Instant>,
-    moment: OnceLock<RetirementMoment<Instant>>,
+    pub(super) moment: OnceLock<RetirementMoment<Instant>>,
     retires: AtomicBool,
     is_http2: AtomicBool,
     open_requests: AtomicUsize,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     registry::{Readiness, Reporter, Subsystem},
     state::{Phase, Reason, Reasons},
-    sync::explore,
+    sync::{RUNTIME, explore},
 };
 use http::Request;
 use loom::{future::block_on, thread};
@@ -22,15 +22,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::runtime::{self, Runtime};
-
-/// The runtime of the timers of held requests, which never fire. A model enters it once its
-/// gate is made, so that the gate starts no background task. loom runs all threads of a
-/// model on one thread of the system.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let mut builder = runtime::Builder::new_current_thread();
-    builder.enable_time().build().unwrap()
-});
 
 static REQUEST: LazyLock<Request<()>> = LazyLock::new(|| Request::new(()));
 

@@ -1,8 +1,12 @@
 use super::cause::Cause;
-use crate::{meters::Counter, mutex::Mutex, threads};
+use crate::{
+    meters::Counter,
+    sync::{Condvar, Mutex, MutexGuard},
+    threads,
+};
 use std::{
     collections::VecDeque,
-    sync::{Condvar, MutexGuard, PoisonError},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 use tracing::{Span, dispatcher::WeakDispatch};
@@ -40,6 +44,13 @@ struct QueueState {
     lost: Option<LostEntries>,
 }
 
+/// The next work of the log thread.
+enum Next {
+    Entry(QueueEntry),
+    /// The line that reports how many entries were lost.
+    Lost(LostEntries),
+}
+
 /// Entries that were dropped because the queue was full or the log thread could
 /// not start.
 struct LostEntries {
@@ -70,9 +81,13 @@ impl QueueEntry {
 impl Queue {
     /// The most entries in the queue. Each holds two snapshots at most, so the
     /// queue stays small beside the log that it waits for.
-    const ROOM: usize = 1_024;
+    const ROOM: usize = if cfg!(all(test, tower_readiness_loom)) {
+        1
+    } else {
+        1_024
+    };
 
-    pub(super) const fn new(start: fn() -> bool) -> Self {
+    pub(super) fn new(start: fn() -> bool) -> Self {
         Self {
             state: Mutex::new(QueueState {
                 entries: VecDeque::new(),
@@ -163,37 +178,24 @@ impl Queue {
     /// Writes the entries as they are pushed; never returns.
     pub(super) fn write(&self) {
         loop {
-            let entry = self.next();
-            entry.cause.emit(entry.emit);
+            self.next().emit();
             self.count_written();
         }
     }
 
-    /// The next entry. When the queue is empty, an entry that reports how many
-    /// were lost, if any.
-    fn next(&self) -> QueueEntry {
+    /// Waits for the next entry. When the queue is empty, the entries that were lost
+    /// come next, if any.
+    fn next(&self) -> Next {
         let mut state = self.state.lock();
         loop {
             if let Some(entry) = state.entries.pop_front() {
-                return entry;
+                return Next::Entry(entry);
             }
             state.stuck = false;
-            if let Some(LostEntries { count, subscriber }) = state.lost.take() {
+            if let Some(lost) = state.lost.take() {
                 // Counted as pushed, so that a flush waits for it.
                 state.pushed += 1;
-                drop(state);
-                return QueueEntry::new(
-                    Cause::for_subscriber(subscriber),
-                    Box::new(move |span| {
-                        super::event::event!(
-                            warn,
-                            "lines_lost",
-                            span,
-                            lost = count,
-                            "lines were not logged: the log was not read in time"
-                        );
-                    }),
-                );
+                return Next::Lost(lost);
             }
             let waited = self.pushed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +211,30 @@ impl Queue {
     }
 }
 
-#[cfg(test)]
+impl Next {
+    fn emit(self) {
+        match self {
+            Self::Entry(QueueEntry { cause, emit }) => cause.emit(emit),
+            Self::Lost(LostEntries { count, subscriber }) => {
+                Cause::for_subscriber(subscriber).emit(|span| {
+                    super::event::event!(
+                        warn,
+                        "lines_lost",
+                        span,
+                        lost = count,
+                        "lines were not logged: the log was not read in time"
+                    );
+                });
+            }
+        }
+    }
+}
+
+#[cfg(all(test, tower_readiness_loom))]
+#[path = "loom.rs"]
+mod loom;
+
+#[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {
     use super::*;
     use std::{
@@ -279,8 +304,7 @@ mod tests {
         }
         assert_eq!(lost(&queue), 7);
         for _ in 0..=Queue::ROOM {
-            let entry = queue.next();
-            entry.cause.emit(entry.emit);
+            queue.next().emit();
             queue.count_written();
         }
         assert!(written.lock().iter().copied().eq(0..Queue::ROOM));
@@ -343,8 +367,7 @@ mod tests {
         let writes = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                let entry = queue.next();
-                entry.cause.emit(entry.emit);
+                queue.next().emit();
                 queue.count_written();
             })
         };

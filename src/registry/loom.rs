@@ -17,7 +17,7 @@ fn run_timer(readiness: &Readiness) {
     run_timer_at(readiness, readiness.registry().timer.due().unwrap());
 }
 
-fn run_timer_at(readiness: &Readiness, due: Instant) {
+pub(super) fn run_timer_at(readiness: &Readiness, due: Instant) {
     let registry = readiness.registry();
     let moment = Moment {
         wall: SystemTime::UNIX_EPOCH,
@@ -309,6 +309,41 @@ fn a_held_request_sees_the_last_of_several_changes() {
         a.ready();
         // A lost wake-up makes this hang, which loom reports.
         held.join().unwrap();
+        drop((a, b));
+    });
+}
+
+#[test]
+fn a_snapshot_keeps_its_history_while_that_of_later_ones_grows() {
+    explore(3, || {
+        let readiness = two_subsystems();
+        let [a, b] = ["a", "b"].map(|name| readiness.reporter(name).unwrap());
+        let reader = {
+            let readiness = readiness.clone();
+            thread::spawn(move || {
+                let snapshot = readiness.snapshot();
+                let versions = || -> Vec<_> {
+                    let history = snapshot.0.history.iter();
+                    history.map(|transition| transition.version()).collect()
+                };
+                let first = versions();
+                assert!(first.is_sorted() && first == versions());
+                assert!(first.last().is_none_or(|last| *last == snapshot.version()));
+            })
+        };
+        let other = thread::spawn(move || {
+            b.ready();
+            b
+        });
+        a.ready();
+        a.failing("down");
+        let b = other.join().unwrap();
+        let of_subsystems = readiness
+            .history()
+            .into_iter()
+            .filter(|transition| matches!(transition.kind(), TransitionKind::Subsystem { .. }));
+        assert_eq!(of_subsystems.count(), 3);
+        reader.join().unwrap();
         drop((a, b));
     });
 }

@@ -1,7 +1,4 @@
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
-};
+use crate::sync::{AtomicU64, OnceLock, Ordering};
 use tokio::time::{Duration, Instant};
 
 /// Counts the requests that are admitted while the process drains.

@@ -6,8 +6,8 @@ use super::{
     table::Table,
 };
 use crate::{
-    mutex::Mutex,
     state::{Claim, Moment, Slot, State, SubsystemView},
+    sync::Mutex,
 };
 use std::{
     sync::Arc,

@@ -20,6 +20,9 @@ mod slots;
 mod summary;
 mod table;
 
+#[cfg(all(test, tower_readiness_loom))]
+mod loom;
+
 pub(super) use self::members::Groups;
 #[cfg(feature = "gate")]
 pub(crate) use self::page::{MemberView, PageRequest};
