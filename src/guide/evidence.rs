@@ -50,7 +50,8 @@
 //! - **Machines.** Clients, balancers and replicas share one machine with two processors,
 //!   so its network loses no packet. Latencies compare within a table only.
 //! - **Memory order.** loom explores the orders of a model with few threads and steps, and
-//!   models tokio's own primitives by simpler ones.
+//!   models tokio's own primitives by simpler ones. `tests/e2e/thread_sanitizer` finds the data
+//!   races of a run, in all dependencies, but tries no other order.
 //! - **Floods.** The probes of an attack wait for up to 30 seconds, so that a slow machine does
 //!   not fail the test. Most floods come from four peers that pause after each 50 frames,
 //!   because peers and process share two processors. Peers that keep requests open, or keep
