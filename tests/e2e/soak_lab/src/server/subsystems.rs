@@ -24,6 +24,9 @@ pub(crate) const READY: u8 = 0;
 pub(crate) const FAILING: u8 = 1;
 pub(crate) const HANGING: u8 = 2;
 
+/// How many transitions the history keeps.
+pub(crate) const HISTORY: usize = 1024;
+
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// Longer than a check may take.
@@ -92,8 +95,7 @@ pub(crate) fn build() -> Result<Built, Error> {
         .subsystem(Subsystem::new("disk").check(check(), ask_disk))
         .scope("search", ["index"])
         .group(upstream)
-        // Longer than what changes between two looks at it.
-        .history(1024)
+        .history(HISTORY)
         .build()?;
     let mut reporters = HashMap::new();
     for name in REPORTED {
