@@ -145,8 +145,8 @@ fn no_part_of_a_change_can_be_lost() {
     }
 }
 
-/// A history in which each column is once true and once false. The slow surfaces answer
-/// at the end of each batch.
+/// A history in which each column is once true and once false, and that has what random
+/// histories seldom have. The slow surfaces answer at the end of each batch.
 fn every_state() -> Vec<Turn> {
     let each = |indices: Range<usize>, event| -> Vec<_> {
         indices.map(|index| Step::Entry(index, event)).collect()
@@ -155,6 +155,22 @@ fn every_state() -> Vec<Turn> {
     let members = |event| each(MEMBERS..ENTRIES.len(), event);
     let vital = |event| vec![Step::Entry(0, event)];
     let ready = all(Event::Report(State::Ready));
+    let rare = (0..MEMBERS).flat_map(|index| {
+        let events = [
+            // The first of two reports decides how long both are held down.
+            Event::Report(State::Failing),
+            Event::Report(State::Starting),
+            // A drop after silence does not make a dead subsystem better.
+            Event::Report(State::Dead),
+            Event::FallSilent,
+            Event::Drop,
+            Event::Claim,
+            Event::Drop,
+            Event::Claim,
+        ];
+        events.map(|event| Step::Entry(index, event))
+    });
+    let rare = rare.collect();
     let mut batches = vec![
         vec![Step::Advance(Phase::Started)],
         each(DECLARED..MEMBERS, Event::Add),
@@ -174,9 +190,16 @@ fn every_state() -> Vec<Turn> {
         vec![Step::Resume],
         all(Event::FallSilent),
         ready.clone(),
+        rare,
         vital(Event::Retire),
         all(Event::Retire),
         members(Event::Retire),
+        each(DECLARED..MEMBERS, Event::Add),
+        members(Event::Add),
+        // Tasks end in any order.
+        vec![Step::Advance(Phase::Draining)],
+        each(DECLARED..MEMBERS, Event::Drop),
+        members(Event::Drop),
     ]);
     batches.extend(PHASES.map(|it| vec![Step::Advance(it)]));
     let turns = batches.into_iter().flat_map(|batch| {

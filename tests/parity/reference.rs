@@ -117,7 +117,7 @@ impl Reference {
         let it = &mut self.entries[index];
         let (own, report) = (it.states.first().copied(), it.report);
         let due = it.due.or(Some(self.now + 2));
-        let damps = index == DAMPED && is_up(own.as_slice());
+        let damps = DAMPED.contains(&index) && is_up(own.as_slice());
         let lost = if it.is_vital { Dead } else { Failing };
         let drains = self.drain.is_some();
         match event {
