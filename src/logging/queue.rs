@@ -144,12 +144,15 @@ impl Queue {
         }
     }
 
-    /// Waits until all entries that are queued now are written, at most this
-    /// long, whether the queue is stuck or not.
-    pub(super) fn flush(&self, at_most: Duration) {
+    /// Waits until all entries that are queued now are written, and the line that reports
+    /// the lost ones, at most this long, whether the queue is stuck or not. Returns whether
+    /// they are written.
+    pub(super) fn flush(&self, at_most: Duration) -> bool {
+        let has_lost = self.state.lock().lost.is_some();
+        let reports_loss = has_lost && (self.start)();
         let state = self.state.lock();
-        let last = state.pushed;
-        self.wait_until_written(state, last, at_most);
+        let last = state.pushed + u64::from(reports_loss && state.lost.is_some());
+        self.wait_until_written(state, last, at_most)
     }
 
     fn wait_until_written(
@@ -303,10 +306,14 @@ mod tests {
             assert_eq!(pushed.is_ok(), number < Queue::ROOM);
         }
         assert_eq!(lost(&queue), 7);
-        for _ in 0..=Queue::ROOM {
+        for _ in 0..Queue::ROOM {
             queue.next().emit();
             queue.count_written();
         }
+        assert!(!queue.flush(NOT_AT_ALL), "one line reports the others");
+        queue.next().emit();
+        queue.count_written();
+        assert!(queue.flush(NOT_AT_ALL));
         assert!(written.lock().iter().copied().eq(0..Queue::ROOM));
         assert_eq!(*losses.0.lock(), [7]);
         assert_eq!(lost(&queue), 0);
@@ -325,6 +332,7 @@ mod tests {
         #[cfg(feature = "metrics")]
         assert!(super::lost() >= before + 3);
         assert!(queue.state.lock().entries.is_empty());
+        assert!(queue.flush(NOT_AT_ALL));
     }
 
     #[test]
