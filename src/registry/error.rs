@@ -1,5 +1,8 @@
-use super::{Quorum, name};
-use crate::state::Data;
+use super::Quorum;
+use crate::state::{
+    Data,
+    text::{listed_names, shown_name},
+};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -197,8 +200,8 @@ pub struct UnknownSubsystem {
 impl UnknownSubsystem {
     pub(super) fn new<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
         Self {
-            name: name::shown(name),
-            known: name::listed(known),
+            name: shown_name(name),
+            known: listed_names(known),
         }
     }
 }
@@ -298,8 +301,8 @@ pub struct UnknownScope {
 impl UnknownScope {
     pub(super) fn new(name: &str, data: &Data) -> Self {
         Self {
-            name: name::shown(name),
-            known: name::listed(data.scopes.iter().map(|scope| &*scope.name)),
+            name: shown_name(name),
+            known: listed_names(data.scopes.iter().map(|scope| &*scope.name)),
         }
     }
 }

@@ -45,8 +45,6 @@ mod loom;
 pub(crate) use self::core::now;
 #[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;
-#[cfg(feature = "grpc")]
-pub(crate) use self::name::{listed as listed_names, shown as shown_name};
 #[cfg(any(feature = "check", feature = "gate"))]
 pub(crate) use self::setting::fraction;
 pub(crate) use self::{

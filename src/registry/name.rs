@@ -1,10 +1,8 @@
 use super::error::{AttributeError, DeclareError, NameError};
-use crate::state::text;
+use crate::state::text::{MAX_NAME_BYTES, shown_name};
 
 /// Names that the crate uses itself, so no subsystem or scope can have them.
 const RESERVED: [&str; 5] = ["readiness", "liveness", "startup", "runtime", "traffic"];
-
-const MAX_BYTES: usize = 128;
 
 /// Checks the name of a subsystem or scope.
 ///
@@ -16,7 +14,7 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
-    if name.len() > MAX_BYTES {
+    if name.len() > MAX_NAME_BYTES {
         return Err(NameError::TooLong { bytes: name.len() });
     }
     let allowed =
@@ -42,7 +40,7 @@ pub(super) fn check_free(name: &str) -> Result<(), NameError> {
 /// Checks the name of a subsystem or a scope to declare.
 pub(super) fn check_declared(name: &str) -> Result<(), DeclareError> {
     check(name).map_err(|source| DeclareError::Name {
-        name: shown(name),
+        name: shown_name(name),
         source,
     })
 }
@@ -50,36 +48,9 @@ pub(super) fn check_declared(name: &str) -> Result<(), DeclareError> {
 /// Checks the key of an attribute.
 pub(crate) fn check_key(key: &str) -> Result<(), AttributeError> {
     check_free(key).map_err(|source| AttributeError::Key {
-        key: shown(key),
+        key: shown_name(key),
         source,
     })
-}
-
-/// How many names an error lists.
-const LISTED: usize = 8;
-
-/// Lists names for an error: `"storage", "policy", 3 more`.
-pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let (mut list, mut unnamed) = (Vec::new(), 0_usize);
-    for name in names {
-        if list.len() < LISTED {
-            list.push(format!("{name:?}"));
-        } else {
-            unnamed += 1;
-        }
-    }
-    if list.is_empty() {
-        return "none".to_owned();
-    }
-    if unnamed > 0 {
-        list.push(format!("{unnamed} more"));
-    }
-    list.join(", ")
-}
-
-/// Cuts an invalid name, which may have any length, for an error.
-pub(crate) fn shown(name: &str) -> String {
-    text::cut(name, MAX_BYTES).to_owned()
 }
 
 #[cfg(test)]
@@ -98,15 +69,6 @@ mod tests {
         for name in ["10.0.0.1:8080", "[::1]:8080", "db.internal:5432"] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
-    }
-
-    #[test]
-    fn a_list_of_names_is_bounded() {
-        assert_eq!(listed(std::iter::empty()), "none");
-        assert_eq!(listed(["a", "b"].into_iter()), r#""a", "b""#);
-        let many: Vec<_> = (0..5_000).map(|number| number.to_string()).collect();
-        let list = listed(many.iter().map(String::as_str));
-        assert_eq!(list, r#""0", "1", "2", "3", "4", "5", "6", "7", 4992 more"#);
     }
 
     #[test]

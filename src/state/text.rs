@@ -3,6 +3,9 @@ use std::fmt::{self, Write as _};
 /// How many bytes of a reason or of an attribute's value are kept.
 pub(crate) const MAX_BYTES: usize = 1024;
 
+/// How many bytes a name may have.
+pub(crate) const MAX_NAME_BYTES: usize = 128;
+
 /// Cuts `text` to `max` bytes, or to the last character boundary before.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     if text.len() <= max {
@@ -13,6 +16,33 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// How many names an error lists.
+const LISTED: usize = 8;
+
+/// Lists names for an error: `"storage", "policy", 3 more`.
+pub(crate) fn listed_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let (mut list, mut unnamed) = (Vec::new(), 0_usize);
+    for name in names {
+        if list.len() < LISTED {
+            list.push(format!("{name:?}"));
+        } else {
+            unnamed += 1;
+        }
+    }
+    if list.is_empty() {
+        return "none".to_owned();
+    }
+    if unnamed > 0 {
+        list.push(format!("{unnamed} more"));
+    }
+    list.join(", ")
+}
+
+/// Cuts an invalid name, which may have any length, for an error.
+pub(crate) fn shown_name(name: &str) -> String {
+    cut(name, MAX_NAME_BYTES).to_owned()
 }
 
 /// Shows a number with a comma before each three digits: `1,000,050`.
@@ -86,6 +116,15 @@ mod tests {
         ] {
             assert_eq!(Thousands(number).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_list_of_names_is_bounded() {
+        assert_eq!(listed_names(std::iter::empty()), "none");
+        assert_eq!(listed_names(["a", "b"].into_iter()), r#""a", "b""#);
+        let many: Vec<_> = (0..5_000).map(|number| number.to_string()).collect();
+        let list = listed_names(many.iter().map(String::as_str));
+        assert_eq!(list, r#""0", "1", "2", "3", "4", "5", "6", "7", 4992 more"#);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 use super::status;
-use crate::registry::{NameError, Registry, check_name, listed_names, shown_name};
+use crate::{
+    registry::{NameError, Registry, check_name},
+    state::text::{listed_names, shown_name},
+};
 use std::{collections::BTreeMap, sync::Arc};
 use thiserror::Error;
 

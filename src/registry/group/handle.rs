@@ -4,7 +4,10 @@ use super::{
     reporter::MemberReporter,
     table::Table,
 };
-use crate::registry::{Readiness, name};
+use crate::{
+    registry::{Readiness, name},
+    state::text::{listed_names, shown_name},
+};
 use std::{sync::Arc, time::Instant};
 
 impl Readiness {
@@ -16,8 +19,8 @@ impl Readiness {
     pub fn group(&self, name: &str) -> Result<GroupHandle, UnknownGroup> {
         let groups = self.registry().groups();
         let members = groups.get(name).ok_or_else(|| UnknownGroup {
-            name: name::shown(name),
-            known: name::listed(groups.names()),
+            name: shown_name(name),
+            known: listed_names(groups.names()),
         })?;
         Ok(GroupHandle {
             readiness: self.clone(),
@@ -48,7 +51,7 @@ impl GroupHandle {
     pub fn add(&self, member: impl AsRef<str>) -> Result<MemberReporter, MemberError> {
         let member = member.as_ref();
         name::check_free(member).map_err(|source| MemberError::Name {
-            name: name::shown(member),
+            name: shown_name(member),
             source,
         })?;
         self.reporter_of(|table, at| table.add(member, at))

@@ -3,7 +3,7 @@ use super::{
     slots::{Search, Slots, search},
 };
 use crate::{
-    registry::{name, shrink::shrink},
+    registry::shrink::shrink,
     state::{MemberCounts, State, text},
 };
 use std::{
@@ -129,7 +129,7 @@ impl Table {
                 Ok(slot)
             }
             None => Err(MemberError::Unknown {
-                name: name::shown(name),
+                name: text::shown_name(name),
             }),
         }
     }
