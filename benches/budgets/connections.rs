@@ -1,7 +1,7 @@
 //! What open connections cost: the memory of one, and an event for many.
 
 use crate::{
-    measures::{Operation, paused_runtime},
+    operation::{Operation, paused_runtime},
     reports::{alternating, registry},
 };
 use bytes::Bytes;

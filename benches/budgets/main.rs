@@ -14,9 +14,11 @@
 mod connections;
 mod measures;
 mod members;
+mod operation;
 mod reports;
 
-use measures::{MEASURES, Measure, Operation, SIZES};
+use measures::{MEASURES, Measure, SIZES};
+use operation::Operation;
 use std::{
     collections::BTreeMap,
     env, fmt, fs, io,

@@ -4,6 +4,7 @@
 use crate::connections;
 use crate::{
     members,
+    operation::{Operation, paused_runtime, with_paused_clock},
     reports::{alternating, change, one_of_many, registry, wake_a_subscriber},
 };
 use bytes::Bytes;
@@ -18,16 +19,12 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_readiness::{
     Action, Readiness, ReadinessLayer, Reporter,
     gate::ReadinessService,
     probe::{Detail, Probes},
 };
-
-/// Does an operation once.
-pub(crate) type Operation = Box<dyn FnMut()>;
 
 /// An operation, and the name of another whose cost is subtracted.
 pub(crate) struct Measure {
@@ -331,28 +328,5 @@ fn scrape() -> Operation {
         let mut body = String::new();
         encode(&mut body, &registry).expect("a string takes all");
         black_box((&readiness, body));
-    })
-}
-
-// === time ===
-
-pub(crate) fn paused_runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
-}
-
-/// An operation for which no time passes, so that no publication becomes due meanwhile.
-fn with_paused_clock<O: FnMut() + 'static>(prepare: impl FnOnce() -> O) -> Operation {
-    let runtime = paused_runtime();
-    let mut operation = {
-        let _context = runtime.enter();
-        prepare()
-    };
-    Box::new(move || {
-        let _context = runtime.enter();
-        operation();
     })
 }

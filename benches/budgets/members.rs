@@ -1,6 +1,6 @@
 //! Operations of members of a group.
 
-use crate::measures::Operation;
+use crate::operation::Operation;
 use std::hint::black_box;
 use tower_readiness::{Group, GroupHandle, MemberReporter, Readiness};
 

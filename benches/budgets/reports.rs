@@ -1,6 +1,6 @@
 //! Operations of reporters.
 
-use crate::measures::Operation;
+use crate::operation::Operation;
 use futures_util::FutureExt;
 use std::{
     future::Future,
