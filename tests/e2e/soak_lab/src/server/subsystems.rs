@@ -27,6 +27,10 @@ pub(crate) const HANGING: u8 = 2;
 /// How many transitions the history keeps.
 pub(crate) const HISTORY: usize = 1024;
 
+/// How many members of a group stay: as many as a proxy has upstreams, so that the heap is
+/// that of a service, and 2 % of it more than a few caches.
+const PARTITIONS: usize = 5_000;
+
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// Longer than a check may take.
@@ -95,6 +99,7 @@ pub(crate) fn build() -> Result<Built, Error> {
         .subsystem(Subsystem::new("disk").check(check(), ask_disk))
         .scope("search", ["index"])
         .group(upstream)
+        .group(Group::new("partition"))
         .history(HISTORY)
         .build()?;
     let mut reporters = HashMap::new();
@@ -107,13 +112,21 @@ pub(crate) fn build() -> Result<Built, Error> {
     Ok((readiness, reporters, switches))
 }
 
-/// Sends the heartbeats, until the process ends.
+/// Sends the heartbeats, and holds the members that never change, until the process ends.
 fn beat(readiness: &Readiness, switches: &Arc<Switches>) -> Result<(), Error> {
     let (steady, beats) = (readiness.reporter("steady")?, readiness.reporter("beats")?);
     steady.ready();
     beats.ready();
+    let partition = readiness.group("partition")?;
+    let members: Vec<_> = (0..PARTITIONS)
+        .map(|number| partition.add(&format!("partition-{number}")))
+        .collect::<Result<_, _>>()?;
+    for member in &members {
+        member.ready();
+    }
     let switches = Arc::clone(switches);
     thread::spawn(move || {
+        let _members = members;
         loop {
             steady.heartbeat();
             if !switches.is_silent.load(Ordering::Relaxed) {
