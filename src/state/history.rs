@@ -95,7 +95,7 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     #[test]
-    fn a_history_without_a_dropped_transition_is_never_called_whole() {
+    fn a_history_that_lacks_a_transition_is_never_called_whole() {
         for capacity in 0..100 {
             let mut history = History::new(capacity);
             for version in 1..=200 {
