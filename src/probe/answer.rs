@@ -227,8 +227,8 @@ impl Probes {
         if !rendering.question.lists_subsystems(rendering.detail) {
             return render(rendering).into();
         }
-        let long_answers = &self.0.long_answers;
-        let body = long_answers.get_or_render(&rendering, || render(rendering));
+        let large_answers = &self.0.large_answers;
+        let body = large_answers.get_or_render(&rendering, || render(rendering));
         let short = || Rendering {
             detail: Detail::None,
             ..rendering

@@ -39,8 +39,8 @@ impl Probes {
                 ),
                 None => {
                     let render = || json::render(&rendering);
-                    let long_answers = &self.0.long_answers;
-                    let bytes = long_answers.get_or_render(&rendering, render)?;
+                    let large_answers = &self.0.large_answers;
+                    let bytes = large_answers.get_or_render(&rendering, render)?;
                     (EventKind::State, bytes)
                 }
             };

@@ -74,7 +74,7 @@ mod format;
 mod group;
 mod history;
 mod json;
-mod long_answers;
+mod large_answers;
 #[cfg(feature = "page")]
 mod page;
 mod probe_answer;

@@ -2,7 +2,7 @@
 use super::page::Page;
 #[cfg(all(any(feature = "events", feature = "metrics"), feature = "server"))]
 use super::unread_answers::UnreadAnswers;
-use super::{long_answers::LongAnswers, question::Detail, route::Routes};
+use super::{large_answers::LargeAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -30,7 +30,7 @@ pub(super) struct Config {
     pub(super) waiting: Arc<Semaphore>,
     pub(super) max_waiting: usize,
     pub(super) unread: UnreadBodies,
-    pub(super) long_answers: Arc<LongAnswers>,
+    pub(super) large_answers: Arc<LargeAnswers>,
     /// What browsers get at the path of the status probe, and at `/`.
     #[cfg(feature = "page")]
     pub(super) page: Option<Page>,
@@ -48,7 +48,7 @@ impl Probes {
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             max_waiting: MAX_WAITING,
             unread: UnreadBodies::default(),
-            long_answers: Arc::default(),
+            large_answers: Arc::default(),
             #[cfg(feature = "page")]
             page: None,
         }))
@@ -103,7 +103,7 @@ impl Probes {
 
     #[cfg(any(feature = "events", feature = "metrics"))]
     pub(crate) fn unread_answers(&self) -> &UnreadAnswers {
-        self.0.long_answers.unread()
+        self.0.large_answers.unread()
     }
 
     /// Whether answers name subsystems.

@@ -4,12 +4,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// The bytes of long answers at which rendering stops. It counts answers to
+/// The bytes of large answers at which rendering stops. It counts answers to
 /// requests in progress, answers in connections whose peer does not read, and the
 /// cached answers. The answer that crosses the limit is still rendered.
 const MAX_BYTES_IN_USE: usize = 32 << 20;
 
-/// Counts the bytes of long answers, until the last response that shares them is
+/// Counts the bytes of large answers, until the last response that shares them is
 /// dropped. Takes no lock.
 #[derive(Clone, Default)]
 pub(crate) struct UnreadAnswers {

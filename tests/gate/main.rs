@@ -6,7 +6,7 @@ mod drain;
 mod drift;
 mod history;
 mod in_flight;
-mod long_answers;
+mod large_answers;
 mod probes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -164,7 +164,7 @@ fn a_client_that_asks_for_thousands_of_subsystems_again_and_again_keeps_no_probe
 /// bounded part of unread answers, and the listener accepts connections after each
 /// step.
 #[test]
-fn a_client_whose_long_answers_cannot_be_shared_keeps_no_probe_waiting() {
+fn a_client_whose_large_answers_cannot_be_shared_keeps_no_probe_waiting() {
     let readiness = with_subsystems(300);
     let server = readiness.serve_on_thread(ANYWHERE).unwrap();
     probe_among(1, &server, |stream, served| {

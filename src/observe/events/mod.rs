@@ -40,7 +40,7 @@
 //! the moment in which the connection can take it, so a slow client skips states and
 //! misses no transition. A client that has taken no event for ten seconds, which get a
 //! tick every two, is disconnected. Events that clients have not read count in the
-//! [32 MiB](crate::probe#requests) of long answers.
+//! [32 MiB](crate::probe#requests) of large answers.
 
 mod endpoint;
 mod id;

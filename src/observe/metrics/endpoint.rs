@@ -23,7 +23,7 @@ pub(crate) struct MetricsEndpoint {
 
 impl MetricsEndpoint {
     /// The metrics of the process of these probes. Bodies that clients have not read
-    /// yet count together with the long answers of the probes.
+    /// yet count together with the large answers of the probes.
     pub(crate) fn new(probes: &Probes) -> Self {
         let mut registry = Registry::default();
         let families = Families::of(probes.readiness().registry());

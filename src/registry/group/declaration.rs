@@ -1,4 +1,4 @@
-use super::{group_state::Thresholds, members::Members, quorum::Quorum};
+use super::{group_state::Thresholds, members::Members, share_or_number::Quorum};
 use crate::{
     registry::{DeclareError, Subsystem, bounded},
     state::Slot,

@@ -1,6 +1,6 @@
 //! The state of a group, by the counts of its members.
 
-use super::{quorum::Quorum, table::MAX_MEMBERS};
+use super::{share_or_number::Quorum, table::MAX_MEMBERS};
 use crate::{
     registry::SettingError,
     state::{MemberCounts, State},

@@ -13,8 +13,8 @@ mod pace;
 #[cfg(feature = "gate")]
 mod page;
 mod publication;
-mod quorum;
 mod reporter;
+mod share_or_number;
 mod silence;
 mod slots;
 mod summary;
@@ -30,6 +30,6 @@ pub use self::{
     declaration::Group,
     error::{MemberError, UnknownGroup},
     handle::GroupHandle,
-    quorum::Quorum,
     reporter::MemberReporter,
+    share_or_number::Quorum,
 };

@@ -122,7 +122,7 @@ async fn disturb(
     load.end().await?;
     let version = server.command("calm").await?.parse()?;
     followers.end(version, tally).await?;
-    // The listener keeps its last long answer, whose length depends on the history.
+    // The listener keeps its last large answer, whose length depends on the history.
     let mut connection = Connection::open(server.admin).await?;
     Events::open(&mut connection).await?.follow(version).await
 }

@@ -14,18 +14,18 @@ use std::{
 
 /// The length in bytes from which an answer is shared. A shorter answer costs less
 /// than a connection does, so it is rendered for each request.
-const LONG_ANSWER: usize = 16 << 10;
+const LARGE_ANSWER: usize = 16 << 10;
 
 /// The maximum age of a shared answer.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// Caches the last long answer in each format, for all equal requests within the
+/// Caches the last large answer in each format, for all equal requests within the
 /// same second.
 ///
 /// A client that requests thousands of subsystems in a loop thus delays no probe,
 /// and clients that do not read their answers share the same bytes. Takes no lock.
 #[derive(Default)]
-pub(super) struct LongAnswers {
+pub(super) struct LargeAnswers {
     text: ArcSwapOption<CachedAnswer>,
     json: ArcSwapOption<CachedAnswer>,
     #[cfg(feature = "page")]
@@ -44,8 +44,8 @@ struct CachedAnswer {
     body: Bytes,
 }
 
-impl LongAnswers {
-    /// The bytes of all long answers that clients have not read yet.
+impl LargeAnswers {
+    /// The bytes of all large answers that clients have not read yet.
     #[cfg(all(any(feature = "events", feature = "metrics"), feature = "server"))]
     pub(super) fn unread(&self) -> &UnreadAnswers {
         &self.unread
@@ -81,7 +81,7 @@ impl LongAnswers {
             return None;
         }
         let rendered = render();
-        if rendered.len() < LONG_ANSWER {
+        if rendered.len() < LARGE_ANSWER {
             return Some(rendered.into());
         }
         let body = self.unread.count(rendered);
@@ -128,7 +128,7 @@ mod tests {
         let readiness = readiness.build().unwrap();
         let probes = Probes::builder(&readiness).detail(Detail::Full);
         let probes = probes.build().unwrap().with_page(Page {
-            render: |_, events, _| events.repeat(super::LONG_ANSWER),
+            render: |_, events, _| events.repeat(super::LARGE_ANSWER),
             policy: "default-src 'none'",
         });
         let ask = async |accept: &str| {
@@ -159,7 +159,7 @@ mod tests {
             let request = Request::get("/statusz").body(Empty::<bytes::Bytes>::new());
             let response = probes.clone().oneshot(request.unwrap()).await.unwrap();
             let body = response.into_body().collect().await.unwrap().to_bytes();
-            assert!(body.len() >= super::LONG_ANSWER);
+            assert!(body.len() >= super::LARGE_ANSWER);
             String::from_utf8_lossy(&body).contains(" for ")
         };
         for _ in 0..2 {

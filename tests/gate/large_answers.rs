@@ -52,7 +52,7 @@ fn begins(bytes: &Bytes, expected: &str) -> bool {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_long_answer_is_rendered_once_for_each_version_and_second() {
+async fn a_large_answer_is_rendered_once_for_each_version_and_second() {
     let (readiness, first) = large();
     let probes = Probes::builder(&readiness)
         .detail(Detail::Full)
@@ -111,7 +111,7 @@ async fn each_query_has_its_own_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unread_long_answers_hold_a_bounded_amount_of_memory() {
+async fn unread_large_answers_hold_a_bounded_amount_of_memory() {
     let (readiness, first) = large();
     let probes = Probes::builder(&readiness)
         .detail(Detail::Full)
