@@ -214,7 +214,7 @@ impl ReadinessLayer {
         self.set(|settings| settings.responder = Some(Arc::new(responder)))
     }
 
-    /// Sets how far the layer reads the body of an HTTP/1 request that it refuses,
+    /// Sets how far the layer reads the body of a request that it refuses,
     /// or that asks for a probe.
     pub fn unread_body(self, bounds: UnreadBody) -> Self {
         self.set(|settings| settings.unread.bounds = bounds)

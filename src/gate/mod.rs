@@ -85,8 +85,13 @@
 //! bodies after their answers; a further body is dropped with its answer. All
 //! these bounds are [settable](ReadinessLayer::unread_body), and reading can be
 //! [turned off](UnreadBody::ignore). Requests without a body cost nothing more.
-//! The layer leaves HTTP/2 alone, because there a stream ends without its
-//! connection.
+//!
+//! On HTTP/2, the server resets a stream whose body has not ended, and the connection
+//! stays open. A client must not discard the answer then (RFC 9113, section 8.1), but some
+//! do, such as curl 7.88. So the layer reads a body that the client sends without waiting
+//! for the server: of a known length, at most 65,535 bytes (the window of a new stream,
+//! section 6.9.2), within the same times. It answers any other request at once, streams of
+//! gRPC among them.
 //!
 //! A body that is read is not [in flight](crate::Readiness::in_flight), before
 //! its answer or after, so it does not delay [`Closed`](crate::Phase::Closed). Its

@@ -2,7 +2,7 @@ use crate::registry::{SettingError, waited};
 use std::time::Duration;
 
 /// The bounds within which a [`ReadinessLayer`](crate::ReadinessLayer) reads the
-/// body of an HTTP/1 request that it refuses or that asks for a probe.
+/// body of a request that it refuses or that asks for a probe.
 ///
 /// The layer reads and drops such a body, so that the client gets the whole answer
 /// and loses no later request; see [the module

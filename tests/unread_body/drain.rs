@@ -1,12 +1,13 @@
 //! Before the answer.
 
 use crate::sent::{
-    MILLISECOND, application, body, is_refusal, options, others_run, pass, post, refusing,
+    MILLISECOND, Sender, Sent, application, body, is_refusal, options, others_run, pass, post,
+    refusing,
 };
 use crate::support::starting;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use std::{
@@ -173,16 +174,49 @@ async fn a_client_that_is_gone_ends_it() {
     assert!(sender.is_dropped());
 }
 
-#[tokio::test(start_paused = true)]
-async fn http2_is_left_to_the_server() {
-    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
-    let (sender, body) = body();
+fn http2(length: Option<u64>) -> (Sender, Request<Sent>) {
+    let (sender, mut body) = body();
+    body.length = length;
     let mut request = post(body);
     *request.version_mut() = Version::HTTP_2;
-    let response = service.call(request).now_or_never().unwrap().unwrap();
+    (sender, request)
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_http2_a_body_that_is_on_its_way_is_read_before_the_answer() {
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
+    let (mut sender, request) = http2(Some(65_535));
+    let mut call = task::spawn(service.call(request));
+    assert_pending!(call.poll());
+    sender.send(65_535);
+    assert_pending!(call.poll());
+    sender.end();
+    let response = assert_ready_ok!(call.poll());
+    assert!(is_refusal(&response));
     assert!(options(&response).is_empty());
-    assert_eq!(sender.polls(), 0);
     assert!(sender.is_dropped());
+
+    let (sender, request) = http2(Some(5));
+    let mut call = task::spawn(service.call(request));
+    assert_pending!(call.poll());
+    pass(300 * MILLISECOND).await;
+    let response = assert_ready_ok!(call.poll(), "it sends less than it announced");
+    assert!(options(&response).is_empty());
+    assert!(sender.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_http2_any_other_body_is_left_to_the_server() {
+    let mut service = refusing(UnreadBody::default()).layer(service_fn(application));
+    for (length, expect) in [(None, ""), (Some(65_536), ""), (Some(5), "100-continue")] {
+        let (sender, mut request) = http2(length);
+        let headers = request.headers_mut();
+        headers.insert(header::EXPECT, HeaderValue::from_static(expect));
+        let response = service.call(request).now_or_never().unwrap().unwrap();
+        assert!(options(&response).is_empty());
+        assert_eq!(sender.polls(), 0, "{length:?} {expect}");
+        assert!(sender.is_dropped());
+    }
 }
 
 #[tokio::test(start_paused = true)]

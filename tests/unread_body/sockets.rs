@@ -358,6 +358,43 @@ async fn http2_clients_keep_their_connection() {
     }
 }
 
+/// curl 7.88 discards an answer whose stream is reset.
+#[tokio::test]
+async fn a_small_upload_over_http2_is_answered_without_a_reset() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const PING: u8 = 6;
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let head = [0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+        [&head, payload].concat()
+    }
+
+    for server in ALL {
+        let served = serve(server, patient()).await;
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        // POST, http, `/livez`, `content-length: 5`.
+        let head = frame(HEADERS, 4, 1, b"\x83\x86\x04\x06/livez\x0f\x0d\x015");
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let bytes = [preface, frame(4, 0, 0, &[]), head].concat();
+        stream.write_all(&bytes).await.unwrap();
+        until(|| served.met.load(Ordering::SeqCst) == 1).await;
+        let end = [frame(DATA, 1, 1, b"12345"), frame(PING, 0, 0, &[0; 8])].concat();
+        stream.write_all(&end).await.unwrap();
+        let (mut kinds, mut is_over) = (Vec::new(), [false; 2]);
+        while is_over.contains(&false) {
+            let mut head = [0; 9];
+            soon(stream.read_exact(&mut head)).await.unwrap();
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+            soon(stream.read_exact(&mut payload)).await.unwrap();
+            kinds.push(head[3]);
+            is_over[0] |= head[8] == 1 && head[4] & 1 == 1;
+            is_over[1] |= head[3] == PING;
+        }
+        assert!(!kinds.contains(&RST_STREAM), "{server:?}: {kinds:?}");
+    }
+}
+
 /// The cap is an hour away, so that `run` is over before it because nothing is
 /// in flight.
 #[tokio::test]
