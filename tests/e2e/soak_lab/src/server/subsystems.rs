@@ -119,7 +119,7 @@ fn beat(readiness: &Readiness, switches: &Arc<Switches>) -> Result<(), Error> {
     beats.ready();
     let partition = readiness.group("partition")?;
     let members: Vec<_> = (0..PARTITIONS)
-        .map(|number| partition.add(&format!("partition-{number}")))
+        .map(|number| partition.add(format!("partition-{number}")))
         .collect::<Result<_, _>>()?;
     for member in &members {
         member.ready();
