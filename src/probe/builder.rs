@@ -78,7 +78,7 @@ impl ProbesBuilder {
         self
     }
 
-    /// Bounds how far the body of an HTTP/1 request is read, where the probes are
+    /// Bounds how far the body of a request is read, where the probes are
     /// a service by themselves. A layer has
     /// [bounds of its own](crate::ReadinessLayer::unread_body).
     pub fn unread_body(mut self, bounds: UnreadBody) -> Self {
