@@ -24,8 +24,9 @@ use std::{
     task::{Context, Poll},
     time::Instant,
 };
-use tower::{Service, layer::layer_fn};
-use tower_readiness::{Readiness, ReadinessLayer, Subsystem};
+use tower::{Service, ServiceBuilder, layer::layer_fn};
+use tower_http::map_response_body::MapResponseBodyLayer;
+use tower_readiness::{Readiness, ReadinessLayer, Subsystem, gate::ReadinessBody};
 
 const ROUNDS: usize = 100;
 const REQUESTS: u32 = 5_000;
@@ -57,6 +58,14 @@ fn main() {
             app().layer(middleware::from_fn_with_state(health, gate)),
         ),
         ("readiness", app().layer(ReadinessLayer::new(&readiness))),
+        (
+            "unboxed",
+            app().layer(
+                ServiceBuilder::new()
+                    .layer(MapResponseBodyLayer::new(unboxed))
+                    .layer(ReadinessLayer::new(&readiness)),
+            ),
+        ),
     ];
     let mut times = routers.each_ref().map(|_| Vec::with_capacity(rounds));
     for _ in 0..rounds {
@@ -122,6 +131,11 @@ impl<S: Service<R>, R> Service<R> for OneArc<S> {
     fn call(&mut self, request: R) -> S::Future {
         self.inner.call(request)
     }
+}
+
+/// axum does not box its own body again.
+fn unboxed(body: ReadinessBody<Body>) -> Body {
+    body.into_inner_or_else(Body::new)
 }
 
 async fn empty(request: Request, next: Next) -> Response {

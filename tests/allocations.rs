@@ -1,6 +1,7 @@
 //! Promise: the admit path allocates nothing. A test binary of its own, because it has
 //! a counting allocator.
 
+use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::Empty;
@@ -11,10 +12,11 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tower::{Layer, Service};
+use tower::{Layer, Service, util::MapRequestLayer};
+use tower_http::map_response_body::MapResponseBodyLayer;
 use tower_readiness::{
     Group, MemberReporter, Readiness, ReadinessLayer, Reporter, Subsystem,
-    gate::{Classified, UnreadBody},
+    gate::{Classified, ReadinessBody, UnreadBody},
 };
 #[cfg(feature = "check")]
 use tower_readiness::{State, SubsystemView};
@@ -139,6 +141,37 @@ fn a_refusal_without_a_body_allocates_nothing_for_the_body() {
     };
     let ignored = refused(layer.clone().unread_body(UnreadBody::ignore()));
     assert_eq!(refused(layer), ignored);
+}
+
+#[test]
+fn an_axum_router_boxes_no_body_that_is_given_back() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let admit = ReadinessLayer::new(&readiness);
+    let unboxed =
+        MapResponseBodyLayer::new(|body: ReadinessBody<Body>| body.into_inner_or_else(Body::new));
+    let route = || Router::new().route("/", get(async || "ok"));
+    let ask = |mut app: Router, path, status| {
+        let path = Uri::from_static(path);
+        allocations(|| assert_eq!(serve(&mut app, &path), status))
+    };
+
+    // axum boxes a clone of each layer that has fields.
+    let shared = readiness.clone();
+    let other_layer = MapRequestLayer::new(move |request: Request<Body>| {
+        let _shared = &shared;
+        request
+    });
+    let least = ask(route().layer(other_layer), "/", 200);
+    let boxed = ask(route().layer(admit.clone()), "/", 200);
+    assert_eq!(boxed, least + 1);
+    let given_back = ask(route().layer((unboxed.clone(), admit.clone())), "/", 200);
+    assert_eq!(given_back, least);
+
+    // Bodies that stay with the layer.
+    let counting = admit.clone().count_in_flight();
+    let counted = ask(route().layer((unboxed.clone(), counting)), "/", 200);
+    assert_eq!(counted, boxed);
+    ask(route().layer((unboxed, admit)), "/livez", 200);
 }
 
 #[test]

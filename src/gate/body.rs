@@ -47,6 +47,42 @@ impl<B> ReadinessBody<B> {
             kind: BodyKind::Own { body },
         }
     }
+
+    /// Returns the body of the inner service, or what `wrap` makes of one that the layer
+    /// keeps: of a refusal or a probe, and of a response whose end it waits for, to
+    /// [count](super::ReadinessLayer::count_in_flight) the request or to
+    /// [observe](super::ReadinessLayer::observe_outcomes) its outcome.
+    ///
+    /// axum boxes each body that is not its own. A router that maps the body of the layer to
+    /// axum's saves that allocation:
+    ///
+    /// ```
+    /// use axum::{Router, body::Body};
+    /// use tower::ServiceBuilder;
+    /// use tower_http::map_response_body::MapResponseBodyLayer;
+    /// use tower_readiness::{Readiness, ReadinessLayer, gate::ReadinessBody};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let readiness = Readiness::builder().allow_empty().build()?;
+    /// let unboxed = |body: ReadinessBody<Body>| body.into_inner_or_else(Body::new);
+    /// let app: Router = Router::new().layer(
+    ///     ServiceBuilder::new()
+    ///         .layer(MapResponseBodyLayer::new(unboxed))
+    ///         .layer(ReadinessLayer::new(&readiness)),
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn into_inner_or_else(self, wrap: impl FnOnce(Self) -> B) -> B {
+        match self.kind {
+            BodyKind::Inner {
+                body,
+                outcome_tracker: None,
+            } => body,
+            kind => wrap(Self { kind }),
+        }
+    }
 }
 
 /// An empty body of the inner kind, because middleware outside may need to make
@@ -185,6 +221,16 @@ mod tests {
         let empty = ReadinessBody::<Full<Bytes>>::default();
         assert_eq!(empty.size_hint().exact(), Some(0));
         assert!(empty.is_end_stream());
+    }
+
+    #[test]
+    fn only_the_body_of_the_inner_service_is_given_back() {
+        let wrap = |_| Full::<Bytes>::from("wrapped");
+        let inner = ReadinessBody::inner(Full::from("inner"), None).into_inner_or_else(wrap);
+        assert_eq!(inner.size_hint().exact(), Some(5));
+
+        let own = ReadinessBody::own(Full::from("own")).into_inner_or_else(wrap);
+        assert_eq!(own.size_hint().exact(), Some(7));
     }
 
     #[tokio::test]
