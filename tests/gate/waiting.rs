@@ -165,6 +165,24 @@ async fn a_reason_in_spite_of_which_a_request_was_admitted_is_not_asked_again() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reason_that_comes_back_while_a_request_is_held_again_counts_anew() {
+    let asked = AtomicUsize::new(0);
+    let essential = Action::shed_unless(move |_| asked.fetch_add(1, Ordering::Relaxed) == 0);
+    let hold = Action::Hold(a_minute().build().unwrap());
+    let mut gated = without_room(|layer| layer.when_failing(essential).when_paused(hold));
+    gated.storage.failing("gone");
+    let mut call = task::spawn(gated.service.call(get("/")));
+    assert_pending!(call.poll());
+    gated.storage.ready();
+    let _pause = gated.readiness.pause("maintenance");
+    assert_pending!(call.poll());
+    assert_eq!(gated.layer.counts().waiting(Reason::Paused), 1);
+    gated.storage.failing("gone again");
+    let response = assert_ready_ok!(call.poll());
+    assert_eq!(refused_for(&response), Some(Reason::Failing));
+}
+
+#[tokio::test(start_paused = true)]
 async fn exempt_requests_go_on_waiting_for_room() {
     let mut gated = without_room(|layer| layer.exempt(|head| head.uri().path() == "/metrics"));
     let mut call = task::spawn(gated.service.call(get("/metrics")));
