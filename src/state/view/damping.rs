@@ -42,3 +42,6 @@ pub enum DampingProgress {
     /// The report has to last: it counts at this moment of the monotonic clock.
     Until(Instant),
 }
+
+#[cfg(test)]
+mod tests;
