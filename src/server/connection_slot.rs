@@ -282,9 +282,9 @@ mod tests {
         drop(quiet_last.begin_request());
         drop(lingers.begin_request());
         lingers.linger();
-        advance(NEW_FOR).await;
+        advance(Duration::from_secs(1)).await;
         let new = ConnectionSlot::new();
-        advance(NEW_FOR - A_MOMENT).await;
+        advance(Duration::from_secs(1) - A_MOMENT).await;
         let newest = ConnectionSlot::new();
 
         let order = [

@@ -1,0 +1,202 @@
+use super::*;
+use crate::{
+    address::Address,
+    probe::Detail,
+    registry::{Readiness, Subsystem},
+    server::{connection_slot::Activity, handle::AdminServer},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    task::yield_now,
+    time::{Instant, advance},
+};
+
+fn connection() -> (Stream, UnixStream) {
+    let (stream, peer) = UnixStream::pair().unwrap();
+    (Stream::Unix(stream), peer)
+}
+
+/// The probes of a process that is not ready.
+fn red() -> ServedProbes {
+    let storage = Subsystem::new("storage");
+    let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+    ServedProbes {
+        probes: Probes::builder(&readiness)
+            .detail(Detail::Names)
+            .build()
+            .unwrap(),
+        for_foreign_hosts: None,
+        #[cfg(feature = "events")]
+        events: None,
+        #[cfg(feature = "metrics")]
+        metrics: None,
+        #[cfg(feature = "commands")]
+        commands: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_stops_lingering_when_it_is_evicted_or_the_listener_stops() {
+    let (mut stream, _peer) = connection();
+    let (server, mut stop_signal) = AdminServer::new(Address::default());
+    let slot = ConnectionSlot::new();
+    slot.evict();
+    let begin = Instant::now();
+    linger(&mut stream, &slot, &mut stop_signal).await;
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+
+    advance(Duration::from_secs(1)).await;
+    server.stop();
+    let begin = Instant::now();
+    linger(&mut stream, &slot, &mut stop_signal).await;
+    assert_eq!(begin.elapsed(), CLOSE_GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_closes_gracefully_is_evicted_at_once() {
+    let (stream, mut peer) = connection();
+    let request = b"GET /readyz?wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    peer.write_all(request).await.unwrap();
+    let (server, stop_signal) = AdminServer::new(Address::default());
+    let slot = ConnectionSlot::new();
+    let serving = serve(
+        stream,
+        Arc::clone(&slot),
+        red(),
+        Limits::default(),
+        stop_signal,
+    );
+    let serving = tokio::spawn(serving);
+    while slot.rank().0 != Activity::Waiting {
+        yield_now().await;
+    }
+    server.stop();
+    for _ in 0..16 {
+        yield_now().await;
+    }
+    assert!(!serving.is_finished(), "the answer still has time");
+    let begin = Instant::now();
+    slot.evict();
+    assert!(serving.await.unwrap().is_some());
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+// === HTTP/2 (RFC 9113) ===
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const ENHANCE_YOUR_CALM: u8 = 11;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// A request for `path`, in HPACK (RFC 7541): GET, http, and two literals.
+fn head(flags: u8, stream: u32, path: &str, more: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(path.len()).unwrap();
+    let block = [
+        &b"\x82\x86\x04"[..],
+        &[length],
+        path.as_bytes(),
+        b"\x41\x09localhost",
+        more,
+    ]
+    .concat();
+    frame(HEADERS, flags | END_HEADERS, stream, &block)
+}
+
+/// The frames that a peer gets until the listener ends the connection, or acknowledges a PING.
+/// The listener reads each piece of what the peer sends before the next one.
+async fn answers_to(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<(u8, Vec<u8>)> {
+    let (stream, mut peer) = connection();
+    let (_server, stop_signal) = AdminServer::new(Address::default());
+    let limits = Limits {
+        http2: true,
+        ..Limits::default()
+    };
+    tokio::spawn(serve(
+        stream,
+        ConnectionSlot::new(),
+        red(),
+        limits,
+        stop_signal,
+    ));
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    peer.write_all(&[&preface[..], &settings].concat())
+        .await
+        .unwrap();
+    for piece in pieces {
+        peer.write_all(&piece).await.unwrap();
+        for _ in 0..16 {
+            yield_now().await;
+        }
+    }
+    let mut answers = Vec::new();
+    let mut head = [0; 9];
+    while peer.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        peer.read_exact(&mut payload).await.unwrap();
+        answers.push((head[3], payload));
+        if (head[3], head[4]) == (PING, 1) {
+            break;
+        }
+    }
+    answers
+}
+
+/// Whether the peer is told that it causes too much work.
+fn is_told_to_calm_down(answers: &[(u8, Vec<u8>)]) -> bool {
+    let mut goaways = answers.iter().filter(|(kind, _)| *kind == GOAWAY);
+    goaways.any(|(_, payload)| payload[7] == ENHANCE_YOUR_CALM)
+}
+
+fn streams(count: usize) -> impl Iterator<Item = u32> {
+    (1..).step_by(2).take(count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_peer_may_reset_20_requests_that_the_listener_has_not_seen() {
+    for (count, too_many) in [(20, false), (22, true)] {
+        let reset = |stream| {
+            let reset = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+            [head(END_STREAM, stream, "/livez", &[]), reset].concat()
+        };
+        let at_once = streams(count).flat_map(reset).collect();
+        let answers = answers_to([at_once, frame(PING, 0, 0, &[0; 8])]).await;
+        assert_eq!(is_told_to_calm_down(&answers), too_many, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_peer_may_send_100_requests_that_break_the_protocol() {
+    for (count, too_many) in [(100, false), (102, true)] {
+        // `content-length: 1`, and two bytes.
+        let broken = |stream| {
+            let head = head(0, stream, "/livez", b"\x0f\x0d\x011");
+            [head, frame(DATA, END_STREAM, stream, b"12")].concat()
+        };
+        let pieces = streams(count).map(broken);
+        let answers = answers_to(pieces.chain([frame(PING, 0, 0, &[0; 8])])).await;
+        assert_eq!(is_told_to_calm_down(&answers), too_many, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_peer_that_waits_and_acknowledges_no_ping_is_ended() {
+    let begin = Instant::now();
+    let waiting = head(END_STREAM, 1, "/readyz?wait=60", &[]);
+    let answers = answers_to([waiting]).await;
+    assert!(answers.iter().any(|(kind, _)| *kind == PING));
+    assert_eq!(begin.elapsed(), Duration::from_secs(20 + 20));
+}
