@@ -1,7 +1,7 @@
 use crate::{ANYWHERE, port, prober, support::ready};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
     time::Duration,
@@ -35,17 +35,29 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
     address("exhausted at ");
     prober::probe(admin, child.id());
 
-    // Connections that have taken all reserved descriptors must not keep the
-    // listener from others either.
-    let keep = |_| {
-        let mut kept = TcpStream::connect(admin).unwrap();
-        kept.set_read_timeout(Some(Duration::from_secs(30)))
+    let ask = |path: &str| {
+        let mut peer = TcpStream::connect(admin).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
-        let head = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        kept.write_all(head).unwrap();
+        write!(peer, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        peer
+    };
+    let keep = |_| {
+        let mut kept = ask("/livez");
         kept.read_exact(&mut [0; 17]).unwrap();
         kept
     };
+    // Three probes wait at the same time, and a fourth ends none of them.
+    let waiting = [(); 3].map(|()| ask("/readyz?wait=60&until=red"));
+    drop(keep(0));
+    for mut peer in waiting {
+        peer.set_nonblocking(true).unwrap();
+        let read = peer.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(read, Err(ErrorKind::WouldBlock));
+    }
+
+    // Connections that have taken all reserved descriptors must not keep the
+    // listener from others either.
     let kept: Vec<_> = (0..8).map(keep).collect();
     prober::probe(admin, child.id());
     drop((crowd, kept));
