@@ -208,11 +208,10 @@ mod tests {
         for (name, run) in TARGETS {
             let corpus = corpus(name);
             corpus.iter().for_each(|input| run(input));
-            let outcome =
-                TestRunner::new(Config::with_cases(1_000)).run(&mutated(corpus), |input| {
-                    run(&input);
-                    Ok(())
-                });
+            let outcome = TestRunner::new(Config::default()).run(&mutated(corpus), |input| {
+                run(&input);
+                Ok(())
+            });
             outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     }

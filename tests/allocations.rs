@@ -281,7 +281,7 @@ fn subsystems_that_come_and_go_leave_nothing_behind() {
     let builder = Readiness::builder().allow_empty().history(0);
     let readiness = builder.build().unwrap();
     let come_and_go = || {
-        let reporters: Vec<_> = (0..2_000)
+        let reporters: Vec<_> = (0..500)
             .map(|index| {
                 // So long that no other thread publishes a change of it, because
                 // each thread is counted by itself.
@@ -329,7 +329,7 @@ fn layers_that_come_and_go_leave_only_their_counts_behind() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let path = Uri::from_static("/");
     let come_and_go = || {
-        for index in 0..2_000 {
+        for index in 0..500 {
             let classifier = move |_: &Response<()>| match index % 4 {
                 0 => Classified::Failure,
                 _ => Classified::Success,
@@ -346,7 +346,7 @@ fn layers_that_come_and_go_leave_only_their_counts_behind() {
         assert_eq!(live(come_and_go), 0);
     }
     let drift = readiness.drift().unwrap();
-    assert_eq!((drift.admitted(), drift.failed()), (8_000, 2_000));
+    assert_eq!((drift.admitted(), drift.failed()), (2_000, 500));
 }
 
 #[cfg(feature = "check")]
@@ -362,7 +362,7 @@ fn checks_that_come_and_go_leave_nothing_behind() {
     let readiness = Readiness::builder().allow_empty().build().unwrap();
     let come_and_go = || {
         runtime.block_on(async {
-            let reporters: Vec<_> = (0..2_000)
+            let reporters: Vec<_> = (0..500)
                 .map(|index| {
                     let check = Check::every(Duration::from_secs(1)).failures(2);
                     let ask = || std::future::ready(Outcome::failing("gone"));

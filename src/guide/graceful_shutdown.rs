@@ -306,47 +306,8 @@
 //! A websocket (axum's feature `ws`), which says goodbye by a close frame, as any other
 //! upgraded connection does in its own protocol:
 //!
-#![cfg_attr(feature = "connections", doc = "```")]
-#![cfg_attr(not(feature = "connections"), doc = "```ignore")]
-//! use axum::{
-//!     Extension,
-//!     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
-//!     response::Response,
-//! };
-//! use std::pin::pin;
-//! use tower_readiness::connections::Retiring;
-//!
-//! async fn chat(Extension(retiring): Extension<Retiring>, upgrade: WebSocketUpgrade) -> Response {
-//!     upgrade.on_upgrade(|socket| echo(socket, retiring))
-//! }
-//!
-//! async fn echo(mut socket: WebSocket, retiring: Retiring) {
-//!     let mut retired = pin!(retiring.requested());
-//!     loop {
-//!         let message = tokio::select! {
-//!             () = &mut retired => break,
-//!             message = socket.recv() => message,
-//!         };
-//!         match message {
-//!             Some(Ok(Message::Text(text))) => {
-//!                 if socket.send(Message::Text(text)).await.is_err() {
-//!                     return;
-//!                 }
-//!             }
-//!             Some(Ok(_)) => {}
-//!             Some(Err(_)) | None => return,
-//!         }
-//!     }
-//!     let away = CloseFrame {
-//!         code: close_code::AWAY,
-//!         reason: "retiring".into(),
-//!     };
-//!     if socket.send(Message::Close(Some(away))).await.is_ok() {
-//!         // Until the client has closed its side too.
-//!         while let Some(Ok(_)) = socket.recv().await {}
-//!     }
-//! }
-//! # let _: axum::routing::MethodRouter = axum::routing::get(chat);
+//! ```ignore
+#![doc = include_str!("graceful_shutdown/websocket.rs")]
 //! ```
 //!
 //! A streaming method of tonic, whose request has the extensions of the HTTP request:
