@@ -343,3 +343,21 @@ mod unix {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn the_kernel_buffers_64_kib_for_a_peer_that_does_not_read() {
+        let (socket, address) = bind_tcp((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let (Socket::Tcp(listener), Address::Tcp(address)) = (socket, address) else {
+            panic!("bound to a TCP address");
+        };
+        let _peer = TcpStream::connect(address).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let doubled = SockRef::from(&accepted).send_buffer_size().unwrap();
+        assert_eq!(doubled, 2 * (64 << 10));
+    }
+}

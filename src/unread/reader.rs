@@ -183,3 +183,33 @@ impl<B: Body> Frames for B {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use std::{cell::Cell, convert::Infallible};
+    use tokio_test::{assert_pending, task};
+
+    #[tokio::test(start_paused = true)]
+    async fn other_tasks_get_their_turn_while_frames_arrive() {
+        thread_local!(static READ: Cell<usize> = const { Cell::new(0) });
+        let frames = stream::repeat_with(|| {
+            READ.set(READ.get() + 1);
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+        });
+        let mut reader = BodyReader::new(StreamBody::new(frames));
+        let limits = ReadLimits {
+            silence: Duration::from_secs(1),
+            time: Duration::from_secs(1),
+            bytes: 6_400,
+        };
+        let mut reading = task::spawn(reader.read(limits));
+        assert_pending!(reading.poll());
+        assert!(reading.is_woken());
+        assert_eq!(READ.get(), 64);
+    }
+}
