@@ -139,6 +139,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn at_most_32_connections_are_evicted_at_a_time() {
+        let storage = Subsystem::new("storage");
+        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+        let connections = readiness.connections();
+        let mut slots = Slots::default();
+        let add = |_| {
+            let tracked = connections.track();
+            (slots.add(&tracked), tracked)
+        };
+        let idle: Vec<_> = (0..1_000).map(add).collect();
+        advance(IDLE).await;
+        slots.evict();
+        let evicted = idle.iter().filter(|(slot, _)| is_evicted(slot));
+        assert_eq!(evicted.count(), 32);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn slots_of_ended_connections_are_removed() {
         let storage = Subsystem::new("storage");
         let readiness = Readiness::builder().subsystem(storage).build().unwrap();
