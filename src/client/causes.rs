@@ -17,3 +17,16 @@ pub(super) fn causes(error: &dyn Error) -> String {
     // Paths and answers of peers are untrusted.
     clean(text::cut(&text, MAX_TEXT))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_long_error_is_cut_to_a_kibibyte() {
+        let error = io::Error::other("x".repeat(100_000));
+        let text = causes(&error);
+        assert!((1_000..=1_024).contains(&text.len()), "{}", text.len());
+    }
+}

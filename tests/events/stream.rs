@@ -8,7 +8,7 @@ use crate::{
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, advance, sleep};
-use tower_readiness::{Phase, Readiness, Subsystem, server::AdminListener};
+use tower_readiness::{Builder, Phase, Readiness, Subsystem, server::AdminListener};
 
 /// The document without the times, which go on.
 fn timeless(mut document: Value) -> Value {
@@ -143,6 +143,32 @@ async fn changes_come_five_times_a_second_at_most_and_no_transition_is_lost() {
         assert_eq!(pair, flap, "{index}");
     }
     drop(reports.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_event_delays_the_next_one() {
+    let names: Vec<_> = (0..100).map(|index| format!("subsystem-{index}")).collect();
+    let subsystems = names.iter().map(Subsystem::new);
+    let builder = subsystems.fold(Readiness::builder(), Builder::subsystem);
+    let readiness = builder.build().unwrap();
+    let reporters = names.iter().map(|name| readiness.reporter(name).unwrap());
+    let reporters: Vec<_> = reporters.collect();
+    for reporter in &reporters {
+        reporter.failing("x".repeat(600));
+    }
+    let server = Local::serve(AdminListener::new(&readiness)).await;
+    let mut events = open(&server).await;
+    let state = events.next().await.unwrap();
+    let gaps = 1 + state.data.to_string().len() / (64 << 10);
+    assert!(gaps > 1);
+    let begin = Instant::now();
+    reporters[0].ready();
+    events.next_update().await;
+    let (delay, gap) = (begin.elapsed(), Duration::from_millis(200));
+    assert!(
+        delay >= gap * gaps as u32 - Duration::from_millis(1),
+        "{delay:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use super::*;
 use std::collections::BTreeMap;
 
+const DATA: u8 = 0;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 /// Settings of HTTP/2 (RFC 9113, section 6.5.2).
@@ -43,6 +44,20 @@ async fn a_handshake_that_hangs_is_cut_off_and_delays_no_other() {
     run.await.unwrap().unwrap().unwrap();
     assert_eq!(begin.elapsed(), Duration::from_secs(3) + DELAY);
     assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_ten_seconds_unless_set() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let server = drain::serve(&readiness, listener, app(&readiness).into_make_service())
+        .handshake(async |_| std::future::pending::<io::Result<(DuplexStream, usize)>>().await)
+        .with_graceful_shutdown(shutdown(&readiness));
+    let _run = run(&readiness, server);
+    let begin = Instant::now();
+    let mut hangs = peers.connect();
+    assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(begin.elapsed(), Duration::from_secs(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,17 +185,16 @@ async fn an_http_2_peer_that_acknowledges_no_ping_is_ended() {
     assert_eq!(process.connections.open(), 1);
 }
 
-/// The error of the GOAWAY that a peer receives for resetting so many streams at once, if it
-/// receives one within a second.
-async fn goaway_after_resets(count: u32) -> Option<u8> {
+/// The error of the GOAWAY that a peer receives for these pieces, if it receives one within a
+/// second. The server reads each piece before the next one.
+async fn goaway_after(pieces: impl IntoIterator<Item = Vec<u8>>) -> Option<u8> {
     let process = Process::start();
     let mut stream = process.peers.connect();
-    let mut bytes = preface();
-    for id in (1..).step_by(2).take(count as usize) {
-        bytes.extend(headers(id, "/"));
-        bytes.extend(frame(RST_STREAM, 0, id, &8_u32.to_be_bytes()));
+    stream.write_all(&preface()).await.unwrap();
+    for piece in pieces {
+        stream.write_all(&piece).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
     }
-    stream.write_all(&bytes).await.unwrap();
     timeout(Duration::from_secs(1), async {
         loop {
             let (kind, payload) = next_frame(&mut stream).await?;
@@ -193,10 +207,34 @@ async fn goaway_after_resets(count: u32) -> Option<u8> {
     .unwrap_or(None)
 }
 
+fn streams(count: usize) -> impl Iterator<Item = u32> {
+    (1..).step_by(2).take(count)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_resets_more_streams_than_the_server_has_seen_is_told_to_calm_down() {
-    assert_eq!(goaway_after_resets(20).await, None);
-    assert_eq!(goaway_after_resets(22).await, Some(ENHANCE_YOUR_CALM));
+    for (count, goaway) in [(20, None), (22, Some(ENHANCE_YOUR_CALM))] {
+        let reset = |id| {
+            let reset = frame(RST_STREAM, 0, id, &8_u32.to_be_bytes());
+            [headers(id, "/"), reset].concat()
+        };
+        let at_once = streams(count).flat_map(reset).collect();
+        assert_eq!(goaway_after([at_once]).await, goaway, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_requests_break_the_protocol_too_often_is_told_to_calm_down() {
+    for (count, goaway) in [(1_024, None), (1_026, Some(ENHANCE_YOUR_CALM))] {
+        // `content-length: 1`, and two bytes.
+        let head = b"\x82\x86\x04\x01/\x41\x09localhost\x0f\x0d\x011";
+        let broken = |id| [frame(1, 4, id, head), frame(DATA, 1, id, b"12")].concat();
+        assert_eq!(
+            goaway_after(streams(count).map(broken)).await,
+            goaway,
+            "{count}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
