@@ -89,11 +89,20 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Readiness, Subsystem};
+    use crate::{
+        connections::Connections,
+        registry::{Readiness, Subsystem},
+    };
     use http::{Request, Response};
     use std::future::pending;
     use tokio::time::advance;
     use tower_service::Service as _;
+
+    fn connections() -> Connections {
+        let storage = Subsystem::new("storage");
+        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+        readiness.connections()
+    }
 
     fn is_evicted(slot: &Slot) -> bool {
         slot.is_evicted.load(Ordering::Relaxed)
@@ -101,9 +110,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silent_and_longest_idle_connections_are_evicted_first_and_busy_ones_never() {
-        let storage = Subsystem::new("storage");
-        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
-        let connections = readiness.connections();
+        let connections = connections();
         let mut slots = Slots::default();
         let mut add = |has_sent_request| {
             let tracked = connections.track();
@@ -140,9 +147,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_most_32_connections_are_evicted_at_a_time() {
-        let storage = Subsystem::new("storage");
-        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
-        let connections = readiness.connections();
+        let connections = connections();
         let mut slots = Slots::default();
         let add = |_| {
             let tracked = connections.track();
@@ -157,9 +162,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slots_of_ended_connections_are_removed() {
-        let storage = Subsystem::new("storage");
-        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
-        let connections = readiness.connections();
+        let connections = connections();
         let mut slots = Slots::default();
         for _ in 0..10_000 {
             drop(slots.add(&connections.track()));
