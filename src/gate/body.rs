@@ -48,13 +48,15 @@ impl<B> ReadinessBody<B> {
         }
     }
 
-    /// Returns the body of the inner service, or what `wrap` makes of one that the layer
-    /// keeps: of a refusal or a probe, and of a response whose end it waits for, to
-    /// [count](super::ReadinessLayer::count_in_flight) the request or to
-    /// [observe](super::ReadinessLayer::observe_outcomes) its outcome.
+    /// Returns the body of the inner service, without this wrapper.
     ///
-    /// axum boxes each body that is not its own. A router that maps the body of the layer to
-    /// axum's saves that allocation:
+    /// The method calls `wrap` with the wrapper where the layer still needs it: for the answer
+    /// of a refusal or a probe, and for a response that the layer
+    /// [counts](super::ReadinessLayer::count_in_flight) or
+    /// [observes](super::ReadinessLayer::observe_outcomes) until its body has ended.
+    ///
+    /// axum boxes each body that is not its own. With this method a router saves that
+    /// allocation:
     ///
     /// ```
     /// use axum::{Router, body::Body};
