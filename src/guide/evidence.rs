@@ -7,7 +7,7 @@
 //!
 //! | promise | without it | see it |
 //! |---|---|---|
-//! | Every surface gives the same answer for the same snapshot. | A load balancer sends traffic that the gate refuses, or systemd restarts a process that a probe calls healthy. | `cargo test --all-features --test parity`: 100 random histories, 2,000 in CI, 17 surfaces, and a model of 150 lines, made from the truth table alone; for each surface and column a lie that is found. 100,000 with `PROPTEST_CASES=100000`. |
+//! | Every surface gives the same answer for the same snapshot. | A load balancer sends traffic that the gate refuses, or systemd restarts a process that a probe calls healthy. | `cargo test --all-features --test parity`: 250 random histories, 2,000 in CI, 17 surfaces, and a model of 150 lines, made from the truth table alone; for each surface and column a lie that is found. 100,000 with `PROPTEST_CASES=100000`. |
 //! | The start latch stays latched, a drain stays a drain, versions only grow. | An outage of a dependency restarts the process; a late report sends traffic to a process that ends. | The same test, after each step; `.ci/run loom` for threads at once. |
 //! | After a setter returns, every later request and probe sees that state or a newer one. | A request is admitted after the report that the disk is gone. | `.ci/run loom`: every order of the threads of the cell, the admit flags, the timer, the counters, groups, the history, connections and the log, up to a bound. |
 //! | A report waits for no reader, probe, mirror or network, and at most 10 ms for its log line. | A pipe that no process reads stops the application. | `cargo test --all-features --test wakers --test log`: 5,000 waiting tasks, wakers that panic, a log subscriber that blocks. |

@@ -239,7 +239,7 @@ fn the_history_has_the_transitions_of_the_model() {
         .build()
         .unwrap();
     let config = ProptestConfig {
-        cases: ProptestConfig::default().cases / 4,
+        cases: 300,
         source_file: Some(file!()),
         ..ProptestConfig::default()
     };
@@ -268,7 +268,7 @@ fn readers_see_whole_histories_while_threads_report() {
         let writers = names.map(|name| {
             let reporter = readiness.reporter(name).unwrap();
             scope.spawn(move || {
-                for _ in 0..2_000 {
+                for _ in 0..5_000 {
                     reporter.ready();
                     reporter.failing("gone");
                 }

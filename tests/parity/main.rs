@@ -121,7 +121,7 @@ fn runtime() -> runtime::Runtime {
 fn every_surface_follows_the_truth_table() {
     let cases = std::env::var("PROPTEST_CASES");
     let config = ProptestConfig {
-        cases: cases.map_or(100, |cases| cases.parse().unwrap()),
+        cases: cases.map_or(250, |cases| cases.parse().unwrap()),
         source_file: Some(file!()),
         ..ProptestConfig::default()
     };
