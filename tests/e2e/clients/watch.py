@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from browser import free_port, until
+from browser import until
+from ports import free_port
 from process import Process
 
 EXAMPLE, READINESS = sys.argv[1:3]

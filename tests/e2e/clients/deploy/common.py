@@ -4,7 +4,6 @@ import http.client
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -35,15 +34,6 @@ def becomes(what, expected, ask, patience=PATIENCE):
             fail(f"{what}: did not become {expected!r}; it is {answer!r}")
         time.sleep(0.05)
     checks += 1
-
-
-def free_ports(count):
-    """Ports of 127.0.0.1 that nobody has; taken together, so all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Answer:

@@ -14,6 +14,7 @@ import time
 import common
 from common import FILES, Process, Replica, ask, becomes, expect, fail, status
 from load import Load
+from ports import free_port
 from uploads import upload
 
 DRAIN_SECONDS = 5  # the service's default, which the files reckon with
@@ -195,7 +196,7 @@ def restarts(proxy, port, replica, a, b):
 
 def run(name, program, commands, folder):
     proxy = PROXIES[name]
-    port, *ports = common.free_ports(3)
+    port, *ports = (free_port() for _ in range(3))
     file = adapted(proxy, folder, port, ports)
     command = [part.format(file=file, folder=folder) for part in proxy.command]
     command[0] = commands[name]
@@ -225,7 +226,7 @@ def run(name, program, commands, folder):
 def refused_uploads(program, commands, folder):
     """Both replicas refuse, and clients upload: to a replica, and through the
     proxies."""
-    port, *ports = common.free_ports(3)
+    port, *ports = (free_port() for _ in range(3))
     with contextlib.ExitStack() as stack:
         for name, at in zip("ab", ports):
             replica = stack.enter_context(Replica(program, folder / f"{name}.log", name, at))

@@ -10,7 +10,8 @@ import tempfile
 import time
 
 import queries
-from processes import fetch, free_port, proxy_without_accept, running, until_served
+from ports import free_port
+from processes import fetch, proxy_without_accept, running, until_served
 from prometheus import JOBS, scraping
 
 HERE = pathlib.Path(__file__).parent

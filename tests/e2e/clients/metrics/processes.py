@@ -5,7 +5,6 @@ import http.client
 import http.server
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -22,11 +21,6 @@ def fetch(url, method="GET", headers=None, timeout=15):
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read().decode()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ import json
 import time
 import urllib.parse
 
-from processes import fetch, free_port, running
+from ports import free_port
+from processes import fetch, running
 
 CONFIGURATION = """
 global:

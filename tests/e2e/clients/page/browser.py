@@ -4,11 +4,12 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+
+from ports import free_port
 
 PATIENCE = 20  # seconds until something that does not happen has failed
 
@@ -137,11 +138,6 @@ class Browser:
             self.command("HeapProfiler.collectGarbage")
             sizes.append(self.command("Runtime.getHeapUsage")["usedSize"])
         return min(sizes)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def until(holds, otherwise, patience=PATIENCE):

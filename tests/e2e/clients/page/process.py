@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from browser import free_port
+from ports import free_port
 
 
 class Process:
