@@ -1,6 +1,6 @@
 use crate::{outcome, readiness};
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     thread,
 };
@@ -126,6 +126,29 @@ fn an_event_that_is_no_json_is_a_lost_stream() {
         out.contains("sends events that this version of `readiness` cannot read"),
         "{out}"
     );
+}
+
+#[test]
+fn a_line_without_end_is_a_lost_stream() {
+    const MIB: usize = 1 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut child = readiness(&["watch", &address])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(HEAD.as_bytes()).unwrap();
+    let piece = vec![b'x'; MIB];
+    let sent = (0..256).take_while(|_| stream.write_all(&piece).is_ok());
+    // The kernel holds some of what the command has not read.
+    assert!((64..96).contains(&sent.count()));
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert!(line.starts_with("no news yet: "), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

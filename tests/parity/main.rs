@@ -25,7 +25,7 @@ use lies::{Answer, Lie};
 use mirrors::WATCHDOG;
 use proptest::{prelude::*, test_runner::TestRunner};
 use reference::Reference;
-use std::{collections::BTreeSet, mem::replace, time::Duration};
+use std::{collections::BTreeSet, mem::replace, num::NonZero, thread, time::Duration};
 use surfaces::{Surface, surfaces};
 use tokio::{runtime, task::yield_now, time::advance};
 use tower_readiness::Readiness;
@@ -120,8 +120,19 @@ fn runtime() -> runtime::Runtime {
 #[test]
 fn every_surface_follows_the_truth_table() {
     let cases = std::env::var("PROPTEST_CASES");
+    let cases: u32 = cases.map_or(250, |cases| cases.parse().unwrap());
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let cases_each = cases.div_ceil(u32::try_from(threads).unwrap());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| follow_the_truth_table(cases_each));
+        }
+    });
+}
+
+fn follow_the_truth_table(cases: u32) {
     let config = ProptestConfig {
-        cases: cases.map_or(250, |cases| cases.parse().unwrap()),
+        cases,
         source_file: Some(file!()),
         ..ProptestConfig::default()
     };

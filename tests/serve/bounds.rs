@@ -1,7 +1,10 @@
 //! The bounds of what peers may take, and what becomes of peers that take more.
 
 use super::*;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 const DATA: u8 = 0;
 const RST_STREAM: u8 = 3;
@@ -235,6 +238,27 @@ async fn a_peer_whose_requests_break_the_protocol_too_often_is_told_to_calm_down
             "{count}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_peer_does_not_read_takes_400_kib_of_its_body() {
+    const PIECE: usize = 1 << 10;
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let pieces = stream::repeat_with(|| {
+        TAKEN.fetch_add(PIECE, Relaxed);
+        Ok::<_, io::Error>(Bytes::from_static(&[b'x'; PIECE]))
+    });
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let app = Router::new().route("/", get(async || Body::from_stream(pieces)));
+    let server = drain::serve(&readiness, listener, app.into_make_service());
+    let _run = run(&readiness, server);
+    let mut peer = peers.connect();
+    peer.write_all(&preface()).await.unwrap();
+    peer.write_all(&headers(1, "/")).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let unsent = TAKEN.load(Relaxed) - PIPE;
+    assert!((384 << 10..=416 << 10).contains(&unsent), "{unsent}");
 }
 
 #[tokio::test(start_paused = true)]

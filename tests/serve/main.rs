@@ -60,12 +60,15 @@ impl Listener for Pipes {
     }
 }
 
+/// The bytes that a pipe holds.
+const PIPE: usize = 64 << 10;
+
 #[derive(Clone)]
 struct Peers(mpsc::UnboundedSender<io::Result<DuplexStream>>);
 
 impl Peers {
     fn connect(&self) -> DuplexStream {
-        let (here, there) = duplex(64 << 10);
+        let (here, there) = duplex(PIPE);
         self.0.send(Ok(there)).unwrap();
         here
     }

@@ -1,9 +1,11 @@
 """Reads the screen of `readiness watch`. The arguments are the paths of the axum example and
 of the command; see tests/e2e/watch --help."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from ports import free_port
 from process import Process
 
 EXAMPLE, READINESS = sys.argv[1:3]
-GREY = "\x1b[90m"
+EMPTY_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
 
 class Terminal:
@@ -86,10 +88,29 @@ def silence(process, terminal):
     terminal.shows(r"^READY \(DEGRADED\)")
 
 
+@contextlib.contextmanager
+def silent_peer(answer):
+    """A terminal that follows a peer which says no more than this."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with Terminal(f"{READINESS} watch 127.0.0.1:{listener.getsockname()[1]}") as terminal:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer)
+                yield terminal
+
+
 def main():
     # A script that is told to end leaves each `with`, and so ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     port = free_port()
+    with silent_peer(b"") as no_answer, silent_peer(EMPTY_STREAM) as no_event:
+        follow(port)
+        for terminal in (no_answer, no_event):
+            terminal.shows(r"no answer from 127\.0\.0\.1:\d+ within 10s$")
+    print("1 passed, 0 failed")
+
+
+def follow(port):
     # A process that is not there yet.
     with Terminal(f"{READINESS} watch 127.0.0.1:{port}") as terminal:
         terminal.shows(r"cannot connect to 127\.0\.0\.1")
@@ -114,7 +135,6 @@ def main():
             with Terminal(f"NO_COLOR=1 {READINESS} watch 127.0.0.1:{port}") as plain:
                 plain.shows(r"^READY$")
                 assert "\x1b" not in plain.screen("-e"), "NO_COLOR is not obeyed"
-    print("1 passed, 0 failed")
 
 
 if __name__ == "__main__":
