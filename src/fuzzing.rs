@@ -12,7 +12,7 @@ use crate::{
     probe::{Detail, Probes},
     state::text::OneLine,
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use std::{
     future::Future,
@@ -86,6 +86,7 @@ pub fn probe(bytes: &[u8]) {
     let Ok(request) = request.body(Empty::new()) else {
         return;
     };
+    let is_head = request.method() == Method::HEAD;
     let readiness = process();
     for detail in [Detail::None, Detail::Names, Detail::Full] {
         let probes = Probes::builder(&readiness).detail(detail).build();
@@ -100,7 +101,9 @@ pub fn probe(bytes: &[u8]) {
         let expected = [200, 400, 404, 405, 503];
         assert!(expected.contains(&status.as_u16()), "{status}");
         assert!(body.len() < 16 << 10, "{} bytes", body.len());
-        if headers
+        if is_head {
+            assert_eq!(body, "", "an answer to HEAD has no body");
+        } else if headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|it| it == "application/json")
         {
