@@ -218,6 +218,8 @@ mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod threads;
+#[cfg(feature = "gate")]
+mod timers;
 #[cfg_attr(
     not(feature = "gate"),
     allow(dead_code, unreachable_pub, unused_imports)

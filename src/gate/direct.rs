@@ -93,10 +93,6 @@ impl DirectGate {
     /// # Errors
     ///
     /// When the request is refused, at once or at the end of its wait.
-    ///
-    /// # Panics
-    ///
-    /// Where a [hold](super::Hold) does.
     pub async fn decide_or_hold<'h>(
         &self,
         head: impl Into<RequestHead<'h>>,
@@ -114,10 +110,6 @@ impl DirectGate {
     /// # Errors
     ///
     /// When the work is refused, at once or at the end of its wait.
-    ///
-    /// # Panics
-    ///
-    /// Where a [hold](super::Hold) does.
     pub async fn admit(&self) -> Result<Admitted, Refusal> {
         self.decide_or_hold(&*NO_HEAD).await
     }

@@ -247,8 +247,8 @@ impl Gate {
     }
 }
 
-/// Whether the caller is in a tokio runtime, and so can wait for a timer. (tokio
-/// has no function to ask whether its timers are enabled.)
+/// Whether the caller is in a tokio runtime, outside of which no request can wait for a
+/// timer.
 pub(super) fn has_runtime() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
 }

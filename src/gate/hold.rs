@@ -18,13 +18,10 @@ use std::time::Duration;
 /// in the inner service, except that reasons in spite of which it was admitted
 /// are not considered again.
 ///
-/// Time is tokio's. Outside of a tokio runtime a hold refuses at once. The hold
-/// for saturation waits there as well, bounded only by the number of wait slots.
-///
-/// # Panics
-///
-/// On a tokio runtime whose timers are not enabled, the first held request
-/// panics, as every use of tokio's time does there.
+/// Time is tokio's. Outside of a tokio runtime, and on one whose timers are not
+/// enabled, a hold refuses at once. The hold for saturation waits there as well,
+/// bounded only by the number of wait slots. tokio reports disabled timers by a panic,
+/// which the layer catches; a program that aborts on panics needs the timers.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Hold {

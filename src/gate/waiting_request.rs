@@ -2,7 +2,7 @@ use super::{
     action::Action,
     counts::WaitSlot,
     decision::{Basis, Decision},
-    gate::{Gate, has_runtime},
+    gate::Gate,
     head::RequestHead,
     hold::Hold,
     outcome::PanicGuard,
@@ -10,6 +10,7 @@ use super::{
 use crate::{
     state::{Reason, Reasons, Verdict},
     sync::OwnedSemaphorePermit,
+    timers::timer_at,
     traffic::InFlightGuard,
 };
 use http::Request;
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 /// A request that waits until it can be passed on: first for the gate, if it
@@ -230,8 +231,12 @@ impl WaitingRequest {
     }
 
     /// Holds the request, or continues a hold. Returns `false` if all wait slots
-    /// are taken or its time is up.
+    /// are taken, its time is up, or there is no timer.
     fn hold(&mut self, reason: Reason, hold: &Hold) -> bool {
+        let deadline = self.since + hold.max_wait;
+        let Some(timer) = timer_at(deadline) else {
+            return false;
+        };
         // The request counts at each moment, as waiting or as in flight, so that a drain
         // does not end meanwhile: the old slot and guard go once the new slot is taken.
         if self.slot.as_ref().map(WaitSlot::reason) != Some(reason) {
@@ -244,11 +249,10 @@ impl WaitingRequest {
         self.in_flight = None;
         self.release = None;
         self.passed = Reasons::NONE;
-        let deadline = self.since + hold.max_wait;
         self.step = Step::Held {
             reason,
             deadline,
-            timer: Box::pin(sleep_until(deadline)),
+            timer,
         };
         deadline > Instant::now()
     }
@@ -294,8 +298,7 @@ impl WaitingRequest {
                     return self.refuse_saturated(head);
                 }
                 gate.count_held(Reason::Saturated);
-                let timer = has_runtime().then(|| Box::pin(sleep(hold.max_wait)));
-                self.step = Step::Saturated(timer);
+                self.step = Step::Saturated(timer_at(Instant::now() + hold.max_wait));
                 self.poll_saturated(head, cx)
             }
         }

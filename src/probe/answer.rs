@@ -12,6 +12,7 @@ use super::{
 use crate::{
     response::{Answer, OwnResponse, without_body},
     state::{Condition, Data, Phase, ScopeId, Selection},
+    timers::timer_at,
     wire::Probe,
 };
 use bytes::Bytes;
@@ -22,10 +23,7 @@ use http::{
 use http_body::Body;
 use http_body_util::Full;
 use std::sync::Arc;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 impl Probes {
     /// Returns `true` for every path of a probe, and `false` for nearly every other
@@ -151,11 +149,12 @@ impl Probes {
         let registry = self.0.readiness.registry();
         registry.publish_overdue();
         let wait = question.query.wait;
-        let waits = !wait.is_zero()
-            && Handle::try_current().is_ok()
-            && !registry.read(|data| question.is_settled(data));
-        let permit = waits.then(|| Arc::clone(&self.0.waiting).try_acquire_owned());
-        let Some(Ok(permit)) = permit else {
+        let waits = !wait.is_zero() && !registry.read(|data| question.is_settled(data));
+        let begin_wait = || {
+            let permit = Arc::clone(&self.0.waiting).try_acquire_owned().ok()?;
+            Some((permit, timer_at(Instant::now() + wait)?))
+        };
+        let Some((permit, timer)) = waits.then(begin_wait).flatten() else {
             return Answer::now(self.answer_from_snapshot(&question, is_head));
         };
         let probes = self.clone();
@@ -163,7 +162,10 @@ impl Probes {
             let registry = probes.0.readiness.registry();
             let settled = registry.wait_for(|data| question.is_settled(data).then_some(()));
             // Settled or timed out, the answer comes from the newest snapshot.
-            let _ = timeout(wait, settled).await;
+            tokio::select! { biased;
+                _ = settled => {}
+                () = timer => {}
+            }
             drop(permit);
             probes.answer_from_snapshot(&question, is_head)
         })

@@ -1,7 +1,8 @@
 use super::{
     bounds::Bounds,
-    reader::{BodyReader, ReadLimits, Stop, timer_at},
+    reader::{BodyReader, ReadLimits, Stop},
 };
+use crate::timers::timer_at;
 use std::{
     sync::{
         Arc,

@@ -1,14 +1,14 @@
+use crate::timers::timer_at;
 use bytes::Buf;
 use http_body::Body;
 use std::{
     future::{Future, poll_fn},
-    panic::catch_unwind,
     pin::Pin,
     sync::Mutex,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 /// How many frames the reader reads before it yields to other tasks.
 const FRAMES_AT_ONCE: usize = 64;
@@ -146,13 +146,6 @@ impl Clock {
             timer.as_mut().reset(deadline);
         }
     }
-}
-
-/// A timer, or `None` outside of a runtime or where its timers are not enabled.
-/// tokio reports the latter only by a panic.
-pub(super) fn timer_at(deadline: Instant) -> Option<Pin<Box<Sleep>>> {
-    tokio::runtime::Handle::try_current().ok()?;
-    catch_unwind(|| Box::pin(sleep_until(deadline))).ok()
 }
 
 /// A body with its types erased.

@@ -1144,6 +1144,16 @@ fn without_a_runtime_there_is_no_time_to_wait() {
     assert_eq!(refusal(&layer), Some(Reason::Starting));
 }
 
+#[test]
+fn on_a_runtime_without_timers_a_hold_refuses_at_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let (_readiness, _storage, layer) = holding(two_seconds().build().unwrap());
+    let refused = runtime.unwrap().block_on(async { refusal(&layer) });
+    assert_eq!(refused, Some(Reason::Starting));
+    assert_eq!(layer.counts().held(Reason::Starting), 0);
+    assert_eq!(layer.counts().waiting(Reason::Starting), 0);
+}
+
 // === the header for Envoy ===
 
 fn is_marked<B>(response: &Response<B>) -> bool {

@@ -841,6 +841,16 @@ fn without_a_runtime_a_wait_is_answered_at_once() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
+#[test]
+fn on_a_runtime_without_timers_a_wait_is_answered_at_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let demo = demo();
+    let request = Request::get("/readyz?wait=60").body(String::new()).unwrap();
+    let answer = demo.probes(Detail::Names).oneshot(request);
+    let response = runtime.unwrap().block_on(answer).unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
 // === methods and headers ===
 
 #[tokio::test]

@@ -91,6 +91,22 @@ async fn a_request_that_waits_for_room_is_refused_when_the_gate_turns_failing() 
     }
 }
 
+#[test]
+fn on_a_runtime_without_timers_a_request_waits_for_room_as_long_as_it_takes() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let mut gated = without_room(|layer| layer);
+        let mut call = task::spawn(gated.service.call(get("/")));
+        assert_pending!(call.poll());
+        assert_eq!(gated.layer.counts().waiting(Reason::Saturated), 1);
+        gated.inner.allow(1);
+        assert!(call.is_woken());
+        assert_pending!(call.poll());
+        arrived(&mut gated.inner).unwrap().send_response(ok());
+        assert_ready_ok!(call.poll());
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_room_is_refused_when_the_process_is_closed() {
     let mut gated = without_room(|layer| layer);

@@ -116,6 +116,18 @@ async fn a_server_that_cannot_accept_tries_again_and_ends_in_time() {
     assert_eq!(begin.elapsed().as_secs(), DELAY.as_secs());
 }
 
+#[test]
+#[should_panic(expected = "timers are disabled")]
+fn on_a_runtime_without_timers_it_panics_before_it_accepts() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let (readiness, _storage) = ready();
+    let (_no_peers, listener) = pipes();
+    let server = drain::serve(&readiness, listener, app(&readiness).into_make_service());
+    let serving = server.into_future();
+    let _entered = runtime.as_ref().unwrap().enter();
+    let _ = serving.now_or_never();
+}
+
 #[tokio::test(start_paused = true)]
 async fn settings_that_are_not_valid_are_errors_that_name_them() {
     let (readiness, _storage) = ready();

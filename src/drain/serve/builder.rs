@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::Duration,
+    time::{Duration, sleep},
 };
 use tower_service::Service;
 
@@ -153,6 +153,11 @@ pub fn serve<L: Listener, M>(
 /// # Cancel safety
 ///
 /// Dropping the future drops the listener and the connections, except for upgraded ones.
+///
+/// # Panics
+///
+/// On a tokio runtime whose timers are not enabled, before it accepts a connection. (tokio
+/// offers no way to check that.)
 #[must_use = "it does nothing until it is awaited"]
 pub struct Serve<L, M, H> {
     listener: L,
@@ -279,6 +284,8 @@ where
     fn into_future(mut self) -> Self::IntoFuture {
         Box::pin(async move {
             self.check()?;
+            // Panics here rather than in each connection.
+            drop(sleep(Duration::ZERO));
             let settings = Arc::new(self.settings);
             let mut tasks = ConnectionTasks::new("server");
             let mut slots = Slots::default();
