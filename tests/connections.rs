@@ -29,6 +29,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tower::ServiceExt;
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer, Reporter,
     connections::{Connections, ConnectionsError, Retiring},
@@ -658,6 +659,27 @@ async fn without_a_window_connections_stay_until_the_delay_is_over() {
     assert_eq!(begin.elapsed().as_millis(), 5_000);
 }
 
+/// A stream without an end of its own, whose connection is told about both.
+#[tokio::test(start_paused = true)]
+async fn without_a_window_streams_are_told_at_the_drain_or_at_the_maximum_age() {
+    let age = Duration::from_secs(60);
+    for drains in [true, false] {
+        let (readiness, storage) = ready();
+        let connections = Connections::builder(&readiness).window(1.0, 1.0);
+        let connections = connections.max_age(age).build().unwrap();
+        let server = Server::with(connections, readiness, storage, DELAY);
+        let mut client = Http2::connect(&server).await;
+        let begin = Instant::now();
+        if drains {
+            server.readiness.drain();
+        }
+        let body = client.get("/stream").await.unwrap();
+        assert_eq!(body, "data: hello\n\ndata: goodbye\n\n");
+        let within = if drains { 0..1 } else { 54..67 };
+        assert!(within.contains(&begin.elapsed().as_secs()), "{drains}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_retires_at_its_maximum_age() {
     let (readiness, storage) = ready();
@@ -765,6 +787,28 @@ async fn the_end_of_the_delay_does_not_wait_for_a_connection_to_be_idle() {
         DELAY,
         "less than a second after the answer"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_signal_of_a_request_knows_the_maximum_age_without_a_window_too() {
+    for window in [(0.3, 0.9), (1.0, 1.0)] {
+        let (readiness, _storage) = ready();
+        let connections = Connections::builder(&readiness).window(window.0, window.1);
+        let connections = connections.max_age(Duration::from_secs(60)).build();
+        let connection = connections.unwrap().track();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let told = readiness.retiring(&request).requested();
+            async {
+                told.await;
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            }
+        });
+        let told = connection
+            .service(service)
+            .oneshot(request("/").map(Body::new));
+        let hour = Duration::from_secs(3_600);
+        assert!(timeout(hour, told).await.is_ok(), "{window:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,9 +53,9 @@ impl ConnectionsBuilder {
     /// the delay. By default from 0.3 to 0.9.
     ///
     /// With an empty window, such as from 1 to 1, each connection stays open until the
-    /// phase [`Closing`](crate::Phase::Closing), and HTTP/1 answers say
-    /// `connection: close` from the first moment of the drain, as without
-    /// [`Connections`].
+    /// phase [`Closing`](crate::Phase::Closing). From the first moment of the drain
+    /// HTTP/1 answers say `connection: close`, and [`Retiring`](super::Retiring) ends
+    /// streams, as without [`Connections`].
     pub fn window(mut self, from: f64, to: f64) -> Self {
         self.window = Window { from, to };
         self
@@ -147,6 +147,11 @@ impl TrackedConnection {
     ///
     /// The future returns the result of the connection. Dropping it drops the
     /// connection.
+    ///
+    /// # Panics
+    ///
+    /// The future panics outside of a tokio runtime, and on one whose timers are not
+    /// enabled.
     pub fn drive<C: GracefulConnection>(self, connection: C) -> Driven<C> {
         let moment = Arc::clone(&self.tracked).until_moment();
         Driven {

@@ -91,7 +91,7 @@ mod loom;
 
 #[cfg(feature = "serve")]
 pub(crate) use self::connection::IdleTime;
-pub(crate) use self::request_extension::is_known;
+pub(crate) use self::request_extension::has_moment;
 pub use self::{
     connection::{Connections, ConnectionsBuilder, Driven, TrackedConnection},
     error::ConnectionsError,

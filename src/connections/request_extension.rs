@@ -24,14 +24,20 @@ impl Retiring {
     }
 
     /// Completes when the stream has to end: at the moment of the connection, or at the
-    /// beginning of the drain, where the connection is not known.
+    /// beginning of the drain, where the connection is not known or its
+    /// [window](super::ConnectionsBuilder::window) is empty.
     ///
     /// Cancel safe. The future keeps the registry alive.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is known: outside of a tokio runtime, or on one whose timers are
+    /// not enabled.
     pub fn requested(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let signal = self.0.clone();
         async move {
             match signal {
-                Signal::Connection(tracked) => tracked.until_moment().await,
+                Signal::Connection(tracked) => tracked.until_streams_end().await,
                 Signal::Process(readiness) => readiness.draining().await,
             }
         }
@@ -39,9 +45,13 @@ impl Retiring {
 }
 
 /// Whether the request with these extensions came over a connection that retires at a
-/// moment of its own.
-pub(crate) fn is_known(extensions: &Extensions) -> bool {
-    extensions.get::<Retiring>().is_some()
+/// moment of its own in the drain.
+pub(crate) fn has_moment(extensions: &Extensions) -> bool {
+    let retiring = extensions.get::<Retiring>();
+    retiring.is_some_and(|Retiring(signal)| match signal {
+        Signal::Connection(tracked) => !tracked.schedule.window.is_zero(),
+        Signal::Process(_) => false,
+    })
 }
 
 impl Readiness {

@@ -28,11 +28,8 @@ impl<S> ConnectionService<S> {
     }
 
     fn begin<B>(&self, request: &mut Request<B>) -> OpenRequest {
-        // Without a window, the gate and the handlers act on the drain itself.
-        if !self.tracked.schedule.window.is_zero() {
-            let retiring = Retiring::new(Arc::clone(&self.tracked));
-            request.extensions_mut().insert(retiring);
-        }
+        let retiring = Retiring::new(Arc::clone(&self.tracked));
+        request.extensions_mut().insert(retiring);
         self.tracked
             .begin_request(request.version() >= Version::HTTP_2)
     }

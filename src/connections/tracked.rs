@@ -107,6 +107,26 @@ impl Tracked {
         }
     }
 
+    /// Completes when the streams of the connection have to end: at its moment, and
+    /// without a window when the process drains, as without a known connection.
+    pub(super) async fn until_streams_end(self: Arc<Self>) {
+        let schedule = &self.schedule;
+        let draining = schedule
+            .window
+            .is_zero()
+            .then(|| schedule.readiness.draining());
+        let draining = async move {
+            match draining {
+                Some(draining) => draining.await,
+                None => pending().await,
+            }
+        };
+        tokio::select! { biased;
+            () = draining => {}
+            () = self.until_moment() => {}
+        }
+    }
+
     async fn until_moment_of_drain(self: Arc<Self>) {
         let (draining, closing) = {
             let readiness = &self.schedule.readiness;

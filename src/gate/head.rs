@@ -75,7 +75,7 @@ impl RequestHead<'_> {
     /// Whether the connection of the request announces its end at a moment of its own.
     pub(super) fn retires_by_itself(&self) -> bool {
         #[cfg(feature = "connections")]
-        return crate::connections::is_known(self.extensions);
+        return crate::connections::has_moment(self.extensions);
         #[cfg(not(feature = "connections"))]
         false
     }

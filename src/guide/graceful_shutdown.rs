@@ -316,22 +316,24 @@
 #![cfg_attr(not(feature = "connections"), doc = "```ignore")]
 //! use futures_util::{Stream, StreamExt, stream};
 //! use tonic::{Request, Response, Status};
-//! use tower_readiness::connections::Retiring;
+//! use tower_readiness::{Readiness, connections::Retiring};
 //!
 //! async fn count(
+//!     readiness: &Readiness,
 //!     request: Request<()>,
 //! ) -> Result<Response<impl Stream<Item = Result<u64, Status>>>, Status> {
 //!     let retiring = request.extensions().get::<Retiring>().cloned();
+//!     let draining = readiness.draining();
 //!     let retired = async move {
 //!         match retiring {
 //!             Some(retiring) => retiring.requested().await,
-//!             None => std::future::pending().await,
+//!             None => draining.await,
 //!         }
 //!     };
 //!     let numbers = stream::iter(0..).map(Ok);
 //!     Ok(Response::new(numbers.take_until(Box::pin(retired))))
 //! }
-//! # let _ = count(Request::new(()));
+//! # let _ = |readiness| { let _ = count(readiness, Request::new(())); };
 //! ```
 //!
 //! Servers do not wait for an upgraded connection (a WebSocket). Move its
