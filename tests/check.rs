@@ -231,6 +231,44 @@ async fn outcomes_of_the_application_count_as_results_and_spare_a_busy_dependenc
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_an_outcome_spares_makes_no_subsystem_stale() {
+    let database = Dependency::default();
+    let check = every_ten().timeout(SECOND);
+    let readiness = build(database.subsystem(check).ttl(SECOND * 12));
+    pass(SECOND * 11).await;
+    assert_eq!(database.asked(), 2);
+    let handle = readiness.check_handle("database").unwrap();
+    handle.report_outcome(Ok::<(), io::Error>(()));
+    for _ in 0..19 {
+        pass(SECOND).await;
+        assert_eq!(state(&readiness), State::Ready);
+    }
+    assert_eq!(database.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_while_a_check_waits_for_its_turn_asks_for_a_run() {
+    let database = Dependency::default();
+    let builder = Readiness::builder().checks_at_once(1);
+    let readiness = builder.subsystem(database.subsystem(every_ten())).build();
+    let readiness = readiness.unwrap();
+    let handle = readiness.check_handle("database").unwrap();
+    pass(SECOND * 9).await;
+    assert_eq!(database.asked(), 1);
+    let slow = Subsystem::new("upstream").check(every_ten(), async || {
+        sleep(SECOND * 4).await;
+        Ok::<(), io::Error>(())
+    });
+    let _upstream = readiness.add(slow).unwrap();
+    // The run that is due after ten seconds waits for its turn.
+    handle.report_outcome(Ok::<(), io::Error>(()));
+    pass(SECOND * 2).await;
+    handle.ask_now();
+    pass(SECOND * 3).await;
+    assert_eq!(database.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outcome_brings_a_subsystem_up_before_its_first_run_ends() {
     let subsystem = Subsystem::new("database");
     let readiness = build(subsystem.check(every_ten(), pending::<Result<(), io::Error>>));

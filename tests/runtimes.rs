@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use std::{
     convert::Infallible,
-    future::ready,
+    future::{pending, ready},
     io::{Read, Write},
     net::TcpStream,
     sync::{
@@ -19,7 +19,10 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_readiness::{
     Readiness, ReadinessLayer, Reporter, State, Subsystem, SubsystemView,
@@ -337,6 +340,40 @@ fn a_check_is_red_without_its_runtime_and_runs_again_on_the_next_that_calls() {
             }
         }
     });
+}
+
+#[test]
+fn a_check_that_moves_to_another_runtime_leaves_its_turn_behind() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let database = {
+        let asked = Arc::clone(&asked);
+        let check = Check::every(Duration::from_millis(50)).timeout(Duration::from_millis(50));
+        optional("database").check(check, move || {
+            // The second run waits for a runtime that no thread drives by then.
+            let waits = asked.fetch_add(1, Ordering::Relaxed) == 1;
+            async move {
+                if waits {
+                    pending::<()>().await;
+                }
+                Outcome::ready()
+            }
+        })
+    };
+    let builder = Readiness::builder().allow_empty().checks_at_once(1);
+    let not_driven = current_thread();
+    let readiness = not_driven.block_on(async {
+        let readiness = builder.subsystem(database).build().unwrap();
+        while asked.load(Ordering::Relaxed) < 2 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        readiness
+    });
+    becomes(&"silence", || state(&readiness, "database") == State::Stale);
+    let living = one_worker();
+    becomes(&"ready", || {
+        living.block_on(async { state(&readiness, "database") == State::Ready })
+    });
+    becomes(&"asked again", || asked.load(Ordering::Relaxed) > 4);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) async fn run(
         let Some(pushes) = handle.read(SubsystemView::pushes) else {
             return;
         };
-        control.begin_run();
+        is_asked |= control.begin_run();
         let was_up = control.was_up.swap(false, Ordering::Relaxed);
         if is_asked || !was_up {
             let stopwatch = Stopwatch::start();
@@ -51,6 +51,9 @@ pub(super) async fn run(
                 failures.saturating_add(1)
             };
             report(&handle, &control, &outcome, pushes);
+        } else {
+            // The ttl of the application's outcome may be over before the next run ends.
+            handle.beat();
         }
         drop(permit);
         let has_been_up = handle.read(SubsystemView::has_been_up).unwrap_or(true);

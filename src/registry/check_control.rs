@@ -32,9 +32,10 @@ impl CheckControl {
         self.asked.notify_one();
     }
 
-    /// Begins a run, which answers all that has been asked.
-    pub(crate) fn begin_run(&self) {
-        self.is_asked.store(false, Ordering::Release);
+    /// Begins a run, which answers all that has been asked. Returns whether the application
+    /// has asked.
+    pub(crate) fn begin_run(&self) -> bool {
+        self.is_asked.swap(false, Ordering::AcqRel)
     }
 
     /// Completes when the application has asked for a run.

@@ -19,6 +19,7 @@ use crate::{mutex::Mutex, threads};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -102,11 +103,12 @@ impl Job {
             return None;
         }
         let run = Run::begin();
-        self.run = Some(Arc::clone(&run));
+        let before = self.run.replace(Arc::clone(&run));
         Some(Begun {
             start: Arc::clone(&self.start),
             run,
             before: self.handle.take(),
+            replaced: before.and_then(|run| run.take()),
         })
     }
 
@@ -121,6 +123,7 @@ struct Begun {
     start: Start,
     run: Arc<Run>,
     before: Option<AbortHandle>,
+    replaced: Option<Running>,
 }
 
 impl BackgroundTasks {
@@ -283,7 +286,9 @@ impl BackgroundTasks {
             if !table.ended {
                 table.runtime = Some(Arc::clone(&runtime));
             }
-            self.idle.store(false, Ordering::Release);
+            // A swap, because it reads what a run that ends meanwhile has set, and so sees its
+            // end below.
+            self.idle.swap(false, Ordering::AcqRel);
             // The admin listener's own thread takes no check from a blocked runtime:
             // the check would succeed there, although the blocked runtime has to
             // serve the requests.
@@ -298,10 +303,13 @@ impl BackgroundTasks {
             (runtime, begun)
         };
         let mut checks = false;
-        for (id, Begun { start, run, before }) in begun {
-            if let Some(before) = before {
+        for (id, begun) in begun {
+            let Begun { start, run, .. } = begun;
+            if let Some(before) = begun.before {
                 before.abort();
             }
+            // With it goes the permit of a check. A destructor of the application may panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(begun.replaced)));
             let guard = Guard::new(self.clone(), id, &run);
             let Some(running) = start() else {
                 guard.done();

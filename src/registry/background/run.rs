@@ -1,5 +1,6 @@
 //! One run of a job, as a task on a runtime.
 
+use crate::mutex::Mutex;
 use std::{
     future::Future,
     pin::Pin,
@@ -61,9 +62,11 @@ const REPLACED: u8 = 3;
 const COOL_DOWN: Duration = Duration::from_secs(1);
 
 /// The state of a run, shared by its task and its job.
-#[derive(Debug)]
 pub(super) struct Run {
     state: AtomicU8,
+    /// Here between two polls, so that the job can drop it: a runtime that no thread drives
+    /// drops no task.
+    running: Mutex<Option<Running>>,
     ended: AtomicBool,
     polled: AtomicBool,
     /// When the run began, by the real clock.
@@ -74,6 +77,7 @@ impl Run {
     pub(super) fn begin() -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU8::new(IDLE),
+            running: Mutex::new(None),
             ended: AtomicBool::new(false),
             polled: AtomicBool::new(false),
             began: Instant::now(),
@@ -115,17 +119,28 @@ impl Run {
     pub(super) fn replace(&self) -> bool {
         self.exchange(SUSPECT, REPLACED)
     }
+
+    /// Takes the future of a run that is not in a poll.
+    pub(super) fn take(&self) -> Option<Running> {
+        self.running.lock().take()
+    }
 }
 
 /// The future of the task of a run.
 pub(super) struct Task {
-    running: Running,
     guard: Guard,
 }
 
 impl Task {
     pub(super) fn new(running: Running, guard: Guard) -> Self {
-        Self { running, guard }
+        *guard.run.running.lock() = Some(running);
+        Self { guard }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        drop(self.guard.run.take());
     }
 }
 
@@ -138,8 +153,14 @@ impl Future for Task {
             return Poll::Ready(());
         }
         run.polled.store(true, Ordering::Relaxed);
-        let poll = self.running.as_mut().poll(cx);
+        let Some(mut running) = run.take() else {
+            return Poll::Ready(());
+        };
+        let poll = running.as_mut().poll(cx);
         self.guard.done = poll.is_ready();
+        if poll.is_pending() {
+            *run.running.lock() = Some(running);
+        }
         run.exchange(POLLING, IDLE);
         poll
     }
