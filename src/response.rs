@@ -55,7 +55,8 @@ impl Future for Answer {
 }
 
 /// Turns the response to `GET` into the response to `HEAD`, which announces the same
-/// length (RFC 9110, section 8.6).
+/// length (RFC 9110, section 8.6). hyper leaves out the body of an answer to `HEAD` on
+/// HTTP/1 alone.
 pub(crate) fn without_body(mut response: OwnResponse) -> OwnResponse {
     if let Some(length) = response.body().size_hint().exact() {
         response

@@ -1,12 +1,13 @@
 use crate::{
     ANYWHERE,
-    clients::{Raw, head, http2, request, send, status},
+    clients::{Raw, head, http2, http2_on, request, send, status},
     port,
     support::{ready, soon, starting, value},
 };
-use http::StatusCode;
+use http::{Request, StatusCode};
+use tokio::net::UnixStream;
 use tower_readiness::{
-    Phase,
+    Group, Phase, Readiness, Subsystem,
     probe::{Probe, Probes},
     server::AdminListener,
 };
@@ -105,4 +106,53 @@ async fn it_keeps_the_registry_alive() {
     drop((readiness, storage));
     assert_eq!(status(port(&server), "/livez").await, 200);
     assert_eq!(status(port(&server), "/readyz").await, 503);
+}
+
+/// hyper leaves out the body of an answer to `HEAD` on HTTP/1 alone. On HTTP/2, DATA would
+/// be an error of the protocol.
+#[tokio::test]
+async fn no_answer_to_head_over_http2_has_a_body() {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let builder = builder.group(Group::new("upstream"));
+    let readiness = builder.build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let listener = AdminListener::new(&readiness).with_http2();
+    let server = listener.clone().serve(ANYWHERE).await.unwrap();
+    let _on_socket = listener.with_commands().serve(&*path).await.unwrap();
+    let (mut tcp, _connection) = http2(port(&server)).await;
+    let (mut unix, _connection) = http2_on(UnixStream::connect(&path).await.unwrap()).await;
+    for (path, status) in [
+        ("/livez", 200),
+        ("/readyz", 503),
+        ("/readyz?verbose", 503),
+        ("/readyz/storage", 503),
+        ("/readyz?wait=x", 400),
+        ("/readyz?wait=1", 503),
+        ("/statusz", 200),
+        ("/statusz/upstream", 200),
+        ("/statusz/upstream?limit=0", 400),
+        ("/statusz/events", 200),
+        (
+            "/metrics",
+            if cfg!(feature = "metrics") { 200 } else { 404 },
+        ),
+        ("/", 200),
+        ("/nothing", 404),
+    ] {
+        for accept in ["*/*", "application/json", "text/html"] {
+            let request = Request::head(format!("http://localhost{path}")).header("accept", accept);
+            let response = send(&mut tcp, request).await;
+            assert_eq!(response.status(), status, "{path} {accept}");
+            assert_eq!(response.body(), "", "{path} {accept}");
+        }
+    }
+    for command in ["pause", "resume", "drain"] {
+        let request = Request::head(format!("http://localhost/commands/{command}"));
+        let response = send(&mut unix, request).await;
+        assert_eq!(response.status(), 405, "{command}");
+        assert_eq!(response.body(), "", "{command}");
+    }
+    let foreign = Request::head("http://evil.example/metrics");
+    assert_eq!(send(&mut tcp, foreign).await.body(), "");
 }

@@ -107,8 +107,13 @@ pub(crate) type Sender = http2::SendRequest<Empty<Bytes>>;
 pub(crate) async fn http2(
     address: SocketAddr,
 ) -> (Sender, tokio::task::JoinHandle<hyper::Result<()>>) {
-    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), stream)
+    http2_on(TcpStream::connect(address).await.unwrap()).await
+}
+
+pub(crate) async fn http2_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> (Sender, tokio::task::JoinHandle<hyper::Result<()>>) {
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .unwrap();
     (sender, tokio::spawn(connection))

@@ -1,7 +1,7 @@
 use super::exposition::Families;
 use crate::{
     probe::{Probes, UnreadAnswers, build_response, line, method_not_allowed, prefers},
-    response::OwnResponse,
+    response::{OwnResponse, without_body},
     wire::paths::METRICS,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -41,8 +41,8 @@ impl MetricsEndpoint {
             return None;
         }
         Some(match *request.method() {
-            // hyper sends no body to a `HEAD` request.
-            Method::GET | Method::HEAD => self.render(request.headers()),
+            Method::GET => self.render(request.headers()),
+            Method::HEAD => without_body(self.render(request.headers())),
             _ => method_not_allowed(),
         })
     }

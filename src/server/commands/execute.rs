@@ -3,7 +3,7 @@ use crate::{
     mutex::Mutex,
     probe::line,
     registry::{PauseGuard, Readiness},
-    response::OwnResponse,
+    response::{OwnResponse, without_body},
     server::{socket_file::FileIdentity, stream::Stream},
     state::Phase,
     traffic::EndWatchers,
@@ -132,7 +132,12 @@ impl Commander {
             let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             let methods = HeaderValue::from_static(command.methods());
             response.headers_mut().insert(ALLOW, methods);
-            return response;
+            let is_head = *request.method() == Method::HEAD;
+            return if is_head {
+                without_body(response)
+            } else {
+                response
+            };
         }
         let CommandExecutor {
             readiness,
