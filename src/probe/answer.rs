@@ -53,7 +53,7 @@ impl Probes {
         let path = request.uri().path();
         let found = self.0.routes.find(path);
         #[cfg(feature = "page")]
-        let found = found.or_else(|| Some((self.probe_at_root(path)?, None)));
+        let found = found.or_else(|| self.find_at_root(path));
         let (probe, name) = found?;
         let (method, query) = (request.method(), request.uri().query());
         let is_head = *method == Method::HEAD;

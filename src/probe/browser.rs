@@ -6,10 +6,19 @@ use http::HeaderMap;
 use std::time::SystemTime;
 
 impl Probes {
-    /// Returns the status probe for `/`, if there is a page and no probe is there.
-    pub(super) fn probe_at_root(&self, path: &str) -> Option<Probe> {
-        let has_page = self.0.page.is_some() && self.shows_names() && self.status_path().is_some();
-        (path == "/" && has_page).then_some(Probe::Status)
+    /// Returns what a page adds to the routes: the status probe at `/`, if no probe is
+    /// there; and, if the status probe is there, the groups that the page links to.
+    pub(super) fn find_at_root<'p>(&self, path: &'p str) -> Option<(Probe, Option<&'p str>)> {
+        let status = self.status_path().filter(|_| self.has_page())?;
+        if path == "/" {
+            return Some((Probe::Status, None));
+        }
+        let name = path.strip_prefix('/').filter(|_| status == "/")?;
+        Some((Probe::Status, Some(name.strip_suffix('/').unwrap_or(name))))
+    }
+
+    fn has_page(&self) -> bool {
+        self.0.page.is_some() && self.shows_names()
     }
 
     fn status_path(&self) -> Option<&str> {
@@ -25,7 +34,7 @@ impl Probes {
 
     /// Chooses the format of an answer. A page needs the names of subsystems.
     pub(super) fn format(&self, probe: Probe, headers: &HeaderMap) -> Format {
-        if self.0.page.is_some() && self.shows_names() && probe == Probe::Status {
+        if self.has_page() && probe == Probe::Status {
             Format::accepted_or_html(headers)
         } else {
             Format::accepted(headers)

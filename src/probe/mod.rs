@@ -43,7 +43,7 @@
 //! | `?exclude=NAME` | the answer as if this subsystem did not exist; repeatable; does not affect gates |
 //! | `?wait=SECONDS` | holds the answer until the probe is green, with `&until=red` until it is red (or the process drains), for 60 seconds at most; 256 requests may wait at a time (on an admin listener half of its connections), and further ones are answered at once, as are all with [`without_wait`](ProbesBuilder::without_wait), outside of a tokio runtime, and on one whose timers are not enabled |
 //! | `/statusz` | also the newest transitions of the [history](crate::Readiness::history) (16 in the text, all in JSON, none with `?exclude`), counts of requests [refused](crate::Readiness::refused) by all gates and [by the gates of each scope](crate::Scope::refused), counts of requests that a [dry run](crate::ReadinessLayer::dry_run) would have refused, and [drift](crate::Readiness::drift) |
-//! | `/statusz/NAME` | 50 members of the [group](crate::Group) of this name, with their states; `?state=failing` selects those in one state, `?limit` sets their number (200 at most), and `?from` begins the page where the one before ended |
+//! | `/statusz/NAME` | 50 members of the [group](crate::Group) of this name, with their states; `?state=failing` selects those in one state, `?limit` sets their number (200 at most), and `?from` begins the page where the one before ended. With the status probe at `/`, only an admin listener with a page has `/NAME` |
 //! | `/statusz` as JSON | also the counts of requests [in flight](crate::Readiness::in_flight) and of [late arrivals](crate::Readiness::late_arrivals) |
 //!
 //! An answer that lists subsystems and is 16 KiB or longer is rendered once for

@@ -4,6 +4,8 @@ use super::page::Page;
 use super::unread_answers::UnreadAnswers;
 use super::{large_answers::LargeAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
+#[cfg(all(any(feature = "events", feature = "metrics"), feature = "server"))]
+use http::Request;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -104,6 +106,13 @@ impl Probes {
     #[cfg(any(feature = "events", feature = "metrics"))]
     pub(crate) fn unread_answers(&self) -> &UnreadAnswers {
         self.0.large_answers.unread()
+    }
+
+    /// Whether a probe has the path of `request`, and not only a path above it.
+    #[cfg(any(feature = "events", feature = "metrics"))]
+    pub(crate) fn is_path_of_probe<B>(&self, request: &Request<B>) -> bool {
+        let found = self.0.routes.find(request.uri().path());
+        matches!(found, Some((_, None)))
     }
 
     /// Whether answers name subsystems.

@@ -183,32 +183,30 @@ impl Service<Request<Incoming>> for ConnectionService {
         let for_foreign_hosts = self.served.for_foreign_hosts.as_ref();
         let for_foreign_host = for_foreign_hosts.filter(|_| host::is_foreign(&request));
         let probes = for_foreign_host.unwrap_or(&self.served.probes);
-        // `Probes` as a `Service` would start the background tasks in the runtime
-        // of the listener.
-        let answer = probes.answer(&request);
-        #[cfg(feature = "metrics")]
-        let answer = answer.or_else(|| {
-            let metrics = self
-                .served
-                .metrics
-                .as_ref()
-                .filter(|_| for_foreign_host.is_none())?;
-            metrics.answer(&request).map(Answer::now)
-        });
+        // The path of a probe is the probe's. The pages of groups come last, so that the
+        // name of a group hides neither the events nor the metrics.
+        #[cfg(any(feature = "events", feature = "metrics"))]
+        let has_extras = for_foreign_host.is_none() && !probes.is_path_of_probe(&request);
         #[cfg(feature = "events")]
-        if answer.is_none() && for_foreign_host.is_none() {
+        if let Some(events) = self.served.events.as_ref().filter(|_| has_extras) {
             let open = Arc::clone(&self.slot);
             let begin = move || {
                 let stream = open.begin_stream();
                 move || stream.record_part()
             };
-            let events = self.served.events.as_ref();
-            let events = events.and_then(|events| events.answer(&request, begin));
-            if let Some(response) = events {
+            if let Some(response) = events.answer(&request, begin) {
                 return Box::pin(ready(Ok(closing_if_unread(response, &request))));
             }
         }
-        let answer = answer.unwrap_or_else(|| probes.answer_or_not_found(&request));
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = self.served.metrics.as_ref().filter(|_| has_extras) {
+            if let Some(response) = metrics.answer(&request) {
+                return Box::pin(ready(Ok(closing_if_unread(whole(response), &request))));
+            }
+        }
+        // `Probes` as a `Service` would start the background tasks in the runtime
+        // of the listener.
+        let answer = probes.answer_or_not_found(&request);
         // A request that is answered at once counts as answered now, although hyper
         // sends the answer after the one before. So a peer that sends requests and
         // reads no answers counts as idle.

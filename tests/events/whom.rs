@@ -12,7 +12,7 @@ use hyper::client::conn::http2::handshake;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tower_readiness::{
-    Phase,
+    Group, Phase, Readiness, Subsystem,
     probe::{Detail, Probe, Probes},
     server::{AdminListener, ServeError},
 };
@@ -130,4 +130,30 @@ async fn methods_and_paths_are_as_on_the_other_routes() {
     let without = AdminListener::new(without.build().unwrap());
     let without = without.serve(ANYWHERE).await.unwrap();
     assert_eq!(ask(&without, get(EVENTS)).await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_name_of_a_group_hides_no_other_path() {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let builder = builder.group(Group::new("events"));
+    let readiness = builder.group(Group::new("metrics")).build().unwrap();
+    let server = readiness.serve(ANYWHERE).await.unwrap();
+    let mut events = open(&server).await;
+    assert_eq!(events.next_update().await.kind, "state");
+
+    // With the status probe at `/`, the pages of groups are beside all other paths.
+    let probes = Probes::builder(&readiness).path(Probe::Status, "/");
+    let listener = AdminListener::new(probes.build().unwrap());
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut events = of(ask(&server, get("/events")).await);
+    assert_eq!(events.next_update().await.kind, "state");
+    let metrics = whole(ask(&server, get("/metrics")).await).await;
+    let is_page = metrics.body().starts_with("metrics ");
+    assert_eq!(is_page, cfg!(not(feature = "metrics")), "{metrics:?}");
+    // Unless a probe has that path.
+    let probes = Probes::builder(&readiness).path(Probe::Liveness, EVENTS);
+    let listener = AdminListener::new(probes.build().unwrap());
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let live = whole(ask(&server, get(EVENTS)).await).await;
+    assert_eq!(live.body(), "live\n");
 }

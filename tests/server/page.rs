@@ -5,7 +5,7 @@ use crate::{
     support::{ready, soon},
 };
 use tower_readiness::{
-    Readiness,
+    Group, Readiness, Subsystem,
     probe::{Detail, Probe, Probes},
     server::{AdminListener, AdminServer, ServeError},
 };
@@ -177,6 +177,35 @@ async fn the_page_moves_with_the_status_and_leaves_the_root_to_a_probe() {
     assert_eq!(get(&server, "/", BROWSER).await.kind(), "404");
     let server = moved(&readiness, Some("/statusz"), "/").await;
     assert_eq!(get(&server, "/", BROWSER).await.body, "live\n");
+}
+
+#[tokio::test]
+async fn the_links_of_a_page_at_the_root_lead_to_the_members_of_a_group() {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.group(Group::new("upstream")).build().unwrap();
+    let upstream = readiness.group("upstream").unwrap();
+    let member = upstream.add("10.0.0.1:80").unwrap();
+    member.ready();
+    // The counts of a group that the page shows follow its members after a while.
+    for status in ["/statusz", "/inner/status", "/"] {
+        let server = moved(&readiness, Some(status), "/healthz").await;
+        let page = soon(async {
+            loop {
+                let page = get(&server, status, BROWSER).await.body;
+                if page.contains("1 ready</a>") {
+                    break page;
+                }
+            }
+        });
+        let page = page.await;
+        let link = page.split("<a href=\"").nth(1).unwrap();
+        let link = link.split('"').next().unwrap();
+        let members = get(&server, link, "*/*").await;
+        assert_eq!(members.kind(), "plain", "{status}: {link}");
+        assert!(members.body.starts_with("[+]10.0.0.1:80 ready"), "{link}");
+        let other = get(&server, &link.replace("upstream", "other"), "*/*").await;
+        assert_eq!(other.kind(), "404", "{status}");
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@
 //! elsewhere with `AdminListener::events`. It never does for clients that get no names:
 //! with [`Detail::None`](crate::probe::Detail::None), or for a request that names
 //! [another host](crate::server#requests-for-other-hosts), the path is 404. The path
-//! is below that of the status probe, wherever that one answers.
+//! is below that of the status probe, wherever that one answers. A group that is named
+//! `events` has no page of its own there.
 //!
 //! # Many clients
 //!
