@@ -30,8 +30,19 @@ pub(super) struct Request<'a> {
 pub(super) struct Head {
     pub(super) status: u16,
     location: String,
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    content_type: String,
     /// `None` if the body ends with the connection.
     length: Option<u64>,
+}
+
+#[cfg(feature = "cli")]
+impl Head {
+    /// Whether the body is of this media type, with any parameters.
+    pub(super) fn is_of_type(&self, media_type: &str) -> bool {
+        let own = self.content_type.split(';').next().unwrap_or_default();
+        own.trim().eq_ignore_ascii_case(media_type)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +169,7 @@ pub(super) fn read(mut reader: impl BufRead) -> Result<HttpResponse, ReadError> 
         status,
         location,
         length,
+        ..
     } = read_head(&mut reader)?;
     let wanted = length.unwrap_or(u64::MAX).min(MAX_BODY as u64 + 1);
     let mut body = Vec::new();
@@ -179,6 +191,7 @@ fn read_head(reader: &mut impl BufRead) -> Result<Head, ReadError> {
     let mut head = reader.by_ref().take(MAX_HEAD);
     let status = read_status(&mut head)?;
     let mut location = String::new();
+    let mut content_type = String::new();
     // Without a length, the body ends with the connection.
     let mut length: Option<u64> = None;
     let mut is_encoded = false;
@@ -193,6 +206,7 @@ fn read_head(reader: &mut impl BufRead) -> Result<Head, ReadError> {
             "content-length" => length = Some(value.parse().map_err(|_| ReadError::NotHttp)?),
             "transfer-encoding" => is_encoded = true,
             "location" => value.clone_into(&mut location),
+            "content-type" => value.clone_into(&mut content_type),
             _ => {}
         }
     }
@@ -205,6 +219,7 @@ fn read_head(reader: &mut impl BufRead) -> Result<Head, ReadError> {
     Ok(Head {
         status,
         location,
+        content_type,
         length,
     })
 }

@@ -57,6 +57,8 @@ fn help_and_version_exit_with_0() {
         let (code, out) = run(arguments);
         assert_eq!(code, 0);
         assert!(out.contains("readiness check [ADDR]"), "{out}");
+        let (for_all, others) = out.split_once("Options of all but watch:").unwrap();
+        assert!(!for_all.contains("--timeout") && others.contains("--timeout"));
     }
     let (code, out) = run(&["--version"]);
     assert_eq!(code, 0);

@@ -119,6 +119,24 @@ fn with_json_each_event_is_an_object_on_a_line() {
 }
 
 #[test]
+fn a_server_that_answers_with_anything_but_events_ends_the_command() {
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-streams\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        let (address, _) = answers(&[&format!("{head}hello\n"), &events(&[("state", RED)])]);
+        let (code, out, err) = outcome(&mut readiness(&["watch", &address]));
+        assert_eq!((code, &*out), (1, ""), "{head}");
+        assert!(err.contains("has no event stream (200)"), "{err}");
+    }
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream ; charset=utf-8\r\n\r\n";
+    let (address, _) = answers(&[&events(&[("state", RED)]).replace(HEAD, head)]);
+    let (_, out, _) = outcome(&mut readiness(&["watch", &address]));
+    assert!(out.contains("not ready: storage failing (gone)"), "{out}");
+}
+
+#[test]
 fn an_event_that_is_no_json_is_a_lost_stream() {
     let (address, _) = answers(&[&events(&[("state", "{")])]);
     let (_, out, _) = outcome(&mut readiness(&["watch", &address]));

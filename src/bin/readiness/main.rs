@@ -38,10 +38,12 @@ Options of drain:
 
 Options of all:
   --addr ADDR       IP:PORT, or the path of a unix socket (/PATH or unix:PATH)
-  --timeout SECONDS Limit for the whole command; default 3 (drain --wait: no
-                    limit)
   -h, --help        Show this
   -V, --version     Show the version
+
+Options of all but watch:
+  --timeout SECONDS Limit for the whole command; default 3 (drain --wait: no
+                    limit)
 
 ADDR defaults to READINESS_ADDR in the environment, else to 127.0.0.1:28080.
 pause, resume and drain need a unix socket, which only its owner can open.

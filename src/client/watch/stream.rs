@@ -16,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// The time for the head of the answer, and for each line of the stream. The process sends
 /// a tick every 2 seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,7 +84,7 @@ fn read(
     let request = Request {
         method: "GET",
         target: paths::EVENTS,
-        accept: "text/event-stream",
+        accept: EVENT_STREAM,
         body: "",
         last_event_id: Some(&**last_id).filter(|id| !id.is_empty()),
     };
@@ -90,7 +92,7 @@ fn read(
     let (head, mut reader) = open(address, &request, deadline)?;
     let (status, address) = (head.status, address.clone());
     match status {
-        200 => {}
+        200 if head.is_of_type(EVENT_STREAM) => {}
         503 => return Err(StreamError::Busy { address }),
         _ => return Err(StreamError::NoEvents { address, status }),
     }
