@@ -376,7 +376,7 @@ impl Owner for Registry {
     fn run_on_timer_thread(&self, planned: Instant) -> Option<Instant> {
         let reading = Reading::take();
         if self.timer.is_overdue(reading.real) {
-            self.run_timer(Caller::Thread { planned }, now(), reading);
+            self.run_timer(Caller::Thread { planned }, reading);
         }
         let unpolled = self.background.suspect_unpolled(reading.real);
         let due = self.timer.plan_thread();

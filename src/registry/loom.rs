@@ -6,11 +6,11 @@ use super::{
     timer::{Caller, Reading},
 };
 use crate::{
-    state::{Moment, Phase, ScopeId, State, TransitionKind},
+    state::{Phase, ScopeId, State, TransitionKind},
     sync::explore,
 };
 use loom::{future::block_on, thread};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Runs the timer at the next deadline, which must exist.
 fn run_timer(readiness: &Readiness) {
@@ -19,16 +19,12 @@ fn run_timer(readiness: &Readiness) {
 
 pub(super) fn run_timer_at(readiness: &Readiness, due: Instant) {
     let registry = readiness.registry();
-    let moment = Moment {
-        wall: SystemTime::UNIX_EPOCH,
-        monotonic: due,
-    };
     let reading = Reading {
         now: due,
         real: due,
         is_paused: false,
     };
-    registry.run_timer(Caller::TtlTimer, moment, reading);
+    registry.run_timer(Caller::TtlTimer, reading);
 }
 
 fn state_of(readiness: &Readiness, name: &str) -> State {

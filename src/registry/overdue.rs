@@ -18,7 +18,10 @@ use crate::{
     state::ScopeId,
     traffic::{ClassifyOutcome, ShardedCounters},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 impl Registry {
     /// Updates the timer of the subsystem in `slot`, after each publication that
@@ -42,17 +45,23 @@ impl Registry {
     pub(crate) fn publish_overdue(&self) {
         self.background().start();
         if self.timer.is_waiting() && self.timer.is_due(tokio::time::Instant::now().into_std()) {
-            self.run_timer(Caller::Reader, now(), Reading::take());
+            self.run_timer(Caller::Reader, Reading::take());
         }
     }
 
     /// Publishes the changes that are due, and logs the lines that are due.
     #[cold]
-    pub(super) fn run_timer(&self, caller: Caller, at: Moment, reading: Reading) {
+    pub(super) fn run_timer(&self, caller: Caller, reading: Reading) {
         // Avoids the lock before the next deadline.
         if !self.timer.is_due(reading.now) {
             return;
         }
+        // The time at which the deadlines are taken: at an earlier one, the view of a
+        // taken deadline would not change any more.
+        let at = Moment {
+            wall: SystemTime::now(),
+            monotonic: reading.now,
+        };
         self.run_groups(reading);
         let outcomes = &self.traffic().outcomes;
         let mut lines = DueLines::default();
@@ -213,7 +222,7 @@ fn view_after(
 async fn timer_task(registry: Arc<Registry>) {
     loop {
         registry.timer.wait().await;
-        registry.run_timer(Caller::TtlTimer, now(), Reading::take());
+        registry.run_timer(Caller::TtlTimer, Reading::take());
     }
 }
 
@@ -241,13 +250,7 @@ mod tests {
             real: begun.real + real,
             is_paused: now != real,
         };
-        let at = Moment {
-            monotonic: reading.now,
-            ..super::now()
-        };
-        readiness
-            .registry()
-            .run_timer(Caller::TtlTimer, at, reading);
+        readiness.registry().run_timer(Caller::TtlTimer, reading);
         let data = readiness.registry().load();
         data.subsystem("policy").unwrap().state()
     }
@@ -285,6 +288,32 @@ mod tests {
         let before = heartbeat.count();
         policy.leave_ready();
         assert_eq!(heartbeat.count(), before + 1);
+    }
+
+    /// The clock goes on between the reading and the publication.
+    #[test]
+    fn a_deadline_changes_the_view_at_the_time_that_was_read() {
+        let hold = Duration::from_secs(60);
+        let (held, pending) = (Subsystem::new("held"), Subsystem::new("pending"));
+        let readiness = Readiness::builder().subsystem(held.hold_down(hold));
+        let readiness = readiness.build().unwrap();
+        let held = readiness.reporter("held").unwrap();
+        held.ready();
+        held.failing("down");
+        let pending = readiness.add(pending.ready_within(hold)).unwrap();
+        let read = Instant::now() + hold;
+        let reading = Reading {
+            now: read,
+            real: read,
+            is_paused: false,
+        };
+        let registry = readiness.registry();
+        registry.run_timer(Caller::TtlTimer, reading);
+        let data = registry.load();
+        let found = |name| data.subsystem(name).unwrap();
+        assert_eq!(found("held").state(), State::Failing);
+        assert!(!found("pending").is_pending());
+        drop((held, pending));
     }
 
     #[test]
