@@ -62,7 +62,7 @@ impl Registry {
             wall: SystemTime::now(),
             monotonic: reading.now,
         };
-        self.run_groups(reading);
+        self.run_groups(caller, reading);
         let outcomes = &self.traffic().outcomes;
         let mut lines = DueLines::default();
         let sample = || {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     registry::{
         core::{Registry, now},
-        timer::Reading,
+        timer::{Caller, Reading},
     },
     state::Phase,
 };
@@ -76,9 +76,9 @@ impl Registry {
     }
 
     /// Publishes changes of groups that are due, and finds the members that are silent.
-    pub(in crate::registry) fn run_groups(&self, reading: Reading) {
+    pub(in crate::registry) fn run_groups(&self, caller: Caller, reading: Reading) {
         for group in &self.groups().0 {
-            self.find_silent(group, reading);
+            self.find_silent(group, caller, reading);
             let due = group.inner.lock().pace.due();
             if due.is_some_and(|due| due <= reading.now) {
                 self.publish_group(group, false);
@@ -86,7 +86,7 @@ impl Registry {
         }
     }
 
-    fn find_silent(&self, group: &Members, reading: Reading) {
+    fn find_silent(&self, group: &Members, caller: Caller, reading: Reading) {
         let limit = {
             let Inner { silence, table, .. } = &mut *group.inner.lock();
             let Some(silence) = silence else {
@@ -96,7 +96,7 @@ impl Registry {
             if draining || table.is_empty() {
                 silence.end();
             }
-            silence.limit(reading.now, reading.is_paused)
+            silence.limit(reading, caller)
         };
         let mut next = limit.map(|limit| (0, limit));
         while let Some((from, limit)) = next {

@@ -1,3 +1,4 @@
+use crate::registry::timer::{Caller, Reading};
 use std::time::{Duration, Instant};
 
 /// Finds the members that are silent for longer than the ttl.
@@ -5,7 +6,8 @@ pub(super) struct Silence {
     ttl: Duration,
     /// When the members are looked at next. `None` without members.
     next: Option<Instant>,
-    /// The silence before this moment does not count.
+    /// The silence before this moment does not count. `None` after a look at which all
+    /// silence counted.
     spared: Option<Instant>,
     was_late: bool,
 }
@@ -43,16 +45,29 @@ impl Silence {
     /// Returns the moment since which a member has to be heard, if the members have to be
     /// looked at now, and plans the next time.
     ///
-    /// If this comes late, the process was stopped, and each member gets one more ttl.
-    /// Only the first of several times in a row counts as late, since otherwise a runtime
-    /// that is always late would hide every silence. A test that has paused the clock is
-    /// never late.
-    pub(super) fn limit(&mut self, now: Instant, is_paused: bool) -> Option<Instant> {
-        let planned = self.next.filter(|next| *next <= now)?;
+    /// If this comes late, the process was stopped, and each member gets one more ttl. The
+    /// members get it once: until it is over, only the time by which the timer is late does
+    /// not count, and then all silence does, since otherwise a runtime that is often late
+    /// would hide every silence. A test that has paused the clock is never late.
+    pub(super) fn limit(&mut self, reading: Reading, caller: Caller) -> Option<Instant> {
+        let now = reading.now;
+        let next = self.next.filter(|next| *next <= now)?;
         self.next = Some(now + self.interval());
-        let is_late = !is_paused && now.saturating_duration_since(planned) > self.interval();
-        if is_late && !self.was_late {
-            self.spared = Some(now);
+        let planned = match caller {
+            // The timer thread leaves the timer task time.
+            Caller::Thread { planned } => planned.max(next),
+            Caller::TtlTimer | Caller::Reader => next,
+        };
+        let late = now.saturating_duration_since(planned);
+        let is_late = !reading.is_paused && late > self.interval();
+        if is_late {
+            match &mut self.spared {
+                None if self.was_late => {}
+                None => self.spared = Some(now),
+                // A reader comes at any time.
+                Some(_) if caller == Caller::Reader => {}
+                Some(spared) => *spared += late,
+            }
         }
         self.was_late = is_late;
         let is_over = |spared: &Instant| now.saturating_duration_since(*spared) >= self.ttl;
@@ -69,52 +84,112 @@ impl Silence {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tower_readiness_loom)))]
 mod tests {
     use super::*;
 
     const TTL: Duration = Duration::from_secs(8);
 
+    fn at(now: Instant) -> Reading {
+        Reading {
+            now,
+            real: now,
+            is_paused: false,
+        }
+    }
+
+    /// A group whose first member reports at the returned time.
+    fn begun() -> (Silence, Instant) {
+        let base = Instant::now() + TTL;
+        let mut silence = Silence::new(TTL);
+        silence.begin(base);
+        (silence, base)
+    }
+
+    /// The intervals after which a member is found that is silent from the start on, if the
+    /// members are looked at after each of `looks`.
+    fn found(looks: impl Iterator<Item = u32>, caller: Caller) -> Option<u32> {
+        let (mut silence, base) = begun();
+        let mut look = |number| silence.limit(at(base + TTL / 4 * number), caller);
+        looks
+            .take(100)
+            .find(|number| look(*number).is_some_and(|limit| limit >= base))
+    }
+
     #[test]
     fn the_members_are_looked_at_four_times_in_a_ttl() {
         let base = Instant::now() + TTL;
         let mut silence = Silence::new(TTL);
-        assert_eq!(silence.limit(base, false), None, "there is no member");
+        let limit = |silence: &mut Silence, now| silence.limit(at(now), Caller::TtlTimer);
+        assert_eq!(limit(&mut silence, base), None, "there is no member");
         assert_eq!(silence.begin(base), Some(base + TTL / 4));
         assert_eq!(silence.begin(base), None);
-        assert_eq!(silence.limit(base, false), None, "it is too early");
+        assert_eq!(limit(&mut silence, base), None, "it is too early");
         let now = base + TTL / 4;
-        assert_eq!(silence.limit(now, false), Some(now - TTL));
+        assert_eq!(limit(&mut silence, now), Some(now - TTL));
         assert_eq!(silence.due(), Some(now + TTL / 4));
     }
 
     #[test]
     fn after_a_stop_each_member_gets_one_more_ttl() {
-        let base = Instant::now() + TTL;
-        let late = base + TTL * 10;
-        let at = |quarter| late + TTL / 4 * quarter;
-        let mut silence = Silence::new(TTL);
-        silence.begin(base);
-        for quarter in 0..4 {
-            assert_eq!(silence.limit(at(quarter), false), None, "{quarter}");
+        for caller in [Caller::TtlTimer, Caller::Reader] {
+            let (mut silence, base) = begun();
+            let late = base + TTL * 10;
+            let quarter = |quarter| late + TTL / 4 * quarter;
+            for number in 0..4 {
+                let limit = silence.limit(at(quarter(number)), caller);
+                assert_eq!(limit, None, "{number}");
+            }
+            assert_eq!(silence.limit(at(quarter(4)), caller), Some(late));
         }
-        assert_eq!(silence.limit(at(4), false), Some(late));
-
-        let mut silence = Silence::new(TTL);
-        silence.begin(base);
-        assert_eq!(
-            silence.limit(late, true),
-            Some(late - TTL),
-            "a paused clock"
-        );
+        let (mut silence, base) = begun();
+        let late = base + TTL * 10;
+        let reading = Reading {
+            is_paused: true,
+            ..at(late)
+        };
+        let limit = silence.limit(reading, Caller::TtlTimer);
+        assert_eq!(limit, Some(late - TTL), "a paused clock");
     }
 
     #[test]
-    fn a_runtime_that_is_always_late_hides_no_silence() {
-        let base = Instant::now() + TTL;
-        let mut silence = Silence::new(TTL);
-        silence.begin(base);
-        let limits = (1..=4).map(|time| silence.limit(base + TTL * time, false).is_some());
-        assert_eq!(limits.collect::<Vec<_>>(), [false, true, true, true]);
+    fn the_time_of_a_second_stop_does_not_count() {
+        let (mut silence, base) = begun();
+        let mut limit = |now| silence.limit(at(now), Caller::TtlTimer);
+        let first = base + TTL * 10;
+        let second = first + TTL * 10;
+        assert_eq!(limit(first), None);
+        assert_eq!(limit(first + TTL / 4), None);
+        assert_eq!(limit(second), None, "half of the ttl is left");
+        assert_eq!(limit(second + TTL / 4), None);
+        assert_eq!(limit(second + TTL / 2), Some(second - TTL / 2));
+    }
+
+    #[test]
+    fn a_runtime_that_is_often_late_hides_no_silence() {
+        for caller in [Caller::TtlTimer, Caller::Reader] {
+            // Intervals between two looks.
+            for pattern in [&[4][..], &[4, 1], &[1, 4], &[4, 1, 1], &[10, 3], &[1, 1, 3]] {
+                let looks = pattern.iter().cycle().scan(0, |sum, step| {
+                    *sum += step;
+                    Some(*sum)
+                });
+                let found = found(looks, caller);
+                assert!(found.is_some(), "{pattern:?} of {caller:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_timer_thread_is_late_by_its_own_plan() {
+        let (mut silence, base) = begun();
+        let next = base + TTL / 4;
+        let planned = next + TTL / 2;
+        let limit = silence.limit(at(planned), Caller::Thread { planned });
+        assert_eq!(limit, Some(planned - TTL));
+        // It planned to come for another deadline.
+        let late = planned + TTL * 10;
+        let limit = silence.limit(at(late), Caller::Thread { planned });
+        assert_eq!(limit, None);
     }
 }
