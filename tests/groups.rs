@@ -1,6 +1,11 @@
 //! Groups: members that report, the quorum, and what the snapshot shows of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::{self, Write as _},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 use tokio::time::{advance, timeout};
 use tower_readiness::{
     BuildError, ClaimError, Condition, DeclareError, Group, MemberCounts, MemberError,
@@ -127,8 +132,29 @@ fn without_a_runtime_a_reader_publishes_what_is_due() {
     let begun = Instant::now();
     while counts(&readiness).in_state(State::Failing) == 0 {
         assert!(begun.elapsed() < Duration::from_secs(20));
-        std::thread::yield_now();
+        thread::yield_now();
     }
+}
+
+/// The formatter is code of the application.
+#[test]
+fn a_handle_is_formatted_without_the_lock_of_its_group() {
+    struct Reporting(MemberReporter);
+    impl fmt::Write for Reporting {
+        fn write_str(&mut self, _: &str) -> fmt::Result {
+            self.0.ready();
+            Ok(())
+        }
+    }
+    let readiness = built(upstream());
+    let [member] = members(&readiness, 1).try_into().unwrap();
+    let (done, formatted) = mpsc::channel();
+    thread::spawn(move || {
+        let group = readiness.group("upstream").unwrap();
+        write!(Reporting(member), "{group:?}").unwrap();
+        done.send(()).unwrap();
+    });
+    formatted.recv_timeout(Duration::from_secs(60)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,14 +9,15 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     thread,
     time::Duration,
 };
 use tower::ServiceExt;
 use tower_readiness::{
-    Claim, Condition, DeclareError, Group, NameError, Phase, Readiness, ReconfigureError, Reporter,
-    Role, SettingError, State, Subsystem, TransitionKind,
+    Claim, Condition, DeclareError, Group, NameError, Phase, Readiness, Reconfiguration,
+    ReconfigureError, Reporter, Role, SettingError, State, Subsystem, TransitionKind,
     check::Check,
     probe::{Detail, Probes},
 };
@@ -234,7 +235,7 @@ fn a_plan_that_makes_no_sense_changes_nothing() {
         .unwrap()
         .leave_ready();
     let version = readiness.snapshot().version();
-    let refused = |plan: &dyn Fn(&mut tower_readiness::Reconfiguration)| {
+    let refused = |plan: &dyn Fn(&mut Reconfiguration)| {
         let error = readiness.reconfigure(|it| {
             // Not applied either.
             it.add(Subsystem::new("new")).role("spare", Role::Shared);
@@ -355,6 +356,40 @@ async fn a_watch_of_the_runtime_is_no_required_subsystem_that_is_left() {
         plan.remove("storage");
     });
     assert_eq!(refused, Err(ReconfigureError::NothingRequired));
+}
+
+/// The drop of a check may report, as that of a reporter does.
+#[test]
+fn a_subsystem_that_is_not_added_is_dropped_outside_of_the_lock() {
+    type Plan = fn(&mut Reconfiguration, Subsystem);
+    let duplicate: Plan = |plan, owner| {
+        plan.add(Subsystem::new("owner")).add(owner);
+    };
+    let before_an_error: Plan = |plan, owner| {
+        plan.add(owner).remove("unknown");
+    };
+    let after_an_error: Plan = |plan, owner| {
+        plan.remove("unknown").add(owner);
+    };
+    let removed: Plan = |plan, owner| {
+        plan.add(owner).remove("owner");
+    };
+    for plan in [duplicate, before_an_error, after_an_error, removed] {
+        let (readiness, index) = started();
+        let check = move || {
+            index.heartbeat();
+            async { Ok::<(), Infallible>(()) }
+        };
+        let owner = Subsystem::new("owner").check(Check::every(Duration::from_secs(1)), check);
+        let (done, dropped) = mpsc::channel();
+        thread::spawn(move || {
+            // The result is that of `a_plan_that_makes_no_sense_changes_nothing`.
+            let _ = readiness.reconfigure(|it| plan(it, owner));
+            done.send(search(&readiness)).unwrap();
+        });
+        let search = dropped.recv_timeout(Duration::from_secs(60));
+        assert_eq!(search.unwrap(), Condition::Failing);
+    }
 }
 
 #[test]

@@ -33,10 +33,12 @@ impl Readiness {
         if state == State::Ready {
             return Err(SimulateError::Ready);
         }
+        // Code of the application, which may use the registry.
+        let reason = reason.as_ref();
         loop {
             let handle = self.subsystem_handle(name)?;
             let id = handle.change(|view| {
-                let (id, next) = view.simulate(state, reason.as_ref(), now());
+                let (id, next) = view.simulate(state, reason, now());
                 (id, Some(next))
             });
             // `None` if it has retired meanwhile. Another may have its name now.

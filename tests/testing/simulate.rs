@@ -1,10 +1,10 @@
 //! Simulated states.
 
 use super::{SECOND, ready, state};
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 use tokio::time::{Instant, advance, sleep};
 use tower_readiness::{
-    Condition, Group, Readiness, State, Subsystem, Transition, testing::SimulateError,
+    Condition, Group, Readiness, Reporter, State, Subsystem, Transition, testing::SimulateError,
 };
 
 #[test]
@@ -25,6 +25,29 @@ fn a_simulated_state_counts_until_its_guard_is_dropped() {
     drop(outage);
     assert_eq!(state(&readiness), (State::Ready, String::new(), false));
     assert!(readiness.verdict().is_ready());
+}
+
+/// The conversion is code of the application.
+#[test]
+fn the_reason_may_be_made_by_code_that_reports() {
+    struct Reporting(Reporter);
+    impl AsRef<str> for Reporting {
+        fn as_ref(&self) -> &str {
+            self.0.failing("disk full");
+            "a test"
+        }
+    }
+    let (readiness, storage) = ready();
+    let (done, simulated) = mpsc::channel();
+    thread::spawn(move || {
+        let reason = Reporting(storage);
+        let guard = readiness.simulate("storage", State::Dead, &reason);
+        done.send(state(&readiness)).unwrap();
+        drop(guard);
+    });
+    let (found, reason, _) = simulated.recv_timeout(SECOND * 60).unwrap();
+    assert_eq!(found, State::Dead);
+    assert_eq!(reason, "simulated: a test");
 }
 
 #[test]

@@ -82,5 +82,5 @@ impl GroupHandle {
 
 crate::debug::fields!(GroupHandle, |this| {
     name: this.members.name,
-    members: this.members.inner.lock().table.counts(),
+    members: this.members.counts(),
 });

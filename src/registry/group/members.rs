@@ -6,7 +6,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    state::{Claim, Moment, Slot, State, SubsystemView},
+    state::{Claim, MemberCounts, Moment, Slot, State, SubsystemView},
     sync::Mutex,
 };
 use std::{
@@ -69,6 +69,10 @@ impl Members {
         let reason = summary(&inner.table, self.thresholds.at_least);
         let view = view.report(inner.state, Some(&reason), at);
         view.with_members(*inner.table.counts())
+    }
+
+    pub(super) fn counts(&self) -> MemberCounts {
+        *self.inner.lock().table.counts()
     }
 
     /// When the timer has to run next.

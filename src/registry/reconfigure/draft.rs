@@ -11,12 +11,17 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    vec,
 };
 
 /// The subsystems and scopes that a plan names, as they will be. It takes time in
 /// proportion to the plan and to the scopes that it changes, since it is made under the
-/// writer lock.
+/// writer lock. It keeps the subsystems that are not added until it is dropped, after the
+/// lock: their checks are values of the application, whose drop may report.
 pub(super) struct Draft {
+    /// The rest of the plan.
+    changes: vec::IntoIter<Change>,
+    allows_empty: bool,
     entries: Vec<Entry>,
     /// The last entry of each name.
     by_name: HashMap<String, usize>,
@@ -44,41 +49,44 @@ pub(super) struct Applied {
 }
 
 impl Draft {
-    /// Applies a plan to the names of the present snapshot, and checks the result.
-    pub(super) fn of(
-        plan: Reconfiguration,
-        writer_state: &WriterState,
-        builder: &SnapshotBuilder,
-    ) -> Result<Self, ReconfigureError> {
-        let mut draft = Self {
+    pub(super) fn new(plan: Reconfiguration) -> Self {
+        Self {
+            changes: plan.changes.into_iter(),
+            allows_empty: plan.allows_empty,
             entries: Vec::new(),
             by_name: HashMap::new(),
             others: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// Applies the plan to the names of the present snapshot, and checks the result.
+    pub(super) fn resolve(
+        &mut self,
+        writer_state: &WriterState,
+        builder: &SnapshotBuilder,
+    ) -> Result<(), ReconfigureError> {
         let registry = Present {
             writer_state,
             builder,
         };
-        for change in plan.changes {
-            draft.take(change, &registry)?;
+        while let Some(change) = self.changes.next() {
+            self.take(change, &registry)?;
         }
-        draft.find_others(&registry)?;
-        let is_empty = || draft.takes_last_required(&registry);
-        if !plan.allows_empty && !writer_state.allows_empty && is_empty() {
+        self.find_others(&registry)?;
+        let is_empty = || self.takes_last_required(&registry);
+        if !self.allows_empty && !writer_state.allows_empty && is_empty() {
             return Err(ReconfigureError::NothingRequired);
         }
-        Ok(draft)
+        Ok(())
     }
 
     fn take(&mut self, change: Change, registry: &Present<'_>) -> Result<(), ReconfigureError> {
         match change {
             Change::Add(subsystem) => {
-                let name = &subsystem.name;
-                let is_taken = self.find(name, registry).is_ok();
-                if is_taken || registry.builder.has_scope(name) {
-                    return Err(DeclareError::Duplicate { name: name.clone() }.into());
-                }
-                self.by_name.insert(name.clone(), self.entries.len());
+                let name = subsystem.name.clone();
+                let is_taken =
+                    self.find(&name, registry).is_ok() || registry.builder.has_scope(&name);
+                let index = self.entries.len();
                 self.entries.push(Entry {
                     role: subsystem.role,
                     vital: subsystem.vital,
@@ -86,6 +94,10 @@ impl Draft {
                     scopes: Vec::new(),
                     is_removed: false,
                 });
+                if is_taken {
+                    return Err(DeclareError::Duplicate { name }.into());
+                }
+                self.by_name.insert(name, index);
             }
             Change::Remove(name) => {
                 let entry = self.find(&name, registry)?;
@@ -201,20 +213,23 @@ impl Draft {
 
     /// Makes the changes in the next snapshot.
     pub(super) fn apply(
-        self,
+        &mut self,
         writer_state: &mut WriterState,
         builder: &mut SnapshotBuilder,
         at: Moment,
     ) -> Applied {
-        let Self {
-            entries, others, ..
-        } = self;
-        let (gone, kept): (Vec<_>, Vec<_>) = entries.into_iter().partition(|it| it.is_removed);
-        let removed = gone.iter().filter_map(|entry| match &entry.subject {
-            Subject::Present(slot, view) => Some((*slot, Arc::clone(view.declaration()))),
-            // Added and removed by the same plan.
-            Subject::Added(_) => None,
-        });
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let (gone, kept) = entries.partition(|it| it.is_removed);
+        self.entries = gone;
+        let kept: Vec<_> = kept;
+        let removed = self
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.subject {
+                Subject::Present(slot, view) => Some((*slot, Arc::clone(view.declaration()))),
+                // Added and removed by the same plan.
+                Subject::Added(_) => None,
+            });
         let removed: Vec<_> = removed.collect();
         let added = kept.iter().filter_map(|entry| match &entry.subject {
             Subject::Added(subsystem) => Some(&*subsystem.name),
@@ -223,7 +238,7 @@ impl Draft {
         let names = removed.iter().map(|(_, declaration)| &*declaration.name);
         let mut taken = writer_state.replace(names, added).into_iter();
 
-        let mut members = others;
+        let mut members = std::mem::take(&mut self.others);
         for (slot, _) in &removed {
             builder.set(*slot, None);
         }

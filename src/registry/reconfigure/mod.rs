@@ -75,8 +75,9 @@ impl Readiness {
 impl Registry {
     fn reconfigure(self: &Arc<Self>, plan: Reconfiguration) -> Result<(), ReconfigureError> {
         let at = now();
+        let mut draft = Draft::new(plan);
         let applied: Result<_, ReconfigureError> = self.report(|writer_state, builder| {
-            let draft = Draft::of(plan, writer_state, builder)?;
+            draft.resolve(writer_state, builder)?;
             Ok(draft.apply(writer_state, builder, at))
         });
         let Applied { added, removed } = applied?;
