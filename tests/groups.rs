@@ -136,6 +136,25 @@ fn without_a_runtime_a_reader_publishes_what_is_due() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_reason_of_a_group_is_cut_to_1_kib() {
+    let readiness = built(Group::new("upstream").ttl(TTL));
+    let group = readiness.group("upstream").unwrap();
+    let members: Vec<_> = (0..9)
+        .map(|number| group.add(format!("{number}{}", "x".repeat(127))).unwrap())
+        .collect();
+    members[..3].iter().for_each(MemberReporter::ready);
+    advance(TTL * 2).await;
+    members[3..6].iter().for_each(|member| member.dead("down"));
+    members[6..]
+        .iter()
+        .for_each(|member| member.failing("down"));
+    advance(INTERVAL).await;
+    let reason = view(&readiness).reason().unwrap().to_owned();
+    assert_eq!(reason.len(), 1_024);
+    assert!(reason.starts_with("0 of 9 ready; 3 dead: 3xxx"), "{reason}");
+}
+
 /// The formatter is code of the application.
 #[test]
 fn a_handle_is_formatted_without_the_lock_of_its_group() {

@@ -6,6 +6,7 @@ use super::{
     table::Table,
 };
 use crate::{
+    registry::handle::shortened,
     state::{Claim, MemberCounts, Moment, Slot, State, SubsystemView},
     sync::Mutex,
 };
@@ -67,7 +68,7 @@ impl Members {
     /// The view with the present counts, and the state that follows.
     pub(super) fn show(&self, inner: &Inner, view: &SubsystemView, at: Moment) -> SubsystemView {
         let reason = summary(&inner.table, self.thresholds.at_least);
-        let view = view.report(inner.state, Some(&reason), at);
+        let view = view.report(inner.state, shortened(&reason), at);
         view.with_members(*inner.table.counts())
     }
 
