@@ -120,6 +120,9 @@ impl Builder {
     /// Builds the registry. Every subsystem begins as
     /// [starting](crate::State::Starting) and unclaimed.
     ///
+    /// On a tokio runtime whose timers are not enabled, a task of the registry panics, and a
+    /// thread of the crate publishes in its place what becomes due.
+    ///
     /// # Errors
     ///
     /// When a name is invalid or used twice, a setting of a subsystem or group is invalid,
