@@ -146,11 +146,10 @@ impl ShutdownBuilder {
     /// a request, that has vanished, or that never sent anything can keep a
     /// connection open for ever, and waits for no response. A slow client that
     /// still reads the end of its response looks the same to the server: hyper
-    /// takes up to 400 KiB of a body before the client does. (A last piece of 64
-    /// KiB and more is [in flight](Readiness::in_flight) until it is sent, unless
-    /// an outer layer has copied it.) Where clients are slow and connect without
-    /// a proxy, choose a longer grace; a grace as long as the cap gives every
-    /// connection all of the cap.
+    /// takes up to 400 KiB of a body before the client does. (Pieces of 64 KiB or more
+    /// are [in flight](Readiness::in_flight) until they are sent, unless an outer layer
+    /// has copied them.) Where clients are slow and connect without a proxy, choose a
+    /// longer grace; a grace as long as the cap gives every connection all of the cap.
     ///
     /// The grace needs a layer that
     /// [counts](crate::ReadinessLayer::count_in_flight).

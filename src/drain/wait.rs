@@ -14,10 +14,10 @@ impl Readiness {
     /// that no request is in flight either.
     ///
     /// A request is in flight from its admission until the body of its response
-    /// has ended or was dropped; a last piece of 64 KiB or more also has to be
-    /// sent. An upgraded connection is in flight until its [`InFlightGuard`] is
-    /// dropped. Probes, gRPC's health service, refused requests and held requests
-    /// do not count.
+    /// has ended or was dropped; pieces of 64 KiB or more also have to be sent. An
+    /// upgraded connection is in flight until its [`InFlightGuard`] is dropped.
+    /// Probes, gRPC's health service, refused requests and held requests do not
+    /// count.
     ///
     /// A request that begins or ends during the call may or may not be counted.
     pub fn in_flight(&self) -> Option<usize> {

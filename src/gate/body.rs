@@ -135,14 +135,10 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
                     }
                 }
                 Poll::Ready(match frame {
-                    // The server drops the body after this last frame.
-                    Some(Ok(frame)) if is_large(frame.data_ref()) && body.is_end_stream() => {
-                        Some(Ok(match outcome_tracker.take() {
-                            Some(outcome_tracker) => {
-                                frame.map_data(|data| track_unsent(data, outcome_tracker))
-                            }
-                            None => frame,
-                        }))
+                    Some(Ok(frame)) if is_large(frame.data_ref()) => {
+                        let is_last = body.is_end_stream();
+                        let track = |data| track_unsent(data, outcome_tracker, is_last);
+                        Some(Ok(frame.map_data(track)))
                     }
                     frame => frame,
                 })
@@ -169,39 +165,54 @@ impl<B: Body<Data = Bytes>> Body for ReadinessBody<B> {
     }
 }
 
-/// The last piece of a body is tracked from this many bytes on. The kernel's send
-/// buffer mostly takes a smaller piece in whole, and sends it by itself.
+/// A piece of a body is tracked from this many bytes on. The kernel's send buffer mostly
+/// takes a smaller piece in whole, and sends it by itself.
 const LARGE: usize = 64 << 10;
 
-/// The last piece of a body, with the tracker of its response.
-struct Unsent {
+/// A piece of a body, with a guard of its response.
+struct Unsent<G> {
     data: Bytes,
-    _until_it_is_sent: OutcomeTracker,
+    _until_it_is_sent: G,
 }
 
-impl AsRef<[u8]> for Unsent {
+impl<G> AsRef<[u8]> for Unsent<G> {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }
 }
 
-/// Whether [`track_unsent`] has to track the last piece of a body.
+/// Whether [`track_unsent`] has to track a piece of a body.
 #[inline]
 fn is_large(data: Option<&Bytes>) -> bool {
     data.is_some_and(|data| data.len() >= LARGE)
 }
 
-/// Attaches the tracker of a response to the last piece of its body, so that the
-/// request is in flight until the server drops the bytes.
+/// Attaches a guard of a response to a piece of its body, so that the request is in flight
+/// until the server drops the bytes.
 ///
 /// A server drops a body as soon as it has all frames, while a slow client may
 /// need a minute to receive the last: hyper puts no bound on a single frame.
 /// Without this, a draining process would take the response for sent, and end.
+///
+/// Most streams do not know which piece is their last, and trailers or a small piece may
+/// follow a large one that is not sent yet.
 #[cold]
-fn track_unsent(data: Bytes, outcome_tracker: OutcomeTracker) -> Bytes {
+fn track_unsent(data: Bytes, tracker: &mut Option<OutcomeTracker>, is_last: bool) -> Bytes {
+    match tracker.take() {
+        None => data,
+        Some(tracker) if is_last => until_sent(data, tracker),
+        Some(own) => {
+            let (shared, in_flight) = own.share();
+            *tracker = Some(shared);
+            until_sent(data, in_flight)
+        }
+    }
+}
+
+fn until_sent(data: Bytes, guard: impl Send + 'static) -> Bytes {
     Bytes::from_owner(Unsent {
         data,
-        _until_it_is_sent: outcome_tracker,
+        _until_it_is_sent: guard,
     })
 }
 

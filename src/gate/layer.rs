@@ -131,8 +131,8 @@ impl ReadinessLayer {
     /// [`InFlightGuard`](crate::drain::InFlightGuard) in its extensions, with
     /// which the handler keeps the upgraded connection in flight.
     ///
-    /// Counting allocates only for such upgrades, and threads do not wait for each
-    /// other.
+    /// Counting allocates only for such upgrades and for pieces of a body of 64 KiB or
+    /// more, and threads do not wait for each other.
     pub fn count_in_flight(self) -> Self {
         let flights = &self.gate.registry.traffic().flights;
         flights.begin();
@@ -144,8 +144,8 @@ impl ReadinessLayer {
     /// Do it in one layer of each scope; a request counts once for each such layer.
     ///
     /// [Readiness drift](crate::gate#readiness-drift) lists which outcomes count,
-    /// and as what. Observing allocates nothing, and threads do not wait for each
-    /// other.
+    /// and as what. Observing allocates only for pieces of a body of 64 KiB or more, and
+    /// threads do not wait for each other.
     pub fn observe_outcomes(self) -> Self {
         self.set(|settings| settings.observes = Some(OutcomeClassifier::BuiltIn))
     }

@@ -4,31 +4,27 @@ use crate::{
     traffic::{Classified, ClassifyEnd, InFlightGuard, Observed, ResponseGuard},
 };
 use http::{HeaderMap, HeaderName, Response};
-use std::mem;
+use std::{borrow::Borrow, mem, sync::Arc};
 
 /// Tracks a response until its body ends or is dropped: keeps the request in
 /// flight, and counts its outcome where outcomes are observed.
 #[derive(Debug)]
-pub(super) enum OutcomeTracker {
+pub(super) enum OutcomeTracker<G: Borrow<InFlightGuard> = InFlightGuard> {
     /// The outcome is counted already, or does not count.
-    Settled { _until_its_end: InFlightGuard },
+    Settled(G),
     /// Only an error of the body can still make the request fail.
-    Answered(ResponseGuard),
+    Answered(ResponseGuard<G>),
     /// An error of the body or a gRPC status in the trailers can make the request
     /// fail.
-    Streams(ResponseGuard),
+    Streams(ResponseGuard<G>),
     /// A classifier decides by the trailers.
-    Undecided(Box<(ResponseGuard, Box<dyn ClassifyEnd>)>),
+    Undecided(Box<(ResponseGuard<G>, Box<dyn ClassifyEnd>)>),
+    /// Pieces of the body keep the request in flight too, until the server drops them.
+    /// The request is still counted once.
+    Shared(Box<OutcomeTracker<Arc<InFlightGuard>>>),
 }
 
 impl OutcomeTracker {
-    #[inline]
-    fn settled(in_flight: InFlightGuard) -> Self {
-        Self::Settled {
-            _until_its_end: in_flight,
-        }
-    }
-
     /// Begins to track a request that got this response. Counts the request as
     /// failed if the head of the response is a failure.
     #[inline]
@@ -37,7 +33,7 @@ impl OutcomeTracker {
         result: &mut Result<Response<R>, E>,
     ) -> Option<Self> {
         let Some(observed) = in_flight.observed() else {
-            return Some(Self::settled(in_flight));
+            return Some(Self::Settled(in_flight));
         };
         let Ok(response) = result else {
             in_flight.count_failed();
@@ -57,7 +53,7 @@ impl OutcomeTracker {
     fn classify<R>(in_flight: InFlightGuard, response: &mut Response<R>) -> Self {
         let classifier = in_flight.observed().and_then(Observed::classifier);
         let Some(classifier) = classifier.filter(|_| !was_refused(response)) else {
-            return Self::settled(in_flight);
+            return Self::Settled(in_flight);
         };
         match without_body(response, |head| classifier.classify_response(head)) {
             Classified::Success => Self::Answered(ResponseGuard::new(in_flight)),
@@ -73,7 +69,35 @@ impl OutcomeTracker {
         if !was_refused(response) {
             in_flight.count_failed();
         }
-        Self::settled(in_flight)
+        Self::Settled(in_flight)
+    }
+
+    /// Returns a guard that keeps the request in flight together with the rest of the body.
+    #[cold]
+    pub(super) fn share(self) -> (Self, Option<Arc<InFlightGuard>>) {
+        let shared = match self {
+            Self::Settled(in_flight) => Box::new(OutcomeTracker::Settled(Arc::new(in_flight))),
+            Self::Answered(answered) => Box::new(OutcomeTracker::Answered(answered.share())),
+            Self::Streams(answered) => Box::new(OutcomeTracker::Streams(answered.share())),
+            Self::Undecided(undecided) => {
+                let (answered, end) = *undecided;
+                Box::new(OutcomeTracker::Undecided(Box::new((answered.share(), end))))
+            }
+            Self::Shared(shared) => shared,
+        };
+        let in_flight = shared.in_flight().cloned();
+        (Self::Shared(shared), in_flight)
+    }
+}
+
+impl<G: Borrow<InFlightGuard>> OutcomeTracker<G> {
+    fn in_flight(&self) -> Option<&G> {
+        match self {
+            Self::Settled(in_flight) => Some(in_flight),
+            Self::Answered(answered) | Self::Streams(answered) => answered.in_flight(),
+            Self::Undecided(undecided) => undecided.0.in_flight(),
+            Self::Shared(_) => None,
+        }
     }
 
     /// Decides an undecided outcome at the end of the body. Returns the tracker for
@@ -86,10 +110,13 @@ impl OutcomeTracker {
                 let (answered, end) = *undecided;
                 (end.has_failed(trailers), answered)
             }
+            Self::Shared(shared) => {
+                return shared.at_end(trailers).map(Box::new).map(Self::Shared);
+            }
             decided => return Some(decided),
         };
         if failed {
-            answered.fail().map(Self::settled)
+            answered.fail().map(Self::Settled)
         } else {
             Some(Self::Answered(answered))
         }
@@ -99,14 +126,19 @@ impl OutcomeTracker {
     #[cold]
     pub(super) fn body_failed(self) {
         match self {
-            Self::Settled { .. } => {}
+            Self::Settled(_) => {}
             Self::Answered(answered) | Self::Streams(answered) => drop(answered.fail()),
             Self::Undecided(undecided) => drop(undecided.0.fail()),
+            Self::Shared(shared) => shared.body_failed(),
         }
     }
 
     pub(super) fn is_undecided(&self) -> bool {
-        matches!(self, Self::Undecided(..))
+        match self {
+            Self::Undecided(_) => true,
+            Self::Shared(shared) => shared.is_undecided(),
+            Self::Settled(_) | Self::Answered(_) | Self::Streams(_) => false,
+        }
     }
 }
 

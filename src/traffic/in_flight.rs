@@ -1,6 +1,7 @@
 use super::{arrivals::Arrivals, classify::ClassifyOutcome};
 use crate::sync::CountedArc;
 use std::{
+    borrow::Borrow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -72,30 +73,43 @@ crate::debug::fields!(InFlightGuard);
 /// Dropping it counts the request as answered: the body has ended, or the client
 /// has hung up.
 #[derive(Debug)]
-pub(crate) struct ResponseGuard(Option<InFlightGuard>);
+pub(crate) struct ResponseGuard<G: Borrow<InFlightGuard> = InFlightGuard>(Option<G>);
 
 impl ResponseGuard {
+    /// Lets pieces of the body keep the request in flight too.
+    pub(crate) fn share(mut self) -> ResponseGuard<Arc<InFlightGuard>> {
+        ResponseGuard(self.0.take().map(Arc::new))
+    }
+}
+
+impl<G: Borrow<InFlightGuard>> ResponseGuard<G> {
     #[inline]
-    pub(crate) fn new(in_flight: InFlightGuard) -> Self {
+    pub(crate) fn new(in_flight: G) -> Self {
         Self(Some(in_flight))
+    }
+
+    /// The guard of the request, until [`fail`](Self::fail) takes it.
+    pub(crate) fn in_flight(&self) -> Option<&G> {
+        self.0.as_ref()
     }
 
     /// Counts the request as failed. Returns the guard that keeps it in flight until
     /// its body has ended.
     #[cold]
-    pub(crate) fn fail(mut self) -> Option<InFlightGuard> {
+    pub(crate) fn fail(mut self) -> Option<G> {
         let in_flight = self.0.take();
         if let Some(in_flight) = &in_flight {
-            in_flight.count_failed();
+            in_flight.borrow().count_failed();
         }
         in_flight
     }
 }
 
-impl Drop for ResponseGuard {
+impl<G: Borrow<InFlightGuard>> Drop for ResponseGuard<G> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(observed) = self.0.as_ref().and_then(InFlightGuard::observed) {
+        let in_flight = self.0.as_ref().map(Borrow::borrow);
+        if let Some(observed) = in_flight.and_then(InFlightGuard::observed) {
             if thread::panicking() {
                 // Most likely the body panicked.
                 observed.count_failed();

@@ -2,7 +2,7 @@
 
 use crate::support::{health_call, ready, starting};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header::UPGRADE};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header::UPGRADE};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use std::{
@@ -164,6 +164,68 @@ async fn a_large_last_piece_is_in_flight_until_its_bytes_are_dropped() {
         drop(last);
         assert_eq!(readiness.in_flight(), Some(0));
     }
+}
+
+/// hyper polls most streams on until they return `None`, while it has not sent the last piece.
+#[tokio::test]
+async fn a_large_piece_of_a_stream_is_in_flight_until_its_bytes_are_dropped() {
+    const LARGE: usize = 64 << 10;
+    let large = || Frame::data(Bytes::from_static(&[7; LARGE]));
+    let small = || Frame::data(Bytes::from_static(b"small"));
+    let trailers = || Frame::trailers(HeaderMap::new());
+    let pieces: [&dyn Fn() -> Vec<Frame<Bytes>>; 4] = [
+        &|| vec![large()],
+        &|| vec![large(), small()],
+        &|| vec![large(), trailers()],
+        &|| vec![large(), large(), large()],
+    ];
+    for (pieces, is_read_to_its_end) in pieces.iter().flat_map(|it| [(it, true), (it, false)]) {
+        let (readiness, _storage) = ready();
+        let streams = Streams::default();
+        let layer = counting(&readiness).observe_outcomes();
+        let response = layer.layer(streams.clone()).oneshot(get("/"));
+        let mut body = response.await.unwrap().into_body();
+        let sender = streams.senders.lock().unwrap().pop().unwrap();
+        let mut unsent = VecDeque::new();
+        for frame in pieces() {
+            sender.send(Ok(frame)).await.unwrap();
+            unsent.push_back(body.frame().await.unwrap().unwrap());
+            assert_eq!(readiness.in_flight(), Some(1), "one request");
+        }
+        assert_eq!(unsent[0].data_ref().unwrap(), &[7; LARGE][..]);
+        if is_read_to_its_end {
+            drop(sender);
+            assert!(body.frame().await.is_none());
+        }
+        drop(body);
+        let answered = || readiness.drift().unwrap().admitted();
+        assert_eq!(answered(), 1, "at the end of the body");
+        let is_large = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|it| it.len() == LARGE);
+        while unsent.pop_front().is_some() {
+            let in_flight = usize::from(unsent.iter().any(is_large));
+            assert_eq!(readiness.in_flight(), Some(in_flight), "{}", unsent.len());
+        }
+        assert_eq!(answered(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_after_a_large_piece_has_failed_once() {
+    let (readiness, _storage) = ready();
+    let streams = Streams::default();
+    let layer = counting(&readiness).observe_outcomes();
+    let response = layer.layer(streams.clone()).oneshot(get("/"));
+    let mut body = response.await.unwrap().into_body();
+    let sender = streams.senders.lock().unwrap().pop().unwrap();
+    let large = Frame::data(vec![7; 64 << 10].into());
+    sender.send(Ok(large)).await.unwrap();
+    let unsent = body.frame().await.unwrap().unwrap();
+    sender.send(Err("disk gone")).await.unwrap();
+    assert!(body.frame().await.unwrap().is_err());
+    drop((body, unsent));
+    assert_eq!(readiness.in_flight(), Some(0));
+    let drift = readiness.drift().unwrap();
+    assert_eq!((drift.admitted(), drift.failed()), (1, 1));
 }
 
 #[tokio::test]

@@ -365,6 +365,32 @@ async fn a_client_that_reads_nothing_is_cut_off_at_the_cap() {
     assert_eq!(begin.elapsed().as_secs(), (DELAY + CAP).as_secs());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_receives_all_of_a_stream_of_one_piece() {
+    const LENGTH: usize = 300 << 10;
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let piece = || stream::iter([Ok::<_, io::Error>(Bytes::from_static(&[b'x'; LENGTH]))]);
+    let app = Router::new()
+        .route("/", get(async move || Body::from_stream(piece())))
+        .layer(ReadinessLayer::new(&readiness).count_in_flight());
+    let server = drain::serve(&readiness, listener, app.into_make_service())
+        .with_graceful_shutdown(shutdown(&readiness));
+    let run = run(&readiness, server);
+    let mut client = peers.connect();
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    readiness.drain();
+    // Longer than the grace of an idle connection.
+    sleep(DELAY + CAP / 2).await;
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    let received = answer.iter().filter(|byte| **byte == b'x').count();
+    assert_eq!(received, LENGTH);
+    run.await.unwrap().unwrap().unwrap();
+}
+
 /// One frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
