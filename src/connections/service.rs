@@ -2,7 +2,7 @@ use super::{
     request_extension::Retiring,
     tracked::{OpenRequest, Tracked},
 };
-use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
@@ -27,11 +27,14 @@ impl<S> ConnectionService<S> {
         Self { inner, tracked }
     }
 
-    fn begin<B>(&self, request: &mut Request<B>) -> OpenRequest {
+    fn begin<B>(&self, request: &mut Request<B>) -> Open {
         let retiring = Retiring::new(Arc::clone(&self.tracked));
         request.extensions_mut().insert(retiring);
-        self.tracked
-            .begin_request(request.version() >= Version::HTTP_2)
+        let is_http2 = request.version() >= Version::HTTP_2;
+        Open {
+            request: self.tracked.begin_request(is_http2),
+            asks_for_tunnel: is_http2 && request.method() == Method::CONNECT,
+        }
     }
 }
 
@@ -87,8 +90,14 @@ pin_project! {
     pub struct ConnectionFuture<F> {
         #[pin]
         response: F,
-        open: Option<OpenRequest>,
+        open: Option<Open>,
     }
+}
+
+/// A request without a response.
+struct Open {
+    request: OpenRequest,
+    asks_for_tunnel: bool,
 }
 
 impl<F, R, E> Future for ConnectionFuture<F>
@@ -100,13 +109,17 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.response.poll(cx))?;
-        let open = this.open.take();
-        if let Some(OpenRequest(tracked)) = &open {
+        let open = this.open.take().map(|open| {
+            let tracked = &open.request.0;
             // HTTP/2 has no such header: there the connection itself is told.
             if tracked.announces_close() && !tracked.is_http2() {
                 announce_close(&mut response);
             }
-        }
+            if open.asks_for_tunnel && response.status().is_success() {
+                tracked.keep_open();
+            }
+            open.request
+        });
         Poll::Ready(Ok(response.map(|inner| ConnectionBody { inner, open })))
     }
 }

@@ -232,6 +232,12 @@ impl Tracked {
         OpenRequest(Arc::clone(self))
     }
 
+    /// Counts a request as open until the connection ends: a tunnel over HTTP/2, whose end
+    /// hyper tells only its handler.
+    pub(super) fn keep_open(&self) {
+        self.open_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The time since the connection was accepted.
     fn nanoseconds(&self) -> u64 {
         u64::try_from(self.accepted.elapsed().as_nanos()).unwrap_or(u64::MAX)

@@ -15,11 +15,6 @@ const MAX_HEADER_LIST_SIZE: u16 = 6;
 /// The error of GOAWAY for a peer that causes needless work (RFC 9113, section 7).
 const ENHANCE_YOUR_CALM: u8 = 11;
 
-/// The server receives EMFILE when it next accepts.
-fn lack_of_descriptors(peers: &Peers) {
-    peers.0.send(Err(io::Error::from_raw_os_error(24))).unwrap();
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_hangs_is_cut_off_and_delays_no_other() {
     let (readiness, _storage) = ready();
@@ -103,14 +98,14 @@ async fn a_server_that_cannot_accept_tries_again_and_ends_in_time() {
     let begin = Instant::now();
     process.readiness.drain();
     for _ in 0..5 {
-        lack_of_descriptors(&process.peers);
+        process.peers.lack_descriptors();
     }
     let mut client = Http1::over(process.peers.connect()).await;
     assert_eq!(client.get("/").await, "served");
     assert_eq!(begin.elapsed(), Duration::from_millis(500));
     drop(client);
     for _ in 0..1_000 {
-        lack_of_descriptors(&process.peers);
+        process.peers.lack_descriptors();
     }
     process.ended().await.unwrap();
     assert_eq!(begin.elapsed().as_secs(), DELAY.as_secs());
@@ -271,36 +266,4 @@ async fn a_stream_whose_peer_does_not_read_takes_400_kib_of_its_body() {
     sleep(Duration::from_secs(1)).await;
     let unsent = TAKEN.load(Relaxed) - PIPE;
     assert!((384 << 10..=416 << 10).contains(&unsent), "{unsent}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_evicted_peer_has_five_seconds_to_read_the_rest_of_its_answer() {
-    let (readiness, _storage) = ready();
-    let (peers, listener) = pipes();
-    let app = Router::new().route("/", get(async || vec![b'x'; LARGE]));
-    let server = drain::serve(&readiness, listener, app.into_make_service());
-    let _run = run(&readiness, server);
-    let mut clients: Vec<_> = (0..2).map(|_| peers.connect()).collect();
-    for client in &mut clients {
-        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        client.write_all(request).await.unwrap();
-    }
-    // The server evicts one of so few at a time, and not within a second of its answer.
-    sleep(Duration::from_secs(2)).await;
-    for _ in 0..2 {
-        lack_of_descriptors(&peers);
-    }
-    sleep(Duration::from_secs(4)).await;
-    let received = async |client: &mut DuplexStream| {
-        let mut bytes = Vec::new();
-        let end = timeout(Duration::from_secs(600), client.read_to_end(&mut bytes)).await;
-        end.expect("the connection ends").unwrap();
-        bytes.iter().filter(|byte| **byte == b'x').count()
-    };
-    let [in_time, late] = &mut clients[..] else {
-        unreachable!()
-    };
-    assert!(received(in_time).await >= LARGE);
-    sleep(Duration::from_secs(2)).await;
-    assert!(received(late).await < LARGE);
 }

@@ -2,6 +2,7 @@
 //! memory on tokio's paused clock, where times are exact, and over real sockets.
 
 mod bounds;
+mod eviction;
 mod others;
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,7 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
-use http::{Request, StatusCode, header::CONNECTION};
+use http::{Request, Response, StatusCode, header::CONNECTION};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -71,6 +72,11 @@ impl Peers {
         let (here, there) = duplex(PIPE);
         self.0.send(Ok(there)).unwrap();
         here
+    }
+
+    /// The server receives EMFILE when it next accepts.
+    fn lack_descriptors(&self) {
+        self.0.send(Err(io::Error::from_raw_os_error(24))).unwrap();
     }
 }
 

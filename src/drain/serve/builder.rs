@@ -145,7 +145,8 @@ pub fn serve<L: Listener, M>(
 /// WINDOW_UPDATE of a slow HTTP/2 client) with RST, which destroys the part of an answer
 /// that the client has not read yet (RFC 9112, section 9.6).
 ///
-/// A connection with an open request is never ended for another. Peers that send many
+/// A connection with an open request is never ended for another, and neither is one of
+/// HTTP/2 with a tunnel (`CONNECT`), even after the end of the tunnel. Peers that send many
 /// requests and read no answer can therefore use up the file descriptors:
 /// [`max_connections`](Self::max_connections) leaves some to the rest of the process, and an
 /// admin listener, which has its own, answers its probes.

@@ -32,7 +32,8 @@ pub(super) struct ConnectionSettings {
     pub(super) handshake_timeout: Duration,
 }
 
-/// How long the peer of an evicted connection has to read the rest of its last answer.
+/// How long the peer of an evicted connection has to read the rest of its last answer. A
+/// request that arrives together with the eviction is answered first, however long it takes.
 const EVICTION_GRACE: Duration = Duration::from_secs(5);
 
 type Stream = Box<dyn ReadWrite>;
@@ -119,7 +120,9 @@ async fn serve_http<S, B>(
     }
     if slot.has_sent_request() {
         driven.as_mut().end();
-        let _ = timeout(EVICTION_GRACE, driven).await;
+        while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err()
+            && !slot.is_idle_for(EVICTION_GRACE)
+        {}
     }
 }
 

@@ -78,6 +78,13 @@ impl Slot {
         self.has_sent_request.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection has had no open request for so long.
+    pub(super) fn is_idle_for(&self, time: Duration) -> bool {
+        self.idle
+            .since()
+            .is_some_and(|since| since.elapsed() >= time)
+    }
+
     /// Completes when another connection needs the file descriptor, and after that.
     pub(super) async fn evicted(&self) {
         if !self.is_evicted.load(Ordering::Relaxed) {
