@@ -3,6 +3,7 @@
 use super::*;
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -56,6 +57,57 @@ async fn a_handshake_has_ten_seconds_unless_set() {
     let mut hangs = peers.connect();
     assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
     assert_eq!(begin.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_panics_ends_its_own_connection_alone() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let server = drain::serve(&readiness, listener, app(&readiness).into_make_service())
+        // Not in the future that it returns.
+        .handshake(|(stream, peer): (DuplexStream, usize)| {
+            assert_ne!(peer, 1, "as it was asked to");
+            std::future::ready(Ok((stream, peer)))
+        });
+    let _run = run(&readiness, server);
+    let mut panics = peers.connect();
+    assert_eq!(panics.read(&mut [0]).await.unwrap(), 0);
+    let mut other = Http1::over(peers.connect()).await;
+    assert_eq!(other.get("/").await, "served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_make_service_that_hangs_has_the_time_of_a_handshake() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let app = app(&readiness);
+    let make = tower::service_fn(move |_: usize| {
+        let app = app.clone();
+        async move {
+            std::future::pending::<()>().await;
+            Ok::<_, Infallible>(app)
+        }
+    });
+    let server = drain::serve(&readiness, listener, make).handshake(async |accepted| {
+        sleep(Duration::from_secs(4)).await;
+        Ok(accepted)
+    });
+    let server = tokio::spawn(server.into_future());
+    let begin = Instant::now();
+    let mut hangs = peers.connect();
+    let end = timeout(Duration::from_secs(60), hangs.read(&mut [0])).await;
+    assert_eq!(end.expect("the connection ends").unwrap(), 0);
+    assert_eq!(begin.elapsed(), Duration::from_secs(10));
+    // One that hangs when the server stops, or is the last that may be ended for another, is
+    // dropped then.
+    let mut hangs = peers.connect();
+    sleep(Duration::from_secs(6)).await;
+    peers.lack_descriptors();
+    assert_eq!(soon(hangs.read(&mut [0])).await.unwrap(), 0);
+    let _hangs = peers.connect();
+    sleep(Duration::from_secs(6)).await;
+    readiness.advance(Phase::Closing);
+    soon(server).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -202,7 +202,8 @@ impl<L, M, H> Serve<L, M, H> {
         self
     }
 
-    /// Sets how long the [handshake](Self::handshake) may take. By default 10 seconds.
+    /// Sets how long the [handshake](Self::handshake) and `make_service` may take together.
+    /// By default 10 seconds. Then the server closes the connection.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.settings.handshake_timeout = timeout;
         self
@@ -303,7 +304,8 @@ where
                 if let Some(connection) = accepted {
                     let tracked = settings.connections.track();
                     tasks.spawn(connection::serve(
-                        (self.handshake)(connection),
+                        connection,
+                        self.handshake.clone(),
                         self.make_service.clone(),
                         slots.add(&tracked),
                         tracked,

@@ -40,13 +40,15 @@ type Stream = Box<dyn ReadWrite>;
 
 /// Serves one connection until either side ends it, and lingers. A failure is that of
 /// one peer, so nothing is returned.
-pub(super) async fn serve<F, I, T, M, S, B>(
-    handshake: F,
+pub(super) async fn serve<C, H, F, I, T, M, S, B>(
+    connection: C,
+    handshake: H,
     make_service: M,
     slot: Arc<Slot>,
     tracked: TrackedConnection,
     settings: Arc<ConnectionSettings>,
 ) where
+    H: FnOnce(C) -> F,
     F: Future<Output = io::Result<(I, T)>>,
     I: ReadWrite + 'static,
     M: Service<T, Response = S>,
@@ -55,18 +57,20 @@ pub(super) async fn serve<F, I, T, M, S, B>(
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let handshake = timeout(settings.handshake_timeout, handshake);
-    let (stream, peer) = tokio::select! { biased;
-        accepted = handshake => match accepted {
-            Ok(Ok(accepted)) => accepted,
+    // The code of the application runs in the task of the connection, so that neither a panic
+    // nor a wait in it concerns another connection.
+    let set_up = async {
+        let (stream, peer) = handshake(connection).await.ok()?;
+        Some((stream, make(make_service, peer).await?))
+    };
+    let (stream, service) = tokio::select! { biased;
+        ready = timeout(settings.handshake_timeout, set_up) => match ready {
+            Ok(Some(ready)) => ready,
             _ => return,
         },
         // The peer has sent no request yet.
         () = settings.readiness.closing() => return,
         () = slot.evicted() => return,
-    };
-    let Some(service) = make(make_service, peer).await else {
-        return;
     };
     let stream: Stream = Box::new(stream);
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
