@@ -247,6 +247,24 @@ impl Gate {
     }
 }
 
+/// The registry frees the classifier, which may hold a handle of the registry.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let Some(OutcomeClassifier::Custom(classifier)) = &self.settings.observes else {
+            return;
+        };
+        if let Some(observed) = self.observed.take() {
+            let outcomes = &self.registry.traffic().outcomes;
+            outcomes.release(
+                self.id,
+                self.settings.counts_in_flight,
+                classifier,
+                observed,
+            );
+        }
+    }
+}
+
 /// Whether the caller is in a tokio runtime, outside of which no request can wait for a
 /// timer.
 pub(super) fn has_runtime() -> bool {

@@ -155,8 +155,10 @@ impl ReadinessLayer {
     /// [`ClassifyOutcome`], or a classifier of tower-http's.
     ///
     /// Make the layer once and clone it. Each call allocates counters, which are
-    /// freed once the layer and its requests are dropped; the registry keeps their
-    /// totals.
+    /// freed with the classifier once the layer and its requests are dropped; the
+    /// registry keeps their totals. If a request is dropped last, they are freed at the
+    /// next sample, within five seconds, or by [`drift`](Readiness::drift). A
+    /// `Readiness` in the classifier keeps the registry open until then.
     pub fn observe_outcomes_with(self, classifier: impl ClassifyOutcome) -> Self {
         let classifier = Arc::new(classifier);
         self.set(|settings| settings.observes = Some(OutcomeClassifier::Custom(classifier)))

@@ -97,6 +97,7 @@ impl Registry {
             }
         }
         self.wake_timer_thread(wake_at);
+        outcomes.retire();
         // After all is published, since a waker of the application may take long.
         published.iter().for_each(|new| self.notify(&new.published));
         published.into_iter().for_each(|new| new.finish(self));

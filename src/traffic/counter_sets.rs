@@ -2,7 +2,10 @@ use super::{
     arrivals::Arrivals, classify::ClassifyOutcome, sharded_counters::ShardedCounters,
     window::Totals,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 /// The counters of one scope: a set for each kind of requests, for as long as a
 /// layer or a request uses it.
@@ -25,6 +28,15 @@ struct Kind {
     classifier: Option<usize>,
 }
 
+impl Kind {
+    fn of(in_flight: bool, classifier: Option<&Arc<dyn ClassifyOutcome>>) -> Self {
+        Self {
+            in_flight,
+            classifier: classifier.map(|it| Arc::as_ptr(it).cast::<()>().addr()),
+        }
+    }
+}
+
 impl CounterSets {
     const FEW: usize = 16;
 
@@ -43,10 +55,7 @@ impl CounterSets {
         classifier: Option<&Arc<dyn ClassifyOutcome>>,
         retired: &mut Vec<Arc<ShardedCounters>>,
     ) -> Arc<ShardedCounters> {
-        let kind = Kind {
-            in_flight,
-            classifier: classifier.map(|it| Arc::as_ptr(it).cast::<()>().addr()),
-        };
+        let kind = Kind::of(in_flight, classifier);
         if let Some(shards) = self.present.get(&kind) {
             return Arc::clone(shards);
         }
@@ -64,20 +73,38 @@ impl CounterSets {
     /// Moves the unused sets to `retired`, and keeps their totals. Otherwise a
     /// program that makes a layer for each connection would grow.
     pub(super) fn retire(&mut self, retired: &mut Vec<Arc<ShardedCounters>>) {
-        let unused = self.present.iter_mut().filter_map(|(kind, shards)| {
-            // Without a layer that holds the set, requests cannot enter it.
-            Arc::get_mut(shards)?.is_unused().then_some(*kind)
-        });
-        for kind in unused.collect::<Vec<_>>() {
-            if let Some(shards) = self.present.remove(&kind) {
-                self.past.add(&shards);
-                retired.push(shards);
-            }
+        for kind in self.present.keys().copied().collect::<Vec<_>>() {
+            self.retire_unused(kind, retired);
         }
         // The next scan comes when the number of sets has doubled, so that each new
         // set costs the scan of one set on average.
         self.retire_at = Self::FEW.max(self.present.len() * 2);
         self.present.shrink_to(self.retire_at);
+    }
+
+    /// Retires the set of a layer that ends, unless another layer or a request uses it.
+    #[cfg(feature = "gate")]
+    pub(super) fn release(
+        &mut self,
+        in_flight: bool,
+        classifier: &Arc<dyn ClassifyOutcome>,
+        shards: Arc<ShardedCounters>,
+        retired: &mut Vec<Arc<ShardedCounters>>,
+    ) {
+        drop(shards);
+        self.retire_unused(Kind::of(in_flight, Some(classifier)), retired);
+    }
+
+    fn retire_unused(&mut self, kind: Kind, retired: &mut Vec<Arc<ShardedCounters>>) {
+        if let Entry::Occupied(mut entry) = self.present.entry(kind) {
+            // Without a layer that holds the set, requests cannot enter it.
+            let shards = Arc::get_mut(entry.get_mut());
+            if shards.is_some_and(ShardedCounters::is_unused) {
+                let shards = entry.remove();
+                self.past.add(&shards);
+                retired.push(shards);
+            }
+        }
     }
 
     /// How many requests are in flight, in layers that count that.

@@ -58,6 +58,31 @@ impl Outcomes {
         })
     }
 
+    /// Frees the counters and the classifier of a layer that ends, unless another layer
+    /// or a request uses them; then [`retire`](Self::retire) does.
+    #[cfg(feature = "gate")]
+    pub(crate) fn release(
+        &self,
+        scope: ScopeId,
+        in_flight: bool,
+        classifier: &Arc<dyn ClassifyOutcome>,
+        shards: Arc<ShardedCounters>,
+    ) {
+        self.with_scopes(|scopes, retired| {
+            let scope = find_or_insert(scopes, scope, self.arrivals.as_ref());
+            scope.sets.release(in_flight, classifier, shards, retired);
+        });
+    }
+
+    /// Frees the counters and the classifiers that neither a layer nor a request uses.
+    pub(crate) fn retire(&self) {
+        self.with_scopes(|scopes, retired| {
+            for scope in scopes {
+                scope.sets.retire(retired);
+            }
+        });
+    }
+
     /// How many observed requests are in flight, in layers that count that.
     pub(super) fn in_flight(&self) -> usize {
         let scopes = self.scopes.lock();
@@ -115,7 +140,7 @@ impl Outcomes {
 
     /// Calls `work` under the lock, and drops the retired counters after it, because
     /// dropping a classifier runs the user's code. ([`sample`](Self::sample) retires
-    /// no counters: the timer calls it under a lock of its own.)
+    /// no counters, because the timer calls it under a lock of its own.)
     fn with_scopes<R>(
         &self,
         work: impl FnOnce(&mut Vec<ObservedScope>, &mut Vec<Arc<ShardedCounters>>) -> R,

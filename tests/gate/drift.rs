@@ -9,10 +9,11 @@ use http_body_util::{BodyExt, Empty, StreamBody, combinators::BoxBody};
 use std::{
     future::{Future, pending},
     panic::AssertUnwindSafe,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::advance;
+use tokio::time::{advance, timeout};
 use tokio_stream::iter;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
@@ -684,6 +685,56 @@ async fn a_classifier_has_the_last_word_on_responses_and_none_on_errors() {
         let layer = ReadinessLayer::new(&readiness).observe_outcomes_with(only_404);
         ask(&layer, path).await;
         assert_eq!(counts(readiness.drift()), expected, "{path}");
+    }
+}
+
+/// A layer whose classifier holds `held`.
+fn classifying<T: Send + Sync + 'static>(readiness: &Readiness, held: T) -> ReadinessLayer {
+    ReadinessLayer::new(readiness).observe_outcomes_with(move |_: &Response<()>| {
+        let _ = &held;
+        Classified::Success
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_is_freed_with_the_last_of_its_layer_and_its_requests() {
+    let (readiness, _storage) = ready();
+    let held = Arc::new(());
+    let layer = classifying(&readiness, Arc::clone(&held)).count_in_flight();
+    let service = layer.layer(service_fn(application));
+    drop(layer);
+    assert_eq!(Arc::strong_count(&held), 2, "a service uses it");
+    drop(service);
+    assert_eq!(Arc::strong_count(&held), 1);
+
+    let service = classifying(&readiness, Arc::clone(&held)).layer(service_fn(application));
+    let response = service.oneshot(get("/stream")).await.unwrap();
+    assert_eq!(Arc::strong_count(&held), 2, "a request uses it");
+    drop(response);
+    // The timer frees it.
+    advance(Duration::from_secs(60)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(Arc::strong_count(&held), 1);
+    assert_eq!(counts(readiness.drift()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_with_a_handle_does_not_keep_the_registry_open() {
+    for in_flight in [false, true] {
+        let (readiness, storage) = ready();
+        let mut subscription = readiness.subscribe();
+        let service = classifying(&readiness, readiness.clone()).layer(service_fn(application));
+        if in_flight {
+            let response = service.oneshot(get("/stream")).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            drop(response);
+        } else {
+            drop(service);
+        }
+        drop((readiness, storage));
+        let closed = async { while subscription.changed().await.is_ok() {} };
+        let minute = Duration::from_secs(60);
+        assert!(timeout(minute, closed).await.is_ok(), "{in_flight}");
     }
 }
 
