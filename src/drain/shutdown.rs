@@ -91,14 +91,16 @@ async fn shut_down(readiness: Readiness, trigger: Trigger, mut plan: Plan, runti
         () = readiness.draining() => {}
     }
     plan.registry.advance(Phase::Draining);
-    tokio::select! { biased;
-        () = readiness.closing() => {}
-        () = delay(&mut plan) => {}
-    }
+    let has_run_out = tokio::select! { biased;
+        () = readiness.closing() => false,
+        has_run_out = delay(&mut plan) => has_run_out,
+    };
 
     // Neither task keeps the registry alive.
     drop(runtime.spawn(close(Arc::clone(&plan.registry), pending())));
-    warn_of_late_arrivals(&plan);
+    if has_run_out {
+        warn_of_late_arrivals(&plan);
+    }
     drop(runtime.spawn(async move {
         // The SIGINT that ended the delay may not have run all of its handlers.
         sleep(HANDLERS_RETURN).await;
@@ -107,9 +109,9 @@ async fn shut_down(readiness: Readiness, trigger: Trigger, mut plan: Plan, runti
     }));
 }
 
-/// Completes when the drain delay and its extension are over, or at a second
+/// Returns `true` when the drain delay and its extension are over, or `false` at a second
 /// ctrl-c.
-async fn delay(plan: &mut Plan) {
+async fn delay(plan: &mut Plan) -> bool {
     let arrivals = &plan.registry.traffic().arrivals;
     let quiet = quiet(plan.times.delay);
     // The drain may have begun before this future was polled.
@@ -119,11 +121,11 @@ async fn delay(plan: &mut Plan) {
     loop {
         tokio::select! { biased;
             () = sleep_until(end) => {}
-            () = plan.listener.interrupt() => return,
+            () = plan.listener.interrupt() => return false,
         }
         match arrivals.last().map(|last| last + quiet) {
             Some(later) if later > end && end < longest => end = later.min(longest),
-            _ => return,
+            _ => return true,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{advance, sleep};
+use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer as _, ServiceExt, service_fn};
 use tower_readiness::{Phase, Readiness, ReadinessLayer};
 use tracing::{
@@ -101,6 +102,49 @@ async fn a_request_at_the_end_of_the_drain_delay_is_a_warning() {
         let warned = lines.iter().any(|line| line.starts_with(warning));
         assert_eq!(warned, is_late, "{lines:?}");
     }
+}
+
+/// Whether a drain that ends with this has warned of its delay.
+async fn warns_of_its_delay(readiness: &Readiness, lines: &Lines) -> bool {
+    readiness.advance(Phase::Closed);
+    let lines = lines.until(" drained in ").await;
+    lines.iter().any(|line| line.contains("too short"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_closing_ends_was_not_too_short() {
+    let (readiness, _storage) = crate::support::ready();
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let shutdown = tokio::spawn(readiness.shutdown().build().unwrap());
+    readiness.drain();
+    sleep(Duration::from_secs(1)).await;
+    request(&readiness, Duration::ZERO).await;
+    readiness.advance(Phase::Closing);
+    shutdown.await.unwrap();
+    assert!(!warns_of_its_delay(&readiness, &lines).await);
+}
+
+// Not on the paused clock, which would run on to the end of the delay before the signal.
+#[cfg(all(unix, feature = "signal"))]
+#[tokio::test]
+async fn a_delay_that_a_second_ctrl_c_ends_was_not_too_short() {
+    use signal_hook::{consts::SIGINT, low_level::raise};
+    use tower_readiness::drain::Signals;
+
+    let (readiness, _storage) = crate::support::ready();
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(3_600));
+    let shutdown = shutdown.on_signals(Signals::none().interrupt());
+    let mut shutdown = task::spawn(shutdown.build().unwrap());
+    assert_pending!(shutdown.poll());
+    raise(SIGINT).unwrap();
+    crate::support::until(|| shutdown.is_woken()).await;
+    assert_pending!(shutdown.poll());
+    request(&readiness, Duration::ZERO).await;
+    raise(SIGINT).unwrap();
+    crate::support::until(|| shutdown.is_woken()).await;
+    assert_ready!(shutdown.poll());
+    assert!(!warns_of_its_delay(&readiness, &lines).await);
 }
 
 #[tokio::test(start_paused = true)]
