@@ -54,26 +54,37 @@ impl Gate {
     /// Decides on a request. In a dry run, counts the decision and admits the
     /// request.
     ///
-    /// `passed` are the reasons in spite of which the request was admitted before;
-    /// they are not considered again.
+    /// `passed` are the reasons in spite of which the gate has admitted the request, or would
+    /// have, if it did not hold the request for another. They are not considered again as long
+    /// as they hold, so that a fraction to shed is drawn once. A dry run never considers them
+    /// again, because it counts a request once.
     pub(super) fn decide(
         &self,
         basis: Basis,
-        passed: Reasons,
+        passed: &mut Reasons,
         head: RequestHead<'_>,
     ) -> Decision<'_> {
-        let reasons = basis.verdict.reasons().without(passed);
-        if reasons.is_empty() || self.is_exempt(head) {
+        let reasons = basis.verdict.reasons();
+        if !self.settings.dry_run {
+            *passed = passed.intersection(reasons);
+        }
+        let new = reasons.without(*passed);
+        if new.is_empty() {
+            return Decision::Admit;
+        }
+        if self.is_exempt(head) {
+            *passed = passed.union(new);
             return Decision::Admit;
         }
         let mut decision = Decision::Admit;
-        for reason in reasons.iter() {
+        for reason in new.iter() {
             match (self.decide_for(reason, basis, head), decision) {
                 // A refusal for any reason outweighs a hold.
                 (refused @ Decision::Refuse(_), _) => {
                     decision = refused;
                     break;
                 }
+                (Decision::Admit, _) => *passed = passed.with(reason),
                 (held, Decision::Admit) => decision = held,
                 _ => {}
             }
@@ -81,8 +92,14 @@ impl Gate {
         if self.settings.dry_run {
             match decision {
                 Decision::Admit => {}
-                Decision::Refuse(reason) => self.count_refused(reason, head),
-                Decision::Hold(reason, _) => self.count_held(reason),
+                Decision::Refuse(reason) => {
+                    self.count_refused(reason, head);
+                    *passed = Reasons::ALL;
+                }
+                Decision::Hold(reason, _) => {
+                    self.count_held(reason);
+                    *passed = passed.union(new);
+                }
             }
             return Decision::Admit;
         }

@@ -140,7 +140,8 @@ impl DirectGate {
         let gate = &self.0;
         gate.start_background();
         let basis = gate.basis();
-        self.carry_out(gate.decide(basis, Reasons::NONE, head), basis, head)
+        let mut passed = Reasons::NONE;
+        self.carry_out(gate.decide(basis, &mut passed, head), basis, head)
     }
 
     /// Carries out a decision without a wait.
@@ -168,11 +169,12 @@ impl DirectGate {
         let gate = &self.0;
         gate.start_background();
         let basis = gate.basis();
-        let decision = gate.decide(basis, Reasons::NONE, head);
+        let mut passed = Reasons::NONE;
+        let decision = gate.decide(basis, &mut passed, head);
         let Decision::Hold(reason, hold) = decision else {
             return self.carry_out(decision, basis, head);
         };
-        let Some(mut waiting) = WaitingRequest::held(gate, reason, hold, basis) else {
+        let Some(mut waiting) = WaitingRequest::held(gate, reason, hold, basis, passed) else {
             return self.carry_out(decision, basis, head);
         };
         let refuse = |(reason, basis)| gate.count_refusal(reason, basis, head);

@@ -15,8 +15,9 @@ use std::time::Duration;
 /// It then refuses the requests that wait already, too. The gate decides again
 /// whenever the verdict changes, and refuses a waiting request if another reason
 /// demands it. That also holds for a request that waits for its turn or for room
-/// in the inner service, except that reasons in spite of which it was admitted
-/// are not considered again.
+/// in the inner service. A reason in spite of which the gate admits the request, such as
+/// one that [sheds](super::Action::shed) others, is not considered again as long as it
+/// holds.
 ///
 /// Time is tokio's. Outside of a tokio runtime, and on one whose timers are not
 /// enabled, a hold refuses at once. The hold for saturation waits there as well,

@@ -111,7 +111,8 @@ impl ReadinessLayer {
 
     /// Admits every request, but counts each that it would have refused or held
     /// ([`Readiness::dry_run_refused`], [`GateCounts::dry_run_refused`]), and logs
-    /// it as a refusal (at debug level, with `dry_run`).
+    /// it as a refusal (at debug level, with `dry_run`). A request that would have been
+    /// refused counts once, whatever changes while it waits for room in the inner service.
     pub fn dry_run(self) -> Self {
         self.set(|settings| settings.dry_run = true)
     }

@@ -83,7 +83,7 @@ impl Failing {
         let Action::Hold(hold) = &gate.settings.actions[Reason::Failing] else {
             unreachable!()
         };
-        WaitingRequest::held(gate, Reason::Failing, hold, gate.basis())
+        WaitingRequest::held(gate, Reason::Failing, hold, gate.basis(), Reasons::NONE)
     }
 }
 

@@ -205,21 +205,24 @@ impl<S> ReadinessService<S> {
         }
         let head = RequestHead::from(&request);
         let basis = gate.basis();
-        match gate.decide(basis, Reasons::NONE, head) {
+        let mut passed = Reasons::NONE;
+        match gate.decide(basis, &mut passed, head) {
             Decision::Admit => {
                 let close = gate.closes_connection(basis, head);
                 gate.record_admitted(basis, head);
-                self.pass(request, close, basis.verdict.reasons())
+                self.pass(request, close, passed)
             }
             Decision::Refuse(reason) => {
                 ResponseFuture::answered(gate.refuse(reason, basis, request))
             }
-            Decision::Hold(reason, hold) => match WaitingRequest::held(gate, reason, hold, basis) {
-                Some(waiting) => {
-                    ResponseFuture::waiting(Waiting::new(waiting, self.inner.clone(), request))
+            Decision::Hold(reason, hold) => {
+                match WaitingRequest::held(gate, reason, hold, basis, passed) {
+                    Some(waiting) => {
+                        ResponseFuture::waiting(Waiting::new(waiting, self.inner.clone(), request))
+                    }
+                    None => ResponseFuture::answered(gate.refuse(reason, basis, request)),
                 }
-                None => ResponseFuture::answered(gate.refuse(reason, basis, request)),
-            },
+            }
         }
     }
 }

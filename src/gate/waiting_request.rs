@@ -35,7 +35,7 @@ pub(super) struct WaitingRequest {
     seen: Option<Verdict>,
     /// Completes when the verdict differs from `seen`.
     changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-    /// The reasons in spite of which the request was admitted.
+    /// The reasons that [`Gate::decide`] does not consider again.
     passed: Reasons,
     slot: Option<WaitSlot>,
     /// The permit with which this request was released. It is held until the
@@ -98,8 +98,9 @@ impl WaitingRequest {
         reason: Reason,
         hold: &Hold,
         basis: Basis,
+        passed: Reasons,
     ) -> Option<Self> {
-        let mut waiting = Self::admitted(gate, None, Reasons::NONE);
+        let mut waiting = Self::admitted(gate, None, passed);
         waiting.seen = Some(basis.verdict);
         waiting.hold(reason, hold).then_some(waiting)
     }
@@ -211,7 +212,7 @@ impl WaitingRequest {
         head: RequestHead<'_>,
     ) -> Result<(), Refused> {
         let gate = Arc::clone(&self.gate);
-        match gate.decide(basis, self.passed, head) {
+        match gate.decide(basis, &mut self.passed, head) {
             Decision::Refuse(reason) => return Err((reason, basis)),
             Decision::Hold(reason, hold) => {
                 if !self.hold(reason, hold) {
@@ -223,8 +224,7 @@ impl WaitingRequest {
                     reason, deadline, ..
                 } => self.step = Step::Released(Box::pin(gate.acquire_release(reason, deadline))),
                 Step::Released(_) if was_released => self.admit(basis, head),
-                Step::Released(_) => {}
-                Step::Admitted | Step::Saturated(_) => self.passed = basis.verdict.reasons(),
+                Step::Released(_) | Step::Admitted | Step::Saturated(_) => {}
             },
         }
         Ok(())
@@ -248,7 +248,6 @@ impl WaitingRequest {
         }
         self.in_flight = None;
         self.release = None;
-        self.passed = Reasons::NONE;
         self.step = Step::Held {
             reason,
             deadline,
@@ -258,9 +257,8 @@ impl WaitingRequest {
     }
 
     fn admit(&mut self, basis: Basis, head: RequestHead<'_>) {
-        self.passed = basis.verdict.reasons();
         // Before the slot is given back, as in `hold`.
-        self.in_flight = self.gate.enter(head, self.passed.is_empty());
+        self.in_flight = self.gate.enter(head, basis.verdict.reasons().is_empty());
         self.slot = None;
         self.gate.record_admitted(basis, head);
         self.step = Step::Admitted;
@@ -285,7 +283,8 @@ impl WaitingRequest {
         }
         self.step = Step::Saturated(None);
         let gate = &self.gate;
-        if gate.is_exempt(head) {
+        // A dry run has refused the request before.
+        if self.passed.contains(Reason::Saturated) || gate.is_exempt(head) {
             return Poll::Pending;
         }
         match &gate.settings.actions[Reason::Saturated] {
@@ -309,7 +308,10 @@ impl WaitingRequest {
         if !self.gate.settings.dry_run {
             return Poll::Ready(Reason::Saturated);
         }
-        self.gate.count_refused(Reason::Saturated, head);
+        if !self.passed.contains(Reason::Saturated) {
+            self.gate.count_refused(Reason::Saturated, head);
+            self.passed = Reasons::ALL;
+        }
         self.step = Step::Saturated(None);
         Poll::Pending
     }

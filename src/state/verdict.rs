@@ -155,13 +155,26 @@ pub struct Reasons(u8);
 impl Reasons {
     pub(crate) const NONE: Self = Self(0);
 
-    const fn with(self, reason: Reason) -> Self {
+    #[cfg(feature = "gate")]
+    pub(crate) const ALL: Self = Self(u8::MAX);
+
+    pub(crate) const fn with(self, reason: Reason) -> Self {
         Self(self.0 | Self::bit(reason))
     }
 
     const fn bit(reason: Reason) -> u8 {
         const { assert!(Reason::ALL.len() <= u8::BITS as usize) };
         1 << reason as u8
+    }
+
+    #[cfg(feature = "gate")]
+    pub(crate) const fn union(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    #[cfg(feature = "gate")]
+    pub(crate) const fn intersection(self, others: Self) -> Self {
+        Self(self.0 & others.0)
     }
 
     /// The reasons of this set that `others` does not contain.

@@ -199,6 +199,76 @@ async fn a_reason_that_comes_back_while_a_request_is_held_again_counts_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reason_in_spite_of_which_a_held_request_would_be_admitted_is_asked_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let essential = Action::shed_unless(move |_| counter.fetch_add(1, Ordering::Relaxed) == 0);
+    let hold = Action::Hold(a_minute().build().unwrap());
+    let mut gated = without_room(|layer| layer.when_failing(hold).when_paused(essential));
+    let _pause = gated.readiness.pause("maintenance");
+    gated.storage.failing("gone");
+    let mut call = task::spawn(gated.service.call(get("/")));
+    assert_pending!(call.poll());
+    // Held still, then released, then without room, then held again.
+    gated.readiness.drain();
+    assert_pending!(call.poll());
+    gated.storage.ready();
+    assert_pending!(call.poll());
+    gated.readiness.advance(Phase::Closing);
+    assert_pending!(call.poll());
+    gated.storage.failing("gone again");
+    assert_pending!(call.poll());
+    gated.storage.ready();
+    gated.inner.allow(1);
+    assert_pending!(call.poll());
+    assert!(arrived(&mut gated.inner).is_some());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_counts_a_request_that_waits_for_room_once() {
+    for action in [Action::Refuse, Action::Hold(a_minute().build().unwrap())] {
+        let holds = matches!(action, Action::Hold(_));
+        let mut gated = without_room(|layer| {
+            layer
+                .dry_run()
+                .when_failing(action)
+                .when_draining(Action::Refuse)
+        });
+        let mut call = task::spawn(gated.service.call(get("/")));
+        assert_pending!(call.poll());
+        for _ in 0..5 {
+            gated.storage.failing("gone");
+            assert_pending!(call.poll());
+            gated.storage.ready();
+            assert_pending!(call.poll());
+        }
+        gated.readiness.drain();
+        assert_pending!(call.poll());
+        advance(Duration::from_secs(60)).await;
+        assert_pending!(call.poll());
+        let counts = gated.layer.counts();
+        let refused = [Reason::Failing, Reason::Draining, Reason::Saturated]
+            .map(|reason| counts.dry_run_refused(reason));
+        // A held request goes on to the next reason; a refused one does not.
+        let expected = if holds { [0, 1, 0] } else { [1, 0, 0] };
+        assert_eq!(refused, expected);
+        assert_eq!(counts.dry_run_held(Reason::Failing), u64::from(holds));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_that_has_refused_a_request_does_not_hold_it_for_room() {
+    let mut gated = without_room(ReadinessLayer::dry_run);
+    gated.storage.failing("gone");
+    let mut call = task::spawn(gated.service.call(get("/")));
+    assert_pending!(call.poll());
+    let counts = gated.layer.counts();
+    assert_eq!(counts.dry_run_refused(Reason::Failing), 1);
+    assert_eq!(counts.dry_run_held(Reason::Saturated), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn exempt_requests_go_on_waiting_for_room() {
     let mut gated = without_room(|layer| layer.exempt(|head| head.uri().path() == "/metrics"));
     let mut call = task::spawn(gated.service.call(get("/metrics")));
