@@ -312,6 +312,19 @@ async fn the_check_needs_a_process_that_can_fail_and_valid_paths() {
 }
 
 #[tokio::test]
+async fn a_pending_subsystem_is_not_the_one_that_fails() {
+    let readiness = Readiness::builder().allow_empty().build().unwrap();
+    let pending = readiness.add(Subsystem::new("index")).unwrap();
+    let app = || routes().layer(ReadinessLayer::new(&readiness));
+    let error = check_wired(&readiness, app()).await;
+    assert_eq!(error, Err(WiringError::NothingRequired));
+    let storage = readiness.add(Subsystem::new("storage")).unwrap();
+    storage.ready();
+    assert_eq!(faults(&readiness, app()).await, []);
+    drop((pending, storage));
+}
+
+#[tokio::test]
 #[should_panic(expected = "no request is refused while failing")]
 async fn the_assertion_panics_with_the_error() {
     let (readiness, _storage) = process();

@@ -5,7 +5,7 @@ use super::{
 use crate::{
     probe::Probes,
     registry::Readiness,
-    state::{Role, State},
+    state::{Role, State, SubsystemView},
     testing::wait::explain,
     wire::Probe,
 };
@@ -88,7 +88,9 @@ impl WiringCheck {
             return Err(WiringError::NotReady { explanation });
         }
         let mut subsystems = snapshot.subsystems();
-        let required = subsystems.find(|view| view.role() == Role::Required);
+        // A failure of a pending one does not count.
+        let counts = |view: &&SubsystemView| view.role() == Role::Required && !view.is_pending();
+        let required = subsystems.find(counts);
         let required = required.ok_or(WiringError::NothingRequired)?.name();
 
         let mut faults = Faults::default();

@@ -11,9 +11,9 @@ pub enum WiringError {
         /// The phase and the condition of the process, and which subsystems are the cause.
         explanation: String,
     },
-    /// No subsystem is required, so the check cannot make the process fail.
+    /// No subsystem is required and has come up, so the check cannot make the process fail.
     #[error(
-        "no required subsystem is declared, so the check cannot simulate a failure; declare one"
+        "no required subsystem has come up, so the check cannot simulate a failure; declare one"
     )]
     NothingRequired,
     /// A path is not valid.
