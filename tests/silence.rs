@@ -453,6 +453,28 @@ async fn a_subsystem_that_does_not_come_up_in_time_counts_like_the_rest() {
     assert_eq!(readiness.verdict().condition(), Condition::Ready);
 }
 
+/// The task that would bring it up may have ended.
+#[tokio::test(start_paused = true)]
+async fn a_subsystem_that_is_pending_closes_no_gate_while_the_process_drains() {
+    let (readiness, policy) = silent(link());
+    policy.ready();
+    let late = Subsystem::new("late").ready_within(TTL).vital();
+    let late = readiness.add(late).unwrap();
+    late.starting("loading");
+    readiness.drain();
+    drop(late);
+    pass(TTL * 2).await;
+    assert_eq!(readiness.verdict().condition(), Condition::Degraded);
+    assert!(readiness.verdict().is_live());
+    policy.failing("disk full");
+    pass(TTL).await;
+    assert_eq!(
+        readiness.verdict().condition(),
+        Condition::Failing,
+        "a report"
+    );
+}
+
 // === bad input, and much of it ===
 
 #[test]

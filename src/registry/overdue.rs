@@ -216,7 +216,7 @@ fn view_after(
             Some(view.report(State::Degraded, Some(&reason), at))
         }
         TtlEvent::Recovered => view.end_staleness(at),
-        TtlEvent::Time => view.pass_time(at),
+        TtlEvent::Time => view.pass_time(phase, at),
     }
 }
 

@@ -158,7 +158,8 @@ impl Subsystem {
     /// Limits how long a subsystem that is [added while the process
     /// runs](crate::Readiness::add) is
     /// [pending](crate::SubsystemView::is_pending). Afterwards it counts like any
-    /// other, up or not. There is no limit by default.
+    /// other, up or not. There is no limit by default. While the process drains, it remains
+    /// pending.
     ///
     /// From 1 millisecond to a day. A subsystem of the
     /// [builder](crate::Builder::subsystem) is never pending, since the start waits

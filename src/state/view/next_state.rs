@@ -1,7 +1,7 @@
 use super::{Declaration, LastReport, Membership, Moment, SubsystemView, damping::DampingProgress};
 use crate::state::{
     text,
-    vocabulary::{Claim, Role, State},
+    vocabulary::{Claim, Phase, Role, State},
 };
 use std::{
     sync::Arc,
@@ -279,22 +279,24 @@ impl SubsystemView {
     }
 
     /// The view at the moment `at`, or `None` if it is unchanged.
-    pub(crate) fn pass_time(&self, at: Moment) -> Option<Self> {
-        if self.due()? > at.monotonic {
+    ///
+    /// A subsystem that is pending when the drain begins remains so: the task that brings it
+    /// up may end before it has, since tasks then end in any order.
+    pub(crate) fn pass_time(&self, phase: Phase, at: Moment) -> Option<Self> {
+        let is_over = |until: Instant| until <= at.monotonic;
+        let held_down = match (self.damped, &self.masked_report) {
+            (Some(DampingProgress::Until(until)), report) if is_over(until) => report.as_ref(),
+            _ => None,
+        };
+        let ends_pending = phase < Phase::Draining && self.pending_until.is_some_and(is_over);
+        if held_down.is_none() && !ends_pending {
             return None;
         }
         let mut next = self.clone();
-        if let (Some(DampingProgress::Until(until)), Some(report)) =
-            (self.damped, &self.masked_report)
-        {
-            if until <= at.monotonic {
-                next = next.settle(report.state, report.reason.as_deref(), at);
-            }
+        if let Some(report) = held_down {
+            next = next.settle(report.state, report.reason.as_deref(), at);
         }
-        if next
-            .pending_until
-            .is_some_and(|until| until <= at.monotonic)
-        {
+        if ends_pending {
             next.pending = false;
             next.pending_until = None;
         }

@@ -5,7 +5,7 @@ use super::{
 use crate::state::{
     counts::Counts,
     view::{Declaration, Moment, SubsystemView, Thresholds},
-    vocabulary::{Claim, Role, State},
+    vocabulary::{Claim, Phase, Role, State},
 };
 use std::{num::NonZeroU32, time::Duration};
 
@@ -48,8 +48,10 @@ fn a_report_of_being_down_counts_only_when_it_has_lasted() {
     let still = down.report(State::Starting, Some("reconnecting"), later);
     assert_eq!(still.due(), Some(until));
     let almost = after(at, HOLD_DOWN - Duration::from_nanos(1));
-    assert!(still.pass_time(almost).is_none());
-    let counts_now = still.pass_time(after(at, HOLD_DOWN)).unwrap();
+    assert!(still.pass_time(Phase::Started, almost).is_none());
+    let counts_now = still
+        .pass_time(Phase::Started, after(at, HOLD_DOWN))
+        .unwrap();
     assert_eq!(counts(&counts_now), (State::Starting, Some("reconnecting")));
     assert_eq!((counts_now.due(), counts_now.damped()), (None, None));
     assert_eq!(counts_now.transitions(), up.transitions() + 1);
@@ -233,7 +235,9 @@ fn a_subsystem_added_while_running_counts_once_its_time_is_over() {
     let pending = declared(Role::Required, false, declaration, at).with_claim(Claim::Held);
     let failing = pending.report(State::Failing, Some("no route"), at);
     assert_eq!(failing.effect_on_process().failing, 0);
-    let over = failing.pass_time(after(at, HOLD_DOWN)).unwrap();
+    let over = failing
+        .pass_time(Phase::Started, after(at, HOLD_DOWN))
+        .unwrap();
     assert!(!over.is_pending());
     assert_eq!(over.effect_on_process().failing, 1);
     assert_eq!(over.due(), None);
