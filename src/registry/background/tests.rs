@@ -70,8 +70,12 @@ fn a_suspect_job_moves_to_a_runtime_that_calls_and_its_old_task_ends() {
     jobs.suspect(CHECK);
     jobs.start();
     assert_eq!(futures(&token), 1, "this thread has no runtime");
-    assert_eq!(call_on(&living), 2);
+    let tasks = || [&stuck, &living].map(|runtime| runtime.metrics().num_alive_tasks());
+    assert_eq!(tasks(), [1, 0]);
+    assert_eq!(call_on(&living), 1, "the old task has lost its future");
+    assert_eq!(tasks(), [1, 1]);
     assert_eq!(call_on(&stuck), 1);
+    assert_eq!(tasks(), [0, 1]);
 }
 
 #[test]
