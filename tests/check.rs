@@ -908,6 +908,30 @@ async fn a_check_ends_with_its_subsystem_and_with_the_registry() {
     support::until(|| metrics.num_alive_tasks() == 0).await;
 }
 
+#[test]
+fn a_check_that_panics_when_it_is_dropped_keeps_no_subscription_open() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let subsystem = |name| {
+        let panics = Panics;
+        Subsystem::new(name).check(every_ten(), move || {
+            let _ = &panics;
+            ready(Outcome::ready())
+        })
+    };
+    let builder = Readiness::builder().subsystem(subsystem("first"));
+    let readiness = builder.subsystem(subsystem("second")).build().unwrap();
+    let mut subscription = readiness.subscribe();
+    // Without a runtime, the registry drops the checks itself.
+    drop(readiness);
+    let ended = (0..10).any(|_| matches!(subscription.changed().now_or_never(), Some(Err(_))));
+    assert!(ended);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_registry_can_be_dropped_while_its_checks_run() {
     let metrics = tokio::runtime::Handle::current().metrics();

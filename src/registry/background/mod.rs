@@ -7,10 +7,19 @@
 //! thread drives the runtime or its threads are blocked. The runtime of the admin
 //! listener never takes over such a check.
 
+mod job;
 mod run;
 
-use self::run::{Guard, Jobs, Run, Task};
-pub(crate) use self::run::{Running, TaskId};
+#[cfg(feature = "check")]
+pub(crate) use self::{job::Lost, run::Running};
+use self::{
+    job::{Begun, Job},
+    run::{Guard, Jobs, Run, Task},
+};
+pub(crate) use self::{
+    job::{OfCheck, Start},
+    run::TaskId,
+};
 use super::{
     shrink::shrink,
     timer_thread::{self, Owner},
@@ -26,22 +35,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, task::AbortHandle};
-
-/// Returns the future of a job, or `None` if the job has nothing left to do. The
-/// future does not keep the registry alive, and is dropped when the registry closes.
-pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
-
-/// Publishes why a job has stopped running.
-pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
-
-/// The part of a job that only checks have.
-#[derive(Clone)]
-pub(crate) struct OfCheck {
-    pub(crate) lost: Lost,
-    #[cfg(feature = "check")]
-    pub(crate) control: Arc<super::check_control::CheckControl>,
-}
+use tokio::runtime::Handle;
 
 /// How long a runtime may take to poll a check for the first time.
 const FIRST_POLL_WITHIN: Duration = Duration::from_secs(1);
@@ -75,57 +69,6 @@ impl TaskTable {
     }
 }
 
-pub(crate) struct Job {
-    start: Start,
-    check: Option<OfCheck>,
-    /// The last run.
-    run: Option<Arc<Run>>,
-    handle: Option<AbortHandle>,
-}
-
-impl Job {
-    pub(crate) fn end(self) {
-        if let Some(handle) = self.handle {
-            handle.abort();
-        }
-    }
-
-    /// Begins a run, unless the last one goes on.
-    fn begin(&mut self, can_move: bool) -> Option<Begun> {
-        let stays = |run: &Arc<Run>| {
-            if run.has_ended() {
-                run.cools_down()
-            } else {
-                !can_move || !run.replace()
-            }
-        };
-        if self.run.as_ref().is_some_and(stays) {
-            return None;
-        }
-        let run = Run::begin();
-        let before = self.run.replace(Arc::clone(&run));
-        Some(Begun {
-            start: Arc::clone(&self.start),
-            run,
-            before: self.handle.take(),
-            replaced: before.and_then(|run| run.take()),
-        })
-    }
-
-    fn waits(&self) -> bool {
-        let waits = |run: &Arc<Run>| run.has_ended() || run.is_suspect();
-        self.run.as_ref().is_none_or(waits)
-    }
-}
-
-/// A run that is not spawned yet, and the task that it replaces.
-struct Begun {
-    start: Start,
-    run: Arc<Run>,
-    before: Option<AbortHandle>,
-    replaced: Option<Running>,
-}
-
 impl BackgroundTasks {
     pub(super) fn new(registry: Weak<dyn Owner>) -> Self {
         Self {
@@ -149,24 +92,30 @@ impl BackgroundTasks {
         check: Option<OfCheck>,
         start: impl FnOnce() -> Start,
     ) -> bool {
-        {
-            let mut table = self.table.lock();
-            if table.ended {
-                return true;
-            }
-            let Entry::Vacant(place) = table.jobs.entry(id) else {
-                return false;
-            };
-            place.insert(Job {
-                start: start(),
-                check,
-                run: None,
-                handle: None,
-            });
-            self.checks
-                .fetch_add(usize::from(id.is_check()), Ordering::Relaxed);
+        let job = || Job {
+            start: start(),
+            check,
+            run: None,
+            handle: None,
+        };
+        let is_added = self.insert(id, job);
+        if is_added {
+            self.set_idle();
         }
-        self.set_idle();
+        is_added
+    }
+
+    fn insert(&self, id: TaskId, job: impl FnOnce() -> Job) -> bool {
+        let mut table = self.table.lock();
+        if table.ended {
+            return true;
+        }
+        let Entry::Vacant(place) = table.jobs.entry(id) else {
+            return false;
+        };
+        place.insert(job());
+        self.checks
+            .fetch_add(usize::from(id.is_check()), Ordering::Relaxed);
         true
     }
 
@@ -310,34 +259,44 @@ impl BackgroundTasks {
             }
             // With it goes the permit of a check. A destructor of the application may panic.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(begun.replaced)));
-            let guard = Guard::new(self.clone(), id, &run);
-            let Some(running) = start() else {
-                guard.done();
-                continue;
-            };
-            checks |= id.is_check();
-            // Outside of the lock, since a runtime that shuts down drops the task at
-            // once.
-            let task = runtime.spawn(Task::new(running, guard));
-            let handle = task.abort_handle();
-            let mut table = self.table.lock();
-            match table.jobs.get_mut(&id) {
-                // The runtime has ended. The job may run on another one by now.
-                _ if handle.is_finished() => table.forget(&runtime),
-                Some(job) if job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, &run)) => {
-                    job.handle = Some(handle);
-                }
-                // The job was removed meanwhile.
-                _ => {
-                    drop(table);
-                    handle.abort();
-                }
-            }
+            checks |= self.spawn(&runtime, id, &start, &run) && id.is_check();
         }
         self.update_admit_flags();
         if checks {
             self.expect_polls();
         }
+    }
+
+    /// Spawns a run, unless its job has nothing left to do.
+    fn spawn(
+        self: &Arc<Self>,
+        runtime: &Arc<Handle>,
+        id: TaskId,
+        start: &Start,
+        run: &Arc<Run>,
+    ) -> bool {
+        let guard = Guard::new(self.clone(), id, run);
+        let Some(running) = start() else {
+            guard.done();
+            return false;
+        };
+        // Outside of the lock, since a runtime that shuts down drops the task at once.
+        let task = runtime.spawn(Task::new(running, guard));
+        let handle = task.abort_handle();
+        let mut table = self.table.lock();
+        match table.jobs.get_mut(&id) {
+            // The runtime has ended. The job may run on another one by now.
+            _ if handle.is_finished() => table.forget(runtime),
+            Some(job) if job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)) => {
+                job.handle = Some(handle);
+            }
+            // The job was removed meanwhile.
+            _ => {
+                drop(table);
+                handle.abort();
+            }
+        }
+        true
     }
 
     /// Lets the timer thread check that the spawned checks are polled.

@@ -1,0 +1,80 @@
+use super::run::{Run, Running};
+#[cfg(feature = "check")]
+use crate::registry::check_control::CheckControl;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use tokio::task::AbortHandle;
+
+/// Returns the future of a job, or `None` if the job has nothing left to do. The
+/// future does not keep the registry alive, and is dropped when the registry closes.
+pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
+
+/// Publishes why a job has stopped running.
+pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// The part of a job that only checks have.
+#[derive(Clone)]
+pub(crate) struct OfCheck {
+    pub(crate) lost: Lost,
+    #[cfg(feature = "check")]
+    pub(crate) control: Arc<CheckControl>,
+}
+
+/// A job of a registry.
+pub(crate) struct Job {
+    pub(super) start: Start,
+    pub(super) check: Option<OfCheck>,
+    /// The last run.
+    pub(super) run: Option<Arc<Run>>,
+    pub(super) handle: Option<AbortHandle>,
+}
+
+impl Job {
+    /// Ends the job, also if a destructor of the application panics, which the panic hook
+    /// has reported.
+    pub(crate) fn end(self) {
+        let _ = catch_unwind(AssertUnwindSafe(move || {
+            if let Some(handle) = &self.handle {
+                handle.abort();
+            }
+            drop(self);
+        }));
+    }
+
+    /// Begins a run, unless the last one goes on.
+    pub(super) fn begin(&mut self, can_move: bool) -> Option<Begun> {
+        let stays = |run: &Arc<Run>| {
+            if run.has_ended() {
+                run.cools_down()
+            } else {
+                !can_move || !run.replace()
+            }
+        };
+        if self.run.as_ref().is_some_and(stays) {
+            return None;
+        }
+        let run = Run::begin();
+        let before = self.run.replace(Arc::clone(&run));
+        Some(Begun {
+            start: Arc::clone(&self.start),
+            run,
+            before: self.handle.take(),
+            replaced: before.and_then(|run| run.take()),
+        })
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        let waits = |run: &Arc<Run>| run.has_ended() || run.is_suspect();
+        self.run.as_ref().is_none_or(waits)
+    }
+}
+
+/// A run that is not spawned yet, and the task that it replaces.
+pub(super) struct Begun {
+    pub(super) start: Start,
+    pub(super) run: Arc<Run>,
+    pub(super) before: Option<AbortHandle>,
+    pub(super) replaced: Option<Running>,
+}
