@@ -13,7 +13,7 @@ use std::{
     net::TcpStream,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -28,6 +28,7 @@ use tower_readiness::{
     Readiness, ReadinessLayer, Reporter, State, Subsystem, SubsystemView,
     check::{Check, Outcome},
     server::AdminServer,
+    watch::RuntimeWatch,
 };
 
 /// The first runtime that the registry meets.
@@ -403,4 +404,36 @@ fn a_registry_is_dropped_although_its_timer_and_its_check_wait() {
     drop(subscription);
     drop(runtime);
     becomes(&"the end", || Arc::strong_count(&asked) == 1);
+}
+
+/// Another thread may make calls on another runtime at any moment.
+#[test]
+fn a_watch_is_of_the_runtime_of_its_caller() {
+    let (watched, other) = (current_thread(), one_worker());
+    let build = || Readiness::builder().allow_empty().build().unwrap();
+    let all: Vec<_> = (0..200)
+        .map(|_| {
+            let (readiness, stop) = (build(), Arc::new(AtomicBool::new(false)));
+            let (begun, begins) = mpsc::channel();
+            let reader = other.spawn({
+                let (readiness, stop) = (readiness.clone(), Arc::clone(&stop));
+                async move {
+                    begun.send(()).unwrap();
+                    while !stop.load(Ordering::Relaxed) {
+                        readiness.verdict();
+                    }
+                }
+            });
+            begins.recv().unwrap();
+            let watch = RuntimeWatch::default().stalled_after(Duration::from_millis(200));
+            watched.block_on(async { readiness.watch_runtime(watch).unwrap() });
+            stop.store(true, Ordering::Relaxed);
+            other.block_on(reader).unwrap();
+            readiness
+        })
+        .collect();
+    // No thread drives the watched runtime from now on.
+    for (number, readiness) in all.iter().enumerate() {
+        becomes(&number, || state(readiness, "runtime") == State::Stale);
+    }
 }

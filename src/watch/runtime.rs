@@ -112,7 +112,7 @@ impl Readiness {
     /// On a tokio runtime whose timers are not enabled. (Tokio has no call to
     /// ask for that.)
     pub fn watch_runtime(&self, watch: RuntimeWatch) -> Result<(), WatchError> {
-        Handle::try_current().map_err(|_| WatchError::NoRuntime)?;
+        let runtime = Handle::try_current().map_err(|_| WatchError::NoRuntime)?;
         // Panics here rather than in the task, which would be found stalled.
         drop(sleep(Duration::ZERO));
         bounded("degraded delay of a runtime", watch.degraded_above)?;
@@ -130,7 +130,7 @@ impl Readiness {
         handle.set_witness(witness(&handle));
         let start: Start = Arc::new(move || Some(Box::pin(beat(handle.clone(), watch.clone()))));
         let tasks = self.registry().background();
-        tasks.add(TaskId::Watch(NAME), || start);
+        tasks.add_on(runtime, TaskId::Watch(NAME), start);
         tasks.start();
         Ok(())
     }

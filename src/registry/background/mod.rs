@@ -105,6 +105,21 @@ impl BackgroundTasks {
         is_added
     }
 
+    /// Adds a job that runs on `runtime` until that ends. (Until a job runs, a call on any
+    /// runtime may start it.)
+    pub(crate) fn add_on(self: &Arc<Self>, runtime: Handle, id: TaskId, start: Start) {
+        let run = Run::begin();
+        let job = || Job {
+            start: Arc::clone(&start),
+            check: None,
+            run: Some(Arc::clone(&run)),
+            handle: None,
+        };
+        if self.insert(id, job) {
+            self.spawn(&Arc::new(runtime), id, &start, &run);
+        }
+    }
+
     fn insert(&self, id: TaskId, job: impl FnOnce() -> Job) -> bool {
         let mut table = self.table.lock();
         if table.ended {

@@ -140,3 +140,27 @@ async fn on_a_paused_clock_no_check_is_late_by_the_real_one() {
             .load(Ordering::Relaxed)
     );
 }
+
+#[test]
+fn a_job_of_a_runtime_is_started_on_no_other_one() {
+    let (own, other) = (runtime(), runtime());
+    let jobs = no_jobs();
+    let started = Arc::new(AtomicUsize::new(0));
+    let start: Start = {
+        let (jobs, started, other) = (jobs.clone(), started.clone(), other.handle().clone());
+        Arc::new(move || {
+            // A call on another runtime comes as soon as there is a job.
+            if started.fetch_add(1, Ordering::Relaxed) == 0 {
+                let _other = other.enter();
+                jobs.set_idle();
+                jobs.start();
+            }
+            Some(Box::pin(pending()))
+        })
+    };
+    jobs.add_on(own.handle().clone(), TaskId::TtlTimer, start);
+    assert_eq!(started.load(Ordering::Relaxed), 1);
+    let tasks = [&own, &other].map(|runtime| runtime.metrics().num_alive_tasks());
+    assert_eq!(tasks, [1, 0]);
+    jobs.end();
+}
