@@ -20,11 +20,23 @@ struct SlotState {
     has_sent_request: bool,
     /// The number of requests that are not answered yet.
     open_requests: usize,
-    /// The number of event streams among them.
+    /// The event streams among them.
     #[cfg(feature = "events")]
-    streams: usize,
+    streams: Vec<StreamActivity>,
+    /// The number of event streams so far, of which each has one as its id.
+    #[cfg(feature = "events")]
+    begun_streams: u64,
     /// Whether the connection only discards further bytes of its peer.
     lingers: bool,
+}
+
+/// The activity of one event stream. That of the connection does not count: over HTTP/2,
+/// a peer that reads other answers need not read this one.
+#[cfg(feature = "events")]
+struct StreamActivity {
+    id: u64,
+    /// When the stream began, or last had a part that the connection took.
+    since: Instant,
 }
 
 /// How a connection closes.
@@ -70,7 +82,9 @@ impl ConnectionSlot {
                 has_sent_request: false,
                 open_requests: 0,
                 #[cfg(feature = "events")]
-                streams: 0,
+                streams: Vec::new(),
+                #[cfg(feature = "events")]
+                begun_streams: 0,
                 lingers: false,
             }),
             answered: Notify::new(),
@@ -90,11 +104,16 @@ impl ConnectionSlot {
     /// Counts an event stream as an open request until the returned guard is dropped.
     #[cfg(feature = "events")]
     pub(super) fn begin_stream(self: &Arc<Self>) -> OpenStream {
-        let open = self.begin_request();
-        self.state.lock().streams += 1;
+        let request = self.begin_request();
+        let mut state = self.state.lock();
+        let id = state.begun_streams;
+        state.begun_streams += 1;
+        let since = Instant::now();
+        state.streams.push(StreamActivity { id, since });
+        drop(state);
         // A stream has a deadline, unlike other open requests.
         self.answered.notify_one();
-        OpenStream(open)
+        OpenStream { request, id }
     }
 
     /// The order of eviction: the connection with the smallest rank is first.
@@ -150,8 +169,8 @@ impl ConnectionSlot {
     fn deadline(&self, limits: &Limits) -> Option<(Instant, CloseMode)> {
         let state = self.state.lock();
         #[cfg(feature = "events")]
-        if state.streams > 0 {
-            return Some((state.since + STREAM_TIMEOUT, CloseMode::AtOnce));
+        if let Some(since) = state.streams.iter().map(|stream| stream.since).min() {
+            return Some((since + STREAM_TIMEOUT, CloseMode::AtOnce));
         }
         let (limit, mode) = if state.has_sent_request {
             (limits.idle_timeout, CloseMode::Gracefully)
@@ -164,21 +183,30 @@ impl ConnectionSlot {
 
 /// Counts an event stream as open until it is dropped.
 #[cfg(feature = "events")]
-pub(super) struct OpenStream(SlotRequest);
+pub(super) struct OpenStream {
+    request: SlotRequest,
+    id: u64,
+}
 
 #[cfg(feature = "events")]
 impl OpenStream {
     /// Records that the connection has taken a part of an event, as it does at each tick
     /// while the peer reads.
     pub(super) fn record_part(&self) {
-        self.0.0.state.lock().since = Instant::now();
+        let (now, mut state) = (Instant::now(), self.request.0.state.lock());
+        state.since = now;
+        let mut streams = state.streams.iter_mut();
+        if let Some(stream) = streams.find(|stream| stream.id == self.id) {
+            stream.since = now;
+        }
     }
 }
 
 #[cfg(feature = "events")]
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.0.state.lock().streams -= 1;
+        let streams = &mut self.request.0.state.lock().streams;
+        streams.retain(|stream| stream.id != self.id);
     }
 }
 
@@ -254,6 +282,25 @@ mod tests {
         assert_pending!(timed_out.poll());
         advance(STREAM_TIMEOUT + A_MOMENT).await;
         assert_ready_eq!(timed_out.poll(), CloseMode::AtOnce);
+    }
+
+    #[cfg(feature = "events")]
+    #[tokio::test(start_paused = true)]
+    async fn neither_other_requests_nor_other_streams_prolong_a_stream() {
+        let (slot, limits) = (ConnectionSlot::new(), Limits::default());
+        let mut timed_out = task::spawn(slot.timed_out(&limits));
+        let (ended, other) = (slot.begin_stream(), slot.begin_stream());
+        let unread = slot.begin_stream();
+        drop(ended);
+        for _ in 0..3 {
+            advance(STREAM_TIMEOUT / 4).await;
+            drop(slot.begin_request());
+            other.record_part();
+            assert_pending!(timed_out.poll());
+        }
+        advance(STREAM_TIMEOUT / 4 + A_MOMENT).await;
+        assert_ready_eq!(timed_out.poll(), CloseMode::AtOnce);
+        drop(unread);
     }
 
     #[tokio::test(start_paused = true)]
