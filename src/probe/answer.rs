@@ -2,6 +2,7 @@ use super::{
     envoy,
     format::Format,
     json,
+    large_answers::LARGE_ANSWER,
     probe_answer::ProbeAnswer,
     probes::Probes,
     query::{Query, QueryError, decode_name},
@@ -212,6 +213,7 @@ impl Probes {
             traffic: registry.traffic(),
             since: None,
             drain: (question.probe == Probe::Status).then(drain).flatten(),
+            is_short: false,
         }
     }
 
@@ -230,9 +232,17 @@ impl Probes {
             return render(rendering).into();
         }
         let large_answers = &self.0.large_answers;
-        let body = large_answers.get_or_render(&rendering, || render(rendering));
+        let whole = || render(rendering);
+        let body = large_answers.get_or_render(&rendering, LARGE_ANSWER, whole);
+        // A client that excludes subsystems has to see that the probe knows them.
+        let excludes = !rendering.question.query.exclude.is_empty();
         let short = || Rendering {
-            detail: Detail::None,
+            detail: if excludes {
+                Detail::Names
+            } else {
+                Detail::None
+            },
+            is_short: true,
             ..rendering
         };
         body.unwrap_or_else(|| render(short()).into())

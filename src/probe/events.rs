@@ -4,6 +4,7 @@
 use super::{
     format::Format,
     json,
+    large_answers::LARGE_EVENT,
     probes::Probes,
     query::Query,
     question::{Question, Topic},
@@ -27,21 +28,25 @@ pub(crate) struct Update {
 impl Probes {
     /// Returns the changes after the version `seen`, or the whole state, if `seen` is
     /// not a version of this process or the history no longer has all transitions
-    /// since. `None` while the answers that clients have not read take too many bytes.
+    /// since. `None` for a [large event](LARGE_EVENT) while the answers that clients have
+    /// not read take too many bytes.
     pub(crate) fn update_since(&self, seen: Option<u64>) -> Option<Update> {
+        let large_answers = &self.0.large_answers;
         self.render_status(|rendering, data| {
             let is_known = |seen: &u64| *seen <= data.version && data.history.is_whole_since(*seen);
             let since = seen.filter(is_known);
             let (kind, bytes) = match since {
-                Some(_) => (
-                    EventKind::Change,
-                    self.unshared(&Rendering { since, ..rendering })?,
-                ),
+                // No other client gets the same.
+                Some(_) => {
+                    let change = Rendering { since, ..rendering };
+                    let render = || json::render(&change);
+                    let change = large_answers.render_unless_full(&change, LARGE_EVENT, render)?;
+                    (EventKind::Change, large_answers.unread.count(change))
+                }
                 None => {
                     let render = || json::render(&rendering);
-                    let large_answers = &self.0.large_answers;
-                    let bytes = large_answers.get_or_render(&rendering, render)?;
-                    (EventKind::State, bytes)
+                    let state = large_answers.get_or_render(&rendering, LARGE_EVENT, render)?;
+                    (EventKind::State, state)
                 }
             };
             Some(Update {
@@ -55,12 +60,6 @@ impl Probes {
     /// Returns the data of a tick: one line with its line break.
     pub(crate) fn tick(&self) -> String {
         self.render_status(|rendering, _| json::render_tick(&rendering))
-    }
-
-    /// Renders an answer of which no other client gets the same.
-    fn unshared(&self, rendering: &Rendering<'_>) -> Option<Bytes> {
-        let unread = self.unread_answers();
-        (!unread.is_full()).then(|| unread.count(json::render(rendering)))
     }
 
     fn render_status<R>(&self, render: impl FnOnce(Rendering<'_>, &Data) -> R) -> R {

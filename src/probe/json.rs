@@ -83,14 +83,8 @@ impl<'a> Rendering<'a> {
             .collect();
         let unclear = self.question.query.unclear_verbose.as_deref();
         object.unclear = unclear.map(|value| UnclearVerbose(value).to_string().into());
-        object.subsystems = Some(
-            selection
-                .members()
-                .filter(|view| self.is_new(view.changed_in()))
-                .map(|view| self.subsystem(view))
-                .collect(),
-        );
-        if selection.is_process() {
+        object.subsystems = Some(self.listed().map(|view| self.subsystem(view)).collect());
+        if selection.is_process() && !self.is_short {
             let scopes = 0..data.scopes.len();
             let scopes = scopes.filter(|index| self.is_new(data.scopes[*index].changed_in));
             object.scopes = scopes.map(|index| self.scope(index)).collect();
@@ -108,7 +102,10 @@ impl<'a> Rendering<'a> {
             liveness: self.verdict.is_green(Aspect::Liveness),
             readiness: self.verdict.is_green(Aspect::Readiness),
         });
-        object.because_of = names(Explanation::new(self.selection, Aspect::Readiness).causes());
+        if !self.is_short {
+            let explanation = Explanation::new(self.selection, Aspect::Readiness);
+            object.because_of = names(explanation.causes());
+        }
         object.drain = self.json_drain();
     }
 

@@ -50,8 +50,9 @@
 //! each version of the snapshot and each second, and shared by all clients that
 //! request it: its ages, counts and drift may be a second old, its states and
 //! its verdict are always current. Answers of this kind that clients have not
-//! read yet take 32 MiB at most; until clients read some, further answers give
-//! the verdict alone, as with [`Detail::None`].
+//! read yet take 32 MiB at most; until clients read some, further answers of 16 KiB
+//! or more give the verdict alone, as with [`Detail::None`], or with `?exclude` list the
+//! excluded subsystems alone.
 //!
 //! Name the method where the default of a tool is neither `GET` nor `HEAD`: for
 //! HAProxy, `option httpchk GET /readyz`.

@@ -105,7 +105,7 @@ impl Probes {
 
     #[cfg(any(feature = "events", feature = "metrics"))]
     pub(crate) fn unread_answers(&self) -> &UnreadAnswers {
-        self.0.large_answers.unread()
+        &self.0.large_answers.unread
     }
 
     /// Whether a probe has the path of `request`, and not only a path above it.

@@ -1,7 +1,7 @@
 use super::question::{Detail, Question};
 use crate::{
     registry::DrainStatus,
-    state::{Reason, ScopeId, Selection, Verdict},
+    state::{Reason, ScopeId, Selection, SubsystemView, Verdict},
     traffic::{Drift, RequestCounts, Traffic},
     wire::Probe,
 };
@@ -22,9 +22,31 @@ pub(super) struct Rendering<'a> {
     pub(super) since: Option<u64>,
     /// Read for the status probe alone.
     pub(super) drain: Option<DrainStatus>,
+    /// Lists the excluded subsystems alone, because clients have not read other answers.
+    pub(super) is_short: bool,
 }
 
-impl Rendering<'_> {
+impl<'a> Rendering<'a> {
+    /// The subsystems that the answer lists.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &'a SubsystemView> + use<'a> {
+        let selection = self.selection;
+        let excluded = self.is_short.then_some(&selection.excluded);
+        let members = (!self.is_short).then(|| selection.members());
+        let excluded = excluded.into_iter().flatten().copied();
+        let (listed, this) = (excluded.chain(members.into_iter().flatten()), *self);
+        listed.filter(move |view| this.is_new(view.changed_in()))
+    }
+
+    /// Returns how long the answer is at least, about, without rendering it.
+    pub(super) fn least_length(&self) -> usize {
+        let has_reasons = self.detail >= Detail::Full;
+        let length = |view: &SubsystemView| {
+            let reason = view.reason().filter(|_| has_reasons);
+            view.name().len() + reason.map_or(0, str::len)
+        };
+        self.listed().map(length).sum()
+    }
+
     /// The verdict as text.
     pub(super) fn word(&self) -> &'static str {
         let probe = self.question.probe;

@@ -52,10 +52,10 @@ impl Rendering<'_> {
             writeln!(text, "{}", UnclearVerbose(value))?;
         }
         if self.question.is_verbose() {
-            for view in self.selection.members() {
+            for view in self.listed() {
                 self.write_subsystem(text, view)?;
             }
-            if self.selection.is_process() {
+            if self.selection.is_process() && !self.is_short {
                 self.write_scopes(text)?;
                 if let Some(drain) = self.drain {
                     writeln!(text, "{PLAN}{}", drain.times)?;

@@ -73,7 +73,7 @@
 //! | events (feature `events`) and metrics (feature `metrics`) | on loopback and unix sockets | they name subsystems; elsewhere `AdminListener::events` and `AdminListener::metrics` serve them |
 //! | head of a request | 16 KiB | hyper answers 431 to a larger one |
 //! | body of a request | read only for the reason of a command | no probe has a body; the answer to a request that has one includes `connection: close` |
-//! | answers that list subsystems | 32 MiB in all | see [Requests](crate::probe#requests) |
+//! | unread answers that list subsystems | 32 MiB in all, and 512 KiB for each event stream | see [Requests](crate::probe#requests) |
 //! | send buffer | 64 KiB for each TCP connection (Linux doubles it) | few answers are rendered for a peer that reads nothing |
 //! | [HTTP/2](AdminListener::with_http2) | off | see below |
 //!
@@ -98,7 +98,8 @@
 //! peers that reconnect as soon as they are closed, that wait, or that do not
 //! read. It fails only if [`max_connections`](AdminListener::max_connections) new
 //! connections that send nothing arrive after it has connected and before its
-//! request is read. Answers that are costly to render are rendered once a second.
+//! request is read. Answers that are costly to render are rendered once a second for each
+//! probe and format, unless they `?exclude` subsystems.
 //!
 //! Probes are answered even if the application runs out of file descriptors. On
 //! Unix, each listener holds four spare descriptors, accepts with one of them, and

@@ -3,8 +3,9 @@ use crate::{
     rows::{Process, Row, rows},
     serve,
 };
+use std::{io::Write, net::TcpStream};
 use tower_readiness::{
-    Readiness, Subsystem,
+    Builder, Readiness, Subsystem,
     client::{Address, CheckError, HealthCheck},
     probe::{Detail, Probe, Probes},
     server::AdminListener,
@@ -266,4 +267,42 @@ fn a_subsystem_named_like_an_address_can_be_checked_and_excluded() {
         };
         assert_eq!(names, ["[::2]:1", "10.0.0.1:2"]);
     }
+}
+
+#[test]
+fn subsystems_can_be_excluded_while_other_clients_read_no_answers() {
+    let names: Vec<_> = (0..3_000).map(|index| format!("part-{index}")).collect();
+    let subsystems = names.iter().map(Subsystem::new);
+    let builder = subsystems.fold(Readiness::builder(), Builder::subsystem);
+    let readiness = builder.build().unwrap();
+    let reporters = names.iter().map(|name| readiness.reporter(name).unwrap());
+    let reporters: Vec<_> = reporters.collect();
+    for reporter in &reporters {
+        reporter.failing("x".repeat(1_000));
+    }
+    let server = readiness.serve_on_thread(ANYWHERE).unwrap();
+    let check = HealthCheck::new(server.local_addr().clone()).timeout(LONG);
+    let check = check.live().exclude("part-1").verbose();
+    let address = server.local_addr().socket_addr().unwrap();
+    let mut crowd = Vec::new();
+    // The list is shorter once the unread answers take all bytes that they may take.
+    let report = loop {
+        let report = check.run().unwrap();
+        if report.details().lines().count() == 1 {
+            break report;
+        }
+        assert!(crowd.len() < 60, "their answers are too short");
+        let mut stream = TcpStream::connect(address).unwrap();
+        let target = "/statusz?exclude=part-0";
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        crowd.push(stream);
+    };
+    assert!(report.is_ok());
+    assert_eq!(report.line(), "live");
+    assert!(report.details().starts_with("[+]part-1 "), "{report:?}");
+    let error = check.exclude("part-x").run().unwrap_err();
+    assert!(
+        matches!(&error, CheckError::UnknownExclude { names, .. } if names == &["part-x"]),
+        "{error}"
+    );
 }

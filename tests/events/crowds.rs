@@ -6,6 +6,11 @@ use crate::{
     prober,
     support::{ready, soon, starting, whole},
 };
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -141,6 +146,83 @@ async fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     let mut taken = Vec::new();
     let _ = idle.read_to_end(&mut taken);
     assert!(!taken.ends_with(b"\n\n\r\n"), "the end did not fit");
+}
+
+/// Connects clients that read no answer, until their answers take all bytes that such
+/// answers may take.
+async fn fill(server: &Local) -> Vec<UnixStream> {
+    let (mut crowd, mut refused) = (Vec::new(), 0);
+    // The first answer that is cut short may free cached ones.
+    while refused < 2 {
+        let path = "/statusz?exclude=subsystem-0";
+        let request = get(path).header("accept", "application/json");
+        let answer = whole(ask(server, request).await).await;
+        if answer.body().len() < 100_000 {
+            refused += 1;
+            continue;
+        }
+        refused = 0;
+        let mut stream = UnixStream::connect(server.path()).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        crowd.push(stream);
+        assert!(crowd.len() < 60, "their answers are too short");
+    }
+    crowd
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_do_not_read_their_answers_hold_up_no_stream_that_is_read() {
+    let (readiness, reporters) = large();
+    let server = Local::serve(AdminListener::new(&readiness)).await;
+    let mut reads = open(&server).await;
+    assert_eq!(reads.next().await.unwrap().kind, "state");
+    let crowd = fill(&server).await;
+    // The change names all subsystems that are red.
+    for (index, reporter) in reporters.iter().enumerate().take(10) {
+        reporter.ready();
+        let name = format!("subsystem-{index}");
+        assert_eq!(reads.next_update().await.subsystems(), [name]);
+        assert_eq!(reads.next().await.unwrap().kind, "tick");
+    }
+
+    // A large change waits, and so do the ticks.
+    for reporter in &reporters {
+        reporter.failing("y".repeat(1_000));
+    }
+    let late = tokio::time::timeout(Duration::from_secs(25), reads.next());
+    assert!(late.await.is_err());
+    drop(crowd);
+    let change = reads.next().await.unwrap();
+    assert_eq!(change.kind, "change");
+    assert_eq!(change.subsystems().len(), reporters.len());
+    assert_eq!(reads.next().await.unwrap().kind, "tick");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_requests_on_its_connection_do_not_prolong_a_stream_that_is_not_read() {
+    let (readiness, _reporters) = large();
+    let listener = AdminListener::new(&readiness).with_http2();
+    let server = Local::serve(listener).await;
+    let stream = tokio::net::UnixStream::connect(server.path()).await;
+    let stream = TokioIo::new(stream.unwrap());
+    let (mut sender, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut send = |path: &str| {
+        let request = Request::get(format!("http://localhost{path}"));
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        sender.send_request(request)
+    };
+    let begin = Instant::now();
+    let _unread = send(EVENTS).await.unwrap();
+    while let Ok(response) = send("/livez").await {
+        assert_eq!(response.status(), 200);
+        drop(response);
+        assert!(begin.elapsed() < Duration::from_secs(20), "it goes on");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert!(begin.elapsed() >= Duration::from_secs(10));
+    let _ = soon(connection).await.unwrap();
 }
 
 #[test]

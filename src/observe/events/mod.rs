@@ -40,8 +40,14 @@
 //! `retry-after`. No event is queued: an event is rendered from the newest snapshot at
 //! the moment in which the connection can take it, so a slow client skips states and
 //! misses no transition. A client that has taken no event for ten seconds, which get a
-//! tick every two, is disconnected. Events that clients have not read count in the
-//! [32 MiB](crate::probe#requests) of large answers.
+//! tick every two, is disconnected.
+//!
+//! Events that clients have not read count in the [32 MiB](crate::probe#requests) of large
+//! answers. While these are in use, events of less than 256 KiB are still sent, so that a
+//! client that reads gets them; of these, a stream holds two at most. A larger event waits
+//! until other clients have read, and with it the ticks of its stream: the client then
+//! shows that its state is old, and is not disconnected. With the default of 64 connections, the
+//! events of all clients thus take at most 32 MiB, and 16 MiB more.
 
 mod endpoint;
 mod id;

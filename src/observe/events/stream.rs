@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_secs(2);
 
 /// The body of the response: renders an event when the connection can take it.
 pub(crate) struct EventStream {
-    /// The rest of an event.
+    /// The rest of an event. Empty also for an event that the process withholds.
     parts: VecDeque<Bytes>,
     /// `None` once the stream has ended.
     next: Option<NextEvent>,
@@ -102,6 +102,10 @@ impl Body for EventStream {
             };
             this.next = match ready!(next.as_mut().poll(cx)) {
                 Some((cursor, parts)) => {
+                    // The client cannot take an event that the process withholds.
+                    if parts.is_empty() {
+                        (this.on_part)();
+                    }
                     this.parts = parts;
                     Some(Box::pin(cursor.next()))
                 }
@@ -116,27 +120,28 @@ crate::debug::fields!(EventStream);
 impl Cursor {
     /// Waits for the next event, and returns its parts. `None` at the end of the stream.
     async fn next(mut self) -> Option<(Self, VecDeque<Bytes>)> {
-        loop {
-            tokio::select! { biased;
-                has_changed = self.has_changed() => {
-                    if !has_changed {
-                        return None;
-                    }
-                    if let Some(update) = self.probes.update_since(self.seen) {
-                        let parts = self.event(update);
-                        return Some((self, parts));
-                    }
-                    // Other clients have to read first.
-                    sleep(GAP).await;
+        let parts = tokio::select! { biased;
+            has_changed = self.has_changed() => {
+                if !has_changed {
+                    return None;
                 }
-                () = sleep_until(self.next_tick) => {
-                    self.next_tick = Instant::now() + TICK;
-                    let (kind, data) = (EventKind::Tick, self.probes.tick());
-                    let event = format!("event: {kind}\ndata: {data}\n");
-                    return Some((self, VecDeque::from([event.into()])));
+                if let Some(update) = self.probes.update_since(self.seen) {
+                    self.event(update)
+                } else {
+                    // Other clients have to read first. A tick meanwhile would make the
+                    // client show the old state as the present one.
+                    sleep(GAP).await;
+                    VecDeque::new()
                 }
             }
-        }
+            () = sleep_until(self.next_tick) => {
+                self.next_tick = Instant::now() + TICK;
+                let (kind, data) = (EventKind::Tick, self.probes.tick());
+                let event = format!("event: {kind}\ndata: {data}\n");
+                VecDeque::from([event.into()])
+            }
+        };
+        Some((self, parts))
     }
 
     /// Waits for a version that the client does not have. Returns `false` if there will
