@@ -358,6 +358,31 @@ async fn http2_clients_keep_their_connection() {
     }
 }
 
+/// DATA would be an error of the protocol, and hyper leaves it out on HTTP/1 alone.
+#[tokio::test]
+async fn on_http2_an_answer_to_head_has_no_body() {
+    use http_body_util::{BodyExt, Empty};
+    use hyper::body::Bytes;
+
+    for server in ALL {
+        let served = serve(server, patient()).await;
+        let stream = TokioIo::new(TcpStream::connect(served.address).await.unwrap());
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        for path in ["/", "/readyz", "/nothing"] {
+            let request = Request::head(format!("http://a{path}")).body(Empty::<Bytes>::new());
+            let response = soon(client.send_request(request.unwrap())).await.unwrap();
+            assert!(response.status().as_u16() >= 400, "{server:?} {path}");
+            assert!(response.headers().contains_key("content-length"));
+            let body = soon(response.into_body().collect()).await.unwrap();
+            assert_eq!(body.to_bytes(), "", "{server:?} {path}");
+        }
+    }
+}
+
 /// curl 7.88 discards an answer whose stream is reset.
 #[tokio::test]
 async fn a_small_upload_over_http2_is_answered_without_a_reset() {
