@@ -195,7 +195,7 @@ fn is_large(data: Option<&Bytes>) -> bool {
 /// Without this, a draining process would take the response for sent, and end.
 ///
 /// Most streams do not know which piece is their last, and trailers or a small piece may
-/// follow a large one that is not sent yet.
+/// follow while a large piece is still unsent.
 #[cold]
 fn track_unsent(data: Bytes, tracker: &mut Option<OutcomeTracker>, is_last: bool) -> Bytes {
     match tracker.take() {

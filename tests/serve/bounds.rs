@@ -98,8 +98,7 @@ async fn a_make_service_that_hangs_has_the_time_of_a_handshake() {
     let end = timeout(Duration::from_secs(60), hangs.read(&mut [0])).await;
     assert_eq!(end.expect("the connection ends").unwrap(), 0);
     assert_eq!(begin.elapsed(), Duration::from_secs(10));
-    // One that hangs when the server stops, or is the last that may be ended for another, is
-    // dropped then.
+    // It also ends for lack of descriptors, and when the server stops.
     let mut hangs = peers.connect();
     sleep(Duration::from_secs(6)).await;
     peers.lack_descriptors();
