@@ -12,7 +12,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
@@ -375,6 +375,46 @@ fn a_check_that_moves_to_another_runtime_leaves_its_turn_behind() {
         living.block_on(async { state(&readiness, "database") == State::Ready })
     });
     becomes(&"asked again", || asked.load(Ordering::Relaxed) > 4);
+}
+
+/// A process that is built without a runtime, and probed before it has one.
+#[test]
+fn a_check_that_a_probe_has_started_moves_to_the_first_runtime_of_the_application() {
+    const OWN: Option<&str> = Some("readiness");
+    let (begun, runs) = mpsc::channel();
+    let (go_on, blocked) = mpsc::channel::<()>();
+    let blocked = Mutex::new(blocked);
+    let check = Check::every(Duration::from_millis(50));
+    let database = optional("database").check(check, move || {
+        let thread = thread::current().name().map(str::to_owned);
+        begun.send(thread.clone()).unwrap();
+        if thread.as_deref() == OWN {
+            let _ = blocked.lock().unwrap().recv();
+        }
+        ready(Outcome::ready())
+    });
+    let builder = Readiness::builder().allow_empty();
+    let builder = builder.subsystem(optional("cache")).subsystem(database);
+    let readiness = builder.build().unwrap();
+    let next_run = || runs.recv_timeout(Duration::from_secs(30)).unwrap();
+    let mut caller = Caller::new(&readiness, Call::AdminProbe);
+    let (_, connection) = caller.admin.as_mut().unwrap();
+    let probe = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    connection.write_all(probe).unwrap();
+    assert_eq!(next_run().as_deref(), OWN);
+
+    // A call takes the check over, although it is blocked.
+    let living = one_worker();
+    living.block_on(async { drop(readiness.snapshot()) });
+    for _ in 0..3 {
+        assert_ne!(next_run().as_deref(), OWN);
+    }
+    drop(go_on);
+    assert_ne!(connection.read(&mut [0; 4096]).unwrap(), 0);
+    for _ in 0..3 {
+        caller.call(Call::AdminProbe);
+        assert_ne!(next_run().as_deref(), OWN);
+    }
 }
 
 #[test]

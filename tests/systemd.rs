@@ -339,6 +339,47 @@ fn a_runtime_that_hangs_sends_no_ping() {
     );
 }
 
+#[cfg(feature = "server")]
+#[test]
+fn a_runtime_that_hangs_sends_no_ping_although_a_probe_came_before_it() {
+    use std::io::{Read, Write};
+    let (systemd, (readiness, _worker)) = (Recorder::new(), vital());
+    let watchdog = Duration::from_millis(20);
+    notify(&readiness, systemd.options().watchdog(watchdog));
+    let admin = readiness.serve_on_thread("127.0.0.1:0").unwrap();
+    let address = admin.local_addr().socket_addr().unwrap();
+    let probe = || {
+        let mut connection = std::net::TcpStream::connect(address).unwrap();
+        let request = b"GET /livez HTTP/1.0\r\n\r\n";
+        connection.write_all(request).unwrap();
+        connection.read_to_end(&mut Vec::new()).unwrap();
+    };
+    let pings = || systemd.all().join("\n").contains("WATCHDOG=1");
+    probe();
+    // Without a runtime of the application, the thread of the listener sends them.
+    let sent = (0..30_000).any(|_| {
+        thread::sleep(Duration::from_millis(1));
+        pings()
+    });
+    assert!(sent);
+
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let run = || runtime.block_on(async { tokio::time::sleep(watchdog).await });
+    runtime.block_on(async { drop(readiness.snapshot()) });
+    run();
+    // The thread of the listener drops its task before it answers.
+    probe();
+    assert!(pings());
+    thread::sleep(watchdog * 5);
+    probe();
+    assert_eq!(systemd.all(), [""; 0]);
+    run();
+    assert!(pings());
+}
+
 // === extensions ===
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,10 @@
 //! polled and has no first result stays where it is: the subsystem is starting, and
 //! has no ttl yet. A probe on an admin listener's [own
 //! thread](crate::Readiness::serve_on_thread) takes over no check whose threads
-//! are blocked: the check would be green while the application does not answer.
+//! are blocked: the check would be green while the application does not answer. If such
+//! a probe comes before the first call on a runtime of the application, it starts the
+//! checks on the thread of the listener, where a run that blocks delays probes. That
+//! first call moves them.
 //!
 //! | event | result |
 //! |---|---|

@@ -385,7 +385,7 @@ impl Owner for Registry {
 
     fn update_admit_flags(&self) {
         let _lock = self.writer_state.lock();
-        self.cell.hold_flags(self.background.checks_wait());
+        self.cell.hold_flags(self.background.wait_for_runtime());
     }
 
     fn is_paused(&self) -> bool {

@@ -38,7 +38,9 @@
 //!
 //! [`Readiness::serve_on_thread`](crate::Readiness::serve_on_thread) answers on
 //! a thread of its own. It needs no runtime, and a blocked runtime does not delay
-//! it. Liveness then depends on the reports of the subsystems alone.
+//! it. Liveness then depends on the reports of the subsystems alone. Until the first call
+//! on a runtime of the application, as in a process without one, the thread also runs the
+//! background tasks of the registry: there a check that blocks delays the answers.
 //!
 //! **A `fork` leaves the child without the listener**: a child process has only
 //! the thread that forked, and the tasks of a runtime do not run there either. The

@@ -29,6 +29,7 @@ where
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            .on_thread_start(threads::mark_own)
             // The runtime polls for new connections after each task, so an answer
             // that takes long to render delays one probe, not all.
             .event_interval(1)
@@ -86,5 +87,20 @@ mod tests {
         assert_eq!(thread.thread().name(), Some("readiness"));
         server.stop();
         thread.join().unwrap();
+    }
+
+    /// Otherwise the registry would take a call on it for one of the application.
+    #[test]
+    fn a_thread_that_its_runtime_starts_is_one_of_the_crate_too() {
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let bind = async move |address| {
+            let is_own = tokio::task::spawn_blocking(threads::is_own).await;
+            sender.send(is_own.unwrap()).unwrap();
+            AdminListener::new(&readiness).bind(address).await
+        };
+        let (server, _) = serve("127.0.0.1:0".parse().unwrap(), bind).unwrap();
+        assert!(receiver.recv().unwrap());
+        server.stop();
     }
 }

@@ -35,6 +35,13 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Resu
     })
 }
 
+/// Marks the present thread as one of the crate's own: a thread that a runtime of the
+/// crate starts for blocking work.
+#[cfg(feature = "server")]
+pub(crate) fn mark_own() {
+    OWN.set(true);
+}
+
 /// Whether the present thread is one of the crate's own.
 pub(crate) fn is_own() -> bool {
     // The flag of a thread that ends may be gone.

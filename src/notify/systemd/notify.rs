@@ -21,7 +21,9 @@ impl Readiness {
     /// Call it once, within the runtime that the watchdog shall supervise: the
     /// task starts there. Called outside of a runtime, the task starts on the one
     /// that built the registry, or on the first that reports or probes. The runtime
-    /// must have its timers enabled.
+    /// must have its timers enabled. If a probe of an admin listener on [its own
+    /// thread](crate::server#in-the-runtime-or-on-a-thread) comes first, that thread runs
+    /// the task until the first call on a runtime of the application.
     ///
     /// The task does not keep the registry alive, and ends with it. Then the pings
     /// end too, and systemd's watchdog kills the process: keep a handle until the

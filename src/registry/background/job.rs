@@ -44,7 +44,7 @@ impl Job {
     }
 
     /// Begins a run, unless the last one goes on.
-    pub(super) fn begin(&mut self, can_move: bool) -> Option<Begun> {
+    pub(super) fn begin(&mut self, is_stand_in: bool, can_move: bool) -> Option<Begun> {
         let stays = |run: &Arc<Run>| {
             if run.has_ended() {
                 run.cools_down()
@@ -55,7 +55,7 @@ impl Job {
         if self.run.as_ref().is_some_and(stays) {
             return None;
         }
-        let run = Run::begin();
+        let run = Run::begin(is_stand_in);
         let before = self.run.replace(Arc::clone(&run));
         Some(Begun {
             start: Arc::clone(&self.start),
@@ -68,6 +68,10 @@ impl Job {
     pub(super) fn waits(&self) -> bool {
         let waits = |run: &Arc<Run>| run.has_ended() || run.is_suspect();
         self.run.as_ref().is_none_or(waits)
+    }
+
+    pub(super) fn is_stand_in(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_stand_in)
     }
 }
 

@@ -6,6 +6,11 @@
 //! again on the next one. So does a check whose runtime does not poll it, because no
 //! thread drives the runtime or its threads are blocked. The runtime of the admin
 //! listener never takes over such a check.
+//!
+//! The runtime of an admin listener that has a thread of its own is no runtime of the
+//! application. A process may have no other, so a job does start there, but only as a
+//! stand-in: the first call on a runtime of the application moves it. There a check that
+//! blocks delays no probe, and a runtime that hangs stops checks and pings.
 
 mod job;
 mod run;
@@ -14,7 +19,7 @@ mod run;
 pub(crate) use self::{job::Lost, run::Running};
 use self::{
     job::{Begun, Job},
-    run::{Guard, Jobs, Run, Task},
+    run::{Guard, JobRuntime, Jobs, Run, Task},
 };
 pub(crate) use self::{
     job::{OfCheck, Start},
@@ -24,7 +29,7 @@ use super::{
     shrink::shrink,
     timer_thread::{self, Owner},
 };
-use crate::{mutex::Mutex, threads};
+use crate::mutex::Mutex;
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
@@ -47,6 +52,8 @@ pub(crate) struct BackgroundTasks {
     idle: AtomicBool,
     /// The number of jobs that are checks.
     checks: AtomicUsize,
+    /// Whether a job runs as a stand-in.
+    stand_ins: AtomicBool,
     /// Whether a check may not have been polled yet.
     unpolled: AtomicBool,
     table: Mutex<TaskTable>,
@@ -58,13 +65,13 @@ struct TaskTable {
     jobs: HashMap<TaskId, Job>,
     /// The runtime on which jobs were started last, for jobs that are added
     /// without a runtime.
-    runtime: Option<Arc<Handle>>,
+    runtime: Option<Arc<JobRuntime>>,
 }
 
 impl TaskTable {
     /// Forgets a runtime that has ended, so that reports without a runtime do not
     /// try it again.
-    fn forget(&mut self, ended: &Arc<Handle>) {
+    fn forget(&mut self, ended: &Arc<JobRuntime>) {
         self.runtime.take_if(|last| Arc::ptr_eq(last, ended));
     }
 }
@@ -75,6 +82,7 @@ impl BackgroundTasks {
             registry,
             idle: AtomicBool::new(true),
             checks: AtomicUsize::new(0),
+            stand_ins: AtomicBool::new(false),
             unpolled: AtomicBool::new(false),
             table: Mutex::default(),
         }
@@ -108,7 +116,7 @@ impl BackgroundTasks {
     /// Adds a job that runs on `runtime` until that ends. (Until a job runs, a call on any
     /// runtime may start it.)
     pub(crate) fn add_on(self: &Arc<Self>, runtime: Handle, id: TaskId, start: Start) {
-        let run = Run::begin();
+        let run = Run::begin(false);
         let job = || Job {
             start: Arc::clone(&start),
             check: None,
@@ -116,6 +124,10 @@ impl BackgroundTasks {
             handle: None,
         };
         if self.insert(id, job) {
+            let runtime = JobRuntime {
+                handle: runtime,
+                is_own: false,
+            };
             self.spawn(&Arc::new(runtime), id, &start, &run);
         }
     }
@@ -172,9 +184,11 @@ impl BackgroundTasks {
 
     // === idle jobs ===
 
-    /// Whether a check may wait for a runtime.
-    pub(super) fn checks_wait(&self) -> bool {
-        self.idle.load(Ordering::Acquire) && self.checks.load(Ordering::Relaxed) > 0
+    /// Whether a check may wait for a runtime, or a stand-in for one of the application.
+    pub(super) fn wait_for_runtime(&self) -> bool {
+        let checks_wait =
+            self.idle.load(Ordering::Acquire) && self.checks.load(Ordering::Relaxed) > 0;
+        checks_wait || self.stand_ins.load(Ordering::Relaxed)
     }
 
     fn update_admit_flags(&self) {
@@ -229,16 +243,25 @@ impl BackgroundTasks {
     // === starting ===
 
     /// Starts the idle jobs: on the current runtime, or else on the last one used.
+    /// Moves the stand-ins to the current runtime if it is one of the application.
     #[inline]
     pub(crate) fn start(self: &Arc<Self>) {
-        if self.idle.load(Ordering::Relaxed) {
-            self.start_idle();
+        if self.idle.load(Ordering::Relaxed) || self.stand_ins.load(Ordering::Relaxed) {
+            self.start_or_move();
         }
     }
 
     #[cold]
-    fn start_idle(self: &Arc<Self>) {
-        let here = Handle::try_current().ok().map(Arc::new);
+    fn start_or_move(self: &Arc<Self>) {
+        let here = JobRuntime::current();
+        // The admin listener's own thread takes no check from a blocked runtime: the
+        // check would succeed there, although the blocked runtime has to serve the
+        // requests.
+        let can_move = here.as_ref().is_some_and(|here| !here.is_own);
+        if !can_move && !self.idle.load(Ordering::Relaxed) {
+            return;
+        }
+        let here = here.map(Arc::new);
         // Dropped outside of the lock, since it may drop values of the application.
         let before;
         let (runtime, begun) = {
@@ -253,17 +276,16 @@ impl BackgroundTasks {
             // A swap, because it reads what a run that ends meanwhile has set, and so sees its
             // end below.
             self.idle.swap(false, Ordering::AcqRel);
-            // The admin listener's own thread takes no check from a blocked runtime:
-            // the check would succeed there, although the blocked runtime has to
-            // serve the requests.
-            let can_move = here.is_some() && !threads::is_own();
             let mut begun = Vec::new();
             for (id, job) in &mut table.jobs {
-                begun.extend(job.begin(can_move).map(|it| (*id, it)));
+                let new = job.begin(runtime.is_own, can_move);
+                begun.extend(new.map(|it| (*id, it)));
                 if job.waits() {
                     self.idle.store(true, Ordering::Release);
                 }
             }
+            let stand_ins = table.jobs.values().any(Job::is_stand_in);
+            self.stand_ins.store(stand_ins, Ordering::Relaxed);
             (runtime, begun)
         };
         let mut checks = false;
@@ -285,7 +307,7 @@ impl BackgroundTasks {
     /// Spawns a run, unless its job has nothing left to do.
     fn spawn(
         self: &Arc<Self>,
-        runtime: &Arc<Handle>,
+        runtime: &Arc<JobRuntime>,
         id: TaskId,
         start: &Start,
         run: &Arc<Run>,
@@ -296,7 +318,7 @@ impl BackgroundTasks {
             return false;
         };
         // Outside of the lock, since a runtime that shuts down drops the task at once.
-        let task = runtime.spawn(Task::new(running, guard));
+        let task = runtime.handle.spawn(Task::new(running, guard));
         let handle = task.abort_handle();
         let mut table = self.table.lock();
         match table.jobs.get_mut(&id) {

@@ -1,6 +1,6 @@
 //! One run of a job, as a task on a runtime.
 
-use crate::mutex::Mutex;
+use crate::{mutex::Mutex, threads};
 use std::{
     future::Future,
     pin::Pin,
@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+use tokio::runtime::Handle;
 
 /// The future of a job.
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -48,6 +49,22 @@ pub(super) trait Jobs: Send + Sync {
     fn set_idle(&self);
 }
 
+/// A runtime on which jobs start.
+pub(super) struct JobRuntime {
+    pub(super) handle: Handle,
+    /// Whether it belongs to the crate, so that its jobs are stand-ins.
+    pub(super) is_own: bool,
+}
+
+impl JobRuntime {
+    pub(super) fn current() -> Option<Self> {
+        Some(Self {
+            handle: Handle::try_current().ok()?,
+            is_own: threads::is_own(),
+        })
+    }
+}
+
 /// Between two polls.
 const IDLE: u8 = 0;
 /// In a poll, which may block its thread.
@@ -69,17 +86,20 @@ pub(super) struct Run {
     running: Mutex<Option<Running>>,
     ended: AtomicBool,
     polled: AtomicBool,
+    /// Whether the run moves to the first runtime of the application that calls.
+    pub(super) is_stand_in: bool,
     /// When the run began, by the real clock.
     pub(super) began: Instant,
 }
 
 impl Run {
-    pub(super) fn begin() -> Arc<Self> {
+    pub(super) fn begin(is_stand_in: bool) -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU8::new(IDLE),
             running: Mutex::new(None),
             ended: AtomicBool::new(false),
             polled: AtomicBool::new(false),
+            is_stand_in,
             began: Instant::now(),
         })
     }
@@ -115,9 +135,10 @@ impl Run {
         self.exchange(IDLE, SUSPECT)
     }
 
-    /// Replaces a suspect run, unless it has been polled since.
+    /// Replaces a suspect run, unless it has been polled since. Replaces a stand-in even
+    /// in a poll, so that the next poll does not block the thread of the listener.
     pub(super) fn replace(&self) -> bool {
-        self.exchange(SUSPECT, REPLACED)
+        self.exchange(SUSPECT, REPLACED) || self.is_stand_in
     }
 
     /// Takes the future of a run that is not in a poll.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::threads;
 use std::future::pending;
 use tokio::{runtime::Runtime, task::yield_now};
 
@@ -76,6 +77,44 @@ fn a_suspect_job_moves_to_a_runtime_that_calls_and_its_old_task_ends() {
     assert_eq!(tasks(), [1, 1]);
     assert_eq!(call_on(&stuck), 1);
     assert_eq!(tasks(), [0, 1]);
+}
+
+/// Calls [`BackgroundTasks::start`] on `runtime`, which a thread of the crate drives.
+fn call_on_own(jobs: &Arc<BackgroundTasks>, runtime: Runtime) -> Runtime {
+    let jobs = Arc::clone(jobs);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let thread = threads::spawn("readiness-test", move || {
+        runtime.block_on(async {
+            jobs.start();
+            yield_now().await;
+        });
+        sender.send(runtime).unwrap();
+    });
+    thread.unwrap().join().unwrap();
+    receiver.recv().unwrap()
+}
+
+#[test]
+fn a_stand_in_moves_to_the_first_runtime_of_the_application_and_stays_there() {
+    let jobs = no_jobs();
+    let token = add_waiting(&jobs, TaskId::TtlTimer);
+    let own = call_on_own(&jobs, runtime());
+    assert_eq!(futures(&token), 1);
+    assert!(jobs.wait_for_runtime());
+    jobs.start();
+    assert_eq!(futures(&token), 1, "this thread has no runtime");
+    // It starts where the other does.
+    let added = add_waiting(&jobs, CHECK);
+    jobs.start();
+    assert_eq!(futures(&added), 1);
+
+    let application = runtime();
+    application.block_on(async { jobs.start() });
+    assert!(!jobs.wait_for_runtime());
+    drop(call_on_own(&jobs, own));
+    assert_eq!((futures(&token), futures(&added)), (1, 1));
+    drop(application);
+    assert_eq!((futures(&token), futures(&added)), (0, 0));
 }
 
 #[test]
