@@ -55,8 +55,8 @@ use tower_service::Service;
 ///
 /// # Errors
 ///
-/// When the process is not ready, when no subsystem is required, or when the wiring has
-/// faults: one error lists all of them, with their remedies and the requests that showed them.
+/// When the process is not ready, when no required subsystem has come up, or when the
+/// wiring has faults: one error lists all of them, with their remedies and the requests that showed them.
 pub async fn check_wired<S, R>(readiness: &Readiness, app: S) -> Result<(), WiringError>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>>,
