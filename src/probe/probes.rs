@@ -1,6 +1,6 @@
 #[cfg(feature = "page")]
 use super::page::Page;
-#[cfg(all(any(feature = "events", feature = "metrics"), feature = "server"))]
+#[cfg(all(feature = "metrics", feature = "server"))]
 use super::unread_answers::UnreadAnswers;
 use super::{large_answers::LargeAnswers, question::Detail, route::Routes};
 use crate::{registry::Readiness, unread::UnreadBodies, wire::Probe};
@@ -103,7 +103,7 @@ impl Probes {
         self
     }
 
-    #[cfg(any(feature = "events", feature = "metrics"))]
+    #[cfg(all(feature = "metrics", feature = "server"))]
     pub(crate) fn unread_answers(&self) -> &UnreadAnswers {
         &self.0.large_answers.unread
     }

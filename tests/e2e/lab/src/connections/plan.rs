@@ -49,8 +49,8 @@ impl Plan {
         }
     }
 
-    /// Streams that do not end by themselves. Without a window, the handlers get no
-    /// signal.
+    /// Streams that do not end by themselves. In the arm without a window, the handlers get
+    /// no signal.
     pub(super) fn streams(arm: Arm, drains: usize) -> Self {
         Self {
             protocols: STREAMS,
