@@ -78,9 +78,9 @@ impl Silence {
         }
     }
 
-    /// Ends until a member reports again.
+    /// Ends until a member reports again. What was late before is no concern of its.
     pub(super) fn end(&mut self) {
-        self.next = None;
+        *self = Self::new(self.ttl);
     }
 }
 
@@ -163,6 +163,23 @@ mod tests {
         assert_eq!(limit(second), None, "half of the ttl is left");
         assert_eq!(limit(second + TTL / 4), None);
         assert_eq!(limit(second + TTL / 2), Some(second - TTL / 2));
+    }
+
+    #[test]
+    fn a_stop_is_spared_although_a_look_was_late_before_all_members_left() {
+        for looks in [1, 5] {
+            let (mut silence, base) = begun();
+            let late = base + TTL * 10;
+            for number in 0..looks {
+                silence.limit(at(late + TTL * number), Caller::TtlTimer);
+            }
+            silence.end();
+            let joined = late + TTL * 100;
+            silence.begin(joined);
+            let stopped = joined + TTL * 10;
+            let limit = silence.limit(at(stopped), Caller::TtlTimer);
+            assert_eq!(limit, None, "after {looks} looks");
+        }
     }
 
     #[test]
