@@ -384,12 +384,13 @@ fn a_check_that_a_probe_has_started_moves_to_the_first_runtime_of_the_applicatio
     let (begun, runs) = mpsc::channel();
     let (go_on, blocked) = mpsc::channel::<()>();
     let blocked = Mutex::new(blocked);
-    let check = Check::every(Duration::from_millis(50));
+    let check = Check::every(Duration::from_millis(50)).failures(1);
     let database = optional("database").check(check, move || {
         let thread = thread::current().name().map(str::to_owned);
         begun.send(thread.clone()).unwrap();
         if thread.as_deref() == OWN {
             let _ = blocked.lock().unwrap().recv();
+            return ready(Outcome::failing("outdated"));
         }
         ready(Outcome::ready())
     });
@@ -409,12 +410,16 @@ fn a_check_that_a_probe_has_started_moves_to_the_first_runtime_of_the_applicatio
     for _ in 0..3 {
         assert_ne!(next_run().as_deref(), OWN);
     }
+    let since = published(&readiness, "database", SubsystemView::since);
+    assert_eq!(state(&readiness, "database"), State::Ready);
     drop(go_on);
     assert_ne!(connection.read(&mut [0; 4096]).unwrap(), 0);
     for _ in 0..3 {
         caller.call(Call::AdminProbe);
         assert_ne!(next_run().as_deref(), OWN);
     }
+    let now = published(&readiness, "database", SubsystemView::since);
+    assert_eq!(now, since, "an outdated result counts for nothing");
 }
 
 #[test]

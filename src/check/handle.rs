@@ -95,7 +95,9 @@ impl CheckHandle {
         self.control
             .was_up
             .store(outcome.state.is_up(), Ordering::Relaxed);
-        report(&self.handle, &self.control, &outcome, pushes);
+        report(&self.handle, &self.control, &outcome, |view| {
+            view.pushes() == pushes
+        });
     }
 }
 

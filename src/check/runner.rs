@@ -39,7 +39,8 @@ pub(super) async fn run(
         let Some(pushes) = handle.read(SubsystemView::pushes) else {
             return;
         };
-        is_asked |= control.begin_run();
+        let (number, asked) = control.begin_run();
+        is_asked |= asked;
         let was_up = control.was_up.swap(false, Ordering::Relaxed);
         if is_asked || !was_up {
             let stopwatch = Stopwatch::start();
@@ -50,7 +51,9 @@ pub(super) async fn run(
             } else {
                 failures.saturating_add(1)
             };
-            report(&handle, &control, &outcome, pushes);
+            report(&handle, &control, &outcome, |view| {
+                view.pushes() == pushes && control.is_last_run(number)
+            });
         } else {
             // The ttl of the application's outcome may be over before the next run ends.
             handle.beat();
@@ -108,13 +111,12 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Outcome {
 /// that carries a port or a request id is new each time.
 const WORDS_EVERY: Duration = Duration::from_secs(1);
 
-/// Reports an outcome, unless a reporter has reported since the run began (when the view
-/// had counted `pushes`).
+/// Reports an outcome, unless by then it is outdated.
 pub(super) fn report(
     handle: &SubsystemHandle,
     control: &CheckControl,
     outcome: &Outcome,
-    pushes: u64,
+    is_current: impl Fn(&SubsystemView) -> bool,
 ) {
     let (state, reason) = (outcome.state, shortened(&outcome.reason));
     let attributes = &outcome.attributes;
@@ -134,7 +136,7 @@ pub(super) fn report(
         return;
     }
     let changed = handle.change(|view| {
-        if view.pushes() != pushes {
+        if !is_current(view) {
             return (false, None);
         }
         let checked = view.check(state, reason, control.thresholds, now());

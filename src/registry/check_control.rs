@@ -1,5 +1,5 @@
 use crate::{mutex::Mutex, state::Thresholds};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::{sync::Notify, time::Instant};
 
 /// The state that a check shares with the handles of the application.
@@ -9,6 +9,8 @@ pub(crate) struct CheckControl {
     /// The application has asked for a run before it is due, since the last run began.
     is_asked: AtomicBool,
     asked: Notify,
+    /// The number of the last run.
+    last_run: AtomicU64,
     /// The application has reported since the last run that the subsystem is up.
     pub(crate) was_up: AtomicBool,
     /// When a result was last published.
@@ -21,6 +23,7 @@ impl CheckControl {
             thresholds,
             is_asked: AtomicBool::new(false),
             asked: Notify::new(),
+            last_run: AtomicU64::new(0),
             was_up: AtomicBool::new(false),
             last_published: Mutex::new(None),
         }
@@ -32,10 +35,17 @@ impl CheckControl {
         self.asked.notify_one();
     }
 
-    /// Begins a run, which answers all that has been asked. Returns whether the application
-    /// has asked.
-    pub(crate) fn begin_run(&self) -> bool {
-        self.is_asked.swap(false, Ordering::AcqRel)
+    /// Begins a run, which answers all that has been asked. Returns its number, and whether
+    /// the application has asked.
+    pub(crate) fn begin_run(&self) -> (u64, bool) {
+        let number = self.last_run.fetch_add(1, Ordering::AcqRel) + 1;
+        (number, self.is_asked.swap(false, Ordering::AcqRel))
+    }
+
+    /// Whether no other run has begun since: the task of a check that moves to another
+    /// runtime may be in a poll.
+    pub(crate) fn is_last_run(&self, number: u64) -> bool {
+        self.last_run.load(Ordering::Acquire) == number
     }
 
     /// Completes when the application has asked for a run.

@@ -33,7 +33,6 @@ use crate::mutex::Mutex;
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -128,7 +127,13 @@ impl BackgroundTasks {
                 handle: runtime,
                 is_own: false,
             };
-            self.spawn(&Arc::new(runtime), id, &start, &run);
+            let begun = Begun {
+                start,
+                run,
+                before: None,
+                replaced: None,
+            };
+            self.spawn(&Arc::new(runtime), id, begun);
         }
     }
 
@@ -263,16 +268,19 @@ impl BackgroundTasks {
         }
         let here = here.map(Arc::new);
         // Dropped outside of the lock, since it may drop values of the application.
-        let before;
+        let _before;
         let (runtime, begun) = {
             let mut table = self.table.lock();
-            before = table.runtime.take();
-            let Some(runtime) = here.as_ref().or(before.as_ref()).map(Arc::clone) else {
+            let last = table.runtime.as_ref();
+            let Some(runtime) = here.as_ref().or(last).map(Arc::clone) else {
                 return;
             };
-            if !table.ended {
-                table.runtime = Some(Arc::clone(&runtime));
-            }
+            // A runtime of the crate replaces none of the application.
+            let stays = runtime.is_own && last.is_some_and(|last| !last.is_own);
+            _before = match table.ended || stays {
+                true => None,
+                false => table.runtime.replace(Arc::clone(&runtime)),
+            };
             // A swap, because it reads what a run that ends meanwhile has set, and so sees its
             // end below.
             self.idle.swap(false, Ordering::AcqRel);
@@ -290,13 +298,10 @@ impl BackgroundTasks {
         };
         let mut checks = false;
         for (id, begun) in begun {
-            let Begun { start, run, .. } = begun;
-            if let Some(before) = begun.before {
+            if let Some(before) = &begun.before {
                 before.abort();
             }
-            // With it goes the permit of a check. A destructor of the application may panic.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(begun.replaced)));
-            checks |= self.spawn(&runtime, id, &start, &run) && id.is_check();
+            checks |= self.spawn(&runtime, id, begun) && id.is_check();
         }
         self.update_admit_flags();
         if checks {
@@ -305,17 +310,17 @@ impl BackgroundTasks {
     }
 
     /// Spawns a run, unless its job has nothing left to do.
-    fn spawn(
-        self: &Arc<Self>,
-        runtime: &Arc<JobRuntime>,
-        id: TaskId,
-        start: &Start,
-        run: &Arc<Run>,
-    ) -> bool {
+    fn spawn(self: &Arc<Self>, runtime: &Arc<JobRuntime>, id: TaskId, begun: Begun) -> bool {
+        let run = &begun.run;
         let guard = Guard::new(self.clone(), id, run);
-        let Some(running) = start() else {
+        let Some(running) = (begun.start)() else {
             guard.done();
+            begun.replaced.into_iter().for_each(run::discard);
             return false;
+        };
+        let running = match begun.replaced {
+            Some(replaced) => run::after(replaced, running),
+            None => running,
         };
         // Outside of the lock, since a runtime that shuts down drops the task at once.
         let task = runtime.handle.spawn(Task::new(running, guard));

@@ -3,6 +3,7 @@
 use crate::{mutex::Mutex, threads};
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -15,6 +16,21 @@ use tokio::runtime::Handle;
 
 /// The future of a job.
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Drops the future of the run before, and with it the permit of a check, and then goes on
+/// with this one: a destructor of the application could wait for a lock that the thread
+/// holds whose call has replaced the run.
+pub(super) fn after(before: Running, running: Running) -> Running {
+    Box::pin(async move {
+        discard(before);
+        running.await;
+    })
+}
+
+/// Drops a future. The panic hook has reported a destructor of the application that panics.
+pub(super) fn discard(future: Running) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(future)));
+}
 
 /// Identifies a job of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +154,11 @@ impl Run {
     /// Replaces a suspect run, unless it has been polled since. Replaces a stand-in even
     /// in a poll, so that the next poll does not block the thread of the listener.
     pub(super) fn replace(&self) -> bool {
-        self.exchange(SUSPECT, REPLACED) || self.is_stand_in
+        if self.is_stand_in {
+            self.state.store(REPLACED, Ordering::Release);
+            return true;
+        }
+        self.exchange(SUSPECT, REPLACED)
     }
 
     /// Takes the future of a run that is not in a poll.
@@ -182,8 +202,11 @@ impl Future for Task {
         if poll.is_pending() {
             *run.running.lock() = Some(running);
         }
-        run.exchange(POLLING, IDLE);
-        poll
+        // A stand-in that was replaced meanwhile ends.
+        match run.exchange(POLLING, IDLE) {
+            true => poll,
+            false => Poll::Ready(()),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 use super::*;
 use crate::threads;
-use std::future::pending;
+use std::{
+    future::pending,
+    task::{Context, Poll, Waker},
+};
 use tokio::{runtime::Runtime, task::yield_now};
 
 const CHECK: TaskId = TaskId::Check(1);
@@ -73,6 +76,12 @@ fn a_suspect_job_moves_to_a_runtime_that_calls_and_its_old_task_ends() {
     assert_eq!(futures(&token), 1, "this thread has no runtime");
     let tasks = || [&stuck, &living].map(|runtime| runtime.metrics().num_alive_tasks());
     assert_eq!(tasks(), [1, 0]);
+    living.block_on(async { jobs.start() });
+    assert_eq!(
+        futures(&token),
+        2,
+        "the thread of this call drops no future"
+    );
     assert_eq!(call_on(&living), 1, "the old task has lost its future");
     assert_eq!(tasks(), [1, 1]);
     assert_eq!(call_on(&stuck), 1);
@@ -109,12 +118,45 @@ fn a_stand_in_moves_to_the_first_runtime_of_the_application_and_stays_there() {
     assert_eq!(futures(&added), 1);
 
     let application = runtime();
-    application.block_on(async { jobs.start() });
+    application.block_on(async {
+        jobs.start();
+        yield_now().await;
+    });
     assert!(!jobs.wait_for_runtime());
+    // As the old tasks do when they end.
+    jobs.set_idle();
     drop(call_on_own(&jobs, own));
     assert_eq!((futures(&token), futures(&added)), (1, 1));
+    // On the runtime of the application, which was called last by this thread.
+    let late = add_waiting(&jobs, TaskId::Watch("late"));
+    jobs.start();
+    assert_eq!(application.metrics().num_alive_tasks(), 3);
     drop(application);
-    assert_eq!((futures(&token), futures(&added)), (0, 0));
+    assert_eq!([&token, &added, &late].map(futures), [0, 0, 0]);
+}
+
+#[test]
+fn a_stand_in_that_is_replaced_is_not_polled_again() {
+    for in_a_poll in [false, true] {
+        let jobs = no_jobs();
+        let run = Run::begin(true);
+        let polls = Arc::new(AtomicUsize::new(0));
+        let future = {
+            let (run, polls) = (Arc::clone(&run), Arc::clone(&polls));
+            std::future::poll_fn(move |_| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                assert!(!in_a_poll || run.replace());
+                Poll::Pending
+            })
+        };
+        let guard = Guard::new(jobs, CHECK, &run);
+        let mut task = Box::pin(Task::new(Box::pin(future), guard));
+        let mut poll = || task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(poll().is_ready(), in_a_poll);
+        assert!(in_a_poll || run.replace());
+        assert_eq!(poll(), Poll::Ready(()));
+        assert_eq!(polls.load(Ordering::Relaxed), 1);
+    }
 }
 
 #[test]
