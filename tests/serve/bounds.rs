@@ -98,7 +98,7 @@ async fn a_make_service_that_hangs_has_the_time_of_a_handshake() {
     let end = timeout(Duration::from_secs(60), hangs.read(&mut [0])).await;
     assert_eq!(end.expect("the connection ends").unwrap(), 0);
     assert_eq!(begin.elapsed(), Duration::from_secs(10));
-    // It also ends for lack of descriptors, and when the server stops.
+    // It also ends for lack of descriptors. When the server stops, it has the rest of its time.
     let mut hangs = peers.connect();
     sleep(Duration::from_secs(6)).await;
     peers.lack_descriptors();
@@ -106,6 +106,33 @@ async fn a_make_service_that_hangs_has_the_time_of_a_handshake() {
     let _hangs = peers.connect();
     sleep(Duration::from_secs(6)).await;
     readiness.advance(Phase::Closing);
+    soon(server).await.unwrap().unwrap();
+}
+
+/// The request may have arrived before the service is made.
+#[tokio::test(start_paused = true)]
+async fn a_request_is_answered_although_the_server_stops_while_make_service_runs() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let app = app(&readiness);
+    let make = tower::service_fn(move |_: usize| {
+        let app = app.clone();
+        async move {
+            sleep(Duration::from_secs(1)).await;
+            Ok::<_, Infallible>(app)
+        }
+    });
+    let server = drain::serve(&readiness, listener, make);
+    let server = tokio::spawn(server.into_future());
+    let mut client = peers.connect();
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    readiness.advance(Phase::Closing);
+    let mut answer = String::new();
+    soon(client.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.ends_with("served"), "{answer}");
+    drop(client);
     soon(server).await.unwrap().unwrap();
 }
 

@@ -68,6 +68,36 @@ async fn a_request_that_arrives_together_with_the_eviction_is_answered() {
     soon(client.connection).await.unwrap().unwrap();
 }
 
+/// Otherwise the kernel would answer bytes of the client with RST, which destroys the part of
+/// the answer that the client has not read yet.
+#[tokio::test(start_paused = true)]
+async fn the_server_reads_on_after_the_answer_to_a_request_that_met_the_eviction() {
+    let (_readiness, _storage, peers) = slow();
+    let send = async |stream: &mut DuplexStream, path| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+    };
+    let [mut client, mut idle] = [(); 2].map(|()| peers.connect());
+    send(&mut client, "/").await;
+    send(&mut idle, "/").await;
+    sleep(Duration::from_secs(2)).await;
+    // The server evicts one of so few at a time, the longest idle first.
+    for _ in 0..2 {
+        peers.lack_descriptors();
+    }
+    send(&mut client, "/slow").await;
+    let mut answers = String::new();
+    soon(client.read_to_string(&mut answers)).await.unwrap();
+    assert!(answers.ends_with("slow"), "{answers}");
+    assert!(client.write_all(b"late").await.is_ok());
+    soon(idle.read_to_string(&mut String::new())).await.unwrap();
+    assert!(
+        idle.write_all(b"late").await.is_err(),
+        "its descriptor is free"
+    );
+}
+
 /// A connection whose bytes take 50 ms in either direction.
 fn far(near: DuplexStream) -> DuplexStream {
     let (here, there) = duplex(PIPE);

@@ -60,7 +60,11 @@ pub(super) async fn serve<C, H, F, I, T, M, S, B>(
     // The code of the application runs in the task of the connection, so that neither a panic
     // nor a wait in it concerns another connection.
     let set_up = async {
-        let (stream, peer) = handshake(connection).await.ok()?;
+        let (stream, peer) = tokio::select! { biased;
+            accepted = handshake(connection) => accepted.ok()?,
+            // The peer has sent no request yet. After the handshake, one may have arrived.
+            () = settings.readiness.closing() => return None,
+        };
         Some((stream, make(make_service, peer).await?))
     };
     let (stream, service) = tokio::select! { biased;
@@ -68,17 +72,16 @@ pub(super) async fn serve<C, H, F, I, T, M, S, B>(
             Ok(Some(ready)) => ready,
             _ => return,
         },
-        // The peer has sent no request yet.
-        () = settings.readiness.closing() => return,
         () = slot.evicted() => return,
     };
     let stream: Stream = Box::new(stream);
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
-    serve_http(returned, service, tracked, &slot, &settings).await;
+    let end = serve_http(returned, service, tracked, &slot, &settings).await;
     // An upgraded stream stays with its handler.
     if let Ok(mut stream) = returned_stream.try_recv() {
         tokio::select! { biased;
-            () = slot.evicted() => {}
+            // The peer may not have read an answer that followed the eviction.
+            () = slot.evicted(), if end != End::AnsweredEvicted => {}
             () = linger(&mut *stream) => {}
         }
     }
@@ -89,6 +92,14 @@ async fn make<M: Service<T>, T>(mut make_service: M, peer: T) -> Option<M::Respo
     make_service.call(peer).await.ok()
 }
 
+/// How a connection has ended.
+#[derive(PartialEq)]
+enum End {
+    /// It was evicted, and has answered a request since.
+    AnsweredEvicted,
+    Other,
+}
+
 /// Serves HTTP until the connection closes, or no request has arrived in time.
 async fn serve_http<S, B>(
     stream: Pin<ReturnedStream<Stream>>,
@@ -96,7 +107,8 @@ async fn serve_http<S, B>(
     tracked: TrackedConnection,
     slot: &Arc<Slot>,
     settings: &ConnectionSettings,
-) where
+) -> End
+where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -118,15 +130,22 @@ async fn serve_http<S, B>(
     let mut driven = pin!(tracked.drive(connection));
     tokio::select! { biased;
         // Also an error: the peer disconnected, or sent garbage.
-        _ = driven.as_mut() => return,
-        () = no_request => return,
+        _ = driven.as_mut() => return End::Other,
+        () = no_request => return End::Other,
         () = slot.evicted() => {}
     }
-    if slot.has_sent_request() {
-        driven.as_mut().end();
-        while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err()
-            && !slot.is_idle_for(EVICTION_GRACE)
-        {}
+    if !slot.has_sent_request() {
+        return End::Other;
+    }
+    let idle_since = slot.idle_since();
+    driven.as_mut().end();
+    while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err()
+        && !slot.is_idle_for(EVICTION_GRACE)
+    {}
+    if slot.idle_since() == idle_since {
+        End::Other
+    } else {
+        End::AnsweredEvicted
     }
 }
 

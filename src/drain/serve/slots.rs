@@ -78,10 +78,14 @@ impl Slot {
         self.has_sent_request.load(Ordering::Relaxed)
     }
 
+    /// Since when the connection has no open request, or `None` while it has one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle.since()
+    }
+
     /// Whether the connection has had no open request for so long.
     pub(super) fn is_idle_for(&self, time: Duration) -> bool {
-        self.idle
-            .since()
+        self.idle_since()
             .is_some_and(|since| since.elapsed() >= time)
     }
 
