@@ -97,7 +97,6 @@ impl Registry {
             }
         }
         self.wake_timer_thread(wake_at);
-        outcomes.retire();
         // After all is published, since a waker of the application may take long.
         published.iter().for_each(|new| self.notify(&new.published));
         published.into_iter().for_each(|new| new.finish(self));
@@ -111,6 +110,8 @@ impl Registry {
                 self.background().suspect(TaskId::of_check(&declaration));
             }
         }
+        // Last, since a destructor of the application may take long.
+        outcomes.retire();
     }
 
     /// Adds the timer task, unless it exists.

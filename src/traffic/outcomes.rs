@@ -6,7 +6,11 @@ use super::{
     window::{OutcomeWindow, Totals},
 };
 use crate::{mutex::Mutex, state::ScopeId};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 use tokio::time::{Duration, Instant};
 
 /// The outcomes of requests that are admitted while ready, by scope. Requests
@@ -147,7 +151,10 @@ impl Outcomes {
     ) -> R {
         let mut retired = Vec::new();
         let result = work(&mut self.scopes.lock(), &mut retired);
-        drop(retired);
+        for shards in retired {
+            // The panic hook has reported the panic of a destructor.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(shards)));
+        }
         result
     }
 }

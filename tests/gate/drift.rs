@@ -738,6 +738,37 @@ async fn a_classifier_with_a_handle_does_not_keep_the_registry_open() {
     }
 }
 
+/// The timer drops them, and has more to do.
+#[tokio::test(start_paused = true)]
+async fn classifiers_that_panic_when_they_are_dropped_hold_up_no_change() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as it was asked to");
+        }
+    }
+
+    let ttl = Duration::from_secs(5);
+    let storage = Subsystem::new("storage").ttl(ttl);
+    let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    let mut subscription = readiness.subscribe();
+    assert!(subscription.changed().await.is_ok(), "the present");
+    let mut changed = task::spawn(subscription.changed());
+    assert_pending!(changed.poll());
+    for _ in 0..2 {
+        let service = classifying(&readiness, Panics).layer(service_fn(application));
+        drop(service.oneshot(get("/stream")).await.unwrap());
+    }
+    // The next sample is due together with the ttl.
+    advance(ttl).await;
+    tokio::task::yield_now().await;
+    assert!(changed.is_woken());
+    assert!(assert_ready!(changed.poll()).is_ok());
+}
+
 /// A classifier that reads trailers.
 struct Trailers;
 
