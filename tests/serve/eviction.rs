@@ -58,6 +58,30 @@ async fn an_evicted_peer_has_five_seconds_to_read_the_rest_of_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_evicted_peer_that_reads_slowly_receives_its_whole_answer() {
+    let (readiness, _storage) = ready();
+    let (peers, listener) = pipes();
+    let app = Router::new().route("/", get(async || vec![b'x'; LARGE]));
+    let server = drain::serve(&readiness, listener, app.into_make_service());
+    let _run = run(&readiness, server);
+    let mut client = peers.connect();
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    peers.lack_descriptors();
+    let (mut received, mut bytes) = (0, vec![0; 10 << 10]);
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let read = client.read(&mut bytes).await.unwrap();
+        if read == 0 {
+            break;
+        }
+        received += bytes[..read].iter().filter(|byte| **byte == b'x').count();
+    }
+    assert_eq!(received, LARGE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_arrives_together_with_the_eviction_is_answered() {
     let (_readiness, _storage, peers) = slow();
     let mut client = Http1::over(peers.connect()).await;

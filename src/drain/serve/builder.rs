@@ -128,6 +128,7 @@ pub fn serve<L: Listener, M>(
 /// | [head of the first request](Self::header_timeout) | 30 s |
 /// | [connections](Self::max_connections) | as many as there are file descriptors |
 /// | an error of `accept`, as without file descriptors | an eighth of the connections that have been idle for a second end, 32 at most (nginx does the same): first those that have sent no request, then the longest idle; another try after 100 ms, or when a connection ends; the first is logged |
+/// | the last answer of a connection that ends for another | 5 s without a byte, 30 s in all |
 /// | HTTP/1: head and read buffer | 408 KiB, 100 fields |
 /// | HTTP/2: head | 16 KiB |
 /// | HTTP/2: open streams | 200 |

@@ -1,4 +1,4 @@
-use super::slots::Slot;
+use super::{sending::SendingStream, slots::Slot};
 use crate::{
     accept::{ReadWrite, ReturnedStream, linger},
     connections::{Connections, TrackedConnection},
@@ -20,7 +20,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
 };
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tower_service::Service;
 
 /// What the connections of one server share.
@@ -32,9 +32,12 @@ pub(super) struct ConnectionSettings {
     pub(super) handshake_timeout: Duration,
 }
 
-/// How long the peer of an evicted connection has to read the rest of its last answer. A
-/// request that arrives together with the eviction is answered first, however long it takes.
+/// How long the peer of an evicted connection has to take the next bytes of its last answer,
+/// and in all. hyper buffers the end of an answer, so a peer that still reads it may have no
+/// open request. A request that arrives together with the eviction is answered first, however
+/// long it takes.
 const EVICTION_GRACE: Duration = Duration::from_secs(5);
+const EVICTION_IN_ALL: Duration = Duration::from_secs(30);
 
 type Stream = Box<dyn ReadWrite>;
 
@@ -74,7 +77,10 @@ pub(super) async fn serve<C, H, F, I, T, M, S, B>(
         },
         () = slot.evicted() => return,
     };
-    let stream: Stream = Box::new(stream);
+    let stream: Stream = Box::new(SendingStream {
+        stream,
+        slot: Arc::clone(&slot),
+    });
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
     let end = serve_http(returned, service, tracked, &slot, &settings).await;
     // An upgraded stream stays with its handler.
@@ -137,11 +143,15 @@ where
     if !slot.has_sent_request() {
         return End::Other;
     }
-    let idle_since = slot.idle_since();
+    let (evicted, idle_since) = (Instant::now(), slot.idle_since());
+    slot.take_sent();
     driven.as_mut().end();
-    while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err()
-        && !slot.is_idle_for(EVICTION_GRACE)
-    {}
+    while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err() {
+        let reads_on = slot.take_sent() && evicted.elapsed() < EVICTION_IN_ALL;
+        if !reads_on && slot.is_idle_for(EVICTION_GRACE) {
+            break;
+        }
+    }
     if slot.idle_since() == idle_since {
         End::Other
     } else {

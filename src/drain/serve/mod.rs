@@ -3,6 +3,7 @@
 mod builder;
 mod connection;
 mod listener;
+mod sending;
 mod slots;
 
 pub use self::builder::{Serve, serve};

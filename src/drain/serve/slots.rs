@@ -32,6 +32,7 @@ impl Slots {
         let slot = Arc::new(Slot {
             idle: tracked.idle_time(),
             has_sent_request: AtomicBool::new(false),
+            has_sent: AtomicBool::new(false),
             is_evicted: AtomicBool::new(false),
             eviction: Notify::new(),
         });
@@ -64,6 +65,8 @@ impl Slots {
 pub(super) struct Slot {
     idle: IdleTime,
     has_sent_request: AtomicBool,
+    /// Whether bytes were sent to the peer since the last question.
+    has_sent: AtomicBool,
     is_evicted: AtomicBool,
     eviction: Notify,
 }
@@ -76,6 +79,16 @@ impl Slot {
 
     pub(super) fn has_sent_request(&self) -> bool {
         self.has_sent_request.load(Ordering::Relaxed)
+    }
+
+    /// Records that the peer has taken bytes.
+    pub(super) fn record_sent(&self) {
+        self.has_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the peer has taken bytes since the last call.
+    pub(super) fn take_sent(&self) -> bool {
+        self.has_sent.swap(false, Ordering::Relaxed)
     }
 
     /// Since when the connection has no open request, or `None` while it has one.
