@@ -57,8 +57,8 @@ async fn an_evicted_peer_has_five_seconds_to_read_the_rest_of_its_answer() {
     assert!(received(late).await < LARGE);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_evicted_peer_that_reads_slowly_receives_its_whole_answer() {
+/// How much of an answer an evicted peer receives that reads so many bytes each second.
+async fn received_at(rate: usize) -> usize {
     let (readiness, _storage) = ready();
     let (peers, listener) = pipes();
     let app = Router::new().route("/", get(async || vec![b'x'; LARGE]));
@@ -69,16 +69,28 @@ async fn an_evicted_peer_that_reads_slowly_receives_its_whole_answer() {
     client.write_all(request).await.unwrap();
     sleep(Duration::from_secs(2)).await;
     peers.lack_descriptors();
-    let (mut received, mut bytes) = (0, vec![0; 10 << 10]);
+    let (mut received, mut bytes) = (0, vec![0; rate]);
     loop {
         sleep(Duration::from_secs(1)).await;
         let read = client.read(&mut bytes).await.unwrap();
         if read == 0 {
-            break;
+            return received;
         }
         received += bytes[..read].iter().filter(|byte| **byte == b'x').count();
     }
-    assert_eq!(received, LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_peer_that_reads_slowly_receives_its_whole_answer() {
+    assert_eq!(received_at(10 << 10).await, LARGE);
+}
+
+/// Otherwise a peer could keep its connection for as long as it wants.
+#[tokio::test(start_paused = true)]
+async fn an_evicted_peer_has_thirty_seconds_in_all() {
+    let received = received_at(1 << 10).await;
+    let within = |seconds: usize| PIPE + (seconds << 10);
+    assert!((within(25)..within(40)).contains(&received), "{received}");
 }
 
 #[tokio::test(start_paused = true)]
