@@ -164,6 +164,25 @@ async fn a_stream_that_crosses_the_goaway_of_the_eviction_is_answered() {
     soon(client.connection).await.unwrap().unwrap();
 }
 
+/// The server cannot end a stream that its handler has taken.
+#[tokio::test(start_paused = true)]
+async fn connections_that_were_upgraded_are_not_taken_for_idle() {
+    let process = Process::start();
+    let mut upgraded: Vec<_> = (0..8).map(|_| process.peers.connect()).collect();
+    for stream in &mut upgraded {
+        let upgrade =
+            b"GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n";
+        stream.write_all(upgrade).await.unwrap();
+    }
+    sleep(Duration::from_secs(1)).await;
+    let mut idle = Http1::over(process.peers.connect()).await;
+    idle.get("/").await;
+    sleep(Duration::from_secs(2)).await;
+    process.peers.lack_descriptors();
+    sleep(Duration::from_secs(1)).await;
+    assert!(idle.connection.is_finished());
+}
+
 /// hyper drops the response of a tunnel at once.
 #[tokio::test(start_paused = true)]
 async fn a_connection_with_a_tunnel_is_not_evicted_and_one_whose_tunnel_was_refused_is() {

@@ -79,7 +79,7 @@ pub(super) async fn serve<C, H, F, I, T, M, S, B>(
     };
     let stream: Stream = Box::new(SendingStream {
         stream,
-        slot: Arc::clone(&slot),
+        has_sent: slot.has_sent(),
     });
     let (returned, mut returned_stream) = ReturnedStream::new(stream);
     let end = serve_http(returned, service, tracked, &slot, &settings).await;

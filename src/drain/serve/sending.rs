@@ -1,23 +1,26 @@
-use super::slots::Slot;
 use crate::accept::ReadWrite;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that records in the slot of its connection that the peer takes bytes.
+/// A stream that records that the peer takes bytes. It does not hold the slot of its
+/// connection, because an upgraded stream outlives that.
 pub(super) struct SendingStream<S> {
     pub(super) stream: S,
-    pub(super) slot: Arc<Slot>,
+    pub(super) has_sent: Arc<AtomicBool>,
 }
 
 impl<S> SendingStream<S> {
     fn record(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(1..)) = written {
-            self.slot.record_sent();
+            self.has_sent.store(true, Ordering::Relaxed);
         }
     }
 }

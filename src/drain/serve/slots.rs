@@ -32,7 +32,7 @@ impl Slots {
         let slot = Arc::new(Slot {
             idle: tracked.idle_time(),
             has_sent_request: AtomicBool::new(false),
-            has_sent: AtomicBool::new(false),
+            has_sent: Arc::default(),
             is_evicted: AtomicBool::new(false),
             eviction: Notify::new(),
         });
@@ -66,7 +66,7 @@ pub(super) struct Slot {
     idle: IdleTime,
     has_sent_request: AtomicBool,
     /// Whether bytes were sent to the peer since the last question.
-    has_sent: AtomicBool,
+    has_sent: Arc<AtomicBool>,
     is_evicted: AtomicBool,
     eviction: Notify,
 }
@@ -81,9 +81,9 @@ impl Slot {
         self.has_sent_request.load(Ordering::Relaxed)
     }
 
-    /// Records that the peer has taken bytes.
-    pub(super) fn record_sent(&self) {
-        self.has_sent.store(true, Ordering::Relaxed);
+    /// What a stream sets when the peer has taken bytes.
+    pub(super) fn has_sent(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_sent)
     }
 
     /// Whether the peer has taken bytes since the last call.
