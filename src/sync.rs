@@ -1,6 +1,6 @@
 //! The primitives below the snapshot cell, which a cfg swaps for loom's.
 //!
-//! arc-swap, `std::sync::OnceLock` and tokio's `Notify` and `Semaphore` do not support
+//! arc-swap, `std::sync::OnceLock` and tokio's `Notify`, `Semaphore` and timers do not support
 //! loom. Under `--cfg tower_readiness_loom` the unit tests use doubles with the same
 //! contract, so that loom checks the protocol built on them (publish, then wake;
 //! subscribe, then read). The cfg has a name of its own because hyper-util does not
@@ -21,10 +21,13 @@ mod imp {
     pub(crate) use tokio::sync::Notify;
     #[cfg(feature = "gate")]
     pub(crate) use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+    #[cfg(feature = "connections")]
+    pub(crate) use tokio::time::sleep_until;
 }
 
 #[cfg(all(test, tower_readiness_loom))]
 mod imp {
+    use futures_util::FutureExt as _;
     pub(crate) use loom::sync::{
         Condvar, MutexGuard,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
@@ -36,7 +39,10 @@ mod imp {
         sync::{Arc, LazyLock},
         task::{Poll, Waker},
     };
-    use tokio::runtime::{self, Runtime};
+    use tokio::{
+        runtime::{self, Runtime},
+        time::{Duration, Instant, advance},
+    };
 
     #[derive(Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -65,6 +71,44 @@ mod imp {
         let mut builder = runtime::Builder::new_current_thread();
         builder.enable_time().build().unwrap()
     });
+
+    /// A runtime whose clock only [`pass`] moves.
+    pub(crate) fn paused_runtime() -> Runtime {
+        let mut builder = runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap()
+    }
+
+    loom::lazy_static! {
+        /// The timers that wait, in the order of their first polls.
+        static ref TIMERS: Mutex<Vec<Arc<Notify>>> = Mutex::default();
+    }
+
+    /// A double of `tokio::time::sleep_until`: completes in [`pass`], and at its first poll if
+    /// the deadline has passed. As with tokio, it does not read the clock in between.
+    pub(crate) async fn sleep_until(deadline: Instant) {
+        let timer = Arc::new(Notify::default());
+        let fired = {
+            let mut timers = TIMERS.lock();
+            if deadline <= Instant::now() {
+                return;
+            }
+            timers.push(Arc::clone(&timer));
+            timer.notified()
+        };
+        fired.await;
+    }
+
+    /// Moves the clock by `time`, which the deadlines of all timers must precede, then fires one
+    /// timer after the other, the newest first. What the first wakes may run before the next
+    /// one fires.
+    pub(crate) fn pass(time: Duration) {
+        let timers = {
+            let mut timers = TIMERS.lock();
+            let _ = advance(time).now_or_never();
+            std::mem::take(&mut *timers)
+        };
+        timers.iter().rev().for_each(|timer| timer.notify_waiters());
+    }
 
     /// A double of `arc_swap::ArcSwap` that orders memory no more than the atomic pointer
     /// that it stands for: an `Acquire` load may return an old value, and a store is an

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     registry::{Readiness, Reporter, Subsystem, Times},
     state::{Phase, State},
-    sync::{RUNTIME, explore},
+    sync::{RUNTIME, explore, pass, paused_runtime},
 };
 use futures_util::FutureExt as _;
 use http::{Request, Response};
@@ -177,4 +177,81 @@ fn answer_and_retire(is_answered_first: bool) {
     read.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"));
     drop(process.a);
+}
+
+#[test]
+fn an_answer_at_the_moment_of_its_connection_says_that_it_closes() {
+    for by_age in [false, true] {
+        explore(2, move || answer_at_the_moment(by_age));
+    }
+}
+
+/// One handler in the task of the connection and one in a task of its own, as of an upgraded
+/// connection, end at the moment of the connection.
+fn answer_at_the_moment(by_age: bool) {
+    let runtime = paused_runtime();
+    let _runtime = runtime.enter();
+    let mut process = Process::new();
+    if by_age {
+        let builder = Connections::builder(&process.readiness).max_age(DELAY);
+        process.connections = builder.build().unwrap();
+    } else {
+        process.readiness.drain();
+    }
+    let tracked = process.connections.track();
+    let (mut client, stream) = tokio::io::duplex(1_024);
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    client.write_all(request).now_or_never().unwrap().unwrap();
+    let (send, handlers) = std::sync::mpsc::channel();
+    let connection = thread::spawn(move || {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let retiring: Retiring = request.extensions().get().cloned().unwrap();
+            let requested = retiring.requested();
+            let handler = thread::spawn(move || block_on(requested));
+            send.send(handler).unwrap();
+            async move {
+                retiring.requested().await;
+                Ok::<_, Infallible>(Response::new(String::from("done")))
+            }
+        });
+        let service = tracked.service(service);
+        let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        block_on(tracked.drive(http)).unwrap();
+    });
+    pass(2 * DELAY);
+    // A connection or a handler that is not told makes this hang, which loom reports.
+    connection.join().unwrap();
+    handlers.recv().unwrap().join().unwrap();
+    let mut answer = String::new();
+    let read = client.read_to_string(&mut answer).now_or_never();
+    read.unwrap().unwrap();
+    assert!(answer.ends_with("done"));
+    assert!(answer.contains("connection: close"), "{answer}");
+    drop(process.a);
+}
+
+#[test]
+fn an_idle_connection_whose_moment_has_come_ends_with_the_drain() {
+    explore(3, || {
+        let runtime = paused_runtime();
+        let _runtime = runtime.enter();
+        let process = Process::new();
+        process.readiness.drain();
+        let tracked = process.connections.track();
+        let (client, stream) = tokio::io::duplex(1_024);
+        let connection = thread::spawn(move || {
+            let service = service_fn(|_: Request<Incoming>| async {
+                Ok::<_, Infallible>(Response::new(String::new()))
+            });
+            let service = tracked.service(service);
+            let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            block_on(tracked.drive(http)).unwrap();
+        });
+        let timers = thread::spawn(|| pass(DELAY));
+        process.readiness.advance(Phase::Closing);
+        // A connection that is not told makes this hang, which loom reports.
+        connection.join().unwrap();
+        timers.join().unwrap();
+        drop((client, process.a));
+    });
 }

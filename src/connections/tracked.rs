@@ -1,10 +1,10 @@
 use super::retirement_window::{RetirementMoment, Window};
 use crate::{
     registry::Readiness,
-    sync::{AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, OnceLock, Ordering, sleep_until},
 };
 use std::{future::pending, sync::Arc};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant};
 
 /// The least time that an HTTP/1 connection has no open request before it is closed.
 const IDLE: Duration = Duration::from_secs(1);
@@ -177,8 +177,10 @@ impl Tracked {
 
     /// Whether HTTP/1 answers say `connection: close`.
     pub(super) fn announces_close(&self) -> bool {
-        let is_announced = |moment: &RetirementMoment<Instant>| moment.announced <= Instant::now();
-        self.retires() || self.moment.get().is_some_and(is_announced)
+        let moment = self.moment.get().map(|moment| moment.announced);
+        let mut announced = self.expires.into_iter().chain(moment);
+        // Another timer may complete an answer before that of the connection fires.
+        self.retires() || announced.any(|moment| moment <= Instant::now())
     }
 
     pub(super) fn retires(&self) -> bool {
