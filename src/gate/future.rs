@@ -190,6 +190,12 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        // Nothing to add and nothing to count. Separate, because the rest of this function
+        // copies the response once more.
+        if this.in_flight.is_none() && !*this.close {
+            let response = this.response.poll(cx);
+            return response.map_ok(|it| it.map(|body| ReadinessBody::inner(body, None)));
+        }
         let panic_guard = PanicGuard::new(this.in_flight.as_ref());
         let result = this.response.poll(cx);
         panic_guard.disarm();
