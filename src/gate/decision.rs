@@ -1,6 +1,6 @@
 use super::{
     action::Action,
-    gate::{Gate, has_runtime},
+    gate::Gate,
     head::RequestHead,
     hold::Hold,
     log,
@@ -108,9 +108,7 @@ impl Gate {
 
     fn decide_for(&self, reason: Reason, basis: Basis, head: RequestHead<'_>) -> Decision<'_> {
         match &self.settings.actions[reason] {
-            Action::Hold(hold) if basis.verdict.can_pass(reason) && has_runtime() => {
-                Decision::Hold(reason, hold)
-            }
+            Action::Hold(hold) if basis.verdict.can_pass(reason) => Decision::Hold(reason, hold),
             Action::Admit => Decision::Admit,
             Action::Shed(shed) if !shed.sheds(head) => Decision::Admit,
             Action::Refuse | Action::Shed(_) | Action::Hold(_) => Decision::Refuse(reason),

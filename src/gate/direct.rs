@@ -138,7 +138,6 @@ impl DirectGate {
     #[cold]
     fn decide_slow(&self, head: RequestHead<'_>) -> Result<Admitted, Refusal> {
         let gate = &self.0;
-        gate.start_background();
         let basis = gate.basis();
         let mut passed = Reasons::NONE;
         self.carry_out(gate.decide(basis, &mut passed, head), basis, head)
@@ -167,7 +166,6 @@ impl DirectGate {
 
     async fn hold(&self, head: RequestHead<'_>) -> Result<Admitted, Refusal> {
         let gate = &self.0;
-        gate.start_background();
         let basis = gate.basis();
         let mut passed = Reasons::NONE;
         let decision = gate.decide(basis, &mut passed, head);

@@ -216,12 +216,6 @@ impl Gate {
         counts.take_slot(reason, hold.max_waiting, waiting, self.registry.meters())
     }
 
-    /// Starts the background tasks of the registry, which do not run yet if the
-    /// layer was made outside of a runtime.
-    pub(super) fn start_background(&self) {
-        self.registry.background().start();
-    }
-
     /// Waits until the verdict differs from `seen`.
     pub(super) async fn verdict_changed(self: Arc<Self>, seen: Verdict) {
         let differs = |verdict| (verdict != seen).then_some(());
@@ -263,10 +257,4 @@ impl Drop for Gate {
             );
         }
     }
-}
-
-/// Whether the caller is in a tokio runtime, outside of which no request can wait for a
-/// timer.
-pub(super) fn has_runtime() -> bool {
-    tokio::runtime::Handle::try_current().is_ok()
 }

@@ -195,7 +195,6 @@ impl<S> ReadinessService<S> {
         B: Body + Send + 'static,
     {
         let gate = &self.gate;
-        gate.start_background();
         if let Some(answer) = gate.answer_probe(&request) {
             return ResponseFuture::answered(gate.read_before(answer, request));
         }

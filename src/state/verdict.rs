@@ -265,6 +265,20 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "gate")]
+    #[test]
+    fn a_union_has_the_reasons_of_both_sets() {
+        let [starting, failing] = [Reason::Starting, Reason::Failing];
+        let both = Reasons::NONE.with(starting).with(failing);
+        assert_eq!(both.union(Reasons::NONE.with(starting)), both);
+        assert_eq!(
+            Reasons::NONE
+                .with(starting)
+                .union(Reasons::NONE.with(failing)),
+            both
+        );
+    }
+
     #[test]
     fn the_rows_by_condition() {
         let row_of = |condition, started| row(Verdict::from_facts(facts(condition, started)));

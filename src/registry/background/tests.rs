@@ -200,6 +200,85 @@ async fn a_job_that_is_removed_while_it_starts_does_not_run() {
     assert_eq!(futures(&token), 0);
 }
 
+#[test]
+fn a_job_that_is_replaced_while_it_starts_does_not_run() {
+    let jobs = no_jobs();
+    let token = Arc::new(());
+    jobs.add(CHECK, || {
+        let (jobs, token) = (Arc::downgrade(&jobs), Arc::downgrade(&token));
+        Arc::new(move || {
+            let jobs = jobs.upgrade()?;
+            jobs.take(CHECK)?.end();
+            add_waiting(&jobs, CHECK);
+            jobs.start();
+            let held = token.upgrade();
+            Some(Box::pin(async move {
+                pending::<()>().await;
+                drop(held);
+            }))
+        })
+    });
+    let runtime = runtime();
+    runtime.block_on(async {
+        jobs.start();
+        yield_now().await;
+    });
+    assert_eq!(futures(&token), 0);
+    assert_eq!(runtime.metrics().num_alive_tasks(), 1);
+}
+
+#[test]
+fn only_a_check_waits_for_a_runtime() {
+    let jobs = no_jobs();
+    assert!(!jobs.wait_for_runtime());
+    add_waiting(&jobs, TaskId::TtlTimer);
+    assert!(!jobs.wait_for_runtime());
+    add_waiting(&jobs, CHECK);
+    assert!(jobs.wait_for_runtime());
+    let runtime = runtime();
+    runtime.block_on(async { jobs.start() });
+    assert!(!jobs.wait_for_runtime());
+}
+
+#[cfg(all(feature = "check", feature = "gate"))]
+#[test]
+fn requests_are_admitted_at_once_unless_a_check_waits_for_a_runtime() {
+    let check = crate::registry::Check {
+        thresholds: crate::state::Thresholds::FIRST,
+        start: Arc::new(|_, _| Box::pin(pending())),
+    };
+    let hour = Duration::from_secs(3_600);
+    let database = crate::Subsystem::new("database").optional();
+    let database = database.with_check(hour, hour, Ok(check));
+    let builder = crate::Readiness::builder().allow_empty();
+    let readiness = builder.subsystem(database).build().unwrap();
+    let jobs = readiness.registry().background();
+    let flag = readiness
+        .registry()
+        .admit_flag(crate::state::ScopeId::Process);
+    assert!(!flag.is_set(), "it is not started yet");
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    jobs.start();
+    assert!(flag.is_set());
+    let ids: Vec<_> = jobs.table.lock().jobs.keys().copied().collect();
+    ids.into_iter()
+        .filter(|id| id.is_check())
+        .for_each(|id| jobs.suspect(id));
+    assert!(!flag.is_set(), "its runtime may be stuck");
+}
+
+#[tokio::test]
+async fn without_a_check_no_polls_are_expected() {
+    let ttl = Duration::from_secs(3_600);
+    let cache = crate::Subsystem::new("cache").ttl(ttl);
+    let builder = crate::Readiness::builder().subsystem(cache);
+    let readiness = builder.build().unwrap();
+    let jobs = readiness.registry().background();
+    assert_eq!(jobs.table.lock().jobs.len(), 1);
+    assert!(!jobs.unpolled.load(Ordering::Relaxed));
+}
+
 #[cfg(feature = "check")]
 #[tokio::test(start_paused = true)]
 async fn on_a_paused_clock_no_check_is_late_by_the_real_one() {

@@ -183,6 +183,31 @@ mod tests {
     }
 
     #[test]
+    fn a_look_is_late_by_more_than_an_interval() {
+        let (mut silence, base) = begun();
+        let now = base + TTL / 4 * 2;
+        assert_eq!(silence.limit(at(now), Caller::TtlTimer), Some(now - TTL));
+    }
+
+    #[test]
+    fn a_reader_that_comes_late_gives_no_more_time() {
+        let (mut silence, base) = begun();
+        let late = base + TTL * 10;
+        let mut look = |quarters| silence.limit(at(late + TTL / 4 * quarters), Caller::Reader);
+        assert_eq!([0, 3, 4].map(&mut look), [None, None, Some(late)]);
+    }
+
+    #[test]
+    fn a_runtime_that_is_always_late_is_spared_once() {
+        let (mut silence, base) = begun();
+        let mut look = |number| silence.limit(at(base + TTL * number), Caller::TtlTimer);
+        let found = (1..100).map(|number| look(number).is_some());
+        let found = found.skip_while(|is_found| !is_found);
+        let found: Vec<_> = found.collect();
+        assert!(found.len() > 50 && found.iter().all(|is_found| *is_found));
+    }
+
+    #[test]
     fn a_runtime_that_is_often_late_hides_no_silence() {
         for caller in [Caller::TtlTimer, Caller::Reader] {
             // Intervals between two looks.
