@@ -61,3 +61,28 @@ impl SubAssign for Counts {
         self.checked_down -= other.checked_down;
     }
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_is_added_and_subtracted() {
+        let member = Counts {
+            absent: 1,
+            awaited: 2,
+            failing: 3,
+            degraded: 4,
+            vital_dead: 5,
+            checked_up: 6,
+            checked_down: 7,
+        };
+        let mut counts = member;
+        counts += member;
+        assert_ne!(counts, member);
+        counts -= member;
+        assert_eq!(counts, member);
+        counts -= member;
+        assert_eq!(counts, Counts::default());
+    }
+}

@@ -122,6 +122,10 @@ mod tests {
                 let short = version < capacity as u64;
                 assert!(is_whole || !short, "{version}, {capacity}");
                 assert_eq!(history.is_whole_since(version), capacity > 0);
+                if history.is_on() && history.in_last == 1 {
+                    let without_first = history.len_in_chunks().saturating_sub(CHUNK);
+                    assert!(without_first < capacity, "a chunk too many: {capacity}");
+                }
             }
         }
     }
