@@ -575,6 +575,16 @@ async fn a_vital_death_reddens_every_scope_and_subsystem() {
 // === exclude ===
 
 #[tokio::test]
+async fn a_process_that_has_started_stays_started_whatever_is_excluded() {
+    let demo = demo();
+    demo.storage.ready();
+    demo.database.ready();
+    demo.readiness.drain();
+    let started = demo.get(Detail::Names, "/startupz?exclude=index").await;
+    assert_eq!(started, green("started\n"));
+}
+
+#[tokio::test]
 async fn an_excluded_subsystem_does_not_count_and_an_unknown_one_is_reported() {
     let demo = demo();
     demo.storage.dead("gone");

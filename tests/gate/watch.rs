@@ -452,6 +452,18 @@ async fn time_spent_refusing_while_all_checks_pass_is_drift() {
     assert_eq!(refusing(), Duration::ZERO, "long ago");
 }
 
+#[tokio::test(start_paused = true)]
+async fn time_spent_refusing_without_a_check_is_no_drift() {
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.build().unwrap();
+    let _layer = ReadinessLayer::new(&readiness).observe_outcomes();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    storage.failing("says its reporter");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(readiness.drift().unwrap().refusing(), Duration::ZERO);
+}
+
 // === while it drains ===
 
 #[test]

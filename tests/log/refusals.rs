@@ -229,3 +229,24 @@ async fn a_subsystem_that_flaps_fills_no_log() {
     storage.failing("gone");
     assert_eq!(lines.take(1), ["WARN subsystem failing"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_were_left_out_are_told_although_no_other_line_is_due() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    let readiness = builder.build().unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    lines.take(3);
+    // By now the timer waits for no line about the start.
+    pass(SECOND * 600).await;
+    for _ in 0..100 {
+        storage.failing("gone");
+        storage.ready();
+    }
+    assert_eq!(lines.take(10).len(), 10);
+    pass(SECOND * 61).await;
+    let told = lines.take_whole(1);
+    let expected = "WARN 390 more lines about storage were left out: it changes too often";
+    assert!(told[0].starts_with(expected), "{told:?}");
+}
