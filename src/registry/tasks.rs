@@ -158,8 +158,13 @@ mod tests {
             for _ in 0..2 {
                 scope.spawn(|| {
                     let _runtime = runtime.enter();
-                    while !added.load(Ordering::Relaxed) {
+                    loop {
+                        // All may be added before this thread runs for the first time.
+                        let is_last = added.load(Ordering::Acquire);
                         readiness.registry().background().start();
+                        if is_last {
+                            break;
+                        }
                     }
                 });
             }
@@ -179,7 +184,7 @@ mod tests {
                 readiness.add(subsystem).unwrap()
             };
             let reporters = (0..1_000).map(add).collect();
-            added.store(true, Ordering::Relaxed);
+            added.store(true, Ordering::Release);
             reporters
         });
         let counts = [&begun, &unheard].map(|count| count.load(Ordering::Relaxed));

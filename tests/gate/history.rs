@@ -265,8 +265,9 @@ fn readers_see_whole_histories_while_threads_report() {
     let readiness = builder.build().unwrap();
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
-        let writers = names.map(|name| {
-            let reporter = readiness.reporter(name).unwrap();
+        // A claim is a version without a transition, so all come before the first report.
+        let reporters = names.map(|name| readiness.reporter(name).unwrap());
+        let writers = reporters.map(|reporter| {
             scope.spawn(move || {
                 for _ in 0..5_000 {
                     reporter.ready();
