@@ -267,6 +267,31 @@ mod tests {
         drop(policy);
     }
 
+    #[test]
+    fn a_heartbeat_that_follows_the_deadline_keeps_the_subsystem_ready() {
+        let (readiness, policy, _) = silent();
+        let registry = readiness.registry();
+        let data = registry.load();
+        let view = data.subsystem("policy").unwrap();
+        let declaration = Arc::clone(view.declaration());
+        let heartbeat = registry.timer.heartbeat_of(Slot(0), &declaration).unwrap();
+        let (lasted, seen) = (TTL, heartbeat.count());
+        let expired = Expired {
+            slot: Slot(0),
+            declaration,
+            heartbeat: Arc::clone(&heartbeat),
+            event: TtlEvent::Silence { lasted, seen },
+        };
+        let state = || {
+            let after = view_after(view, &expired, Phase::Started, now());
+            after.map(|view| view.state())
+        };
+        assert_eq!(state(), Some(State::Stale));
+        heartbeat.beat();
+        assert_eq!(state(), None);
+        drop(policy);
+    }
+
     /// A subsystem with a check may still become stale.
     #[cfg(feature = "check")]
     #[test]
