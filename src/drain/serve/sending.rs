@@ -68,3 +68,28 @@ impl<S: ReadWrite> AsyncWrite for SendingStream<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufStream, duplex};
+
+    /// A stream with TLS keeps what is written until it is flushed.
+    #[test]
+    fn a_flush_reaches_a_stream_that_buffers() {
+        let (mut peer, stream) = duplex(64);
+        let has_sent = Arc::new(AtomicBool::new(false));
+        let mut sending = SendingStream {
+            stream: BufStream::new(stream),
+            has_sent: Arc::clone(&has_sent),
+        };
+        sending.write_all(b"end").now_or_never().unwrap().unwrap();
+        assert!(has_sent.load(Ordering::Relaxed));
+        let mut bytes = [0; 3];
+        assert!(peer.read_exact(&mut bytes).now_or_never().is_none());
+        sending.flush().now_or_never().unwrap().unwrap();
+        peer.read_exact(&mut bytes).now_or_never().unwrap().unwrap();
+        assert_eq!(&bytes, b"end");
+    }
+}
