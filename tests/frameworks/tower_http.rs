@@ -13,10 +13,7 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     future::pending,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio_test::{assert_pending, task};
@@ -368,6 +365,7 @@ async fn a_trace_outside_sees_every_answer_and_one_inside_the_admitted() {
 #[cfg(feature = "tower-http")]
 mod classified {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use tower_http::classify::{
         ClassifyResponse, GrpcErrorsAsFailures, GrpcFailureClass, MakeClassifier,
         ServerErrorsAsFailures, SharedClassifier,

@@ -76,18 +76,27 @@ async fn a_handshake_that_panics_ends_its_own_connection_alone() {
     assert_eq!(other.get("/").await, "served");
 }
 
+/// A `make_service` that takes `time`.
+fn make_after(
+    readiness: &Readiness,
+    time: Duration,
+) -> impl tower::Service<usize, Response = Router, Error = Infallible, Future: Send> + Clone + Send + use<>
+{
+    let app = app(readiness);
+    tower::service_fn(move |_| {
+        let app = app.clone();
+        async move {
+            sleep(time).await;
+            Ok(app)
+        }
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_make_service_that_hangs_has_the_time_of_a_handshake() {
     let (readiness, _storage) = ready();
     let (peers, listener) = pipes();
-    let app = app(&readiness);
-    let make = tower::service_fn(move |_: usize| {
-        let app = app.clone();
-        async move {
-            std::future::pending::<()>().await;
-            Ok::<_, Infallible>(app)
-        }
-    });
+    let make = make_after(&readiness, Duration::from_secs(3_600));
     let server = drain::serve(&readiness, listener, make).handshake(async |accepted| {
         sleep(Duration::from_secs(4)).await;
         Ok(accepted)
@@ -114,14 +123,7 @@ async fn a_make_service_that_hangs_has_the_time_of_a_handshake() {
 async fn a_request_is_answered_although_the_server_stops_while_make_service_runs() {
     let (readiness, _storage) = ready();
     let (peers, listener) = pipes();
-    let app = app(&readiness);
-    let make = tower::service_fn(move |_: usize| {
-        let app = app.clone();
-        async move {
-            sleep(Duration::from_secs(1)).await;
-            Ok::<_, Infallible>(app)
-        }
-    });
+    let make = make_after(&readiness, Duration::from_secs(1));
     let server = drain::serve(&readiness, listener, make);
     let server = tokio::spawn(server.into_future());
     let mut client = peers.connect();
