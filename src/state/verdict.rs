@@ -268,15 +268,11 @@ mod tests {
     #[cfg(feature = "gate")]
     #[test]
     fn a_union_has_the_reasons_of_both_sets() {
-        let [starting, failing] = [Reason::Starting, Reason::Failing];
-        let both = Reasons::NONE.with(starting).with(failing);
-        assert_eq!(both.union(Reasons::NONE.with(starting)), both);
-        assert_eq!(
-            Reasons::NONE
-                .with(starting)
-                .union(Reasons::NONE.with(failing)),
-            both
-        );
+        let [starting, failing] =
+            [Reason::Starting, Reason::Failing].map(|reason| Reasons::NONE.with(reason));
+        let both = starting.with(Reason::Failing);
+        assert_eq!(both.union(starting), both);
+        assert_eq!(starting.union(failing), both);
     }
 
     #[test]

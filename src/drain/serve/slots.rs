@@ -81,7 +81,7 @@ impl Slot {
         self.has_sent_request.load(Ordering::Relaxed)
     }
 
-    /// What a stream sets when the peer has taken bytes.
+    /// The flag that a stream sets when the peer has taken bytes.
     pub(super) fn has_sent(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.has_sent)
     }

@@ -267,9 +267,9 @@ impl BackgroundTasks {
             return;
         }
         let here = here.map(Arc::new);
-        // Dropped outside of the lock, since it may drop values of the application.
-        let _before;
-        let (runtime, begun) = {
+        // The runtime before is dropped outside of the lock, since that may drop values of the
+        // application.
+        let (runtime, begun, _before) = {
             let mut table = self.table.lock();
             let last = table.runtime.as_ref();
             let Some(runtime) = here.as_ref().or(last).map(Arc::clone) else {
@@ -277,9 +277,10 @@ impl BackgroundTasks {
             };
             // A runtime of the crate replaces none of the application.
             let stays = runtime.is_own && last.is_some_and(|last| !last.is_own);
-            _before = match table.ended || stays {
-                true => None,
-                false => table.runtime.replace(Arc::clone(&runtime)),
+            let before = if table.ended || stays {
+                None
+            } else {
+                table.runtime.replace(Arc::clone(&runtime))
             };
             // A swap, because it reads what a run that ends meanwhile has set, and so sees its
             // end below.
@@ -294,7 +295,7 @@ impl BackgroundTasks {
             }
             let stand_ins = table.jobs.values().any(Job::is_stand_in);
             self.stand_ins.store(stand_ins, Ordering::Relaxed);
-            (runtime, begun)
+            (runtime, begun, before)
         };
         let mut checks = false;
         for (id, begun) in begun {

@@ -203,9 +203,10 @@ impl Future for Task {
             *run.running.lock() = Some(running);
         }
         // A stand-in that was replaced meanwhile ends.
-        match run.exchange(POLLING, IDLE) {
-            true => poll,
-            false => Poll::Ready(()),
+        if run.exchange(POLLING, IDLE) {
+            poll
+        } else {
+            Poll::Ready(())
         }
     }
 }

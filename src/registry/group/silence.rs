@@ -78,7 +78,7 @@ impl Silence {
         }
     }
 
-    /// Ends until a member reports again. What was late before is no concern of its.
+    /// Ends until a member reports again. Looks that were late by then do not count.
     pub(super) fn end(&mut self) {
         *self = Self::new(self.ttl);
     }
