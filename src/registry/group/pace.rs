@@ -101,6 +101,12 @@ mod tests {
             pace.change(State::Failing, soon),
             Publish::At(soon + INTERVAL)
         );
+        let mut rested = Pace::new(State::Ready);
+        assert!(!rested.take(State::Ready, base));
+        rested.change(State::Ready, base);
+        assert!(rested.take(State::Ready, base));
+        let later = base + INTERVAL;
+        assert_eq!(rested.change(State::Ready, later), Publish::Now);
         // Should neither the timer nor a reader come, the next report publishes.
         let late = soon + INTERVAL;
         assert_eq!(pace.change(State::Failing, late), Publish::Now);

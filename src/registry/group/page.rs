@@ -141,6 +141,11 @@ mod tests {
             .map(|number| format!("m-{number}").into())
             .collect();
         assert_eq!((found, pages), (expected, 3));
+        let longer_than_a_chunk = PageRequest {
+            limit: CHUNK + 10,
+            ..ALL
+        };
+        assert_eq!(names(group, longer_than_a_chunk).1, 4);
         // A full page that is the last has no next one.
         let ten = PageRequest {
             limit: 10,

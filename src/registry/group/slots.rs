@@ -69,6 +69,9 @@ mod tests {
         assert_eq!(find(201), Search::End);
         assert_eq!(find(usize::MAX), Search::End);
         assert_eq!(search(sets[..1].iter(), 4), Search::Found(200));
+        sets[1].insert(200);
+        assert_eq!(search(sets.iter(), 65), Search::Found(200), "of both sets");
+        sets[1].remove(200);
         sets[0].remove(200);
         assert_eq!(search(sets.iter(), 65), Search::End);
     }
@@ -81,5 +84,9 @@ mod tests {
         let find = |from| search(std::iter::once(&set), from);
         assert_eq!(find(0), Search::Further(BITS * WORDS));
         assert_eq!(find(BITS * WORDS), Search::Found(last));
+        let mut set = Slots::default();
+        set.insert(BITS * WORDS - 1);
+        set.remove(BITS * WORDS - 1);
+        assert_eq!(search(std::iter::once(&set), 0), Search::End);
     }
 }

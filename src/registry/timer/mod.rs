@@ -127,6 +127,7 @@ impl TtlTimer {
         let due = self.due();
         if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
             self.set_due(table, next, reading);
+            self.earlier.notify_waiters();
         }
         table.wake_thread_at(reading)
     }
@@ -137,10 +138,7 @@ impl TtlTimer {
             let nanos = due.saturating_duration_since(self.base).as_nanos();
             u64::try_from(nanos).unwrap_or(NEVER)
         });
-        let before = self.due.swap(due, Ordering::AcqRel);
-        if due < before {
-            self.earlier.notify_waiters();
-        }
+        self.due.store(due, Ordering::Release);
     }
 
     /// Whether there is a deadline.
@@ -288,6 +286,8 @@ mod tests {
     use super::*;
     use crate::registry::{Readiness, Subsystem};
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
     fn the_next_subsystem_in_a_slot_has_a_heartbeat_of_its_own() {
         let timer = TtlTimer::new(Instant::now());
@@ -306,8 +306,38 @@ mod tests {
     }
 
     #[test]
+    fn a_subsystem_that_no_time_changes_is_not_watched() {
+        let timer = TtlTimer::new(Instant::now());
+        let storage = Subsystem::new("storage");
+        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+        let snapshot = readiness.snapshot();
+        let view = snapshot.subsystem("storage");
+        let _ = timer.update(Slot(0), Reading::take(), |set| set(view));
+        assert!(timer.table.lock().watches.is_empty());
+    }
+
+    #[test]
+    fn the_timer_thread_acts_on_a_deadline_that_is_over_for_its_grace() {
+        let base = Instant::now();
+        let timer = TtlTimer::new(base);
+        let due = base + SECOND;
+        let overdue = [GRACE - Duration::from_nanos(1), GRACE];
+        let overdue = || overdue.map(|after| timer.is_overdue(due + after));
+        assert_eq!(overdue(), [false, false], "there is no deadline");
+        let mut reading = Reading {
+            now: base,
+            real: base,
+            is_paused: false,
+        };
+        let _ = timer.wake_by(Some(due), reading);
+        assert_eq!(overdue(), [false, true]);
+        reading.is_paused = true;
+        let _ = timer.wake_by(None, reading);
+        assert_eq!(overdue(), [false, false], "a test has paused the clock");
+    }
+
+    #[test]
     fn the_timer_thread_is_woken_again_after_it_missed_its_time() {
-        const SECOND: Duration = Duration::from_secs(1);
         let base = Instant::now();
         let timer = TtlTimer::new(base);
         // The deadline is a second after each of these times.

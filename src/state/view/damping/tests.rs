@@ -161,6 +161,17 @@ fn a_report_beside_a_check_counts_at_once() {
 }
 
 #[test]
+fn a_report_that_repeats_a_result_from_before_its_claim_is_no_repeat() {
+    let checked = checked().check(State::Ready, None, Thresholds::FIRST, now());
+    assert!(checked.is_repeat(State::Ready, None));
+    let claimed = checked.with_claim(Claim::Held);
+    assert!(!claimed.is_repeat(State::Ready, None));
+    // A result of a run that has begun before the report is discarded by this number.
+    let reported = claimed.report(State::Ready, None, now());
+    assert_ne!(reported.pushes(), claimed.pushes());
+}
+
+#[test]
 fn any_report_counts_as_one_also_after_the_next_claim() {
     let check = |view: &SubsystemView, state| view.check(state, None, Thresholds::FIRST, now());
     let (reported, was_up) = (
