@@ -67,7 +67,7 @@ impl Member {
         }
         let was_down = matches!(self.reported, State::Failing | State::Dead);
         let reason = match self.reason.as_deref().filter(|_| was_down) {
-            Some(last) if last.starts_with(DROPPED) => return,
+            Some(last) if last.starts_with(DROPPED) => last.to_owned(),
             Some(last) => format!("{DROPPED}; last report: {last}"),
             None => DROPPED.to_owned(),
         };
@@ -274,6 +274,19 @@ mod tests {
         assert!(table.free.is_empty());
         table.retire(slots[2]);
         assert_eq!(table.add("new", at), Ok(slots[2]));
+    }
+
+    #[test]
+    fn a_drop_ends_staleness_whatever_the_last_reason_is() {
+        for reason in [None, Some("down"), Some("reporter dropped by its peer")] {
+            let (mut table, at) = (Table::default(), Instant::now());
+            let slot = table.add("m", at).unwrap();
+            table.report(slot, State::Failing, reason, at);
+            table.find_silent(slot, 1, at, at);
+            assert_eq!(table.counts().in_state(State::Stale), 1, "{reason:?}");
+            table.drop_reporter(slot, false, at);
+            assert_eq!(table.counts().in_state(State::Failing), 1, "{reason:?}");
+        }
     }
 
     #[test]
