@@ -45,7 +45,7 @@ impl SubsystemView {
                 return next;
             }
             thresholds.failures
-        } else if self.been_up && state.is_up() && !self.state.is_up() && !self.is_stale() {
+        } else if self.been_up && state.is_up() && !self.state_but_for_silence().is_up() {
             thresholds.successes
         } else {
             NonZeroU32::MIN
@@ -56,9 +56,18 @@ impl SubsystemView {
         };
         let (count, needed) = (so_far.saturating_add(1), needed.get());
         if count < needed {
+            let next = next.end_staleness(at).unwrap_or(next);
             next.damp(state, reason, DampingProgress::Count { count, needed })
         } else {
             next.settle(state, reason, at)
+        }
+    }
+
+    /// The state that counts, or counted before the subsystem was stale.
+    fn state_but_for_silence(&self) -> State {
+        match &self.masked_report {
+            Some(report) if self.is_stale() => report.state,
+            _ => self.state,
         }
     }
 

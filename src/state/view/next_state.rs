@@ -242,7 +242,11 @@ impl SubsystemView {
     /// Makes the subsystem stale, after `silent_for` without a report or
     /// heartbeat.
     pub(crate) fn become_stale(&self, silent_for: Duration, at: Moment) -> Self {
-        let (state, reason) = self.last_report();
+        let (state, reason) = match self.damped {
+            // A result of a check that came too seldom does not count after the silence.
+            Some(DampingProgress::Count { .. }) => (self.state, self.reason.as_deref()),
+            _ => self.last_report(),
+        };
         let masked_report = LastReport {
             state,
             reason: reason.map(Arc::from),

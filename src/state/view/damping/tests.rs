@@ -172,6 +172,39 @@ fn a_report_that_repeats_a_result_from_before_its_claim_is_no_repeat() {
 }
 
 #[test]
+fn silence_makes_no_result_count_that_did_not() {
+    let thresholds = thresholds(3, 3);
+    let up = checked().check(State::Ready, None, thresholds, now());
+    let down = up.report(State::Failing, Some("reset"), now());
+    for (view, result) in [(&up, State::Failing), (&down, State::Ready)] {
+        let damped = view.check(result, Some("once"), thresholds, now());
+        let stale = damped.become_stale(HOLD_DOWN, now());
+        let recovered = stale.end_staleness(now()).unwrap();
+        assert_eq!(counts(&recovered), counts(view));
+    }
+}
+
+#[test]
+fn a_subsystem_that_was_down_before_its_silence_needs_as_many_successes() {
+    let thresholds = thresholds(3, 2);
+    let check = |view: &SubsystemView, state| view.check(state, None, thresholds, now());
+    let silent = |view: &SubsystemView| view.become_stale(HOLD_DOWN, now());
+    let up = check(&checked(), State::Ready);
+    let down = up.report(State::Failing, Some("reset"), now());
+
+    let once = check(&silent(&down), State::Ready);
+    assert_eq!(counts(&once), (State::Failing, Some("reset")));
+    assert_eq!(check(&once, State::Ready).state(), State::Ready);
+    let was_up = check(&silent(&up), State::Ready);
+    assert_eq!(was_up.state(), State::Ready);
+    let fails = check(&silent(&up), State::Failing);
+    assert_eq!(fails.state(), State::Failing, "it is not up");
+    let never_up = checked().report(State::Failing, None, now());
+    let first = check(&silent(&never_up), State::Ready);
+    assert_eq!(first.state(), State::Ready, "the first time");
+}
+
+#[test]
 fn any_report_counts_as_one_also_after_the_next_claim() {
     let check = |view: &SubsystemView, state| view.check(state, None, Thresholds::FIRST, now());
     let (reported, was_up) = (
