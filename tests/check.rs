@@ -388,6 +388,25 @@ async fn a_check_that_is_down_is_asked_less_often_if_it_backs_off() {
     assert_eq!(database.asked(), 7, "back to the interval");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_brings_a_subsystem_up_ends_the_back_off() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten().back_off_to(SECOND * 40)));
+    pass(SECOND * 5).await;
+    database.set(false);
+    // At 0, 10, 20, 40 and 80 seconds.
+    pass(SECOND * 110).await;
+    assert_eq!((database.asked(), state(&readiness)), (5, State::Failing));
+    database.set(true);
+    let handle = readiness.check_handle("database").unwrap();
+    handle.report_outcome(Ok::<(), io::Error>(()));
+    pass(SECOND * 10).await;
+    assert_eq!((database.asked(), state(&readiness)), (5, State::Ready));
+    // The run at 120 seconds is spared.
+    pass(SECOND * 10).await;
+    assert_eq!(database.asked(), 6, "back to the interval");
+}
+
 #[test]
 fn a_check_starts_on_the_first_runtime_that_is_met() {
     let database = Dependency::default();

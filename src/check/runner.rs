@@ -55,6 +55,7 @@ pub(super) async fn run(
                 view.pushes() == pushes && control.is_last_run(number)
             });
         } else {
+            failures = 0;
             // The ttl of the application's outcome may be over before the next run ends.
             handle.beat();
         }
