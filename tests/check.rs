@@ -16,9 +16,9 @@ use tokio::{
     time::{Duration, Instant, advance, sleep},
 };
 use tower_readiness::{
-    BuildError, Claim, DampingProgress, DeclareError, Readiness, ReadinessLayer, SettingError,
-    State, Subsystem,
-    check::{Check, CheckHandleError, Outcome},
+    BuildError, Claim, DampingProgress, DeclareError, Group, MemberReporter, Readiness,
+    ReadinessLayer, SettingError, State, Subsystem,
+    check::{Check, CheckHandle, CheckHandleError, Outcome},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -405,6 +405,34 @@ async fn an_outcome_that_brings_a_subsystem_up_ends_the_back_off() {
     // The run at 120 seconds is spared.
     pass(SECOND * 10).await;
     assert_eq!(database.asked(), 6, "back to the interval");
+}
+
+#[test]
+fn a_report_of_a_handle_or_a_member_starts_a_check_on_its_runtime() {
+    type Report = fn(&CheckHandle, &MemberReporter);
+    let reports: [Report; 3] = [
+        |check, _| check.ask_now(),
+        |check, _| check.report_outcome(Outcome::failing("down")),
+        |_, member| member.ready(),
+    ];
+    for (number, report) in reports.into_iter().enumerate() {
+        let database = Dependency::default();
+        let readiness = Readiness::builder()
+            .subsystem(database.subsystem(every_ten()))
+            .group(Group::new("upstream"))
+            .build()
+            .unwrap();
+        let check = readiness.check_handle("database").unwrap();
+        let member = readiness.group("upstream").unwrap().add("a").unwrap();
+        member.ready();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(async {
+            report(&check, &member);
+            settle().await;
+        });
+        assert_eq!(database.asked(), 1, "{number}");
+    }
 }
 
 #[test]

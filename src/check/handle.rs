@@ -78,6 +78,7 @@ impl CheckHandle {
     /// Returns at once, and needs no runtime.
     pub fn ask_now(&self) {
         self.control.ask();
+        self.handle.start_background();
     }
 
     /// Counts the outcome of a call of the application as a result of the check, damped by
@@ -89,6 +90,7 @@ impl CheckHandle {
     /// request itself causes.
     pub fn report_outcome(&self, outcome: impl Into<Outcome>) {
         let outcome = outcome.into();
+        self.handle.start_background();
         let Some(pushes) = self.handle.read(SubsystemView::pushes) else {
             return;
         };

@@ -132,7 +132,7 @@ impl SubsystemHandle {
     }
 
     /// Starts the idle background tasks.
-    pub(super) fn start_background(&self) {
+    pub(crate) fn start_background(&self) {
         self.registry.background().start();
     }
 

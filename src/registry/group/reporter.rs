@@ -43,6 +43,7 @@ impl MemberReporter {
         let reason = shortened(reason);
         if let Some(claimed) = &self.0 {
             let registry = claimed.readiness.registry();
+            registry.background().start();
             registry.change_members(&claimed.members, |table, at| {
                 table.report(claimed.slot, state, reason, at);
             });
