@@ -377,6 +377,43 @@ fn a_check_that_moves_to_another_runtime_leaves_its_turn_behind() {
     becomes(&"asked again", || asked.load(Ordering::Relaxed) > 4);
 }
 
+/// Without a result the subsystem is starting, and never stale.
+#[test]
+fn a_check_whose_first_run_is_left_in_the_middle_moves_to_the_next_runtime() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let database = {
+        let asked = Arc::clone(&asked);
+        let check = Check::every(Duration::from_millis(50)).timeout(Duration::from_millis(50));
+        optional("database").check(check, move || {
+            // The first two runs wait for runtimes that no thread drives by then.
+            let waits = asked.fetch_add(1, Ordering::Relaxed) < 2;
+            async move {
+                if waits {
+                    pending::<()>().await;
+                }
+                Outcome::ready()
+            }
+        })
+    };
+    let builder = Readiness::builder().allow_empty();
+    let readiness = builder.subsystem(database).build().unwrap();
+    let not_driven = [current_thread(), current_thread()];
+    for (begun, runtime) in (1..).zip(&not_driven) {
+        becomes(&begun, || {
+            runtime.block_on(async {
+                drop(readiness.snapshot());
+                tokio::task::yield_now().await;
+            });
+            asked.load(Ordering::Relaxed) == begun
+        });
+        assert_eq!(state(&readiness, "database"), State::Starting);
+    }
+    let living = one_worker();
+    becomes(&"ready", || {
+        living.block_on(async { state(&readiness, "database") == State::Ready })
+    });
+}
+
 /// A process that is built without a runtime, and probed before it has one.
 #[test]
 fn a_check_that_a_probe_has_started_moves_to_the_first_runtime_of_the_application() {

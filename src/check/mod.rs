@@ -42,12 +42,11 @@
 //! timers belong to the runtime that made them. When its runtime ends, the
 //! subsystem is failing (`its runtime has ended`) until the next call on
 //! another runtime runs the check there. The same call takes over a check whose
-//! runtime does not poll it: because no thread drives that runtime (a second after
-//! the start of the check, if it was never polled), or because all of its threads
-//! are blocked by something else (once the subsystem is stale). A check that was
-//! polled and has no first result stays where it is: the subsystem is starting, and
-//! has no ttl yet. A probe on an admin listener's [own
-//! thread](crate::Readiness::serve_on_thread) takes over no check whose threads
+//! runtime does not poll it, because no thread drives that runtime, or because all of
+//! its threads are blocked by something else: a second after the start of the check if
+//! it was never polled, and otherwise once its ttl has passed without a result. (Before
+//! its first result, that makes no subsystem stale.) A probe on an admin listener's
+//! [own thread](crate::Readiness::serve_on_thread) takes over no check whose threads
 //! are blocked: the check would be green while the application does not answer. If such
 //! a probe comes before the first call on a runtime of the application, it starts the
 //! checks on the thread of the listener, where a run that blocks delays probes. That

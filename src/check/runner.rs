@@ -36,9 +36,14 @@ pub(super) async fn run(
         // The registry does not close while it has a handle.
         let permit = handle.check_permit().await;
         let begun = Instant::now();
-        let Some(pushes) = handle.read(SubsystemView::pushes) else {
+        let read = |view: &SubsystemView| (view.pushes(), view.active_ttl().is_some());
+        let Some((pushes, has_ttl)) = handle.read(read) else {
             return;
         };
+        if !has_ttl {
+            // Without a result since the start, the timer measures the time of this run.
+            handle.beat();
+        }
         let (number, asked) = control.begin_run();
         is_asked |= asked;
         let was_up = control.was_up.swap(false, Ordering::Relaxed);

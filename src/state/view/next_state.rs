@@ -239,6 +239,16 @@ impl SubsystemView {
             .filter(|_| self.ttl_armed && has_owner)
     }
 
+    /// How often the timer expects a report or a heartbeat: in each active ttl, and from the
+    /// check of a subsystem in any case, so that a check is found whose runtime is not driven.
+    pub(crate) fn heard_within(&self) -> Option<Duration> {
+        if self.declaration().checked {
+            self.declaration().ttl
+        } else {
+            self.active_ttl()
+        }
+    }
+
     /// Makes the subsystem stale, after `silent_for` without a report or
     /// heartbeat.
     pub(crate) fn become_stale(&self, silent_for: Duration, at: Moment) -> Self {
