@@ -150,7 +150,7 @@ mod tests {
     fn an_added_check_has_a_heartbeat_from_its_start() {
         const MINUTE: Duration = Duration::from_secs(60);
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).build().unwrap();
+        let runtime = builder.worker_threads(1).enable_time().build().unwrap();
         let readiness = Readiness::builder().allow_empty().build().unwrap();
         let (begun, unheard) = (Arc::default(), Arc::default());
         let added = AtomicBool::new(false);
