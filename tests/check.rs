@@ -866,6 +866,29 @@ fn a_check_whose_runtime_ends_fails_unless_the_process_drains() {
 
 // === beside a reporter ===
 
+#[test]
+fn the_first_result_on_the_next_runtime_is_shown_although_it_fails_as_the_last_one_did() {
+    let database = Dependency::default();
+    database.set(false);
+    let readiness = build(database.subsystem(every_ten()));
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap()
+    };
+    let reason_on = |runtime: &tokio::runtime::Runtime| {
+        runtime.block_on(async {
+            drop(readiness.snapshot());
+            settle().await;
+            shown(&readiness).1
+        })
+    };
+    let [first, second] = [runtime(), runtime()];
+    assert_eq!(reason_on(&first), "connection refused");
+    drop(first);
+    assert_eq!(shown(&readiness).1, "its runtime has ended");
+    assert_eq!(reason_on(&second), "connection refused");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reporter_may_report_beside_a_check() {
     let database = Dependency::default();

@@ -84,7 +84,7 @@ pub struct SubsystemView {
     /// The counts of the members of a group.
     members: Option<Arc<MemberCounts>>,
     claim: Claim,
-    /// A report came after the last change of the claim.
+    /// A report came after the last change of the claim, and after the check was lost.
     reported_since_claim: bool,
     /// A report came after which the ttl applies.
     ttl_armed: bool,

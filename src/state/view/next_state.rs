@@ -214,16 +214,18 @@ impl SubsystemView {
     }
 
     /// Applies the end of the check: the subsystem fails with the reason `why`.
-    /// `None` if it is dead or stale, or has this reason already.
+    /// `None` if it is dead or stale, or has not reported since it failed for this reason.
     ///
     /// The ttl is suspended until the check reports again, unless a reporter
     /// holds the subsystem too.
     #[cfg(any(test, feature = "check"))]
     pub(crate) fn lose_check(&self, why: &str, at: Moment) -> Option<Self> {
-        if matches!(self.state, State::Dead | State::Stale) || self.reason.as_deref() == Some(why) {
+        let is_known = !self.reported_since_claim && self.reason.as_deref() == Some(why);
+        if is_known || matches!(self.state, State::Dead | State::Stale) {
             return None;
         }
         let mut next = self.clone();
+        next.reported_since_claim = false;
         next.ttl_armed &= next.claim == Claim::Held;
         Some(next.settle(State::Failing, Some(why), at))
     }

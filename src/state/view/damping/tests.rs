@@ -237,6 +237,10 @@ fn a_lost_check_fails_and_hides_no_worse_state() {
     let lost = lose(&up).unwrap();
     assert_eq!(counts(&lost), (State::Failing, Some("panicked")));
     assert!(lose(&lost).is_none(), "it is known");
+    let once = lost.check(State::Ready, None, thresholds(1, 2), now());
+    assert!(once.damped().is_some());
+    let again = lose(&once).unwrap();
+    assert!(again.damped().is_none(), "its next success is the first");
     let dead = check(&up, State::Dead);
     let stale = up.become_stale(Duration::from_secs(1), now());
     assert!(lose(&dead).is_none() && lose(&stale).is_none());
