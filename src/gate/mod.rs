@@ -152,7 +152,7 @@
 //! | a status of 5xx | failed |
 //! | a gRPC status of `UNAVAILABLE` or `INTERNAL`, in trailers or trailers-only | failed |
 //! | a body that ended with an error | failed |
-//! | an error of the inner service, or a panic in it | failed |
+//! | an error of the inner service, or a panic in it or in a classifier | failed |
 //! | any other head, and then the end of its body, or a client that hangs up during the body | answered |
 //! | a client that hung up before the head | not counted |
 //! | a refusal, also by a gate further inside, or a probe answered there | not counted |

@@ -55,7 +55,10 @@ impl OutcomeTracker {
         let Some(classifier) = classifier.filter(|_| !was_refused(response)) else {
             return Self::Settled(in_flight);
         };
-        match without_body(response, |head| classifier.classify_response(head)) {
+        let panic_guard = PanicGuard::new(Some(&in_flight));
+        let classified = without_body(response, |head| classifier.classify_response(head));
+        panic_guard.disarm();
+        match classified {
             Classified::Success => Self::Answered(ResponseGuard::new(in_flight)),
             Classified::Failure => Self::failed(in_flight, response),
             Classified::AtEnd(end) => {
@@ -172,7 +175,7 @@ pub(super) fn count_failed(in_flight: Option<&InFlightGuard>) {
     }
 }
 
-/// Counts a request as failed if the inner service panics before
+/// Counts a request as failed if the inner service or a classifier panics before
 /// [`disarm`](Self::disarm) is called. (The drop of the response does not show
 /// the panic: a layer outside may have caught it before.)
 pub(super) struct PanicGuard<'a>(Option<&'a InFlightGuard>);

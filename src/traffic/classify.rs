@@ -5,8 +5,8 @@ use std::fmt;
 /// [observes](crate::ReadinessLayer::observe_outcomes_with) the outcomes of the
 /// requests that it admits.
 ///
-/// A request always fails if the inner service returns an error or panics, or if
-/// the body of the response ends with an error.
+/// A request always fails if the inner service returns an error or panics, if the body of the
+/// response ends with an error, or if the classifier panics.
 ///
 /// Functions implement it:
 ///

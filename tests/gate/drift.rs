@@ -688,6 +688,33 @@ async fn a_classifier_has_the_last_word_on_responses_and_none_on_errors() {
     }
 }
 
+#[tokio::test]
+async fn a_request_whose_classifier_panics_has_failed() {
+    struct Panics;
+
+    impl ClassifyEnd for Panics {
+        fn has_failed(self: Box<Self>, _: Option<&HeaderMap>) -> bool {
+            panic!("at the end");
+        }
+    }
+
+    let at_the_head = |_: &Response<()>| panic!("at the head");
+    let at_the_end = |_: &Response<()>| Classified::AtEnd(Box::new(Panics));
+    let layer = |readiness: &Readiness| ReadinessLayer::new(readiness).count_in_flight();
+    for at_end in [false, true] {
+        let (readiness, _storage) = ready();
+        let layer = if at_end {
+            layer(&readiness).observe_outcomes_with(at_the_end)
+        } else {
+            layer(&readiness).observe_outcomes_with(at_the_head)
+        };
+        let asked = AssertUnwindSafe(ask(&layer, "/stream"));
+        assert!(asked.catch_unwind().await.is_err(), "{at_end}");
+        assert_eq!(counts(readiness.drift()), FAILED, "{at_end}");
+        assert_eq!(readiness.in_flight(), Some(0), "{at_end}");
+    }
+}
+
 /// A layer whose classifier holds `held`.
 fn classifying<T: Send + Sync + 'static>(readiness: &Readiness, held: T) -> ReadinessLayer {
     ReadinessLayer::new(readiness).observe_outcomes_with(move |_: &Response<()>| {
