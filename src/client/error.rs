@@ -199,6 +199,22 @@ pub(super) enum StreamError {
     },
 }
 
+#[cfg(feature = "cli")]
+impl StreamError {
+    /// Whether another connection ends in the same way: the address belongs to a server
+    /// without an event stream, or to a file that is no socket.
+    pub(super) fn is_final(&self) -> bool {
+        use ExchangeError::{Encoded, NotASocket, NotHttp};
+        match self {
+            Self::NoEvents { .. } => true,
+            Self::Exchange(error) => {
+                matches!(error, Encoded { .. } | NotASocket { .. } | NotHttp { .. })
+            }
+            Self::Busy { .. } | Self::Malformed { .. } => false,
+        }
+    }
+}
+
 /// Why a command failed.
 #[cfg(unix)]
 #[derive(Debug, Error)]

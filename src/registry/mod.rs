@@ -41,7 +41,7 @@ mod wakers;
 #[cfg(all(test, tower_readiness_loom))]
 mod loom;
 
-#[cfg(any(feature = "check", feature = "test-util"))]
+#[cfg(any(feature = "check", feature = "cli", feature = "test-util"))]
 pub(crate) use self::core::now;
 #[cfg(any(feature = "client", feature = "grpc"))]
 pub(crate) use self::name::check as check_name;

@@ -137,6 +137,37 @@ fn a_server_that_answers_with_anything_but_events_ends_the_command() {
 }
 
 #[test]
+fn an_address_that_is_no_server_of_http_ends_the_command() {
+    let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (answer, why) in [
+        (
+            "\u{15}\u{3}\u{1}",
+            "is not HTTP/1; does the port expect TLS",
+        ),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP/1"),
+        (chunks, "has a transfer coding"),
+    ] {
+        let (address, _) = answers(&[answer, &events(&[("state", RED)])]);
+        let (code, out, err) = outcome(&mut readiness(&["watch", &address]));
+        assert_eq!((code, &*out), (1, ""), "{answer}");
+        assert!(err.contains(why), "{err}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_no_socket_ends_the_command() {
+    let no_socket = tempfile::NamedTempFile::new().unwrap();
+    let path = no_socket.path().to_str().unwrap();
+    let (code, out, err) = outcome(&mut readiness(&["watch", path]));
+    assert_eq!((code, &*out), (1, ""), "{err}");
+    assert!(
+        err.contains("the file at this path is not a socket"),
+        "{err}"
+    );
+}
+
+#[test]
 fn an_event_that_is_no_json_is_a_lost_stream() {
     let (address, _) = answers(&[&events(&[("state", "{")])]);
     let (_, out, _) = outcome(&mut readiness(&["watch", &address]));

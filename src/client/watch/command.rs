@@ -6,7 +6,7 @@ use super::{
     stream::{self, StreamUpdate},
     view::View,
 };
-use crate::{address::Address, client::causes::causes};
+use crate::{address::Address, client::causes::causes, registry::now};
 use std::{
     env,
     io::{self, IsTerminal, Write, stdout},
@@ -49,7 +49,7 @@ impl WatchCommand {
     /// where standard output is no terminal, one line for each change. Connects again
     /// whenever the stream ends.
     ///
-    /// Colours are off if the variable `NO_COLOR` is set to anything.
+    /// Colours are off if the variable `NO_COLOR` is set and not empty.
     ///
     /// Blocks until standard output is closed, which is a success, or until the address
     /// turns out to have no event stream, which it prints to standard error.
@@ -91,7 +91,7 @@ fn show(updates: &Receiver<StreamUpdate>, view: &mut impl View) -> io::Result<()
             Ok(StreamUpdate::Impossible(error)) => return Err(io::Error::other(error)),
             Ok(update) => {
                 view.announce(&update)?;
-                status.apply(update, Instant::now());
+                status.apply(update, now());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),

@@ -29,10 +29,7 @@ impl View for Lines {
 
     fn show(&mut self, status: &ProcessStatus) -> io::Result<()> {
         let now = Instant::now();
-        let at = status
-            .time_of_news(now)
-            .map(time_of_day)
-            .unwrap_or_default();
+        let at = status.time_of_news().map(time_of_day).unwrap_or_default();
         if status.is_old(now) {
             return self.lost(&at, status);
         }

@@ -161,10 +161,7 @@ fn lines(address: &str, status: &ProcessStatus, now: Instant) -> Vec<ScreenLine>
         add(Style::Grey, format!("{address}: {why}"));
         return lines;
     }
-    let at = status
-        .time_of_news(now)
-        .map(time_of_day)
-        .unwrap_or_default();
+    let at = status.time_of_news().map(time_of_day).unwrap_or_default();
     let answer = &status.answer;
     let summary = OneLine(status.summary()).to_string();
     if is_old {
@@ -292,7 +289,15 @@ fn row(known: &Known, width: usize, now: Instant, is_old: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::stream::StreamEvent, *};
-    use std::time::Duration;
+    use crate::state::Moment;
+    use std::time::{Duration, SystemTime};
+
+    fn at(monotonic: Instant) -> Moment {
+        Moment {
+            wall: SystemTime::UNIX_EPOCH,
+            monotonic,
+        }
+    }
 
     fn event(event: StreamEvent) -> StreamUpdate {
         let data = String::new();
@@ -303,9 +308,9 @@ mod tests {
     fn example(now: Instant) -> ProcessStatus {
         let answer = serde_json::from_str(include_str!("../../wire/example.json")).unwrap();
         let mut status = ProcessStatus::default();
-        status.apply(event(StreamEvent::State(Box::new(answer))), now);
+        status.apply(event(StreamEvent::State(Box::new(answer))), at(now));
         let tick = serde_json::from_str(include_str!("../../wire/tick.json")).unwrap();
-        status.apply(event(StreamEvent::Tick(tick)), now);
+        status.apply(event(StreamEvent::Tick(tick)), at(now));
         status
     }
 
@@ -342,7 +347,7 @@ mod tests {
             "state":"failing","simulated":true}]}"#;
         let mut status = ProcessStatus::default();
         let answer = serde_json::from_str(json).unwrap();
-        status.apply(event(StreamEvent::State(Box::new(answer))), now);
+        status.apply(event(StreamEvent::State(Box::new(answer))), at(now));
         let text = text(&lines("[::1]:1", &status, now));
         assert!(text.contains("  simulated"), "{text}");
     }
@@ -372,7 +377,7 @@ mod tests {
 
         let address = Address::default();
         let lost = crate::client::error::ExchangeError::ClosedEarly { address };
-        status.apply(StreamUpdate::Lost(lost.into()), now);
+        status.apply(StreamUpdate::Lost(lost.into()), at(now));
         let lost = lines("a", &status, now);
         assert!(
             lost[0].text.contains("closed the connection"),
@@ -381,7 +386,7 @@ mod tests {
         );
         assert!(is_grey(&lost));
         let tick = serde_json::from_str(include_str!("../../wire/tick.json")).unwrap();
-        status.apply(event(StreamEvent::Tick(tick)), now);
+        status.apply(event(StreamEvent::Tick(tick)), at(now));
         assert_eq!(lines("a", &status, now), lines("a", &example(now), now));
     }
 
@@ -393,7 +398,7 @@ mod tests {
             "condition":"ready","verdicts":{"startup":true,"liveness":true,"readiness":false},
             "drain":{"delay_ms":5000,"longest_delay_ms":5000,"cap_ms":9000,"left_ms":4100}}"#;
         let drain = Box::new(serde_json::from_str(drain).unwrap());
-        status.apply(event(StreamEvent::Change(drain)), now);
+        status.apply(event(StreamEvent::Change(drain)), at(now));
         for (seconds, left) in [(0, 5), (2, 3), (5, 0)] {
             let lines = lines("a", &status, now + Duration::from_secs(seconds));
             assert_eq!(lines[0].style, Style::Blue);
@@ -432,7 +437,7 @@ mod tests {
             "drain":{{"delay_ms":1,"longest_delay_ms":1,"cap_ms":1,"left_ms":1}}}}"#
         );
         let answer = Box::new(serde_json::from_str(&answer).unwrap());
-        status.apply(event(StreamEvent::State(answer)), now);
+        status.apply(event(StreamEvent::State(answer)), at(now));
         for later in [0, 6] {
             let lines = lines("a", &status, now + Duration::from_secs(later));
             assert!(lines.len() > 7);

@@ -1,6 +1,7 @@
 use super::stream::{StreamEvent, StreamUpdate};
 use crate::{
     client::causes::causes,
+    state::Moment,
     wire::{JsonAnswer, JsonDrain, JsonScope, JsonSubsystem, JsonTick, JsonTransition},
 };
 use std::{
@@ -26,9 +27,10 @@ pub(super) struct ProcessStatus {
     /// The oldest first.
     pub(super) history: VecDeque<JsonTransition<'static>>,
     /// When the newest event arrived.
-    news: Option<Instant>,
-    /// The wall clock of the process at that time, if it has sent one.
-    time: Option<u64>,
+    news: Option<Moment>,
+    /// By how many milliseconds the wall clock of the process is ahead of that of this machine,
+    /// modulo 2^64, because it may be behind. Zero until the process has sent its time.
+    ahead: u64,
     /// When the phase ends, while the process drains or closes.
     phase_ends: Option<Instant>,
     /// Why the stream has ended, until it is back.
@@ -42,7 +44,7 @@ pub(super) struct Known {
 }
 
 impl ProcessStatus {
-    pub(super) fn apply(&mut self, update: StreamUpdate, now: Instant) {
+    pub(super) fn apply(&mut self, update: StreamUpdate, now: Moment) {
         let event = match update {
             StreamUpdate::Event { event, .. } => event,
             StreamUpdate::Lost(error) | StreamUpdate::Impossible(error) => {
@@ -53,15 +55,14 @@ impl ProcessStatus {
         (self.news, self.lost) = (Some(now), None);
         match event {
             StreamEvent::State(answer) => {
-                let time = self.time;
                 *self = Self {
                     news: self.news,
-                    time,
+                    ahead: self.ahead,
                     ..Self::default()
                 };
-                self.change(*answer, now);
+                self.change(*answer, now.monotonic);
             }
-            StreamEvent::Change(answer) => self.change(*answer, now),
+            StreamEvent::Change(answer) => self.change(*answer, now.monotonic),
             StreamEvent::Tick(tick) => self.tick(tick, now),
         }
     }
@@ -102,11 +103,11 @@ impl ProcessStatus {
         self.answer = answer;
     }
 
-    fn tick(&mut self, tick: JsonTick<'static>, now: Instant) {
-        self.time = Some(tick.time);
+    fn tick(&mut self, tick: JsonTick<'static>, now: Moment) {
+        self.ahead = tick.time.wrapping_sub(unix_ms(now.wall));
         self.answer.traffic = Some(tick.traffic);
         self.answer.drain = tick.drain;
-        self.set_drain(tick.drain, now);
+        self.set_drain(tick.drain, now.monotonic);
     }
 
     fn set_drain(&mut self, drain: Option<JsonDrain>, now: Instant) {
@@ -127,18 +128,14 @@ impl ProcessStatus {
 
     /// Whether the status may be over.
     pub(super) fn is_old(&self, now: Instant) -> bool {
-        let is_old = |news: Instant| now.saturating_duration_since(news) >= OLD_AFTER;
+        let is_old = |news: Moment| now.saturating_duration_since(news.monotonic) >= OLD_AFTER;
         self.lost.is_some() || self.news.is_none_or(is_old)
     }
 
     /// The time of the newest event: by the clock of the process, or by that of this
-    /// machine if the process has sent none.
-    pub(super) fn time_of_news(&self, now: Instant) -> Option<u64> {
-        let ago = now.saturating_duration_since(self.news?);
-        self.time.or_else(|| {
-            let time = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-            u64::try_from(time.saturating_sub(ago).as_millis()).ok()
-        })
+    /// machine until the process has sent its time.
+    pub(super) fn time_of_news(&self) -> Option<u64> {
+        Some(unix_ms(self.news?.wall).wrapping_add(self.ahead))
     }
 
     /// The time that is left of the phase, while the process drains or closes.
@@ -147,9 +144,16 @@ impl ProcessStatus {
     }
 }
 
+/// Milliseconds since 1970; a time before counts as 1970.
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::now;
 
     fn answer(json: &str) -> Box<JsonAnswer<'static>> {
         let json = format!(r#"{{"probe":"status","ok":true,"status":"ready",{json}}}"#);
@@ -164,7 +168,7 @@ mod tests {
 
     fn apply(status: &mut ProcessStatus, event: StreamEvent) {
         let data = String::new();
-        status.apply(StreamUpdate::Event { event, data }, Instant::now());
+        status.apply(StreamUpdate::Event { event, data }, now());
     }
 
     fn states(status: &ProcessStatus) -> Vec<(&str, &str)> {
@@ -201,6 +205,33 @@ mod tests {
             states(&status),
             [("a", "ready"), ("b", "ready"), ("c", "ready")]
         );
+    }
+
+    #[test]
+    fn the_time_of_an_event_is_that_of_its_arrival_by_the_clock_of_the_process() {
+        let mut status = ProcessStatus::default();
+        let wall = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut event = |event, seconds| {
+            let data = String::new();
+            let now = Moment {
+                wall: wall(seconds),
+                monotonic: Instant::now(),
+            };
+            status.apply(StreamUpdate::Event { event, data }, now);
+            status.time_of_news()
+        };
+        let state = || StreamEvent::State(answer(r#""subsystems":[]"#));
+        assert_eq!(event(state(), 1_000), Some(1_000_000), "of this machine");
+        let tick = include_str!("../../wire/tick.json");
+        let mut tick: JsonTick<'_> = serde_json::from_str(tick).unwrap();
+        for time in [900_500, 1_100_500] {
+            tick.time = time;
+            assert_eq!(event(StreamEvent::Tick(tick.clone()), 1_000), Some(time));
+            let change = StreamEvent::Change(answer(r#""removed":[]"#));
+            assert_eq!(event(change, 1_001), Some(time + 1_000));
+            // The stream was lost for an hour.
+            assert_eq!(event(state(), 4_600), Some(time + 3_600_000));
+        }
     }
 
     #[test]

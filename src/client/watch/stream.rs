@@ -62,7 +62,7 @@ pub(super) fn follow(address: &Address, updates: &SyncSender<StreamUpdate>) {
         let Err(error) = read(address, &mut last_id, updates) else {
             return;
         };
-        let is_final = matches!(error, StreamError::NoEvents { .. });
+        let is_final = error.is_final();
         let update = if is_final {
             StreamUpdate::Impossible
         } else {
