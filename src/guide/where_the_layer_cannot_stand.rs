@@ -62,24 +62,46 @@
 //!
 //! # A consumer of a queue
 //!
-//! A worker takes a message only when it is admitted, so that messages wait in the queue
+//! A worker takes messages only while the process is ready, so that they wait in the queue
 //! while the storage is down, and another replica takes them. The guard keeps a drain
-//! waiting until the message is done. `wait_ready` ends the loop when the process drains:
+//! waiting until the message is done. A worker that waits for a message has no guard, and
+//! ends its wait when the process drains: otherwise an empty queue would hold up the drain.
 //!
 //! ```
-//! # use tower_readiness::{Readiness, gate::DirectGate};
-//! # async fn next_message() -> Option<u32> { None }
+//! # use std::{future::pending, time::Duration};
+//! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem, gate::DirectGate};
+//! # async fn next_message() -> Option<u32> { pending().await }
 //! # async fn work(_: u32) -> Result<(), std::io::Error> { Ok(()) }
 //! async fn consume(readiness: Readiness, gate: DirectGate) {
+//!     let mut next = None; // a message that was taken before the gate closed
 //!     while readiness.wait_ready().await.is_ok() {
+//!         if next.is_none() {
+//!             next = tokio::select! {
+//!                 message = next_message() => message,
+//!                 () = readiness.draining() => break,
+//!             };
+//!         }
 //!         let Ok(admitted) = gate.try_admit() else { continue };
-//!         let Some(message) = next_message().await else { break };
+//!         let Some(message) = next.take() else { break };
 //!         match work(message).await {
 //!             Ok(()) => admitted.succeeded(),
 //!             Err(_) => admitted.failed(),
 //!         }
 //!     }
+//!     // Gives `next` back to the queue, if there is one.
 //! }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let readiness = Readiness::builder().subsystem(Subsystem::new("storage")).build()?;
+//! # readiness.reporter("storage")?.leave_ready();
+//! # let gate = ReadinessLayer::gate(&readiness).count_in_flight().direct();
+//! # let consumer = tokio::spawn(consume(readiness.clone(), gate));
+//! # tokio::task::yield_now().await;
+//! # assert_eq!(readiness.in_flight(), Some(0));
+//! # readiness.drain();
+//! # tokio::time::timeout(Duration::from_secs(60), consumer).await??;
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! [`admit`](crate::gate::DirectGate::admit) waits by the layer's
