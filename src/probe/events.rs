@@ -4,7 +4,7 @@
 use super::{
     format::Format,
     json,
-    large_answers::LARGE_EVENT,
+    large_answers::LARGE_UPDATE,
     probes::Probes,
     query::Query,
     question::{Question, Topic},
@@ -28,7 +28,7 @@ pub(crate) struct Update {
 impl Probes {
     /// Returns the changes after the version `seen`, or the whole state, if `seen` is
     /// not a version of this process or the history no longer has all transitions
-    /// since. `None` for a [large event](LARGE_EVENT) while the answers that clients have
+    /// since. `None` for a [large event](LARGE_UPDATE) while the answers that clients have
     /// not read take too many bytes.
     pub(crate) fn update_since(&self, seen: Option<u64>) -> Option<Update> {
         let large_answers = &self.0.large_answers;
@@ -40,12 +40,12 @@ impl Probes {
                 Some(_) => {
                     let change = Rendering { since, ..rendering };
                     let render = || json::render(&change);
-                    let change = large_answers.render_unless_full(&change, LARGE_EVENT, render)?;
+                    let change = large_answers.render_unless_full(&change, LARGE_UPDATE, render)?;
                     (EventKind::Change, large_answers.unread.count(change))
                 }
                 None => {
                     let render = || json::render(&rendering);
-                    let state = large_answers.get_or_render(&rendering, LARGE_EVENT, render)?;
+                    let state = large_answers.get_or_render(&rendering, LARGE_UPDATE, render)?;
                     (EventKind::State, state)
                 }
             };

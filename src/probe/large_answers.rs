@@ -19,12 +19,12 @@ pub(super) const LARGE_ANSWER: usize = 16 << 10;
 /// The maximum age of a shared answer.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The length in bytes below which an event is sent although other clients have not read
-/// their answers. A change of one subsystem is as long as the list of all that are red, so
-/// a client that reads gets it in a process with thousands. Of such events, a stream has
-/// two at most: one that the connection still sends, and the next.
-#[cfg(feature = "events")]
-pub(super) const LARGE_EVENT: usize = 256 << 10;
+/// The length in bytes below which an event or the metrics are sent although other clients
+/// have not read their answers. A change of one subsystem is as long as the list of all that
+/// are red, so a client that reads gets it in a process with thousands. Of such answers, a
+/// connection has two at most: one that it still sends, and the next.
+#[cfg(any(feature = "events", all(feature = "metrics", feature = "server")))]
+pub(crate) const LARGE_UPDATE: usize = 256 << 10;
 
 /// Caches the last large answer of each probe in each format, for all equal requests
 /// within the same second.

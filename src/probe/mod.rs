@@ -106,5 +106,7 @@ pub use self::{
     question::Detail, service::ProbeFuture,
 };
 #[cfg(all(feature = "metrics", feature = "server"))]
-pub(crate) use self::{format::prefers, unread_answers::UnreadAnswers};
+pub(crate) use self::{
+    format::prefers, large_answers::LARGE_UPDATE, unread_answers::UnreadAnswers,
+};
 pub use crate::wire::Probe;

@@ -1,6 +1,8 @@
 use super::exposition::Families;
 use crate::{
-    probe::{Probes, UnreadAnswers, build_response, line, method_not_allowed, prefers},
+    probe::{
+        LARGE_UPDATE, Probes, UnreadAnswers, build_response, line, method_not_allowed, prefers,
+    },
     response::{OwnResponse, without_body},
     wire::paths::METRICS,
 };
@@ -48,10 +50,6 @@ impl MetricsEndpoint {
     }
 
     fn render(&self, headers: &HeaderMap) -> OwnResponse {
-        if self.unread.is_full() {
-            let why = "other clients have not read their answers";
-            return line(StatusCode::SERVICE_UNAVAILABLE, why);
-        }
         let mut body = String::new();
         // To write to a string cannot fail.
         let content_type = if prefers(headers, "application/openmetrics-text") {
@@ -61,6 +59,10 @@ impl MetricsEndpoint {
             let _ = prometheus_text::encode(&mut body, &self.registry);
             prometheus_text::CONTENT_TYPE
         };
+        if self.unread.is_full() && body.len() >= LARGE_UPDATE {
+            let why = "other clients have not read their answers";
+            return line(StatusCode::SERVICE_UNAVAILABLE, why);
+        }
         build_response(StatusCode::OK, content_type, self.unread.count(body))
     }
 }
@@ -73,18 +75,23 @@ mod tests {
     use crate::registry::{Readiness, Subsystem};
 
     #[test]
-    fn clients_that_do_not_read_hold_up_further_answers() {
-        let storage = Subsystem::new("storage");
-        let readiness = Readiness::builder().subsystem(storage).build().unwrap();
-        let endpoint = MetricsEndpoint::new(&Probes::new(&readiness));
-        let status = || {
-            let request = Request::get(METRICS).body(()).unwrap();
-            endpoint.answer(&request).unwrap().status()
-        };
-        assert_eq!(status(), StatusCode::OK);
-        let unread = endpoint.unread.count("x".repeat(32 << 20));
-        assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);
-        drop(unread);
-        assert_eq!(status(), StatusCode::OK);
+    fn clients_that_do_not_read_hold_up_large_answers_alone() {
+        for (subsystems, meanwhile) in
+            [(20, StatusCode::OK), (200, StatusCode::SERVICE_UNAVAILABLE)]
+        {
+            let subsystems = (0..subsystems).map(|n| Subsystem::new(format!("{n:0>40}")));
+            let builder = subsystems.fold(Readiness::builder(), crate::Builder::subsystem);
+            let readiness = builder.build().unwrap();
+            let endpoint = MetricsEndpoint::new(&Probes::new(&readiness));
+            let status = || {
+                let request = Request::get(METRICS).body(()).unwrap();
+                endpoint.answer(&request).unwrap().status()
+            };
+            assert_eq!(status(), StatusCode::OK);
+            let unread = endpoint.unread.count("x".repeat(32 << 20));
+            assert_eq!(status(), meanwhile);
+            drop(unread);
+            assert_eq!(status(), StatusCode::OK);
+        }
     }
 }
