@@ -3,7 +3,10 @@
 
 use super::{connection::ClientConnection, deadline::Deadline, error::ExchangeError};
 use crate::address::Address;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Take, Write};
+use std::{
+    io::{self, BufRead, BufReader, ErrorKind, Read, Take, Write},
+    net::SocketAddr,
+};
 
 /// The longest head of a response. A probe sends some hundred bytes.
 const MAX_HEAD: u64 = 16 << 10;
@@ -106,6 +109,10 @@ fn send(
 impl Request<'_> {
     fn to_text(&self, address: &Address) -> String {
         let host = match address {
+            // Without its zone, which this machine alone knows (RFC 6874, section 3).
+            Address::Tcp(SocketAddr::V6(address)) => {
+                format!("[{}]:{}", address.ip(), address.port())
+            }
             Address::Tcp(address) => address.to_string(),
             Address::Port(port) => format!("localhost:{port}"),
             // A path is not a valid host.
@@ -271,6 +278,26 @@ mod tests {
 
     fn is_garbage(text: &[u8]) -> bool {
         matches!(read(text).unwrap_err(), ReadError::NotHttp)
+    }
+
+    #[test]
+    fn the_host_is_the_address_without_a_zone() {
+        for (address, host) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("[fe80::1%2]:1", "[fe80::1]:1"),
+            (":1", "localhost:1"),
+        ] {
+            let request = Request {
+                method: "GET",
+                target: "/",
+                accept: "*/*",
+                body: "",
+                last_event_id: None,
+            };
+            let text = request.to_text(&address.parse().unwrap());
+            assert!(text.contains(&format!("\r\nhost: {host}\r\n")), "{text}");
+        }
     }
 
     #[test]

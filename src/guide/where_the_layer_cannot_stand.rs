@@ -66,6 +66,8 @@
 //! while the storage is down, and another replica takes them. The guard keeps a drain
 //! waiting until the message is done. A worker that waits for a message has no guard, and
 //! ends its wait when the process drains: otherwise an empty queue would hold up the drain.
+//! (With the gate of a scope, it waits by [`Scope::wait_ready`](crate::Scope::wait_ready), since
+//! the loop would otherwise go on without a pause while the scope fails.)
 //!
 //! ```
 //! # use std::{future::pending, time::Duration};
