@@ -186,7 +186,7 @@ fn silence_makes_no_result_count_that_did_not() {
 
 #[test]
 fn a_subsystem_that_was_down_before_its_silence_needs_as_many_successes() {
-    let thresholds = thresholds(3, 2);
+    let thresholds = thresholds(3, 3);
     let check = |view: &SubsystemView, state| view.check(state, None, thresholds, now());
     let silent = |view: &SubsystemView| view.become_stale(HOLD_DOWN, now());
     let up = check(&checked(), State::Ready);
@@ -194,7 +194,9 @@ fn a_subsystem_that_was_down_before_its_silence_needs_as_many_successes() {
 
     let once = check(&silent(&down), State::Ready);
     assert_eq!(counts(&once), (State::Failing, Some("reset")));
-    assert_eq!(check(&once, State::Ready).state(), State::Ready);
+    let twice = check(&once, State::Ready);
+    assert_eq!(counts(&twice), (State::Failing, Some("reset")));
+    assert_eq!(check(&twice, State::Ready).state(), State::Ready);
     let was_up = check(&silent(&up), State::Ready);
     assert_eq!(was_up.state(), State::Ready);
     let fails = check(&silent(&up), State::Failing);
