@@ -10,6 +10,7 @@ use crate::{
     registry::Meters,
 };
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     sync::{Arc, Weak},
@@ -50,6 +51,8 @@ struct AdminConnections<S> {
     serve: S,
     /// The slots of connections that have not been evicted.
     slots: Vec<Weak<ConnectionSlot>>,
+    /// The slots of evicted connections that still have time, the first evicted one first.
+    evicted: VecDeque<Weak<ConnectionSlot>>,
     /// Each task returns its stream.
     tasks: ConnectionTasks<Option<Stream>>,
     /// Connections accepted since the last yield while all slots were taken.
@@ -70,6 +73,7 @@ where
             meters,
             serve,
             slots: Vec::new(),
+            evicted: VecDeque::new(),
             tasks: ConnectionTasks::new("admin listener"),
             since_yield: 0,
             spares,
@@ -97,11 +101,13 @@ where
             () = listener.connection_waiting() => {}
         }
         if !self.spares.release() {
-            // An evicted connection frees its descriptor for the waiting one. A new
+            // A connection that ends frees its descriptor for the waiting one. A new
             // connection is not evicted, because it may be a probe too.
             let mut slots = self.slots.iter().filter_map(Weak::upgrade);
-            if slots.any(|slot| slot.rank().0 < Activity::New) {
+            let is_one_not_new = slots.any(|slot| slot.rank().0 < Activity::New);
+            if !self.end_evicted(0) && is_one_not_new {
                 self.evict();
+                self.end_evicted(0);
             }
             // The connection stays in the backlog.
             return self.back_off(&error).await;
@@ -129,6 +135,7 @@ where
         self.slots.retain(|slot| slot.strong_count() > 0);
         let is_full = self.slots.len() >= self.max;
         while self.slots.len() >= self.max && self.evict() {}
+        self.end_evicted(self.max.div_ceil(4));
         let slot = ConnectionSlot::new();
         self.slots.push(Arc::downgrade(&slot));
         self.tasks.spawn((self.serve)(stream, slot));
@@ -147,8 +154,8 @@ where
         }
         self.since_yield = 0;
         yield_now().await;
-        // On several threads, evicted connections may take longer to end, although
-        // they do not wait for their peers.
+        // On several threads, evicted connections may take longer to end, although most
+        // do not wait for their peers.
         while self.tasks.len() > self.max.saturating_mul(2) {
             let ended = self.tasks.next_ended().await;
             self.keep_spare(ended);
@@ -165,8 +172,21 @@ where
         };
         slot.evict();
         self.meters.admin_evictions.increment();
-        self.slots.swap_remove(index);
+        self.evicted.push_back(self.slots.swap_remove(index));
         true
+    }
+
+    /// Leaves at most so many evicted connections the time to send their answers. Returns
+    /// whether one has to end.
+    fn end_evicted(&mut self, left: usize) -> bool {
+        self.evicted.retain(|slot| slot.strong_count() > 0);
+        let too_many = self.evicted.len().saturating_sub(left);
+        for slot in self.evicted.drain(..too_many) {
+            if let Some(slot) = slot.upgrade() {
+                slot.end();
+            }
+        }
+        too_many > 0
     }
 
     async fn back_off(&mut self, error: &io::Error) {

@@ -150,7 +150,8 @@ impl AdminListener {
         self
     }
 
-    /// Sets the maximum number of connections at a time. By default 64.
+    /// Sets the maximum number of connections at a time. By default 64. A quarter as many
+    /// may be [ending](super#defaults) for others.
     ///
     /// A further connection evicts another at once. Evicted are, in this order:
     ///

@@ -24,9 +24,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+#[cfg(any(feature = "events", feature = "metrics"))]
+use std::future::ready;
 use std::{
     convert::Infallible,
-    future::ready,
     pin::{Pin, pin},
     sync::Arc,
 };
@@ -114,32 +115,21 @@ async fn serve_http(
     let mode = tokio::select! { biased;
         // Also an error: the peer disconnected, or sent garbage.
         _ = connection.as_mut() => return true,
-        () = slot.evicted() => CloseMode::Evicted,
+        () = slot.evicted() => CloseMode::Gracefully,
         () = stop_signal.requested() => CloseMode::Gracefully,
         mode = slot.timed_out(&limits) => mode,
     };
-    match mode {
-        CloseMode::Gracefully => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! { biased;
-                ended = timeout(CLOSE_GRACE, connection) => ended.is_ok(),
-                () = slot.evicted() => false,
-            }
-        }
-        CloseMode::AtOnce => false,
-        // One poll writes an answer that is ready, if the peer reads.
-        CloseMode::Evicted => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! { biased;
-                _ = connection => {}
-                () = ready(()) => {}
-            }
-            false
-        }
+    if mode == CloseMode::AtOnce {
+        return false;
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! { biased;
+        ended = timeout(CLOSE_GRACE, connection) => ended.is_ok(),
+        () = slot.ended() => false,
     }
 }
 
-/// Lingers, unless the connection is evicted or the listener stops.
+/// Lingers, until the connection has to end or the listener stops.
 async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut StopSignal) {
     slot.linger();
     let no_longer = async {
@@ -147,7 +137,7 @@ async fn linger(stream: &mut Stream, slot: &ConnectionSlot, stop_signal: &mut St
         sleep(CLOSE_GRACE).await;
     };
     tokio::select! { biased;
-        () = slot.evicted() => {}
+        () = slot.ended() => {}
         () = no_longer => {}
         () = accept::linger(&mut **stream) => {}
     }

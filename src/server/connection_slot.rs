@@ -11,6 +11,7 @@ pub(super) struct ConnectionSlot {
     state: Mutex<SlotState>,
     answered: Notify,
     eviction: Notify,
+    end: Notify,
 }
 
 struct SlotState {
@@ -47,8 +48,6 @@ pub(super) enum CloseMode {
     /// Without an answer, because no request arrived in time or the peer does not read
     /// its events.
     AtOnce,
-    /// At once, because another connection needs the slot.
-    Evicted,
 }
 
 /// How long a connection counts as new: the time that a kubelet gives a probe.
@@ -89,6 +88,7 @@ impl ConnectionSlot {
             }),
             answered: Notify::new(),
             eviction: Notify::new(),
+            end: Notify::new(),
         })
     }
 
@@ -136,14 +136,28 @@ impl ConnectionSlot {
         self.state.lock().lingers = true;
     }
 
-    /// Makes [`evicted`](Self::evicted) complete.
+    /// Takes the slot from its connection, which closes [gracefully](CloseMode::Gracefully).
     pub(super) fn evict(&self) {
         self.eviction.notify_one();
     }
 
-    /// Completes when another connection needs the slot.
+    /// Ends an evicted connection without more time.
+    pub(super) fn end(&self) {
+        self.end.notify_one();
+    }
+
+    /// Completes once, when another connection needs the slot.
     pub(super) async fn evicted(&self) {
         self.eviction.notified().await;
+    }
+
+    /// Completes when a connection that closes has no more time: at the eviction, or if that
+    /// was why it closes, at its [end](Self::end).
+    pub(super) async fn ended(&self) {
+        tokio::select! { biased;
+            () = self.end.notified() => {}
+            () = self.eviction.notified() => {}
+        }
     }
 
     /// Completes when no request was open for longer than the limits allow.

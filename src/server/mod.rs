@@ -86,11 +86,14 @@
 //! health check belongs on the port of the application; see
 //! `Readiness::grpc_health` (feature `grpc`).
 //!
-//! When a connection ends, because it was idle or the listener was stopped, half a
-//! second remains for sending an answer. The listener then reads and discards
+//! When a connection ends, because it was idle or evicted or the listener was stopped,
+//! half a second remains for sending an answer. The listener then reads and discards
 //! until the peer has ended too, for 5 seconds without a byte and 30 in all.
 //! Otherwise the kernel would send RST, and destroy an answer that the peer has
-//! not read yet (RFC 9112, section 9.6). Such a connection is evicted first.
+//! not read yet (RFC 9112, section 9.6). Such a connection is evicted first. Evicted
+//! connections have this time while they are no more than a quarter of
+//! [`max_connections`](AdminListener::max_connections) and the process has file
+//! descriptors; then the first evicted one ends at once.
 //!
 //! # Many clients
 //!

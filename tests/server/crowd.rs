@@ -1,11 +1,15 @@
 use crate::{
     ANYWHERE,
-    clients::{Raw, status},
+    clients::{Raw, head, status},
     peers::waiting,
     port,
-    support::{ready, starting},
+    support::{ready, soon, starting},
 };
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
+use tokio::{io::AsyncReadExt, net::TcpStream, task::yield_now};
 use tower_readiness::{probe::Probes, server::AdminListener};
 
 #[tokio::test]
@@ -87,4 +91,48 @@ async fn where_no_request_may_wait_each_is_answered_at_once() {
         let server = listener.serve(ANYWHERE).await.unwrap();
         assert_eq!(status(port(&server), "/readyz?wait=60").await, 503);
     }
+}
+
+/// What a peer gets of its answers that sends `second` at the moment in which another connection
+/// takes its slot.
+async fn answers_of_evicted(first: &[u8], second: &[u8]) -> String {
+    let (readiness, _storage) = ready();
+    let listener = AdminListener::new(&readiness)
+        .max_connections(1)
+        .with_http2();
+    let server = listener.serve(ANYWHERE).await.unwrap();
+    let mut peer = std::net::TcpStream::connect(port(&server)).unwrap();
+    peer.write_all(first).unwrap();
+    let mut begun = [0; 1 << 10];
+    peer.set_nonblocking(true).unwrap();
+    let mut answers = Vec::new();
+    while !String::from_utf8_lossy(&answers).contains("ready\n") {
+        yield_now().await;
+        if let Ok(read) = peer.read(&mut begun) {
+            answers.extend_from_slice(&begun[..read]);
+        }
+    }
+    // The listener sees both at once.
+    let _other = std::net::TcpStream::connect(port(&server)).unwrap();
+    peer.write_all(second).unwrap();
+    let mut peer = TcpStream::from_std(peer).unwrap();
+    soon(peer.read_to_end(&mut answers)).await.unwrap();
+    String::from_utf8_lossy(&answers).into_owned()
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_together_with_the_eviction_is_answered() {
+    let request = head("/readyz");
+    let answers = answers_of_evicted(request.as_bytes(), request.as_bytes()).await;
+    assert_eq!(answers.matches("ready\n").count(), 2, "{answers}");
+
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let headers = |stream| {
+        let block = b"\x82\x86\x04\x07/readyz\x41\x09localhost";
+        let head = [0, 0, block.len() as u8, 1, 5, 0, 0, 0, stream];
+        [&head[..], block].concat()
+    };
+    let first = [&preface[..], &headers(1)].concat();
+    let answers = answers_of_evicted(&first, &headers(3)).await;
+    assert_eq!(answers.matches("ready\n").count(), 2, "{answers}");
 }

@@ -20,9 +20,12 @@ fn connection() -> (Stream, UnixStream) {
 /// The probes of a process that is not ready.
 fn red() -> ServedProbes {
     let storage = Subsystem::new("storage");
-    let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+    served(&Readiness::builder().subsystem(storage).build().unwrap())
+}
+
+fn served(readiness: &Readiness) -> ServedProbes {
     ServedProbes {
-        probes: Probes::builder(&readiness)
+        probes: Probes::builder(readiness)
             .detail(Detail::Names)
             .build()
             .unwrap(),
@@ -80,6 +83,47 @@ async fn a_connection_that_closes_gracefully_is_evicted_at_once() {
     slot.evict();
     assert!(serving.await.unwrap().is_some());
     assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+/// Whether the peer of an evicted connection gets its whole answer, which names 4,000 subsystems.
+async fn gets_whole_answer(ends: bool) -> bool {
+    let names = (0..4_000).map(|n| format!("{n:x>120}"));
+    let subsystems = names.map(Subsystem::new);
+    let readiness = subsystems.fold(Readiness::builder(), crate::Builder::subsystem);
+    let served = served(&readiness.build().unwrap());
+    let (stream, mut peer) = connection();
+    let (_server, stop_signal) = AdminServer::new(Address::default());
+    let slot = ConnectionSlot::new();
+    let serving = serve(
+        stream,
+        Arc::clone(&slot),
+        served,
+        Limits::default(),
+        stop_signal,
+    );
+    tokio::spawn(async { drop(serving.await) });
+    peer.write_all(b"GET /statusz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    peer.readable().await.unwrap();
+    slot.evict();
+    if ends {
+        slot.end();
+    }
+    let mut answer = Vec::new();
+    // The test never waits, so the clock stands still.
+    while peer.try_read_buf(&mut answer).unwrap_or(1) > 0 {
+        yield_now().await;
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    head.contains(&format!("content-length: {}\r\n", body.len()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_peer_may_read_its_answer_until_the_connection_has_to_end() {
+    assert!(gets_whole_answer(false).await);
+    assert!(!gets_whole_answer(true).await);
 }
 
 // === HTTP/2 (RFC 9113) ===
