@@ -53,7 +53,9 @@ type Plain<C> = fn(C) -> Ready<io::Result<C>>;
 ///
 /// `make_service` is called with the address of the peer, and makes the service of one
 /// connection: `into_make_service()` of an axum router, or
-/// `into_make_service_with_connect_info::<SocketAddr>()`.
+/// `into_make_service_with_connect_info::<SocketAddr>()`. The server clones it for each
+/// connection before it accepts the next, so a clone must be cheap and must not panic; the
+/// call runs in the task of the connection.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -127,7 +129,7 @@ pub fn serve<L: Listener, M>(
 /// | [TLS handshake](Self::handshake_timeout) | 10 s |
 /// | [head of the first request](Self::header_timeout) | 30 s |
 /// | [connections](Self::max_connections) | as many as there are file descriptors |
-/// | an error of `accept`, as without file descriptors | an eighth of the connections that have been idle for a second end, 32 at most (nginx does the same): first those that have sent no request, then the longest idle; another try after 100 ms, or when a connection ends; the first is logged |
+/// | an error of `accept`, as without file descriptors | an eighth of the connections that have been idle for a second end, 32 at most (nginx does the same): first those that only read on after their last answer, then those that have sent no request, then the longest idle; another try after 100 ms, or when a connection ends; the first is logged |
 /// | the last answer of a connection that ends for another | 5 s without a byte, 30 s in all |
 /// | HTTP/1: head and read buffer | 408 KiB, 100 fields |
 /// | HTTP/2: head | 16 KiB |

@@ -85,6 +85,7 @@ pub(super) async fn serve<C, H, F, I, T, M, S, B>(
     let end = serve_http(returned, service, tracked, &slot, &settings).await;
     // An upgraded stream stays with its handler.
     if let Ok(mut stream) = returned_stream.try_recv() {
+        slot.linger();
         tokio::select! { biased;
             // The peer may not have read an answer that followed the eviction.
             () = slot.evicted(), if end != End::AnsweredEvicted => {}
@@ -143,7 +144,7 @@ where
     if !slot.has_sent_request() {
         return End::Other;
     }
-    let (evicted, idle_since) = (Instant::now(), slot.idle_since());
+    let evicted = Instant::now();
     slot.take_sent();
     driven.as_mut().end();
     while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err() {
@@ -152,10 +153,10 @@ where
             break;
         }
     }
-    if slot.idle_since() == idle_since {
-        End::Other
-    } else {
+    if slot.has_outrun_eviction() {
         End::AnsweredEvicted
+    } else {
+        End::Other
     }
 }
 

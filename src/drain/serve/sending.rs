@@ -1,11 +1,11 @@
-use crate::accept::ReadWrite;
+use crate::{
+    accept::ReadWrite,
+    sync::{AtomicBool, Ordering},
+};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -91,5 +91,14 @@ mod tests {
         sending.flush().now_or_never().unwrap().unwrap();
         peer.read_exact(&mut bytes).now_or_never().unwrap().unwrap();
         assert_eq!(&bytes, b"end");
+    }
+
+    #[test]
+    fn a_stream_that_writes_one_slice_at_a_time_says_so() {
+        let sending = SendingStream {
+            stream: tokio_test::io::Builder::new().build(),
+            has_sent: Arc::new(AtomicBool::new(false)),
+        };
+        assert!(!sending.is_write_vectored());
     }
 }

@@ -1,12 +1,9 @@
-use crate::connections::{IdleTime, TrackedConnection};
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+use crate::{
+    connections::{IdleTime, TrackedConnection},
+    sync::{AtomicBool, Notify, OnceLock, Ordering},
 };
-use tokio::{
-    sync::Notify,
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Weak};
+use tokio::time::{Duration, Instant};
 
 /// How long a connection has no open request before it may be evicted: the least time
 /// that a connection is idle before it retires.
@@ -32,33 +29,43 @@ impl Slots {
         let slot = Arc::new(Slot {
             idle: tracked.idle_time(),
             has_sent_request: AtomicBool::new(false),
-            has_sent: Arc::default(),
-            is_evicted: AtomicBool::new(false),
-            eviction: Notify::new(),
+            has_sent: Arc::new(AtomicBool::new(false)),
+            lingers_since: OnceLock::new(),
+            evicted_since: OnceLock::new(),
+            eviction: Notify::default(),
         });
         self.0.push(Arc::downgrade(&slot));
         slot
     }
 
-    /// Evicts an eighth of the idle connections, 32 at most: those that have sent no request,
-    /// then the others, the longest idle first.
+    /// Evicts an eighth of the idle connections, 32 at most, in the order of [`Activity`], the
+    /// longest idle first.
     pub(super) fn evict(&mut self) {
         let Some(latest) = Instant::now().checked_sub(IDLE) else {
             return;
         };
         let slots = self.0.iter().filter_map(Weak::upgrade);
         let mut idle: Vec<_> = slots
-            .filter(|slot| !slot.is_evicted.load(Ordering::Relaxed))
-            .filter_map(|slot| Some((slot.has_sent_request(), slot.idle.since()?, slot)))
-            .filter(|(_, since, _)| *since <= latest)
+            .filter(|slot| !slot.is_evicted())
+            .filter_map(|slot| Some((slot.rank()?, slot)))
+            .filter(|((_, since), _)| *since <= latest)
             .collect();
-        idle.sort_unstable_by_key(|(is_known, since, _)| (*is_known, *since));
+        idle.sort_unstable_by_key(|(rank, _)| *rank);
         let evicted = idle.len().div_ceil(SHARE).min(AT_ONCE);
-        for (_, _, slot) in &idle[..evicted] {
-            slot.is_evicted.store(true, Ordering::Relaxed);
-            slot.eviction.notify_one();
+        for ((_, since), slot) in &idle[..evicted] {
+            slot.evict(*since);
         }
     }
+}
+
+/// The activity of a connection without an open request, in the order of eviction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Activity {
+    /// Further bytes are discarded.
+    Lingering,
+    /// It has sent no request.
+    Silent,
+    Idle,
 }
 
 /// The slot of one connection.
@@ -67,7 +74,9 @@ pub(super) struct Slot {
     has_sent_request: AtomicBool,
     /// Whether bytes were sent to the peer since the last question.
     has_sent: Arc<AtomicBool>,
-    is_evicted: AtomicBool,
+    lingers_since: OnceLock<Instant>,
+    /// Since when the connection was idle when it was evicted.
+    evicted_since: OnceLock<Instant>,
     eviction: Notify,
 }
 
@@ -91,20 +100,50 @@ impl Slot {
         self.has_sent.swap(false, Ordering::Relaxed)
     }
 
-    /// Since when the connection has no open request, or `None` while it has one.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.idle.since()
+    /// Records that further bytes are discarded from now on.
+    pub(super) fn linger(&self) {
+        let _ = self.lingers_since.set(Instant::now());
+    }
+
+    /// The order of eviction, and since when the connection is idle. `None` while it has an
+    /// open request.
+    fn rank(&self) -> Option<(Activity, Instant)> {
+        if let Some(since) = self.lingers_since.get() {
+            return Some((Activity::Lingering, *since));
+        }
+        let activity = if self.has_sent_request() {
+            Activity::Idle
+        } else {
+            Activity::Silent
+        };
+        Some((activity, self.idle.since()?))
+    }
+
+    fn evict(&self, idle_since: Instant) {
+        let _ = self.evicted_since.set(idle_since);
+        self.eviction.notify_one();
+    }
+
+    fn is_evicted(&self) -> bool {
+        self.evicted_since.get().is_some()
+    }
+
+    /// Whether a request has arrived since the server chose the connection for eviction.
+    pub(super) fn has_outrun_eviction(&self) -> bool {
+        let evicted_since = self.evicted_since.get().copied();
+        evicted_since.is_some() && self.idle.since() != evicted_since
     }
 
     /// Whether the connection has had no open request for so long.
     pub(super) fn is_idle_for(&self, time: Duration) -> bool {
-        self.idle_since()
+        self.idle
+            .since()
             .is_some_and(|since| since.elapsed() >= time)
     }
 
     /// Completes when another connection needs the file descriptor, and after that.
     pub(super) async fn evicted(&self) {
-        if !self.is_evicted.load(Ordering::Relaxed) {
+        if !self.is_evicted() {
             self.eviction.notified().await;
         }
     }
@@ -128,12 +167,8 @@ mod tests {
         readiness.connections()
     }
 
-    fn is_evicted(slot: &Slot) -> bool {
-        slot.is_evicted.load(Ordering::Relaxed)
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn silent_and_longest_idle_connections_are_evicted_first_and_busy_ones_never() {
+    async fn lingering_silent_and_longest_idle_connections_are_evicted_first_and_busy_ones_never() {
         let connections = connections();
         let mut slots = Slots::default();
         let mut add = |has_sent_request| {
@@ -150,23 +185,24 @@ mod tests {
         let known: Vec<_> = (0..3).map(|_| add(true)).collect();
         advance(IDLE).await;
         let silent: Vec<_> = (0..7).map(|_| add(false)).collect();
+        let lingering = add(true);
+        lingering.0.linger();
         advance(IDLE).await;
-        let young = add(false);
+        let young = [add(false), add(true)];
+        young[1].0.linger();
         let count = |of: &[(Arc<Slot>, TrackedConnection)]| {
-            of.iter().filter(|(slot, _)| is_evicted(slot)).count()
+            of.iter().filter(|(slot, _)| slot.is_evicted()).count()
         };
-        for (evicted_silent, evicted_known) in [(2, 0), (3, 0), (4, 0)] {
+        let lingering = [lingering];
+        for evicted in [(1, 1, 0), (1, 3, 0), (1, 4, 0)] {
             slots.evict();
-            assert_eq!(
-                (count(&silent), count(&known)),
-                (evicted_silent, evicted_known)
-            );
+            assert_eq!((count(&lingering), count(&silent), count(&known)), evicted);
         }
         for _ in 0..10 {
             slots.evict();
         }
         assert_eq!((count(&silent), count(&known)), (7, 3));
-        assert_eq!(count(&[busy, young]), 0);
+        assert_eq!(count(&[busy]) + count(&young), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -180,7 +216,7 @@ mod tests {
         let idle: Vec<_> = (0..1_000).map(add).collect();
         advance(IDLE).await;
         slots.evict();
-        let evicted = idle.iter().filter(|(slot, _)| is_evicted(slot));
+        let evicted = idle.iter().filter(|(slot, _)| slot.is_evicted());
         assert_eq!(evicted.count(), 32);
     }
 
