@@ -190,13 +190,14 @@ mod imp {
 
     /// A double of `tokio::sync::Notify`, as far as the crate uses it: a
     /// `notified` future completes after any `notify_waiters` since its
-    /// creation.
+    /// creation, and one completes after a `notify_one`, which may precede it.
     #[derive(Default)]
     pub(crate) struct Notify(Mutex<Waiters>);
 
     #[derive(Default)]
     struct Waiters {
         calls: usize,
+        has_permit: bool,
         wakers: Vec<Waker>,
     }
 
@@ -205,12 +206,22 @@ mod imp {
             let created_at = self.0.lock().calls;
             poll_fn(move |cx| {
                 let mut waiters = self.0.lock();
-                if waiters.calls != created_at {
+                if waiters.calls != created_at || std::mem::take(&mut waiters.has_permit) {
                     return Poll::Ready(());
                 }
                 waiters.wakers.push(cx.waker().clone());
                 Poll::Pending
             })
+        }
+
+        #[cfg(feature = "serve")]
+        pub(crate) fn notify_one(&self) {
+            let wakers = {
+                let mut waiters = self.0.lock();
+                waiters.has_permit = true;
+                std::mem::take(&mut waiters.wakers)
+            };
+            wakers.into_iter().for_each(Waker::wake);
         }
 
         pub(crate) fn notify_waiters(&self) {

@@ -6,5 +6,8 @@ mod listener;
 mod sending;
 mod slots;
 
+#[cfg(all(test, tower_readiness_loom))]
+mod loom;
+
 pub use self::builder::{Serve, serve};
 pub use crate::accept::Listener;
