@@ -11,7 +11,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use http::{
-    HeaderMap, Request, Response, StatusCode, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
 };
 use http_body_util::{BodyExt, Empty};
@@ -29,7 +29,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer, Reporter,
     connections::{Connections, ConnectionsError, Retiring},
@@ -393,6 +393,28 @@ async fn a_connection_header_of_the_handler_stays() {
     share_after(begin, 0.51).await;
     let (headers, _) = client.get("/own").await.unwrap();
     assert_eq!(headers[CONNECTION], "keep-alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_begins_a_tunnel_announces_no_end() {
+    let (readiness, _storage) = ready();
+    let connections = Connections::builder(&readiness).max_age(Duration::from_secs(60));
+    let connection = connections.build().unwrap().track();
+    let service = connection.service(service_fn(async |request: Request<StatusCode>| {
+        let response = Response::builder().status(request.into_body());
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    }));
+    sleep(Duration::from_secs(120)).await;
+    for (method, status, closes) in [
+        (Method::GET, StatusCode::OK, true),
+        (Method::CONNECT, StatusCode::OK, false),
+        (Method::CONNECT, StatusCode::BAD_GATEWAY, true),
+    ] {
+        let mut request = Request::new(status);
+        *request.method_mut() = method.clone();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(says_close(response.headers()), closes, "{method} {status}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

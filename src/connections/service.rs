@@ -33,7 +33,7 @@ impl<S> ConnectionService<S> {
         let is_http2 = request.version() >= Version::HTTP_2;
         Open {
             request: self.tracked.begin_request(is_http2),
-            asks_for_tunnel: is_http2 && request.method() == Method::CONNECT,
+            asks_for_tunnel: request.method() == Method::CONNECT,
         }
     }
 }
@@ -111,12 +111,14 @@ where
         let mut response = ready!(this.response.poll(cx))?;
         let open = this.open.take().map(|open| {
             let tracked = &open.request.0;
+            let begins_tunnel = open.asks_for_tunnel && response.status().is_success();
             // HTTP/2 has no such header: there the connection itself is told.
-            if tracked.announces_close() && !tracked.is_http2() {
-                announce_close(&mut response);
-            }
-            if open.asks_for_tunnel && response.status().is_success() {
-                tracked.keep_open();
+            match tracked.is_http2() {
+                true if begins_tunnel => tracked.keep_open(),
+                false if tracked.announces_close() && !begins_tunnel => {
+                    announce_close(&mut response);
+                }
+                _ => {}
             }
             open.request
         });
@@ -124,7 +126,8 @@ where
     }
 }
 
-/// A `connection` header of the inner service stays, and so does that of an upgrade.
+/// A `connection` header of the inner service stays, and so does that of an upgrade. (A
+/// response that begins a tunnel gets none either.)
 #[cold]
 fn announce_close<R>(response: &mut Response<R>) {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -12,7 +12,7 @@ use crate::{
     state::{Phase, Reason, Reasons, ScopeId, Verdict},
     traffic::GateOutcome,
 };
-use http::Request;
+use http::{Method, Request};
 use http_body::Body;
 
 /// The decision on one request.
@@ -120,9 +120,12 @@ impl Gate {
         head.is_grpc_health() || exempt.is_some_and(|exempt| exempt(head))
     }
 
-    /// Whether the response to a request that is admitted gets `connection: close`.
+    /// Whether the response to a request that is admitted gets `connection: close`. The
+    /// response to CONNECT gets none, because it may begin a tunnel.
     pub(super) fn closes_connection(&self, basis: Basis, head: RequestHead<'_>) -> bool {
-        self.settings.closes_connections && basis.announces_close(head)
+        self.settings.closes_connections
+            && basis.announces_close(head)
+            && *head.method() != Method::CONNECT
     }
 
     /// Records a request that is admitted although reasons hold, unless it is exempt:

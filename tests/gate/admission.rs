@@ -4,7 +4,7 @@
 use crate::support::{health_call, starting as storage};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode, Version, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty, Full};
 use std::{
     convert::Infallible,
@@ -853,6 +853,12 @@ async fn an_upgrade_and_a_connection_header_of_the_application_are_left_alone() 
         Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
     });
     let response = layer.layer(upgrade).oneshot(get("/")).await.unwrap();
+    assert!(!response.headers().contains_key(header::CONNECTION));
+
+    let mut tunnel = get("db:5432");
+    *tunnel.method_mut() = Method::CONNECT;
+    let response = layer.layer(echo()).oneshot(tunnel).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key(header::CONNECTION));
 
     let own = service_fn(|_: Req| async {
