@@ -83,7 +83,7 @@ pub enum CheckError {
     Exchange(#[from] ExchangeError),
     /// The name of a scope or of a subsystem to exclude is invalid. The check has
     /// not connected.
-    #[error("{setting} takes the name of a scope or subsystem, not {name:?}: {reason}")]
+    #[error("{setting} takes a name, not {name:?}: {reason}")]
     InvalidName {
         /// The setting: `scope` or `exclude`.
         setting: &'static str,

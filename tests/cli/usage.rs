@@ -22,7 +22,7 @@ fn wrong_usage_exits_with_64_and_names_the_argument() {
             "--timeout",
         ),
         (&["check", "--ready", "--live"], "--live"),
-        (&["check", "--scope", "a", "--scope", "b"], "--scope"),
+        (&["check", "--scope", "a", "--scope", "b"], "--scope once"),
         (&["check", "--scope", "a", "--startup"], "--startup"),
         (&["check", "--scope", "a b"], "a b"),
         (&["check", "--scope", ""], "at least one"),

@@ -88,7 +88,8 @@ impl Given {
         self.question = match self.question.take() {
             Some((one, _)) if one == "--ready" && flag == "--scope" => Some((flag, name)),
             Some((one, name)) if one == "--scope" && flag == "--ready" => Some((one, name)),
-            Some((one, _)) if one != flag || flag == "--scope" => {
+            Some(("--scope", _)) if flag == "--scope" => return wrong("give --scope once"),
+            Some((one, _)) if one != flag => {
                 return wrong(format!("either {one} or {flag}, once"));
             }
             _ => Some((flag, name)),
