@@ -2,8 +2,8 @@ use crate::{LONG, SHORT, exchange_error, folder::Folder, rows::Process};
 use std::{fs, io::ErrorKind, os::unix::net::UnixListener, path::Path, time::Duration};
 use tower_readiness::client::{ExchangeError, HealthCheck};
 
-fn error_at(path: impl AsRef<Path>) -> ExchangeError {
-    let check = HealthCheck::new(path.as_ref()).timeout(SHORT);
+fn error_at(path: impl AsRef<Path>, timeout: Duration) -> ExchangeError {
+    let check = HealthCheck::new(path.as_ref()).timeout(timeout);
     exchange_error(check.run().map(|report| report.is_ok()))
 }
 
@@ -25,17 +25,17 @@ fn errors_distinguish_why_a_path_cannot_be_connected_to() {
         ExchangeError::Connect { source, .. } => source.kind(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(kind(error_at(folder.socket())), ErrorKind::NotFound);
+    assert_eq!(kind(error_at(folder.socket(), LONG)), ErrorKind::NotFound);
     let stale = folder.0.join("stale");
     drop(UnixListener::bind(&stale).unwrap());
-    assert_eq!(kind(error_at(&stale)), ErrorKind::ConnectionRefused);
+    assert_eq!(kind(error_at(&stale, LONG)), ErrorKind::ConnectionRefused);
     let long = folder.0.join("x".repeat(200));
-    assert_eq!(kind(error_at(long)), ErrorKind::InvalidInput);
+    assert_eq!(kind(error_at(long, LONG)), ErrorKind::InvalidInput);
 
     let file = folder.0.join("file");
     fs::write(&file, "").unwrap();
     for path in [&file, &folder.0] {
-        let error = error_at(path);
+        let error = error_at(path, LONG);
         assert!(
             matches!(error, ExchangeError::NotASocket { .. }),
             "{error:?}"
@@ -56,7 +56,7 @@ fn a_full_queue_of_the_listener_is_a_timeout() {
     let _listener = socket.listen(0).unwrap();
     // A connection stays in the queue after its client has closed it.
     for _ in 0..3 {
-        let error = error_at(folder.socket());
+        let error = error_at(folder.socket(), SHORT);
         assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
     }
 }
