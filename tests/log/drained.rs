@@ -63,25 +63,29 @@ async fn a_drain_without_loss_is_information() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_and_cut_off_requests_are_a_warning() {
-    let (readiness, _storage) = crate::support::ready();
-    let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
-    let _shutdown = shutdown.build().unwrap();
-    readiness.drain();
-    request(&readiness, Duration::ZERO).await;
-    advance(Duration::from_secs(4)).await;
-    let late = tokio::spawn({
-        let readiness = readiness.clone();
-        async move { request(&readiness, Duration::from_secs(60)).await }
-    });
-    tokio::task::yield_now().await;
-    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
-    readiness.advance(Phase::Closed);
-    assert_eq!(
-        end(&lines),
-        "WARN drained in 4.0 s: 1 served, 1 late, 1 cut off"
-    );
-    late.abort();
+async fn late_requests_and_cut_off_requests_are_a_warning() {
+    // The process closes two seconds after the second request.
+    for (second_at, takes, line) in [
+        (4, 60, "WARN drained in 6.0 s: 1 served, 1 late, 1 cut off"),
+        (4, 1, "WARN drained in 6.0 s: 2 served, 1 late, 0 cut off"),
+        (1, 60, "WARN drained in 3.0 s: 1 served, 0 late, 1 cut off"),
+    ] {
+        let (readiness, _storage) = crate::support::ready();
+        let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
+        let _shutdown = shutdown.build().unwrap();
+        readiness.drain();
+        request(&readiness, Duration::ZERO).await;
+        sleep(Duration::from_secs(second_at)).await;
+        let second = tokio::spawn({
+            let readiness = readiness.clone();
+            async move { request(&readiness, Duration::from_secs(takes)).await }
+        });
+        sleep(Duration::from_secs(2)).await;
+        let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+        readiness.advance(Phase::Closed);
+        assert_eq!(end(&lines), line);
+        second.abort();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::advance;
-use tower_readiness::{Group, Readiness, Subsystem};
+use tower_readiness::{Group, Readiness, Reporter, Subsystem};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     Layer, Registry, filter::LevelFilter, layer::Context, layer::SubscriberExt,
@@ -67,6 +67,53 @@ fn transitions_are_logged_at_their_level_and_repeats_are_not() {
         step();
         assert_eq!(lines.take(logged.len()), logged);
     }
+}
+
+#[test]
+fn a_report_that_does_not_count_yet_is_logged_once_at_debug() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::DEBUG);
+    let storage = Subsystem::new("storage").hold_down(Duration::from_secs(3600));
+    let readiness = Readiness::builder().subsystem(storage).build().unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    lines.take(3);
+    storage.failing("gone");
+    let damped = lines.take_whole(1);
+    assert!(damped[0].starts_with("DEBUG report damped"), "{damped:?}");
+    assert!(
+        damped[0].contains("state=failing reason=\"gone\""),
+        "{damped:?}"
+    );
+    storage.failing("gone");
+    storage.ready();
+    storage.dead("broken");
+    assert_eq!(
+        lines.take(2),
+        ["ERROR subsystem dead", "WARN process readiness lost"]
+    );
+}
+
+#[test]
+fn lost_liveness_is_told_once_and_not_for_each_scope() {
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let readiness = Readiness::builder()
+        .subsystem(Subsystem::new("storage"))
+        .subsystem(Subsystem::new("engine").vital())
+        .scope("read", ["storage"])
+        .build()
+        .unwrap();
+    let reporters = ["storage", "engine"].map(|name| readiness.reporter(name).unwrap());
+    reporters.iter().for_each(Reporter::ready);
+    lines.take(4);
+    reporters[1].dead("hangs");
+    assert_eq!(
+        lines.take(3),
+        [
+            "ERROR subsystem dead",
+            "WARN process readiness lost",
+            "ERROR process liveness lost"
+        ]
+    );
 }
 
 /// A group of which some members change all the time fills no log.

@@ -230,12 +230,30 @@ mod tests {
             (false, None),
             "not logged yet"
         );
-        assert_eq!(collect(61), (vec![4], None));
+        assert_eq!(collect(60), (vec![4], None));
         assert_eq!(timed.admit(Slot(3), 10, at(62)), (true, None));
         assert_eq!(
             timed.admit(Slot(3), 10, at(122)),
             (true, None),
             "a minute later"
         );
+    }
+
+    #[test]
+    fn a_window_is_kept_until_it_ends_or_its_subsystem_retires() {
+        let begun = Instant::now();
+        let timed = LineDeadlines::new(begun);
+        let readiness = crate::Readiness::builder().allow_empty().build().unwrap();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let kept_after = |seconds| {
+            timed.collect_due(at(seconds), || readiness.snapshot(), &mut Vec::new());
+            timed.0.lock().budgets.len()
+        };
+        timed.admit(Slot(3), 1, begun);
+        assert_eq!((kept_after(59), kept_after(60)), (1, 0));
+        timed.admit(Slot(3), 11, at(61));
+        timed.forget(Slot(3));
+        let of_its_successor = timed.admit(Slot(3), 1, at(62));
+        assert_eq!(of_its_successor, (true, None));
     }
 }

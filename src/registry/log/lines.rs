@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     logging::{contained, event},
-    state::{Age, Aspect, Explanation, Published, ScopeId, Slot, State, SubsystemView},
+    state::{Age, Aspect, Damped, Explanation, Published, ScopeId, Slot, State, SubsystemView},
 };
 use std::time::Duration;
 use tracing::{Level, Span};
@@ -13,7 +13,7 @@ use tracing::{Level, Span};
 pub(super) enum Line<'a> {
     Added(&'a SubsystemView),
     Retired(&'a SubsystemView),
-    Damped(&'a SubsystemView),
+    Damped(&'a SubsystemView, Damped<'a>),
     Subsystem(&'a SubsystemView, &'a SubsystemView),
     Phase,
     Paused(&'a str),
@@ -68,12 +68,12 @@ fn subsystem_lines(published: &Published, slot: Slot) -> [Option<Line<'_>>; 2] {
         (Some(old), None) => return [Some(Line::Retired(old)), None],
         (None, None) => return [None, None],
     };
-    let is_damped = new.damped().is_some() && new.damped() != old.damped();
+    let damped = new.damped().filter(|damped| old.damped() != Some(*damped));
     // The reason of a group has the counts of its members, which may change all the time.
     let has_new_reason = new.members().is_none() && old.reason() != new.reason();
     let is_changed = old.state() != new.state() || has_new_reason;
     [
-        is_damped.then_some(Line::Damped(new)),
+        damped.map(|damped| Line::Damped(new, damped)),
         is_changed.then_some(Line::Subsystem(old, new)),
     ]
 }
@@ -126,7 +126,7 @@ fn liveness_lines<'a>(Published { before, after, .. }: &Published) -> Option<Lin
 impl Line<'_> {
     pub(super) fn level(&self) -> Level {
         match self {
-            Self::Added(_) | Self::Damped(_) => Level::DEBUG,
+            Self::Added(_) | Self::Damped(..) => Level::DEBUG,
             Self::Subsystem(old, new) if is_detail(old, new) => Level::DEBUG,
             Self::Subsystem(_, new) => match new.state() {
                 State::Starting => Level::DEBUG,
@@ -182,8 +182,7 @@ impl Line<'_> {
                     "subsystem retired"
                 );
             }
-            Self::Damped(new) => {
-                let Some(damped) = new.damped() else { return };
+            Self::Damped(new, damped) => {
                 let (subsystem, state, reason) = (new.name(), damped.state(), damped.reason());
                 let progress = damped.progress();
                 event!(debug, "report_damped", span, version, subsystem, %state, reason, ?progress, "report damped");
