@@ -2,6 +2,7 @@ use super::*;
 use crate::threads;
 use std::{
     future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll, Waker},
 };
 use tokio::{runtime::Runtime, task::yield_now};
@@ -157,6 +158,91 @@ fn a_stand_in_that_is_replaced_is_not_polled_again() {
         assert_eq!(poll(), Poll::Ready(()));
         assert_eq!(polls.load(Ordering::Relaxed), 1);
     }
+}
+
+/// Lets a run end in some way, and returns why its job was lost.
+fn lost_by(end: impl FnOnce(Guard)) -> Option<&'static str> {
+    #[derive(Default)]
+    struct Told(Mutex<Option<&'static str>>);
+
+    impl Jobs for Told {
+        fn lose(&self, _: TaskId, run: &Arc<Run>, why: &'static str) {
+            assert!(!run.has_ended(), "the next run could begin before this");
+            *self.0.lock() = Some(why);
+        }
+
+        fn set_idle(&self) {}
+    }
+
+    let (jobs, run) = (Arc::<Told>::default(), Run::begin(false));
+    let guard = Guard::new(Arc::clone(&jobs) as _, CHECK, &run);
+    let _ = catch_unwind(AssertUnwindSafe(|| end(guard)));
+    assert!(run.has_ended());
+    let why = *jobs.0.lock();
+    why
+}
+
+#[test]
+fn a_job_is_lost_if_its_task_panics_or_is_dropped_before_its_end() {
+    let polled = |future: Running| {
+        lost_by(|guard| {
+            let mut task = Box::pin(Task::new(future, guard));
+            let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        })
+    };
+    assert_eq!(lost_by(Guard::done), None);
+    assert_eq!(polled(Box::pin(async {})), None);
+    assert_eq!(polled(Box::pin(pending())), Some("its runtime has ended"));
+    let panics = async { panic!("as part of the test") };
+    assert_eq!(polled(Box::pin(panics)), Some("its task panicked"));
+}
+
+#[test]
+fn a_job_whose_task_panicked_starts_again_a_second_later() {
+    let (jobs, runtime) = (no_jobs(), runtime());
+    let starts = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&starts);
+    jobs.add(CHECK, || {
+        Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Some(Box::pin(async { panic!("as part of the test") }))
+        })
+    });
+    let call = || {
+        runtime.block_on(async {
+            jobs.start();
+            yield_now().await;
+        });
+        starts.load(Ordering::Relaxed)
+    };
+    assert_eq!((call(), call()), (1, 1));
+    {
+        let mut table = jobs.table.lock();
+        let run = table.jobs.get_mut(&CHECK).and_then(|job| job.run.as_mut());
+        let run = run.and_then(Arc::get_mut).unwrap();
+        run.began -= Duration::from_secs(1);
+    }
+    assert_eq!(call(), 2);
+}
+
+#[test]
+fn a_destructor_that_panics_does_not_end_the_run_that_follows() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as part of the test");
+        }
+    }
+
+    let held = Panics;
+    let before = Box::pin(async move {
+        pending::<()>().await;
+        drop(held);
+    });
+    let mut both = run::after(before, Box::pin(async {}));
+    let poll = both.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(poll, Poll::Ready(()));
 }
 
 #[test]

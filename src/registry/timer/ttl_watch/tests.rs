@@ -55,6 +55,19 @@ fn a_heartbeat_counts_from_when_the_timer_reads_it() {
         Some(TtlEvent::Recovered)
     );
     assert_eq!(watch.check(start + seconds(9.9), ON_TIME, TIMER), None);
+    let again = watch.check(start + seconds(10.0), ON_TIME, TIMER);
+    assert!(matches!(again, Some(TtlEvent::Silence { lasted: TTL, .. })));
+}
+
+#[test]
+fn a_subsystem_that_is_stale_recovers_by_a_heartbeat_alone() {
+    let (mut watch, start) = watch();
+    watch.set_ttl(None, false, start);
+    watch.set_ttl(Some(TTL), true, start);
+    assert_eq!(watch.check(start + 2 * TTL, ON_TIME, TIMER), None);
+    watch.heartbeat.beat();
+    let found = watch.check(start + 3 * TTL, ON_TIME, TIMER);
+    assert_eq!(found, Some(TtlEvent::Recovered));
 }
 
 #[test]
@@ -71,7 +84,9 @@ fn a_late_check_gives_one_more_ttl_and_no_more() {
         watch.check(woken + 2 * TTL, ON_TIME, TIMER),
         Some(TtlEvent::Recovered)
     );
-    assert_eq!(watch.check(woken + 5 * TTL, late, TIMER), None, "a new ttl");
+    // More than by this check's lateness: the time since the heartbeat is five ttls.
+    let found = watch.check(woken + 7 * TTL, 2 * TTL, TIMER);
+    assert_eq!(found, None, "a new ttl");
 }
 
 #[test]
@@ -189,6 +204,7 @@ fn a_silence_is_late_and_not_over_while_its_witness_shows_progress() {
         "once"
     );
     let stalled = start + 4 * TTL;
+    assert_eq!(watch.check(stalled - seconds(0.1), ON_TIME, TIMER), None);
     assert!(matches!(
         watch.check(stalled, ON_TIME, TIMER),
         Some(TtlEvent::Silence { .. })
@@ -198,5 +214,15 @@ fn a_silence_is_late_and_not_over_while_its_witness_shows_progress() {
     let found = watch.check(later, ON_TIME, TIMER);
     assert!(matches!(found, Some(TtlEvent::Late { .. })), "it goes on");
     watch.heartbeat.beat();
+    done.fetch_add(1, Ordering::Relaxed);
     assert_eq!(watch.check(later, ON_TIME, TIMER), None);
+    // A heartbeat begins a silence anew, with the progress of that time.
+    done.fetch_add(1, Ordering::Relaxed);
+    let found = watch.check(later + TTL, ON_TIME, TIMER);
+    assert_eq!(found, Some(TtlEvent::Late { lasted: TTL }));
+    watch.heartbeat.beat();
+    done.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(watch.check(later + TTL, ON_TIME, TIMER), None);
+    let found = watch.check(later + 2 * TTL, ON_TIME, TIMER);
+    assert!(matches!(found, Some(TtlEvent::Silence { lasted: TTL, .. })));
 }
