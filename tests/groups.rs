@@ -57,8 +57,9 @@ async fn members_decide_the_state_of_their_group() {
     assert_eq!(state(&readiness), State::Ready);
     members[0].degraded("slow");
     assert_eq!(state(&readiness), State::Ready, "degraded counts as ready");
-    members[1].dead("gone");
+    members[1].starting("connects again");
     assert_eq!(state(&readiness), State::Degraded);
+    members[1].dead("gone");
     advance(INTERVAL).await;
     assert_eq!(
         view(&readiness).reason().unwrap(),
@@ -92,6 +93,13 @@ async fn changes_that_do_not_turn_the_group_are_published_20_times_a_second() {
         (second - 1..=second + 1).contains(&published),
         "{published}"
     );
+
+    // A repeated report changes nothing.
+    advance(INTERVAL * 2).await;
+    let version = readiness.snapshot().version();
+    members.iter().for_each(MemberReporter::ready);
+    advance(INTERVAL * 2).await;
+    assert_eq!(readiness.snapshot().version(), version);
 
     // This turns the group, so it does not wait.
     members[..10]

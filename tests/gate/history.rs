@@ -323,7 +323,9 @@ fn a_repeated_report_and_another_reason_are_no_transitions() {
 #[test]
 fn a_history_without_bounds_is_an_error() {
     let subsystem = || Readiness::builder().subsystem(Subsystem::new("storage"));
-    let error = subsystem().history(usize::MAX).build().unwrap_err();
-    assert!(matches!(error, BuildError::LongHistory { .. }), "{error}");
+    for transitions in [(1 << 16) + 1, usize::MAX] {
+        let error = subsystem().history(transitions).build().unwrap_err();
+        assert!(matches!(error, BuildError::LongHistory { .. }), "{error}");
+    }
     assert!(subsystem().history(1 << 16).build().is_ok());
 }

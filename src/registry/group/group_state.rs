@@ -242,5 +242,9 @@ mod tests {
             }
         );
         assert_eq!(shares().validate(), Ok(()));
+        assert_eq!(
+            validate("failing_below", Quorum::Members(MAX_MEMBERS)),
+            Ok(())
+        );
     }
 }

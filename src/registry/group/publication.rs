@@ -111,3 +111,33 @@ impl Registry {
         }
     }
 }
+
+#[cfg(all(test, not(tower_readiness_loom)))]
+mod tests {
+    use super::*;
+    use crate::registry::{Group, Readiness};
+    use std::time::Duration;
+
+    #[test]
+    fn an_empty_group_needs_no_timer() {
+        let group = Group::new("upstream").ttl(Duration::from_secs(8));
+        let builder = Readiness::builder().allow_empty().group(group);
+        let readiness = builder.build().unwrap();
+        let registry = readiness.registry();
+        let group = readiness.group("upstream").unwrap();
+        let due_after = |seconds| {
+            let now = Instant::now() + Duration::from_secs(seconds);
+            let reading = Reading {
+                now,
+                real: now,
+                is_paused: false,
+            };
+            registry.run_groups(Caller::TtlTimer, reading);
+            registry.groups().due()
+        };
+        let member = group.add("a").unwrap();
+        assert!(due_after(60).is_some());
+        member.retire();
+        assert_eq!(due_after(120), None);
+    }
+}
