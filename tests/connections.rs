@@ -9,11 +9,12 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use http::{
     HeaderMap, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
 };
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
 use hyper_util::{
@@ -29,7 +30,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tower::{ServiceExt, service_fn};
+use tower::{Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_readiness::{
     Phase, Readiness, ReadinessLayer, Reporter,
     connections::{Connections, ConnectionsError, Retiring},
@@ -363,6 +364,24 @@ async fn share_after(begin: Instant, share: f64) {
     sleep_until(begin + DELAY.mul_f64(share)).await;
 }
 
+#[tokio::test]
+async fn the_service_of_a_connection_is_as_ready_and_its_bodies_are_as_long_as_within() {
+    let (readiness, _storage) = ready();
+    let tracked = readiness.connections().track();
+    let echo = service_fn(async |request: Request<String>| {
+        Ok::<_, Infallible>(Response::new(request.into_body()))
+    });
+    let mut service = tracked.service(ConcurrencyLimit::new(echo, 1));
+    for text in ["served", ""] {
+        let request = Request::new(text.to_owned());
+        let body = service.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(body.body().size_hint().exact(), Some(text.len() as u64));
+        assert_eq!(body.body().is_end_stream(), text.is_empty());
+    }
+    let _waits = service.ready().await.unwrap().call(Request::default());
+    assert!(service.ready().now_or_never().is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_http_1_answer_announces_the_end_from_the_moment_on() {
     let server = retiring_at_half();
@@ -568,6 +587,18 @@ async fn the_connection_of_a_client_that_stops_is_closed_after_twice_its_longest
 async fn the_connection_of_a_client_that_pauses_for_longer_than_the_delay_is_closed_as_idle() {
     let server = retiring_at_half();
     let client = paused_by(&server, DELAY + Duration::from_millis(1)).await;
+    let begin = Instant::now();
+    client.connection.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed().as_millis() / 10, 250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_before_the_first_request_is_no_pause_of_the_client() {
+    let server = retiring_at_half();
+    let mut client = Http1::connect(&server).await;
+    sleep(DELAY / 2).await;
+    client.get("/").await.unwrap();
+    server.readiness.drain();
     let begin = Instant::now();
     client.connection.await.unwrap().unwrap();
     assert_eq!(begin.elapsed().as_millis() / 10, 250);
@@ -798,6 +829,25 @@ async fn a_delay_that_ends_early_tells_every_connection_at_once() {
     for left in left {
         assert!(left.await.unwrap() - begin < Duration::from_millis(10));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_request_that_arrives_with_an_early_end_announces_it() {
+    let server = retiring_at_half();
+    let mut client = server.connect().into_inner();
+    let send = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut kept = vec![0; 1 << 10];
+    client.write_all(send).await.unwrap();
+    let length = client.read(&mut kept).await.unwrap();
+    assert!(kept[..length].ends_with(b"served"));
+    server.readiness.drain();
+    sleep(DELAY / 10).await;
+    client.write_all(send).await.unwrap();
+    server.readiness.advance(Phase::Closing);
+    let mut last = String::new();
+    client.read_to_string(&mut last).await.unwrap();
+    assert!(last.contains("\r\nconnection: close\r\n"), "{last}");
+    assert!(last.ends_with("served"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,6 +84,8 @@ mod tests {
                 assert!((moment.retired - expected).abs() < 1e-9);
             }
         }
+        let from_the_begin_on = Window { from: 0.0, to: 0.5 };
+        assert!(from_the_begin_on.moment(0.0, 0.0).retired < 1e-9);
     }
 
     #[test]
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn a_connection_accepted_in_the_drain_stays_a_fifth_of_the_delay() {
         let window = Window::default();
-        for accepted in (1..90).map(|percent| f64::from(percent) / 100.0) {
+        for accepted in (1..=90).map(|percent| f64::from(percent) / 100.0) {
             for position in [0.0, 0.3, 0.999] {
                 let moment = window.moment(accepted, position);
                 assert!(

@@ -235,7 +235,8 @@ async fn a_connection_with_a_tunnel_is_not_evicted_and_one_whose_tunnel_was_refu
     let (client, response) = connect(5432).await;
     let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     let (refused, _) = connect(25).await;
-    for _ in 0..20 {
+    // An evicted connection that goes on sending ends after half a minute.
+    for _ in 0..40 {
         sleep(Duration::from_secs(1)).await;
         peers.lack_descriptors();
         tunnel.write_all(b"x").await.unwrap();
