@@ -267,29 +267,50 @@ mod tests {
         drop(policy);
     }
 
-    #[test]
-    fn a_heartbeat_that_follows_the_deadline_keeps_the_subsystem_ready() {
+    /// The state after an event of the timer, whose subsystem has sent `beats` meanwhile.
+    /// `None` if it stays the same.
+    fn after(event: TtlEvent, beats: u32, phase: Phase) -> Option<State> {
         let (readiness, policy, _) = silent();
         let registry = readiness.registry();
         let data = registry.load();
         let view = data.subsystem("policy").unwrap();
         let declaration = Arc::clone(view.declaration());
         let heartbeat = registry.timer.heartbeat_of(Slot(0), &declaration).unwrap();
-        let (lasted, seen) = (TTL, heartbeat.count());
+        let event = match event {
+            TtlEvent::Silence { lasted, .. } => TtlEvent::Silence {
+                lasted,
+                seen: heartbeat.count(),
+            },
+            other => other,
+        };
+        (0..beats).for_each(|_| heartbeat.beat());
         let expired = Expired {
             slot: Slot(0),
             declaration,
-            heartbeat: Arc::clone(&heartbeat),
-            event: TtlEvent::Silence { lasted, seen },
+            heartbeat,
+            event,
         };
-        let state = || {
-            let after = view_after(view, &expired, Phase::Started, now());
-            after.map(|view| view.state())
-        };
-        assert_eq!(state(), Some(State::Stale));
-        heartbeat.beat();
-        assert_eq!(state(), None);
+        let after = view_after(view, &expired, phase, now());
         drop(policy);
+        after.map(|view| view.state())
+    }
+
+    #[test]
+    fn a_heartbeat_that_follows_the_deadline_keeps_the_subsystem_ready() {
+        let silence = TtlEvent::Silence {
+            lasted: TTL,
+            seen: 0,
+        };
+        assert_eq!(after(silence, 0, Phase::Started), Some(State::Stale));
+        assert_eq!(after(silence, 1, Phase::Started), None);
+        assert_eq!(after(silence, 0, Phase::Draining), None);
+    }
+
+    #[test]
+    fn a_runtime_that_is_late_is_degraded_until_the_process_drains() {
+        let late = TtlEvent::Late { lasted: TTL };
+        assert_eq!(after(late, 0, Phase::Started), Some(State::Degraded));
+        assert_eq!(after(late, 0, Phase::Draining), None);
     }
 
     /// A subsystem with a check may still become stale.
