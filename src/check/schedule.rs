@@ -210,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn the_second_run_of_a_start_comes_within_a_quarter_of_a_second() {
+        let schedule = Check::every(SECOND).schedule().unwrap();
+        let waits = (0..1_000).map(|_| schedule.until_first_up(1));
+        let (shortest, longest) = waits
+            .fold((Duration::MAX, Duration::ZERO), |(least, most), it| {
+                (least.min(it), most.max(it))
+            });
+        assert!(shortest >= FIRST_WAIT / 2 && longest <= FIRST_WAIT);
+    }
+
+    #[test]
     fn jitter_makes_runs_early_and_never_late() {
         let check = Check::every(SECOND).jitter(0.2).schedule().unwrap();
         let intervals: Vec<_> = (0..1_000).map(|_| check.until_next(0)).collect();

@@ -267,6 +267,32 @@ async fn a_request_is_one_arrival_though_it_passes_the_gate_of_a_scope_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_to_a_request_from_before_the_drain_tells_envoy_whatever_the_layer_counts() {
+    type Count = fn(ReadinessLayer) -> ReadinessLayer;
+    let counts: [Count; 3] = [
+        |layer| layer,
+        ReadinessLayer::count_in_flight,
+        ReadinessLayer::observe_outcomes,
+    ];
+    for count in counts {
+        let (readiness, _storage) = ready();
+        let layer = count(ReadinessLayer::new(&readiness).envoy_headers());
+        let service = layer.layer(service_fn(async |_: Request<String>| {
+            sleep(MS).await;
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }));
+        let mut response = task::spawn(service.oneshot(Request::default()));
+        assert_pending!(response.poll());
+        readiness.drain();
+        let response = response.await.unwrap();
+        assert_eq!(
+            response.headers()["x-envoy-immediate-health-check-fail"],
+            "true"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_held_request_is_an_arrival_when_it_is_admitted() {
     let (readiness, storage) = ready();
     let hold = Action::hold(Duration::from_secs(10)).unwrap();
