@@ -61,7 +61,7 @@ impl UnreadBody {
         UnreadBodyBuilder(Bounds {
             drain_silence: Duration::from_millis(300),
             drain_time: Duration::from_secs(2),
-            drain_bytes: 64 * 1024 * 1024,
+            drain_bytes: 64 << 20,
             linger_silence: Duration::from_secs(5),
             linger_time: Duration::from_secs(30),
             max_lingering: 1_024,

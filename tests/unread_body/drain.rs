@@ -125,18 +125,20 @@ async fn a_body_is_read_up_to_so_many_bytes_before_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_announces_too_much_is_answered_first() {
-    let mut service = refusing(UnreadBody::builder().drain_bytes(100).build().unwrap())
-        .layer(service_fn(application));
-    let (mut sender, mut body) = body();
-    body.length = Some(101);
-    sender.send(101);
-    sender.end();
-    let mut call = task::spawn(service.call(post(body)));
-    assert_eq!(options(&assert_ready_ok!(call.poll())), ["close"]);
-    assert_eq!(sender.polls(), 0);
-    others_run().await;
-    assert!(sender.is_dropped(), "it is read to its end");
-    assert_eq!(sender.polls(), 2);
+    for (length, expected, polls_before) in [(100_u8, &[][..], 2), (101, &["close"][..], 0)] {
+        let mut service = refusing(UnreadBody::builder().drain_bytes(100).build().unwrap())
+            .layer(service_fn(application));
+        let (mut sender, mut body) = body();
+        body.length = Some(length.into());
+        sender.send(length.into());
+        sender.end();
+        let mut call = task::spawn(service.call(post(body)));
+        assert_eq!(options(&assert_ready_ok!(call.poll())), expected);
+        assert_eq!(sender.polls(), polls_before);
+        others_run().await;
+        assert!(sender.is_dropped(), "it is read to its end");
+        assert_eq!(sender.polls(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]
