@@ -265,9 +265,15 @@ mod tests {
             .map(|number| table.add(&format!("m-{number}"), at).unwrap())
             .collect();
         let capacity = table.members.capacity();
-        slots[5_000..].iter().for_each(|slot| table.retire(*slot));
-        assert_eq!(table.members.capacity(), capacity, "half may come back");
-        slots[5..5_000].iter().for_each(|slot| table.retire(*slot));
+        let quarter = capacity / 4;
+        slots[quarter..].iter().for_each(|slot| table.retire(*slot));
+        assert_eq!(table.members.capacity(), capacity, "more may come back");
+        table.retire(slots[quarter - 1]);
+        let shrunk = table.members.capacity();
+        assert!((2 * (quarter - 1)..capacity).contains(&shrunk), "{shrunk}");
+        slots[5..quarter - 1]
+            .iter()
+            .for_each(|slot| table.retire(*slot));
         assert_eq!(table.counts().total(), 5);
         assert_eq!(table.members.len(), 5);
         assert!(table.members.capacity() <= 64);
@@ -277,8 +283,31 @@ mod tests {
     }
 
     #[test]
+    fn silent_members_are_found_some_slots_at_a_time() {
+        let (mut table, at) = (Table::default(), Instant::now());
+        for number in 0..300 {
+            let slot = table.add(&format!("m-{number}"), at).unwrap();
+            table.report(slot, State::Ready, None, at);
+        }
+        let mut find = |from| {
+            let next = table.find_silent(from, 100, at, at);
+            (next, table.counts().in_state(State::Stale))
+        };
+        assert_eq!(find(0), (Some(100), 100));
+        assert_eq!(find(100), (Some(200), 200));
+        assert_eq!(find(200), (None, 300));
+    }
+
+    #[test]
     fn a_drop_ends_staleness_whatever_the_last_reason_is() {
-        for reason in [None, Some("down"), Some("reporter dropped by its peer")] {
+        for (reason, after) in [
+            (None, "reporter dropped"),
+            (Some("down"), "reporter dropped; last report: down"),
+            (
+                Some("reporter dropped by its peer"),
+                "reporter dropped by its peer",
+            ),
+        ] {
             let (mut table, at) = (Table::default(), Instant::now());
             let slot = table.add("m", at).unwrap();
             table.report(slot, State::Failing, reason, at);
@@ -286,6 +315,8 @@ mod tests {
             assert_eq!(table.counts().in_state(State::Stale), 1, "{reason:?}");
             table.drop_reporter(slot, false, at);
             assert_eq!(table.counts().in_state(State::Failing), 1, "{reason:?}");
+            let member = table.members[slot].as_ref().unwrap();
+            assert_eq!(member.reason.as_deref(), Some(after));
         }
     }
 
