@@ -183,7 +183,7 @@ fn lost_by(end: impl FnOnce(Guard)) -> Option<&'static str> {
 
 #[test]
 fn a_job_is_lost_if_its_task_panics_or_is_dropped_before_its_end() {
-    let polled = |future: Running| {
+    let polled = |future: run::Running| {
         lost_by(|guard| {
             let mut task = Box::pin(Task::new(future, guard));
             let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
