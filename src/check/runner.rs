@@ -41,7 +41,8 @@ pub(super) async fn run(
             return;
         };
         if !has_ttl {
-            // Without a result since the start, the timer measures the time of this run.
+            // The subsystem has no ttl before its first result. With this heartbeat, the
+            // timer finds a run that its runtime leaves in the middle.
             handle.beat();
         }
         let (number, asked) = control.begin_run();

@@ -113,12 +113,12 @@ where
             let tracked = &open.request.0;
             let begins_tunnel = open.asks_for_tunnel && response.status().is_success();
             // HTTP/2 has no such header: there the connection itself is told.
-            match tracked.is_http2() {
-                true if begins_tunnel => tracked.keep_open(),
-                false if tracked.announces_close() && !begins_tunnel => {
-                    announce_close(&mut response);
+            if begins_tunnel {
+                if tracked.is_http2() {
+                    tracked.keep_open();
                 }
-                _ => {}
+            } else if !tracked.is_http2() && tracked.announces_close() {
+                announce_close(&mut response);
             }
             open.request
         });

@@ -62,10 +62,11 @@
 //!
 //! # A consumer of a queue
 //!
-//! A worker takes messages only while the process is ready, so that they wait in the queue
-//! while the storage is down, and another replica takes them. The guard keeps a drain
+//! A worker waits for messages only while the process is ready, and gives back one that came
+//! when it no longer was, so that another replica takes it. The guard keeps a drain
 //! waiting until the message is done. A worker that waits for a message has no guard, and
 //! ends its wait when the process drains: otherwise an empty queue would hold up the drain.
+//! (So the wait for a message has to be cancel safe.)
 //! (With the gate of a scope, it waits by [`Scope::wait_ready`](crate::Scope::wait_ready), since
 //! the loop would otherwise go on without a pause while the scope fails.)
 //!
@@ -73,24 +74,24 @@
 //! # use std::{future::pending, time::Duration};
 //! # use tower_readiness::{Readiness, ReadinessLayer, Subsystem, gate::DirectGate};
 //! # async fn next_message() -> Option<u32> { pending().await }
+//! # async fn give_back(_: u32) {}
 //! # async fn work(_: u32) -> Result<(), std::io::Error> { Ok(()) }
 //! async fn consume(readiness: Readiness, gate: DirectGate) {
-//!     let mut next = None; // a message that was taken before the gate closed
 //!     while readiness.wait_ready().await.is_ok() {
-//!         if next.is_none() {
-//!             next = tokio::select! {
-//!                 message = next_message() => message,
-//!                 () = readiness.draining() => break,
-//!             };
-//!         }
-//!         let Ok(admitted) = gate.try_admit() else { continue };
-//!         let Some(message) = next.take() else { break };
+//!         let message = tokio::select! {
+//!             message = next_message() => message,
+//!             () = readiness.draining() => break,
+//!         };
+//!         let Some(message) = message else { break };
+//!         let Ok(admitted) = gate.try_admit() else {
+//!             give_back(message).await;
+//!             continue;
+//!         };
 //!         match work(message).await {
 //!             Ok(()) => admitted.succeeded(),
 //!             Err(_) => admitted.failed(),
 //!         }
 //!     }
-//!     // Gives `next` back to the queue, if there is one.
 //! }
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

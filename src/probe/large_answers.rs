@@ -22,7 +22,7 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 /// The length in bytes below which an event or the metrics are sent although other clients
 /// have not read their answers. A change of one subsystem is as long as the list of all that
 /// are red, so a client that reads gets it in a process with thousands. Of such answers, a
-/// connection has two at most: one that it still sends, and the next.
+/// connection of HTTP/1 has two at most: one that it still sends, and the next.
 #[cfg(any(feature = "events", all(feature = "metrics", feature = "server")))]
 pub(crate) const LARGE_UPDATE: usize = 256 << 10;
 

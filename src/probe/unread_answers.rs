@@ -17,7 +17,7 @@ pub(crate) struct UnreadAnswers {
 }
 
 impl UnreadAnswers {
-    /// Whether no further answer may be rendered.
+    /// Whether no further large answer may be sent.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes_in_use.load(Ordering::Relaxed) >= MAX_BYTES_IN_USE
     }

@@ -114,7 +114,14 @@ async fn serve_http(
 
     let mode = tokio::select! { biased;
         // Also an error: the peer disconnected, or sent garbage.
-        _ = connection.as_mut() => return true,
+        _ = connection.as_mut() => {
+            // An eviction in the same moment leaves the peer the time to read its answer.
+            tokio::select! { biased;
+                () = slot.evicted() => {}
+                () = std::future::ready(()) => {}
+            }
+            return true;
+        }
         () = slot.evicted() => CloseMode::Gracefully,
         () = stop_signal.requested() => CloseMode::Gracefully,
         mode = slot.timed_out(&limits) => mode,

@@ -75,7 +75,7 @@
 //! | events (feature `events`) and metrics (feature `metrics`) | on loopback and unix sockets | they name subsystems; elsewhere `AdminListener::events` and `AdminListener::metrics` serve them |
 //! | head of a request | 16 KiB | hyper answers 431 to a larger one |
 //! | body of a request | read only for the reason of a command | no probe has a body; the answer to a request that has one includes `connection: close` |
-//! | unread answers that list subsystems | 32 MiB in all, and 512 KiB for each event stream or connection that scrapes metrics | see [Requests](crate::probe#requests) |
+//! | unread answers that list subsystems | 32 MiB in all, and 512 KiB for each event stream or connection that scrapes metrics (256 KiB for each of its 8 requests over HTTP/2) | see [Requests](crate::probe#requests) |
 //! | send buffer | 64 KiB for each TCP connection (Linux doubles it) | few answers are rendered for a peer that reads nothing |
 //! | [HTTP/2](AdminListener::with_http2) | off | see below |
 //!
@@ -92,8 +92,8 @@
 //! Otherwise the kernel would send RST, and destroy an answer that the peer has
 //! not read yet (RFC 9112, section 9.6). Such a connection is evicted first. Evicted
 //! connections have this time while they are no more than a quarter of
-//! [`max_connections`](AdminListener::max_connections) and the process has file
-//! descriptors; then the first evicted one ends at once.
+//! [`max_connections`](AdminListener::max_connections); of more, the first evicted ones end
+//! at once. Without a file descriptor for a new connection, all of them do.
 //!
 //! # Many clients
 //!

@@ -109,22 +109,26 @@ async fn a_request_that_arrives_together_with_the_eviction_is_answered() {
 /// the answer that the client has not read yet.
 #[tokio::test(start_paused = true)]
 async fn the_server_reads_on_after_the_answer_to_a_request_that_met_the_eviction() {
-    for (path, answer) in [("/slow", "slow"), ("/", "served")] {
+    for (path, answer, close) in [
+        ("/slow", "slow", ""),
+        ("/", "served", ""),
+        ("/", "served", "connection: close\r\n"),
+    ] {
         let (_readiness, _storage, peers) = slow();
-        let send = async |stream: &mut DuplexStream, path| {
-            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let send = async |stream: &mut DuplexStream, path, close| {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{close}\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             sleep(Duration::from_millis(1)).await;
         };
         let [mut client, mut idle] = [(); 2].map(|()| peers.connect());
-        send(&mut client, "/").await;
-        send(&mut idle, "/").await;
+        send(&mut client, "/", "").await;
+        send(&mut idle, "/", "").await;
         sleep(Duration::from_secs(2)).await;
         // The server evicts one of so few at a time, the longest idle first.
         for _ in 0..2 {
             peers.lack_descriptors();
         }
-        send(&mut client, path).await;
+        send(&mut client, path, close).await;
         let mut answers = String::new();
         soon(client.read_to_string(&mut answers)).await.unwrap();
         assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");

@@ -109,6 +109,7 @@ async fn answers_of_evicted(first: &[u8], second: &[u8]) -> String {
     while !String::from_utf8_lossy(&answers).contains("ready\n") {
         yield_now().await;
         if let Ok(read) = peer.read(&mut begun) {
+            assert_ne!(read, 0, "the listener has closed the connection");
             answers.extend_from_slice(&begun[..read]);
         }
     }

@@ -51,6 +51,7 @@ pause, resume and drain need a unix socket, which only its owner can open.
 Exits with 0 for yes (or done), 1 for no or no answer (or not done), and 64
 for wrong usage.
 watch needs a process with the feature events, and runs until it is stopped.
+It ends with 1 at an address that has no event stream.
 ";
 
 /// EX_USAGE of sysexits.h. (Docker reserves exit code 2.)

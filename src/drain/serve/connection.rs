@@ -135,25 +135,25 @@ where
         }
     };
     let mut driven = pin!(tracked.drive(connection));
-    tokio::select! { biased;
+    let is_evicted = tokio::select! { biased;
         // Also an error: the peer disconnected, or sent garbage.
-        _ = driven.as_mut() => return End::Other,
+        _ = driven.as_mut() => false,
         () = no_request => return End::Other,
-        () = slot.evicted() => {}
-    }
-    if !slot.has_sent_request() {
-        return End::Other;
-    }
-    let evicted = Instant::now();
-    slot.take_sent();
-    driven.as_mut().end();
-    while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err() {
-        let reads_on = slot.take_sent() && evicted.elapsed() < EVICTION_IN_ALL;
-        if !reads_on && slot.is_idle_for(EVICTION_GRACE) {
-            break;
+        () = slot.evicted() => slot.has_sent_request(),
+    };
+    if is_evicted {
+        let evicted = Instant::now();
+        slot.take_sent();
+        driven.as_mut().end();
+        while timeout(EVICTION_GRACE, driven.as_mut()).await.is_err() {
+            let reads_on = slot.take_sent() && evicted.elapsed() < EVICTION_IN_ALL;
+            if !reads_on && slot.is_idle_for(EVICTION_GRACE) {
+                break;
+            }
         }
     }
-    if slot.has_outrun_eviction() {
+    // The connection may also have answered and ended in the moment of its eviction.
+    if slot.had_request_since_eviction() {
         End::AnsweredEvicted
     } else {
         End::Other

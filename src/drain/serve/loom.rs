@@ -31,10 +31,10 @@ fn an_evicted_connection_is_told_again_when_it_lingers_and_knows_what_it_answere
                 let mut service = tracked.service(tower::service_fn(answer));
                 // A slot that is not told makes this hang, which loom reports.
                 block_on(slot.evicted());
-                assert!(!slot.has_outrun_eviction());
+                assert!(!slot.had_request_since_eviction());
                 let answer = service.call(Request::new(())).now_or_never();
                 drop(answer);
-                assert!(slot.has_outrun_eviction());
+                assert!(slot.had_request_since_eviction());
                 block_on(slot.evicted());
             })
         };

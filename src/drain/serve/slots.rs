@@ -129,7 +129,7 @@ impl Slot {
     }
 
     /// Whether a request has arrived since the server chose the connection for eviction.
-    pub(super) fn has_outrun_eviction(&self) -> bool {
+    pub(super) fn had_request_since_eviction(&self) -> bool {
         let evicted_since = self.evicted_since.get().copied();
         evicted_since.is_some() && self.idle.since() != evicted_since
     }

@@ -59,6 +59,7 @@ impl MetricsEndpoint {
             let _ = prometheus_text::encode(&mut body, &self.registry);
             prometheus_text::CONTENT_TYPE
         };
+        // The length is known only now.
         if self.unread.is_full() && body.len() >= LARGE_UPDATE {
             let why = "other clients have not read their answers";
             return line(StatusCode::SERVICE_UNAVAILABLE, why);

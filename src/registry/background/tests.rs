@@ -163,9 +163,9 @@ fn a_stand_in_that_is_replaced_is_not_polled_again() {
 /// Lets a run end in some way, and returns why its job was lost.
 fn lost_by(end: impl FnOnce(Guard)) -> Option<&'static str> {
     #[derive(Default)]
-    struct Told(Mutex<Option<&'static str>>);
+    struct LostReason(Mutex<Option<&'static str>>);
 
-    impl Jobs for Told {
+    impl Jobs for LostReason {
         fn lose(&self, _: TaskId, run: &Arc<Run>, why: &'static str) {
             assert!(!run.has_ended(), "the next run could begin before this");
             *self.0.lock() = Some(why);
@@ -174,7 +174,7 @@ fn lost_by(end: impl FnOnce(Guard)) -> Option<&'static str> {
         fn set_idle(&self) {}
     }
 
-    let (jobs, run) = (Arc::<Told>::default(), Run::begin(false));
+    let (jobs, run) = (Arc::<LostReason>::default(), Run::begin(false));
     let guard = Guard::new(Arc::clone(&jobs) as _, CHECK, &run);
     let _ = catch_unwind(AssertUnwindSafe(|| end(guard)));
     assert!(run.has_ended());

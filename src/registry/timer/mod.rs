@@ -191,7 +191,7 @@ impl TtlTimer {
                     *watch = TtlWatch::new(Arc::clone(declaration));
                 }
                 watch.due = view.due();
-                watch.set_ttl(view.heard_within(), view.is_stale(), reading.now);
+                watch.set_ttl(view.heartbeat_within(), view.is_stale(), reading.now);
                 next = watch.next(reading.now);
             }
             _ => {

@@ -243,7 +243,7 @@ impl SubsystemView {
 
     /// How often the timer expects a report or a heartbeat: in each active ttl, and from the
     /// check of a subsystem in any case, so that a check is found whose runtime is not driven.
-    pub(crate) fn heard_within(&self) -> Option<Duration> {
+    pub(crate) fn heartbeat_within(&self) -> Option<Duration> {
         if self.declaration().checked {
             self.declaration().ttl
         } else {
