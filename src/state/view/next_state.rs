@@ -254,18 +254,19 @@ impl SubsystemView {
     /// Makes the subsystem stale, after `silent_for` without a report or
     /// heartbeat.
     pub(crate) fn become_stale(&self, silent_for: Duration, at: Moment) -> Self {
+        let last_report = self.last_report();
         let (state, reason) = match self.damped {
             // A result of a check that came too seldom does not count after the silence.
             Some(DampingProgress::Count { .. }) => (self.state, self.reason.as_deref()),
-            _ => self.last_report(),
+            _ => last_report,
         };
         let masked_report = LastReport {
             state,
             reason: reason.map(Arc::from),
         };
-        let last = match reason {
-            Some(reason) => format!("{state} ({reason})"),
-            None => state.to_string(),
+        let last = match last_report {
+            (state, Some(reason)) => format!("{state} ({reason})"),
+            (state, None) => state.to_string(),
         };
         let silence = format!("silent for {silent_for:.0?}; last report: {last}");
         let silence = text::cut(&silence, text::MAX_BYTES);

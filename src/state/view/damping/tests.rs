@@ -199,6 +199,10 @@ fn a_subsystem_that_was_down_before_its_silence_needs_as_many_successes() {
     assert_eq!(check(&twice, State::Ready).state(), State::Ready);
     let was_up = check(&silent(&up), State::Ready);
     assert_eq!(was_up.state(), State::Ready);
+    let damped = up.check(State::Failing, Some("reset"), thresholds, now());
+    let silent_after = silent(&damped);
+    let reason = silent_after.reason().unwrap();
+    assert!(reason.ends_with("last report: failing (reset)"), "{reason}");
     let fails = check(&silent(&up), State::Failing);
     assert_eq!(fails.state(), State::Failing, "it is not up");
     let never_up = checked().report(State::Failing, None, now());
