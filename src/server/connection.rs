@@ -24,10 +24,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-#[cfg(any(feature = "events", feature = "metrics"))]
-use std::future::ready;
 use std::{
     convert::Infallible,
+    future::ready,
     pin::{Pin, pin},
     sync::Arc,
 };
@@ -118,7 +117,7 @@ async fn serve_http(
             // An eviction in the same moment leaves the peer the time to read its answer.
             tokio::select! { biased;
                 () = slot.evicted() => {}
-                () = std::future::ready(()) => {}
+                () = ready(()) => {}
             }
             return true;
         }

@@ -128,6 +128,42 @@ async fn an_evicted_peer_may_read_its_answer_until_the_connection_has_to_end() {
     assert!(!gets_whole_answer(true).await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_with_an_answer_in_its_eviction_reads_on() {
+    let (stream, mut peer) = connection();
+    let (_server, stop_signal) = AdminServer::new(Address::default());
+    let slot = ConnectionSlot::new();
+    let serving = serve(
+        stream,
+        Arc::clone(&slot),
+        red(),
+        Limits::default(),
+        stop_signal,
+    );
+    let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    peer.write_all(request).await.unwrap();
+    // The runtime notices only after some turns that the stream can be read.
+    for _ in 0..200 {
+        yield_now().await;
+    }
+    slot.evict();
+    let serving = tokio::spawn(async { drop(serving.await) });
+    let mut answer = Vec::with_capacity(1 << 10);
+    // The test never waits, so the clock stands still.
+    while peer.try_read_buf(&mut answer).is_err() {
+        yield_now().await;
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    for _ in 0..16 {
+        yield_now().await;
+    }
+    assert!(!serving.is_finished(), "the peer may still send");
+    slot.end();
+    serving.await.unwrap();
+}
+
 // === HTTP/2 (RFC 9113) ===
 
 const DATA: u8 = 0;
