@@ -190,6 +190,9 @@ impl Commands {
         let text = clean(response.body.trim_end());
         let address = self.address.clone();
         match response.status {
+            200 | 400 | 403 | 408 | 413 | ENDING if response.is_encoded => {
+                Err(ExchangeError::Encoded { address }.into())
+            }
             200 => Ok(text),
             400 | 403 | 408 | 413 | ENDING => Err(CommandError::Refused {
                 address,

@@ -230,6 +230,10 @@ impl HealthCheck {
                     status,
                     location: response.location,
                 },
+                // The body would say which of the answers of a probe it is, if any.
+                (200 | 400 | 404 | 503, _) if response.is_encoded => {
+                    ExchangeError::Encoded { address }.into()
+                }
                 (400, _) => CheckError::Refused {
                     address,
                     answer: clean(response.body.trim_end()),

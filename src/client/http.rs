@@ -37,6 +37,8 @@ pub(super) struct Head {
     content_type: String,
     /// `None` if the body ends with the connection.
     length: Option<u64>,
+    /// Whether the body has a transfer coding, which HTTP/1.0 does not have.
+    pub(super) is_encoded: bool,
 }
 
 #[cfg(feature = "cli")]
@@ -55,6 +57,9 @@ pub(super) struct HttpResponse {
     pub(super) body: String,
     /// Whether the body is longer than [`MAX_BODY`], and its end was not read.
     pub(super) is_cut: bool,
+    /// Whether the body has a transfer coding, and so was not read. A caller asks for it
+    /// where the status makes it need the body: an answer of a proxy may have any status.
+    pub(super) is_encoded: bool,
 }
 
 /// Sends a request on a new connection, and reads the response. Returns the
@@ -146,8 +151,6 @@ impl Request<'_> {
 pub(super) enum ReadError {
     Io(io::Error),
     NotHttp,
-    /// The body has a transfer coding, which HTTP/1.0 does not have.
-    Encoded,
 }
 
 impl From<io::Error> for ReadError {
@@ -161,7 +164,6 @@ impl ReadError {
         let (address, timeout) = (address.clone(), deadline.timeout());
         match self {
             Self::NotHttp => ExchangeError::NotHttp { address },
-            Self::Encoded => ExchangeError::Encoded { address },
             Self::Io(source) => match source.kind() {
                 ErrorKind::TimedOut => ExchangeError::Timeout { address, timeout },
                 ErrorKind::UnexpectedEof => ExchangeError::ClosedEarly { address },
@@ -176,8 +178,10 @@ pub(super) fn read(mut reader: impl BufRead) -> Result<HttpResponse, ReadError> 
         status,
         location,
         length,
+        is_encoded,
         ..
     } = read_head(&mut reader)?;
+    let length = if is_encoded { Some(0) } else { length };
     let wanted = length.unwrap_or(u64::MAX).min(MAX_BODY as u64 + 1);
     let mut body = Vec::new();
     reader.take(wanted).read_to_end(&mut body)?;
@@ -191,6 +195,7 @@ pub(super) fn read(mut reader: impl BufRead) -> Result<HttpResponse, ReadError> 
         location,
         body: String::from_utf8_lossy(&body).into_owned(),
         is_cut,
+        is_encoded,
     })
 }
 
@@ -220,14 +225,14 @@ fn read_head(reader: &mut impl BufRead) -> Result<Head, ReadError> {
     if matches!(status, ..200 | 204 | 304) {
         // These never have a body, even if the head announces one.
         length = Some(0);
-    } else if is_encoded {
-        return Err(ReadError::Encoded);
+        is_encoded = false;
     }
     Ok(Head {
         status,
         location,
         content_type,
         length,
+        is_encoded,
     })
 }
 
@@ -325,15 +330,16 @@ mod tests {
     }
 
     #[test]
-    fn a_body_with_a_transfer_coding_is_an_error_of_its_own() {
+    fn a_body_with_a_transfer_coding_is_not_read() {
         for headers in [
             "transfer-encoding: chunked",
             "TRANSFER-ENCODING: gzip",
             "content-length: 6\r\ntransfer-encoding: chunked",
         ] {
-            let text = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n6\r\nready\n\r\n0\r\n\r\n");
-            let error = read(text.as_bytes()).unwrap_err();
-            assert!(matches!(error, ReadError::Encoded), "{headers}: {error:?}");
+            let text = format!("HTTP/1.1 503 Busy\r\n{headers}\r\n\r\n6\r\nready\n\r\n0\r\n\r\n");
+            let response = response(&text);
+            assert!(response.is_encoded, "{headers}");
+            assert_eq!((response.status, &*response.body), (503, ""), "{headers}");
         }
     }
 
@@ -363,6 +369,7 @@ mod tests {
                 let response = read(BufReader::new(head.as_bytes().chain(Kept))).unwrap();
                 assert!(status.starts_with(&response.status.to_string()));
                 assert_eq!(response.body, "", "{status} {headers}");
+                assert!(!response.is_encoded, "{status} {headers}");
             }
         }
         let other = "HTTP/1.1 200 OK\r\n\r\n";

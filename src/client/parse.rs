@@ -108,6 +108,7 @@ mod tests {
             location: String::new(),
             body: body.to_owned(),
             is_cut: false,
+            is_encoded: false,
         }
     }
 

@@ -44,7 +44,8 @@ const GREEN: &str = r#"{"probe":"status","ok":true,"status":"ready","summary":"r
 #[test]
 fn without_a_terminal_each_change_is_a_line_and_a_lost_stream_is_followed_again() {
     let (address, served) = answers(&[
-        "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        // Of a proxy in front of the process.
+        "HTTP/1.1 503 Service Unavailable\r\ntransfer-encoding: chunked\r\n\r\n",
         &events(&[
             ("tick", TICK),
             ("state", RED),

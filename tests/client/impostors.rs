@@ -249,6 +249,23 @@ fn an_answer_in_chunks_is_an_error_that_names_the_cause() {
 }
 
 #[test]
+fn the_status_of_an_answer_in_chunks_counts_where_the_body_does_not() {
+    let answer = |status: &str| {
+        let head = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\n\r\n");
+        answered((head + "5\r\nlive\n\r\n0\r\n\r\n").as_bytes()).unwrap_err()
+    };
+    for status in ["200 OK", "400 Bad Request", "404 Not Found", "503 No"] {
+        let error = exchange_error(Err(answer(status)));
+        assert!(matches!(error, ExchangeError::Encoded { .. }), "{error:?}");
+    }
+    let error = answer("302 Found");
+    assert!(matches!(error, CheckError::Redirect { .. }), "{error:?}");
+    let error = answer("502 Bad Gateway");
+    let is_of_no_probe = matches!(error, CheckError::NotAProbe { status: 502, .. });
+    assert!(is_of_no_probe, "{error:?}");
+}
+
+#[test]
 fn a_redirect_is_not_followed() {
     let elsewhere = TcpListener::bind(ANYWHERE).unwrap();
     let target = format!("http://{}/livez", elsewhere.local_addr().unwrap());

@@ -1,6 +1,13 @@
 use crate::{LONG, SHORT, exchange_error, folder::Folder, rows::Process};
-use std::{fs, io::ErrorKind, os::unix::net::UnixListener, path::Path, time::Duration};
-use tower_readiness::client::{ExchangeError, HealthCheck};
+use std::{
+    fs,
+    io::{BufRead, BufReader, ErrorKind, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+    thread,
+    time::Duration,
+};
+use tower_readiness::client::{CommandError, Commands, ExchangeError, HealthCheck};
 
 fn error_at(path: impl AsRef<Path>, timeout: Duration) -> ExchangeError {
     let check = HealthCheck::new(path.as_ref()).timeout(timeout);
@@ -59,4 +66,35 @@ fn a_full_queue_of_the_listener_is_a_timeout() {
         let error = error_at(folder.socket(), SHORT);
         assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
     }
+}
+
+#[test]
+fn a_wait_for_the_end_of_a_drain_judges_an_answer_in_chunks_by_its_status() {
+    let folder = Folder::new();
+    let listener = UnixListener::bind(folder.socket()).unwrap();
+    let server = thread::spawn(move || {
+        let plain = "HTTP/1.1 200 OK\r\n\r\ndraining\n".to_owned();
+        let encoded = |status| format!("HTTP/1.1 {status} x\r\ntransfer-encoding: chunked\r\n\r\n");
+        for answer in [
+            plain,
+            encoded(503),
+            encoded(409),
+            encoded(200),
+            encoded(404),
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let commands = Commands::new(folder.socket()).timeout(LONG);
+    assert_eq!(commands.drain_and_wait(Some(LONG)).unwrap(), "gone");
+    let error = commands.resume().unwrap_err();
+    let is_encoded = matches!(error, CommandError::Exchange(ExchangeError::Encoded { .. }));
+    assert!(is_encoded, "{error:?}");
+    let error = commands.resume().unwrap_err();
+    let is_not_taken = matches!(error, CommandError::NotTaken { status: 404, .. });
+    assert!(is_not_taken, "{error:?}");
+    server.join().unwrap();
 }

@@ -92,6 +92,7 @@ fn read(
     let (head, mut reader) = open(address, &request, deadline)?;
     let (status, address) = (head.status, address.clone());
     match status {
+        200 if head.is_encoded => return Err(ExchangeError::Encoded { address }.into()),
         200 if head.is_of_type(EVENT_STREAM) => {}
         503 => return Err(StreamError::Busy { address }),
         _ => return Err(StreamError::NoEvents { address, status }),
