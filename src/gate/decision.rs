@@ -30,6 +30,15 @@ pub(super) struct Basis {
     version: u64,
 }
 
+/// Whether the response to an admitted request gets `connection: close`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    No,
+    /// Only if the response begins no tunnel: the request is a CONNECT.
+    UnlessTunnel,
+    Yes,
+}
+
 impl Basis {
     fn is_leaving(self) -> bool {
         self.verdict.phase() >= Phase::Draining
@@ -120,12 +129,15 @@ impl Gate {
         head.is_grpc_health() || exempt.is_some_and(|exempt| exempt(head))
     }
 
-    /// Whether the response to a request that is admitted gets `connection: close`. The
-    /// response to CONNECT gets none, because it may begin a tunnel.
-    pub(super) fn closes_connection(&self, basis: Basis, head: RequestHead<'_>) -> bool {
-        self.settings.closes_connections
-            && basis.announces_close(head)
-            && *head.method() != Method::CONNECT
+    /// Whether the response to a request that is admitted gets `connection: close`.
+    pub(super) fn closes_connection(&self, basis: Basis, head: RequestHead<'_>) -> Close {
+        if !self.settings.closes_connections || !basis.announces_close(head) {
+            Close::No
+        } else if *head.method() == Method::CONNECT {
+            Close::UnlessTunnel
+        } else {
+            Close::Yes
+        }
     }
 
     /// Records a request that is admitted although reasons hold, unless it is exempt:

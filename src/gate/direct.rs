@@ -1,5 +1,5 @@
 use super::{
-    decision::{Basis, Decision},
+    decision::{Basis, Close, Decision},
     gate::Gate,
     head::RequestHead,
     layer::ReadinessLayer,
@@ -80,7 +80,7 @@ impl DirectGate {
     pub fn decide<'h>(&self, head: impl Into<RequestHead<'h>>) -> Result<Admitted, Refusal> {
         let head = head.into();
         if self.0.is_open() {
-            return Ok(self.admitted(head, true, false));
+            return Ok(self.admitted(head, true, Close::No));
         }
         self.decide_slow(head)
     }
@@ -99,7 +99,7 @@ impl DirectGate {
     ) -> Result<Admitted, Refusal> {
         let head = head.into();
         if self.0.is_open() {
-            return Ok(self.admitted(head, true, false));
+            return Ok(self.admitted(head, true, Close::No));
         }
         self.hold(head).await
     }
@@ -154,9 +154,9 @@ impl DirectGate {
         match decision {
             Decision::Admit => {
                 gate.record_admitted(basis, head);
-                let closes = gate.closes_connection(basis, head);
+                let close = gate.closes_connection(basis, head);
                 let ready = basis.verdict.reasons().is_empty();
-                Ok(self.admitted(head, ready, closes))
+                Ok(self.admitted(head, ready, close))
             }
             Decision::Refuse(reason) | Decision::Hold(reason, _) => {
                 Err(gate.count_refusal(reason, basis, head))
@@ -182,16 +182,16 @@ impl DirectGate {
         Ok(Admitted {
             in_flight: waiting.in_flight.take(),
             _release: waiting.release.take(),
-            closes: gate.closes_connection(gate.basis(), head),
+            close: gate.closes_connection(gate.basis(), head),
         })
     }
 
     #[inline]
-    fn admitted(&self, head: RequestHead<'_>, ready: bool, closes: bool) -> Admitted {
+    fn admitted(&self, head: RequestHead<'_>, ready: bool, close: Close) -> Admitted {
         Admitted {
             in_flight: self.0.enter(head, ready),
             _release: None,
-            closes,
+            close,
         }
     }
 }
@@ -211,13 +211,14 @@ pub struct Admitted {
     in_flight: Option<InFlightGuard>,
     /// Lets the next held work go on when this has ended.
     _release: Option<OwnedSemaphorePermit>,
-    closes: bool,
+    close: Close,
 }
 
 impl Admitted {
-    /// Returns whether the response has to say `connection: close`.
+    /// Returns whether the response has to say `connection: close`. Never for CONNECT, whose
+    /// response may begin a tunnel.
     pub fn closes_connection(&self) -> bool {
-        self.closes
+        self.close == Close::Yes
     }
 
     /// Ends the work, which has succeeded.

@@ -1,5 +1,6 @@
 use super::{
     body::ReadinessBody,
+    decision::Close,
     head::RequestHead,
     outcome::{OutcomeTracker, PanicGuard, count_failed},
     waiting_request::{NotAdmitted, WaitingRequest},
@@ -67,7 +68,7 @@ where
     #[inline]
     pub(super) fn admitted(
         response: S::Future,
-        close: bool,
+        close: Close,
         marks: bool,
         in_flight: Option<InFlightGuard>,
     ) -> Self {
@@ -156,8 +157,8 @@ pin_project! {
     pub(super) struct Admitted<F> {
         #[pin]
         response: F,
-        // Adds `connection: close`.
-        close: bool,
+        // Whether to add `connection: close`.
+        close: Close,
         // Adds Envoy's header if the process drains when the response is ready.
         marks: bool,
         in_flight: Option<InFlightGuard>,
@@ -168,7 +169,7 @@ impl<F> Admitted<F> {
     #[inline]
     pub(super) fn new(
         response: F,
-        close: bool,
+        close: Close,
         marks: bool,
         in_flight: Option<InFlightGuard>,
     ) -> Self {
@@ -192,7 +193,7 @@ where
         let this = self.project();
         // Nothing to add and nothing to count. Separate, because the rest of this function
         // copies the response once more.
-        if this.in_flight.is_none() && !*this.close {
+        if this.in_flight.is_none() && *this.close == Close::No {
             let response = this.response.poll(cx);
             return response.map_ok(|it| it.map(|body| ReadinessBody::inner(body, None)));
         }
@@ -200,7 +201,7 @@ where
         let result = this.response.poll(cx);
         panic_guard.disarm();
         result.map(|mut result| {
-            if *this.close || *this.marks {
+            if *this.close != Close::No || *this.marks {
                 if let Ok(response) = &mut result {
                     let marks = *this.marks
                         && this
@@ -229,8 +230,13 @@ where
 /// Adds the headers of a response while the process drains. A `connection` header
 /// of the inner service stays, and so does that of an upgrade.
 #[cold]
-fn add_headers(status: StatusCode, headers: &mut HeaderMap, close: bool, marks: bool) {
-    if close && status != StatusCode::SWITCHING_PROTOCOLS {
+fn add_headers(status: StatusCode, headers: &mut HeaderMap, close: Close, marks: bool) {
+    let closes = match close {
+        Close::No => false,
+        Close::UnlessTunnel => !status.is_success(),
+        Close::Yes => true,
+    };
+    if closes && status != StatusCode::SWITCHING_PROTOCOLS {
         headers
             .entry(CONNECTION)
             .or_insert(HeaderValue::from_static("close"));

@@ -80,8 +80,8 @@ impl ReadinessLayer {
     ///
     /// The responses to HTTP/1 requests that are admitted from draining on carry
     /// `connection: close`, so that clients open another connection. The layer
-    /// leaves alone responses to earlier requests, upgrades and CONNECT, HTTP/2, and a
-    /// `connection` header of the application.
+    /// leaves alone responses to earlier requests, responses that begin an upgrade or a
+    /// tunnel, HTTP/2, and a `connection` header of the application.
     pub fn when_draining(self, action: Action) -> Self {
         self.action(Reason::Draining, action)
     }

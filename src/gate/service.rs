@@ -1,6 +1,6 @@
 use super::{
     body::ReadinessBody,
-    decision::Decision,
+    decision::{Close, Decision},
     future::{ResponseFuture, Waiting},
     gate::Gate,
     head::RequestHead,
@@ -70,7 +70,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.gate.is_fast_path(request.uri().path()) {
-            self.pass(request, false, Reasons::NONE)
+            self.pass(request, Close::No, Reasons::NONE)
         } else {
             self.call_slow(request)
         }
@@ -79,13 +79,12 @@ where
 
 impl<S> ReadinessService<S> {
     /// Passes on a request that was admitted in spite of the reasons `passed`: at
-    /// once if the inner service has room, otherwise when it has. With `close`, the
-    /// response gets `connection: close`.
+    /// once if the inner service has room, otherwise when it has.
     #[inline]
     fn pass<B, R>(
         &mut self,
         request: Request<B>,
-        close: bool,
+        close: Close,
         passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
@@ -114,7 +113,7 @@ impl<S> ReadinessService<S> {
     fn track<B, R>(
         &mut self,
         request: Request<B>,
-        close: bool,
+        close: Close,
         passed: Reasons,
     ) -> ResponseFuture<S, B>
     where
@@ -135,7 +134,7 @@ impl<S> ReadinessService<S> {
     fn call_tracked<const UPGRADES: bool, B, R>(
         &mut self,
         mut request: Request<B>,
-        close: bool,
+        close: Close,
         passed: Reasons,
         in_flight: Option<InFlightGuard>,
     ) -> ResponseFuture<S, B>
@@ -200,7 +199,7 @@ impl<S> ReadinessService<S> {
         }
         if gate.is_open() {
             // The path only begins like a probe's.
-            return self.pass(request, false, Reasons::NONE);
+            return self.pass(request, Close::No, Reasons::NONE);
         }
         let head = RequestHead::from(&request);
         let basis = gate.basis();

@@ -1,7 +1,7 @@
 use super::{
     action::Action,
     counts::WaitSlot,
-    decision::{Basis, Decision},
+    decision::{Basis, Close, Decision},
     gate::Gate,
     head::RequestHead,
     hold::Hold,
@@ -113,7 +113,7 @@ impl WaitingRequest {
         inner: &mut S,
         head: RequestHead<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, NotAdmitted<S::Error>>>
+    ) -> Poll<Result<Close, NotAdmitted<S::Error>>>
     where
         S: Service<Request<B>> + Clone,
     {

@@ -861,6 +861,20 @@ async fn an_upgrade_and_a_connection_header_of_the_application_are_left_alone() 
     assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key(header::CONNECTION));
 
+    // The connection stays one of HTTP if the handler begins no tunnel.
+    let refuses = service_fn(|_: Req| async {
+        let response = Response::builder().status(StatusCode::BAD_GATEWAY);
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
+    });
+    for (version, connection) in [(Version::HTTP_11, Some("close")), (Version::HTTP_2, None)] {
+        let mut tunnel = get("db:5432");
+        *tunnel.method_mut() = Method::CONNECT;
+        *tunnel.version_mut() = version;
+        let response = layer.layer(refuses).oneshot(tunnel).await.unwrap();
+        let announced = response.headers().get(header::CONNECTION);
+        assert_eq!(announced.map(|it| it.to_str().unwrap()), connection);
+    }
+
     let own = service_fn(|_: Req| async {
         let response = Response::builder().header(header::CONNECTION, "keep-alive");
         Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())

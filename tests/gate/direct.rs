@@ -1,7 +1,7 @@
 //! The gate without Tower: the same decisions, counts and responses as the layer's.
 
 use futures_util::FutureExt;
-use http::{Request, StatusCode, Version, header::CONNECTION};
+use http::{Method, Request, StatusCode, Version, header::CONNECTION};
 use http_body_util::{BodyExt, Empty};
 use std::{
     convert::Infallible,
@@ -123,6 +123,12 @@ fn a_response_says_close_while_the_process_drains() {
     assert!(
         !gate.try_admit().unwrap().closes_connection(),
         "it has no connection"
+    );
+    let mut connect = head("db:5432");
+    *connect.method_mut() = Method::CONNECT;
+    assert!(
+        !gate.decide(&connect).unwrap().closes_connection(),
+        "it may begin a tunnel"
     );
     storage.failing("disk");
     let refusal = gate.decide(&head("/")).unwrap_err();
