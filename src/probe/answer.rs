@@ -127,6 +127,10 @@ impl Probes {
         if matches!(topic, Topic::Subsystem(_)) && !query.exclude.is_empty() {
             return Err(Rejection::Query(QueryError::ExcludeOnSubsystem));
         }
+        // The wait would always last its whole time.
+        if probe == Probe::Status && query.until_red {
+            return Err(Rejection::Query(QueryError::UntilRedOfStatus));
+        }
         Ok(Question {
             probe,
             topic,

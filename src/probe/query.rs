@@ -31,6 +31,8 @@ pub(super) enum QueryError {
     Wait,
     #[error("until takes red or green")]
     Until,
+    #[error("until=red is for the other probes: the status is always green")]
+    UntilRedOfStatus,
     #[error("exclude takes the name of a subsystem")]
     Exclude,
     #[error("exclude may be given {MAX_EXCLUDED} times at most")]

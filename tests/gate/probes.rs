@@ -661,6 +661,16 @@ async fn a_malformed_query_is_400_with_the_cause_in_one_line() {
     let answer = demo.get(Detail::Names, "/readyz/index?exclude=index").await;
     let cause = "exclude is for the process and for scopes\n".into();
     assert_eq!(answer, (StatusCode::BAD_REQUEST, cause));
+    let until_red = "/statusz?wait=60&until=red";
+    let answer = demo.get(Detail::Names, until_red).await;
+    let cause = "until=red is for the other probes: the status is always green\n".into();
+    assert_eq!(answer, (StatusCode::BAD_REQUEST, cause));
+    let (status, _) = demo
+        .get(Detail::Names, "/statusz?wait=60&until=green")
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) = demo.get(Detail::None, until_red).await;
+    assert_eq!(status, StatusCode::OK, "no query counts");
     let answer = demo.get(Detail::Names, "/readyz?unheard=of&&=").await;
     assert_eq!(answer, green("ready\n"));
 }
