@@ -43,9 +43,10 @@ impl Readiness {
     /// requests come from clients with an HTTP/2 connection of their own, which
     /// use it until it is closed.)
     ///
-    /// Each layer of the process as a whole counts the requests that it admits,
-    /// from the moment a [`Shutdown`](super::Shutdown) notices the drain. Probes,
-    /// gRPC's health service and exempt requests do not count.
+    /// Each layer of the process as a whole counts the requests that it admits, also a
+    /// [layer of probes](crate::ReadinessLayer::probes) alone, from the moment a
+    /// [`Shutdown`](super::Shutdown) notices the drain. A request that passes two of them
+    /// counts twice. Probes, gRPC's health service and exempt requests do not count.
     pub fn late_arrivals(&self) -> u64 {
         self.registry().traffic().arrivals.late()
     }

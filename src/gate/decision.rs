@@ -149,7 +149,8 @@ impl Gate {
             self.registry.traffic().hesitated.record();
         }
         // The gate of a named scope is inside of the process's gate, which has
-        // recorded the request already.
+        // recorded the request already. A layer of probes alone records too: without it, a
+        // process that has no other layer would end the delay although requests arrive.
         if basis.is_leaving() && self.id == ScopeId::Process && !self.is_exempt(head) {
             self.registry.traffic().arrivals.record();
         }

@@ -180,6 +180,22 @@ async fn the_delay_is_extended_while_requests_arrive_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_behind_a_layer_of_probes_alone_extend_the_delay() {
+    let (readiness, _storage) = ready();
+    let layer = ReadinessLayer::probes(&readiness);
+    let shutdown = readiness.shutdown().delay(Duration::from_secs(5));
+    let shutdown = shutdown.extend_up_to(Duration::from_secs(60));
+    let mut shutdown = task::spawn(shutdown.build().unwrap());
+    readiness.drain();
+    assert_pending!(shutdown.poll());
+    advance(Duration::from_millis(4_600)).await;
+    assert_eq!(status(&layer).await, 200);
+    advance(Duration::from_millis(400) + MS).await;
+    assert_pending!(shutdown.poll());
+    assert_eq!(readiness.late_arrivals(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_extension_ends_although_requests_keep_arriving() {
     let (readiness, _storage) = ready();
     let layer = ReadinessLayer::new(&readiness);
