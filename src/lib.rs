@@ -151,8 +151,9 @@
 //!     the process starts or drains), one line at `info` after 10 seconds, a minute
 //!     and then every 5 minutes, and one after 10 seconds without a refusal.
 //!   - A long start logs after 10 and 30 seconds and then each minute the subsystems
-//!     that it waits for. Each subsystem logs at most 10 lines a minute above
-//!     `debug`, and one line that counts the rest.
+//!     that it waits for. Each subsystem logs at most 10 changes a minute above
+//!     `debug`, with a line for each scope that they affect, and one line that counts
+//!     the rest.
 //!   - A thread `readiness-log` passes the lines to the subscriber, so a blocked
 //!     subscriber blocks nothing else; a report waits at most 10 ms for its line.
 //!     (Without a subscriber, where tracing passes events to the `log` crate, the

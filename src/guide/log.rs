@@ -14,7 +14,7 @@
 //! | `drained` | info, warn | `cut_off`, `late`, `seconds`, `served`, `version` | the process closes; see below |
 //! | `idle_connections_dropped` | info |  | [`run`](crate::Readiness::run) drops a server that has only idle connections |
 //! | `late_arrivals` | warn | `late` | the drain delay ends, and requests still arrive; `late` is their number so far |
-//! | `lines_left_out` | warn | `process_ready`, `reason`, `state`, `subsystem`, `version` | a subsystem changed so often that lines about it were left out |
+//! | `lines_left_out` | warn | `process_ready`, `reason`, `state`, `subsystem`, `version` | a subsystem changed more than 10 times in a minute, and the changes since were left out |
 //! | `lines_lost` | warn | `lost` | the log was not read in time, and `lost` lines are missing |
 //! | `liveness_lost` | error | `version` | a vital subsystem is dead or stale |
 //! | `liveness_regained` | info | `version` | it is up again |

@@ -209,18 +209,18 @@ async fn a_subsystem_that_flaps_fills_no_log() {
         storage.failing("gone");
         storage.ready();
     }
-    // Its first report had two lines of the ten, and each of these has two.
-    let logged = lines.take(8);
+    // Its first report was one change of the ten, and each of these has two lines.
+    let logged = lines.take(18);
     let of = |word: &str| logged.iter().filter(|line| line.contains(word)).count();
     assert_eq!(
         (logged.len(), of("subsystem"), of("process readiness")),
-        (8, 4, 4)
+        (18, 9, 9)
     );
     policy.failing("no rules");
     assert_eq!(lines.take(2)[0], "WARN subsystem failing", "of another");
     pass(SECOND * 61).await;
     let told = lines.take_whole(1);
-    let expected = "WARN 392 more lines about storage were left out: it changes too often";
+    let expected = "WARN 191 more changes of storage were left out: it changes too often";
     assert!(told[0].starts_with(expected), "{told:?}");
     assert!(
         told[0].contains("state=ready process_ready=false"),
@@ -228,6 +228,37 @@ async fn a_subsystem_that_flaps_fills_no_log() {
     );
     storage.failing("gone");
     assert_eq!(lines.take(1), ["WARN subsystem failing"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_in_many_scopes_is_logged_in_each_and_so_is_its_end() {
+    const SCOPES: usize = 9;
+    let (lines, _logs) = Lines::of_this_thread(LevelFilter::INFO);
+    let mut builder = Readiness::builder().subsystem(Subsystem::new("storage"));
+    for number in 0..SCOPES {
+        builder = builder.scope(format!("scope-{number}"), ["storage"]);
+    }
+    let readiness = builder.build().unwrap();
+    let storage = readiness.reporter("storage").unwrap();
+    storage.ready();
+    // The subsystem, the phase, and the process; scopes have no line when they start.
+    lines.take(3);
+    let outage_and_end = [
+        ("subsystem failing", "lost"),
+        ("subsystem ready", "regained"),
+    ];
+    for (of_subsystem, change) in outage_and_end {
+        if change == "lost" {
+            storage.failing("gone");
+        } else {
+            storage.ready();
+        }
+        let logged = lines.take(2 + SCOPES);
+        let of = |text: &str| logged.iter().filter(|line| line.contains(text)).count();
+        let of_scopes = of(&format!("scope readiness {change}"));
+        let counts = (of(of_subsystem), of("process readiness"), of_scopes);
+        assert_eq!(counts, (1, 1, SCOPES), "{logged:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,9 +275,9 @@ async fn lines_that_were_left_out_are_told_although_no_other_line_is_due() {
         storage.failing("gone");
         storage.ready();
     }
-    assert_eq!(lines.take(10).len(), 10);
+    assert_eq!(lines.take(20).len(), 20);
     pass(SECOND * 61).await;
     let told = lines.take_whole(1);
-    let expected = "WARN 390 more lines about storage were left out: it changes too often";
+    let expected = "WARN 190 more changes of storage were left out: it changes too often";
     assert!(told[0].starts_with(expected), "{told:?}");
 }

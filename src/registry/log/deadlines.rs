@@ -1,4 +1,4 @@
-//! Log lines that are due at a time, and the limit of lines about one subsystem.
+//! Log lines that are due at a time, and the limit of logged changes of one subsystem.
 
 use crate::{
     logging::{contained, event},
@@ -13,12 +13,12 @@ use std::{
 };
 use tracing::{Level, Span};
 
-/// How many lines about one subsystem are logged in [`WINDOW`], lines at `debug` not
-/// counted.
-const MOST_LINES: usize = 10;
+/// How many changes of one subsystem are logged in [`WINDOW`], those at `debug` not
+/// counted. A change is one publication, which has a line for each scope that it affects.
+const MOST_CHANGES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The deadlines of log lines, and the lines logged about each subsystem.
+/// The deadlines of log lines, and the logged changes of each subsystem.
 #[derive(Debug)]
 pub(super) struct LineDeadlines(Mutex<LineState>);
 
@@ -30,7 +30,7 @@ struct LineState {
     budgets: HashMap<Slot, Budget>,
 }
 
-/// How many lines about one subsystem were logged and left out in a window.
+/// How many changes of one subsystem were logged and left out in a window.
 #[derive(Debug)]
 struct Budget {
     since: Instant,
@@ -42,7 +42,7 @@ struct Budget {
 pub(super) enum Due {
     /// The process waits for subsystems.
     Waiting(Snapshot),
-    /// Lines about a subsystem were left out.
+    /// Changes of a subsystem were left out.
     LeftOut(Snapshot, Slot, usize),
     /// Gates refuse or have refused requests.
     Refused(EpisodeEvent),
@@ -57,10 +57,9 @@ impl LineDeadlines {
         }))
     }
 
-    /// Returns whether so many lines about the subsystem in `slot` are logged. For the
-    /// first lines of a window that are not, it also returns when to log that lines
-    /// were left out.
-    pub(super) fn admit(&self, slot: Slot, lines: usize, now: Instant) -> (bool, Option<Instant>) {
+    /// Returns whether a change of the subsystem in `slot` is logged. For the first change
+    /// of a window that is not, it also returns when to log that changes were left out.
+    pub(super) fn admit(&self, slot: Slot, now: Instant) -> (bool, Option<Instant>) {
         let mut state = self.0.lock();
         let budget = state.budgets.entry(slot).or_insert(Budget {
             since: now,
@@ -70,12 +69,12 @@ impl LineDeadlines {
         if budget.left_out == 0 && now >= budget.since + WINDOW {
             (budget.since, budget.logged) = (now, 0);
         }
-        if budget.left_out == 0 && budget.logged + lines <= MOST_LINES {
-            budget.logged += lines;
+        if budget.left_out == 0 && budget.logged < MOST_CHANGES {
+            budget.logged += 1;
             return (true, None);
         }
         let is_first = budget.left_out == 0;
-        budget.left_out += lines;
+        budget.left_out += 1;
         (false, is_first.then_some(budget.since + WINDOW))
     }
 
@@ -157,8 +156,8 @@ impl Due {
             Self::Waiting(snapshot) => crate::logging::line(Level::INFO, || {
                 move |span| contained(|| waiting(&snapshot.0, span))
             }),
-            Self::LeftOut(snapshot, slot, lines) => crate::logging::line(Level::WARN, || {
-                move |span| contained(|| left_out(&snapshot.0, slot, lines, span))
+            Self::LeftOut(snapshot, slot, changes) => crate::logging::line(Level::WARN, || {
+                move |span| contained(|| left_out(&snapshot.0, slot, changes, span))
             }),
             Self::Refused(told) => super::refused::log(told.with_causes_of(newest())),
         }
@@ -176,7 +175,7 @@ fn waiting(data: &Data, span: &Span) {
     );
 }
 
-fn left_out(data: &Data, slot: Slot, lines: usize, span: &Span) {
+fn left_out(data: &Data, slot: Slot, changes: usize, span: &Span) {
     let Some(view) = data.views.get(slot) else {
         return;
     };
@@ -191,7 +190,7 @@ fn left_out(data: &Data, slot: Slot, lines: usize, span: &Span) {
         %state,
         reason,
         process_ready = ready,
-        "{lines} more lines about {subsystem} were left out: it changes too often"
+        "{changes} more changes of {subsystem} were left out: it changes too often"
     );
 }
 
@@ -200,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_lines_a_minute_are_logged_and_one_line_counts_the_rest() {
+    fn ten_changes_a_minute_are_logged_and_one_line_counts_the_rest() {
         let begun = Instant::now();
         let timed = LineDeadlines::new(begun);
         let readiness = crate::Readiness::builder().allow_empty().build().unwrap();
@@ -209,34 +208,25 @@ mod tests {
             let mut due = Vec::new();
             let next = timed.collect_due(at(seconds), || readiness.snapshot(), &mut due);
             let left_out = due.iter().filter_map(|due| match due {
-                Due::LeftOut(_, _, lines) => Some(*lines),
+                Due::LeftOut(_, _, changes) => Some(*changes),
                 _ => None,
             });
             (left_out.collect::<Vec<_>>(), next)
         };
-        for seconds in 0..5 {
-            assert_eq!(timed.admit(Slot(3), 2, at(seconds)), (true, None));
+        let admit = |slot, seconds| timed.admit(Slot(slot), at(seconds));
+        for seconds in 0..10 {
+            assert_eq!(admit(3, seconds), (true, None));
         }
-        assert_eq!(timed.admit(Slot(3), 2, at(5)), (false, Some(at(60))));
-        assert_eq!(timed.admit(Slot(3), 1, at(6)), (false, None));
-        assert_eq!(
-            timed.admit(Slot(4), 2, at(7)),
-            (true, None),
-            "another subsystem"
-        );
+        assert_eq!(admit(3, 10), (false, Some(at(60))));
+        assert_eq!(admit(3, 11), (false, None));
+        assert_eq!(admit(4, 12), (true, None), "another subsystem");
         assert_eq!(collect(59), (vec![], Some(at(60))));
-        assert_eq!(
-            timed.admit(Slot(3), 1, at(61)),
-            (false, None),
-            "not logged yet"
-        );
-        assert_eq!(collect(60), (vec![4], None));
-        assert_eq!(timed.admit(Slot(3), 10, at(62)), (true, None));
-        assert_eq!(
-            timed.admit(Slot(3), 10, at(122)),
-            (true, None),
-            "a minute later"
-        );
+        assert_eq!(admit(3, 61), (false, None), "not logged yet");
+        assert_eq!(collect(60), (vec![3], None));
+        for _ in 0..10 {
+            assert_eq!(admit(3, 62), (true, None));
+        }
+        assert_eq!(admit(3, 122), (true, None), "a minute later");
     }
 
     #[test]
@@ -249,11 +239,13 @@ mod tests {
             timed.collect_due(at(seconds), || readiness.snapshot(), &mut Vec::new());
             timed.0.lock().budgets.len()
         };
-        timed.admit(Slot(3), 1, begun);
+        timed.admit(Slot(3), begun);
         assert_eq!((kept_after(59), kept_after(60)), (1, 0));
-        timed.admit(Slot(3), 11, at(61));
+        for _ in 0..11 {
+            timed.admit(Slot(3), at(61));
+        }
         timed.forget(Slot(3));
-        let of_its_successor = timed.admit(Slot(3), 1, at(62));
+        let of_its_successor = timed.admit(Slot(3), at(62));
         assert_eq!(of_its_successor, (true, None));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct LogState {
 pub(super) struct Logged {
     queued: crate::logging::Queued,
     notes: notes::Notes,
-    /// When to log that lines were left out.
+    /// When to log that changes were left out.
     due: Option<Instant>,
 }
 
@@ -66,14 +66,11 @@ impl Log {
             .for_each(|slot| scheduled.0.forget(slot));
         // A reconfiguration, which sets several slots, is rare.
         if let Some(slot) = published.touched.single().filter(|slot| !is_gone(slot)) {
-            if !self.0.is_off() {
-                let bounded = lines::lines(published, &notes).filter(lines::Line::is_bounded);
-                let bounded = bounded.count();
-                if bounded > 0 {
-                    let admitted;
-                    (admitted, due) = scheduled.0.admit(slot, bounded, notes::now());
-                    notes.left_out = !admitted;
-                }
+            let is_bounded = |line: lines::Line<'_>| line.is_bounded();
+            if !self.0.is_off() && lines::lines(published, &notes).any(is_bounded) {
+                let admitted;
+                (admitted, due) = scheduled.0.admit(slot, notes::now());
+                notes.left_out = !admitted;
             }
         }
         let queued = self.0.queue(
@@ -94,7 +91,7 @@ impl Logged {
         self.queued.wait();
     }
 
-    /// Logs lines that are still queued, and returns when to log that lines were left
+    /// Logs lines that are still queued, and returns when to log that changes were left
     /// out. Never waits.
     pub(super) fn finish(self, published: &Published) -> Option<Instant> {
         let Self { queued, notes, due } = self;

@@ -17,7 +17,7 @@ pub(super) struct Outages {
 /// Values for the lines of one publication that its snapshots do not contain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
-    /// Lines about the subsystem are left out, since there were too many.
+    /// The change is left out, since the subsystem has changed too often.
     pub(super) left_out: bool,
     /// How long the process could not serve, if it can serve again.
     process: Option<Duration>,
