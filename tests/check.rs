@@ -247,6 +247,48 @@ async fn a_run_that_an_outcome_spares_makes_no_subsystem_stale() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outcome_that_is_older_than_a_failure_spares_no_run() {
+    for (failures, expected) in [(1, State::Failing), (2, State::Ready)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let check = every_ten().timeout(SECOND * 5).failures(failures);
+        let readiness = build(Subsystem::new("database").check(check, {
+            let asked = Arc::clone(&asked);
+            move || {
+                let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+                async move {
+                    if !is_first {
+                        pending::<()>().await;
+                    }
+                    Ok::<(), io::Error>(())
+                }
+            }
+        }));
+        let handle = readiness.check_handle("database").unwrap();
+        // The run of the tenth second goes on, and times out.
+        pass(SECOND * 11).await;
+        handle.report_outcome(Ok::<(), io::Error>(()));
+        pass(SECOND * 5).await;
+        let (found, _, damped) = shown(&readiness);
+        assert_eq!((found, damped.is_some()), (expected, failures == 2));
+        pass(SECOND * 5).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_does_not_bring_a_subsystem_up_spares_no_run() {
+    let database = Dependency::default();
+    let readiness = build(database.subsystem(every_ten().successes(2)));
+    let handle = readiness.check_handle("database").unwrap();
+    pass(SECOND).await;
+    handle.report_outcome(Outcome::failing("refused"));
+    handle.report_outcome(Ok::<(), io::Error>(()));
+    assert_eq!((database.asked(), state(&readiness)), (1, State::Failing));
+    pass(SECOND * 10).await;
+    assert_eq!((database.asked(), state(&readiness)), (2, State::Ready));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_while_a_check_waits_for_its_turn_asks_for_a_run() {
     let database = Dependency::default();
     let builder = Readiness::builder().checks_at_once(1);

@@ -82,8 +82,9 @@ impl CheckHandle {
     }
 
     /// Counts the outcome of a call of the application as a result of the check, damped by
-    /// the same [thresholds](super::Check::failures). If the outcome is up, the check skips
-    /// its next run, so that a dependency in use is not asked.
+    /// the same [thresholds](super::Check::failures). If the outcome is up, and the
+    /// subsystem still is when the next run is due, the check skips that run, so that a
+    /// dependency in use is not asked.
     ///
     /// An outcome that repeats the last one publishes nothing, so a call beside each
     /// request is cheap. Report only failures of the dependency, and not those that the

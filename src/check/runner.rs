@@ -48,7 +48,10 @@ pub(super) async fn run(
         let (number, asked) = control.begin_run();
         is_asked |= asked;
         let was_up = control.was_up.swap(false, Ordering::Relaxed);
-        if is_asked || !was_up {
+        // A failure may have come after the outcome of the application, as that of a run that
+        // had begun before.
+        let is_up = |view: &SubsystemView| view.state().is_up() && view.damped().is_none();
+        if is_asked || !was_up || handle.read(is_up) != Some(true) {
             let stopwatch = Stopwatch::start();
             let outcome = outcome(&ask, schedule).await;
             handle.meters().checks.record(&stopwatch);
