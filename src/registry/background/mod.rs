@@ -112,8 +112,8 @@ impl BackgroundTasks {
         is_added
     }
 
-    /// Adds a job that runs on `runtime` until that ends. (Until a job runs, a call on any
-    /// runtime may start it.)
+    /// Adds a job that runs on `runtime` until that ends, unlike [`add`](Self::add), whose job
+    /// a call on any runtime may start first.
     pub(crate) fn add_on(self: &Arc<Self>, runtime: Handle, id: TaskId, start: Start) {
         let run = Run::begin(false);
         let job = || Job {
