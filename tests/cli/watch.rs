@@ -103,19 +103,17 @@ fn with_json_each_event_is_an_object_on_a_line() {
         .iter()
         .map(|line| line["event"].as_str().unwrap())
         .collect();
-    assert_eq!(kinds, ["state", "tick", "change", "lost"]);
+    assert_eq!(kinds, ["state", "tick", "change", "lost", "lost"]);
     assert_eq!(
         lines[0]["data"]["summary"],
         "not ready: storage failing (gone)"
     );
     assert_eq!(lines[1]["data"]["version"], 7);
     assert_eq!(lines[2]["data"]["history"][0]["refused"], 3);
-    assert!(
-        lines[3]["error"]
-            .as_str()
-            .unwrap()
-            .contains("closed the connection")
-    );
+    for (line, why) in [(3, "closed the connection"), (4, "has no event stream")] {
+        let error = lines[line]["error"].as_str().unwrap();
+        assert!(error.contains(why), "{error}");
+    }
     assert!(!out.contains(['\u{1b}', '\u{9b}', '\u{202e}']));
 }
 

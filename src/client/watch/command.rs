@@ -88,10 +88,14 @@ fn show(updates: &Receiver<StreamUpdate>, view: &mut impl View) -> io::Result<()
     loop {
         let wait = REDRAW.saturating_sub(drawn.elapsed());
         match updates.recv_timeout(wait) {
-            Ok(StreamUpdate::Impossible(error)) => return Err(io::Error::other(error)),
             Ok(update) => {
                 view.announce(&update)?;
-                status.apply(update, now());
+                match update {
+                    StreamUpdate::Lost(error) if error.is_final() => {
+                        return Err(io::Error::other(error));
+                    }
+                    update => status.apply(update, now()),
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),

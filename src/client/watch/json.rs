@@ -27,7 +27,7 @@ impl View for Json {
                     clean(data)
                 ))
             }
-            StreamUpdate::Lost(error) | StreamUpdate::Impossible(error) => {
+            StreamUpdate::Lost(error) => {
                 let lost = serde_json::json!({"event": "lost", "error": causes(error)});
                 print(&format!("{lost}\n"))
             }

@@ -47,7 +47,7 @@ impl ProcessStatus {
     pub(super) fn apply(&mut self, update: StreamUpdate, now: Moment) {
         let event = match update {
             StreamUpdate::Event { event, .. } => event,
-            StreamUpdate::Lost(error) | StreamUpdate::Impossible(error) => {
+            StreamUpdate::Lost(error) => {
                 self.lost = Some(causes(&error));
                 return;
             }

@@ -45,10 +45,8 @@ pub(super) enum StreamUpdate {
         /// The JSON of the event.
         data: String,
     },
-    /// The stream has ended. A new connection follows.
+    /// The stream has ended. A new connection follows, unless the error is final.
     Lost(StreamError),
-    /// The process has no such stream.
-    Impossible(StreamError),
 }
 
 /// The receiver of the updates is gone.
@@ -63,12 +61,7 @@ pub(super) fn follow(address: &Address, updates: &SyncSender<StreamUpdate>) {
             return;
         };
         let is_final = error.is_final();
-        let update = if is_final {
-            StreamUpdate::Impossible
-        } else {
-            StreamUpdate::Lost
-        };
-        if updates.send(update(error)).is_err() || is_final {
+        if updates.send(StreamUpdate::Lost(error)).is_err() || is_final {
             return;
         }
         sleep(RETRY_AFTER);
