@@ -19,7 +19,8 @@ impl HealthCheck {
     /// Runs the check and prints the answer to standard output, for a health
     /// check command: one line, or more if [`verbose`](Self::verbose), of 4,096
     /// bytes in all at most (Docker keeps no more). Longer JSON becomes a small
-    /// object with `ok` and `status`, an error becomes one with `ok` and `error`.
+    /// object with `ok`, `status` and `"cut": true`, an error becomes one with `ok`
+    /// and `error`.
     ///
     /// The exit code is 0 if the answer is yes, and 1 if it is no or the check
     /// fails.
