@@ -34,11 +34,6 @@ impl Probes {
         self.0.routes.may_find(path)
     }
 
-    /// Starts the background tasks that could not start outside a runtime.
-    pub(super) fn start_background_tasks(&self) {
-        self.0.readiness.registry().background().start();
-    }
-
     /// Answers a request, with 404 if its path is not a probe's. Reads its body
     /// first, where the connection depends on it.
     pub(super) fn answer_after_body<B>(&self, request: Request<B>) -> Answer

@@ -27,7 +27,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ProbeFuture {
-        self.start_background_tasks();
         ProbeFuture(self.answer_after_body(request))
     }
 }
