@@ -125,14 +125,6 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_rounded_up_once() {
-        assert_eq!(Quorum::Share(0.07).of(100), 7);
-        assert_eq!(Quorum::Share(0.5).of(3), 2);
-        assert_eq!(Quorum::Share(1.0).of(1_000_000), 1_000_000);
-        assert_eq!(Quorum::Share(0.0).of(5), 0);
-    }
-
-    #[test]
     fn numbers_count_members() {
         let thresholds = Thresholds {
             degraded_below: Quorum::Members(3),
