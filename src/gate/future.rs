@@ -194,8 +194,7 @@ where
         // Nothing to add and nothing to count. Separate, because the rest of this function
         // copies the response once more.
         if this.in_flight.is_none() && *this.close == Close::No {
-            let response = this.response.poll(cx);
-            return response.map_ok(|it| it.map(|body| ReadinessBody::inner(body, None)));
+            return this.response.poll(cx).map_ok(|response| wrap(response, None));
         }
         let panic_guard = PanicGuard::new(this.in_flight.as_ref());
         let result = this.response.poll(cx);
@@ -222,9 +221,22 @@ where
                 .in_flight
                 .take()
                 .and_then(|in_flight| OutcomeTracker::begin(in_flight, &mut result));
-            result.map(|response| response.map(|body| ReadinessBody::inner(body, tracker)))
+            result.map(|response| wrap(response, tracker))
         })
     }
+}
+
+/// Wraps the body of a response.
+///
+/// In parts, because the closure of `Response::map` would get the body in a copy on the
+/// stack, which takes as long as the rest of an admitted request's poll.
+#[inline]
+fn wrap<R>(
+    response: Response<R>,
+    tracker: Option<OutcomeTracker>,
+) -> Response<ReadinessBody<R>> {
+    let (parts, body) = response.into_parts();
+    Response::from_parts(parts, ReadinessBody::inner(body, tracker))
 }
 
 /// Adds the headers of a response while the process drains. A `connection` header
