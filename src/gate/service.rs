@@ -108,8 +108,9 @@ impl<S> ReadinessService<S> {
     /// whose response is marked.
     ///
     /// Separate from [`pass`](Self::pass), because the guards cost a copy of the
-    /// request and one of the response.
-    #[inline]
+    /// request and one of the response. If the compiler inlines this, each request is
+    /// copied once more.
+    #[inline(never)]
     fn track<B, R>(
         &mut self,
         request: Request<B>,
