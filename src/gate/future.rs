@@ -194,7 +194,10 @@ where
         // Nothing to add and nothing to count. Separate, because the rest of this function
         // copies the response once more.
         if this.in_flight.is_none() && *this.close == Close::No {
-            return this.response.poll(cx).map_ok(|response| wrap(response, None));
+            return this
+                .response
+                .poll(cx)
+                .map_ok(|response| wrap(response, None));
         }
         let panic_guard = PanicGuard::new(this.in_flight.as_ref());
         let result = this.response.poll(cx);
@@ -231,10 +234,7 @@ where
 /// In parts, because the closure of `Response::map` would get the body in a copy on the
 /// stack, which takes as long as the rest of an admitted request's poll.
 #[inline]
-fn wrap<R>(
-    response: Response<R>,
-    tracker: Option<OutcomeTracker>,
-) -> Response<ReadinessBody<R>> {
+fn wrap<R>(response: Response<R>, tracker: Option<OutcomeTracker>) -> Response<ReadinessBody<R>> {
     let (parts, body) = response.into_parts();
     Response::from_parts(parts, ReadinessBody::inner(body, tracker))
 }
