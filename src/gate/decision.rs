@@ -140,8 +140,9 @@ impl Gate {
         }
     }
 
-    /// Records a request that is admitted although reasons hold, unless it is exempt:
-    /// while the process drains it is a late arrival.
+    /// Records a request that is admitted although the admit flag is not set: a reason holds, or
+    /// background tasks wait for a runtime. While the process drains, the request is a late
+    /// arrival, unless it is exempt.
     pub(super) fn record_admitted(&self, basis: Basis, head: RequestHead<'_>) {
         // A layer of probes alone closes no connections.
         #[cfg(feature = "test-util")]

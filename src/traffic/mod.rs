@@ -63,7 +63,8 @@ pub(crate) struct Traffic {
     #[cfg(feature = "tracing")]
     pub(crate) episodes: RefusalEpisodes,
     pub(crate) outcomes: Arc<Outcomes>,
-    /// How often a gate of the process has admitted a request although a reason held.
+    /// How often a gate of the process has admitted a request although its flag was not set,
+    /// as it is not while a reason holds.
     #[cfg(all(feature = "gate", feature = "test-util"))]
     pub(crate) hesitated: Hesitated,
 }

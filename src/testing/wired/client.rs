@@ -135,7 +135,7 @@ pub(super) struct Outcome {
     request: String,
     /// Whether a gate refused the request.
     pub(super) was_refused: bool,
-    /// How many gates of the process admitted the request although a reason held.
+    /// How many gates of the process admitted the request, if a reason held.
     pub(super) gates: u64,
     result: Result<Parts, String>,
 }
