@@ -984,6 +984,27 @@ async fn a_result_that_is_older_than_a_report_is_discarded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeated_report_discards_no_result() {
+    let check = every_ten().timeout(SECOND * 5);
+    let readiness =
+        build(Subsystem::new("database").check(check, pending::<Result<(), io::Error>>));
+    let reporter = readiness.reporter("database").unwrap();
+    reporter.ready();
+    for _ in 0..6 {
+        pass(SECOND).await;
+        reporter.ready();
+    }
+    // The report after the result changes the state again.
+    assert_eq!(state(&readiness), State::Ready);
+    let transitions = readiness
+        .snapshot()
+        .subsystem("database")
+        .unwrap()
+        .transitions();
+    assert_eq!(transitions, 3, "ready, failing, ready");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attribute_too_many_is_no_news() {
     let subsystem = Subsystem::new("database").check(every_ten(), || {
         let keys = (0..33).map(|key| key.to_string());

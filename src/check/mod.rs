@@ -65,10 +65,13 @@
 //! is not asked.
 //!
 //! A [`Reporter`](crate::Reporter) may claim the subsystem and report beside
-//! the check. A result of a run that began before such a report is discarded.
-//! The drop of the reporter is a failure until the check has succeeded [often
-//! enough](Check::successes). The ttl counts reports and heartbeats of both: a
-//! reporter that sends heartbeats conceals a check that hangs.
+//! the check. A report that changes the state or the reason discards the result
+//! of a run that began before it. A report that repeats the last one discards
+//! none: a reporter that repeats itself more often than a run takes would conceal
+//! the failures that the check finds. The drop of the reporter is a failure until
+//! the check has succeeded [often enough](Check::successes). The ttl counts
+//! reports and heartbeats of both: a reporter that sends heartbeats conceals a
+//! check that hangs.
 //!
 //! Checks use tokio's timers: on a runtime whose timers are not enabled, the
 //! task panics.

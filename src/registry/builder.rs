@@ -93,7 +93,10 @@ impl Builder {
     /// There is no limit by default, because checks that hang keep their turn until their
     /// timeout, and a check that waits longer than the [ttl](Subsystem::ttl) of its
     /// subsystem makes the subsystem stale: under a tight limit, dependencies that hang
-    /// take those that work with them.
+    /// take those that work with them. Before its first result a check makes no subsystem
+    /// stale. A check that has waited for its ttl goes to the end of the queue once, at the
+    /// next call on a runtime: the registry does not know whether the check waits for its
+    /// turn, or for a runtime that no thread drives.
     #[cfg(feature = "check")]
     pub fn checks_at_once(self, checks: usize) -> Self {
         Self {
