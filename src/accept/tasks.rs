@@ -1,8 +1,12 @@
 use super::listener::{Listener, poll_accept};
+#[cfg(feature = "serve")]
+use std::task::Poll;
 use std::{
     future::{pending, poll_fn},
     io,
 };
+#[cfg(feature = "serve")]
+use tokio::task::yield_now;
 use tokio::{
     task::JoinSet,
     time::{Duration, sleep},
@@ -90,6 +94,28 @@ impl<R: Send + 'static> ConnectionTasks<R> {
             }
         }
         None
+    }
+
+    /// Accepts one connection that the listener has already, while there are less than
+    /// `max`. Returns `None` also when the system cannot accept.
+    #[cfg(feature = "serve")]
+    pub(crate) async fn accept_ready<L: Listener>(
+        &mut self,
+        listener: &mut L,
+        max: usize,
+    ) -> Option<L::Connection> {
+        if !tokio::task::coop::has_budget_remaining() {
+            // Without a budget, every resource of tokio is pending.
+            yield_now().await;
+        }
+        while self.tasks.try_join_next().is_some() {}
+        if self.tasks.len() >= max {
+            return None;
+        }
+        match poll_fn(|cx| Poll::Ready(poll_accept(listener, cx))).await {
+            Poll::Ready(accepted) => accepted.ok(),
+            Poll::Pending => None,
+        }
     }
 
     /// Returns the output of the next connection that ends, unless its task has

@@ -131,6 +131,12 @@ impl TrackedConnection {
         IdleTime(Arc::downgrade(&self.tracked))
     }
 
+    /// Completes when a connection without a request has to end.
+    #[cfg(feature = "serve")]
+    pub(crate) fn until_closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.tracked).until_closing()
+    }
+
     /// Wraps the service of the connection.
     pub fn service<S>(&self, inner: S) -> ConnectionService<S> {
         ConnectionService::new(inner, Arc::clone(&self.tracked))
@@ -143,7 +149,8 @@ impl TrackedConnection {
     /// HTTP/1 answers say `connection: close` at that moment or somewhat before; a
     /// connection that has had no open request for a second, and for twice the longest
     /// pause that its client makes, is closed. At [`Closing`](crate::Phase::Closing)
-    /// every connection is told.
+    /// every connection is told, and one without a request not before 100 ms after its
+    /// [accept](Connections::track).
     ///
     /// The future returns the result of the connection. Dropping it drops the
     /// connection.
@@ -205,7 +212,7 @@ type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 enum Stage {
     /// Until the moment of the connection.
     Serving(BoxFuture),
-    /// Until an HTTP/1 connection is idle, or the phase `Closing`.
+    /// Until an HTTP/1 connection is idle, or [`Tracked::until_closing`].
     Retiring {
         closing: BoxFuture,
         idle: Pin<Box<Sleep>>,
@@ -227,7 +234,7 @@ impl<C: GracefulConnection> Future for Driven<C> {
                     let registry = this.tracked.schedule.readiness.registry();
                     registry.meters().connections_retired.increment();
                     *this.stage = Stage::Retiring {
-                        closing: Box::pin(this.tracked.schedule.readiness.closing()),
+                        closing: Box::pin(Arc::clone(this.tracked).until_closing()),
                         idle: Box::pin(sleep_until(Instant::now())),
                     };
                 }

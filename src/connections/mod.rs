@@ -48,7 +48,7 @@
 //! | with a stream that does not end by itself | the handler is told, by [`Retiring`] |
 //! | accepted during the drain | has its moment a fifth of the delay later, or more |
 //! | accepted after the window | closes after its first answer |
-//! | still open at [`Closing`](crate::Phase::Closing) | is told at once |
+//! | still open at [`Closing`](crate::Phase::Closing) | is told at once; without a request, 100 ms after its accept |
 //!
 //! HTTP/1 has no message for "send no more requests": a client may send one in the
 //! instant in which its idle connection is closed. `connection: close` on an answer

@@ -9,6 +9,16 @@ use tokio::time::{Duration, Instant};
 /// The least time that an HTTP/1 connection has no open request before it is closed.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long after its accept a connection may send its first request although the phase is
+/// `Closing`. A request that arrived before the accept is read only after the runtime has asked
+/// the kernel, and a client that connected a moment ago is about to send one. No timer fires in
+/// the loom models unless they call `pass`.
+const FIRST_REQUEST: Duration = if cfg!(tower_readiness_loom) {
+    Duration::ZERO
+} else {
+    Duration::from_millis(100)
+};
+
 /// What the connections of one [`Connections`](super::Connections) share.
 pub(super) struct RetirementSchedule {
     pub(super) readiness: Readiness,
@@ -140,6 +150,17 @@ impl Tracked {
         tokio::select! { biased;
             () = closing => {}
             () = sleep_until(moment.retired) => {}
+        }
+    }
+
+    /// Completes when the connection has to end after its open requests: at the phase
+    /// `Closing`, or [`FIRST_REQUEST`] after its accept if it has had no request.
+    pub(super) async fn until_closing(self: Arc<Self>) {
+        self.schedule.readiness.closing().await;
+        let due = self.accepted + FIRST_REQUEST;
+        // Of a connection that has had no request.
+        if self.idle_since() == Some(self.accepted) && due > Instant::now() {
+            sleep_until(due).await;
         }
     }
 

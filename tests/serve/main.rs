@@ -1,6 +1,7 @@
 //! The server that retires its connections while the process drains: over pipes in
 //! memory on tokio's paused clock, where times are exact, and over real sockets.
 
+mod backlog;
 mod bounds;
 mod eviction;
 mod others;

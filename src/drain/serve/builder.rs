@@ -25,6 +25,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::yield_now,
     time::{Duration, sleep},
 };
 use tower_service::Service;
@@ -44,6 +45,10 @@ const MAX_SEND_BUFFER: usize = 400 << 10;
 /// default.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many connections are accepted at `Closing`: as many as Linux keeps in a backlog by
+/// default, so that clients that go on connecting do not delay the end.
+const BACKLOG: usize = 4096;
 
 /// What an accepted connection is used as, if no handshake is set: itself.
 type Plain<C> = fn(C) -> Ready<io::Result<C>>;
@@ -153,6 +158,14 @@ pub fn serve<L: Listener, M>(
 /// requests and read no answer can therefore use up the file descriptors:
 /// [`max_connections`](Self::max_connections) leaves some to the rest of the process, and an
 /// admin listener, which has its own, answers its probes.
+///
+/// # What ends it
+///
+/// At [`Closing`](crate::Phase::Closing) it accepts the connections that wait in the backlog of
+/// the kernel, 4,096 at most, and stops listening: the kernel would reset them, with the
+/// requests that they have sent. Those beyond [`max_connections`](Self::max_connections), and
+/// those after an error of `accept`, are reset. A connection that has sent no request ends 100 ms
+/// after its accept, or at once if it is older.
 ///
 /// # Cancel safety
 ///
@@ -295,14 +308,29 @@ where
             let mut tasks = ConnectionTasks::new("server");
             let mut slots = Slots::default();
             let mut closing = pin!(closing(self.shutdown, &settings.readiness));
-            loop {
-                let accepted = tokio::select! { biased;
-                    () = closing.as_mut() => break,
-                    accepted = tasks.accept(
-                        &mut self.listener,
-                        self.max_connections,
-                        || slots.evict(),
-                    ) => accepted,
+            // How many more connections are accepted, from `Closing` on.
+            let mut left = None;
+            while left != Some(0) {
+                let (listener, max) = (&mut self.listener, self.max_connections);
+                let accepted = match &mut left {
+                    None => tokio::select! { biased;
+                        () = closing.as_mut() => {
+                            // The kernel would reset the connections in its backlog. The runtime
+                            // may not have asked for them yet.
+                            yield_now().await;
+                            left = Some(BACKLOG);
+                            None
+                        }
+                        accepted = tasks.accept(listener, max, || slots.evict()) => accepted,
+                    },
+                    Some(left) => {
+                        *left -= 1;
+                        let accepted = tasks.accept_ready(listener, max).await;
+                        if accepted.is_none() {
+                            break;
+                        }
+                        accepted
+                    }
                 };
                 if let Some(connection) = accepted {
                     let tracked = settings.connections.track();

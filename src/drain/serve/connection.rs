@@ -66,7 +66,7 @@ pub(super) async fn serve<C, H, F, I, T, M, S, B>(
         let (stream, peer) = tokio::select! { biased;
             accepted = handshake(connection) => accepted.ok()?,
             // The peer has sent no request yet. After the handshake, one may have arrived.
-            () = settings.readiness.closing() => return None,
+            () = tracked.until_closing() => return None,
         };
         Some((stream, make(make_service, peer).await?))
     };
