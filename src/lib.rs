@@ -202,6 +202,7 @@ pub mod notify;
     allow(unreachable_pub)
 )]
 pub mod observe;
+mod panics;
 #[cfg(feature = "gate")]
 pub mod probe;
 mod registry;

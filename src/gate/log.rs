@@ -15,7 +15,7 @@ pub(super) fn refused(
     head: RequestHead<'_>,
     dry_run: bool,
 ) {
-    use crate::logging::{Logger, contained};
+    use crate::{logging::Logger, panics::contained};
     use tracing::{Level, Span};
 
     match Logger::for_level(Level::DEBUG) {

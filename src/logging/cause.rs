@@ -1,5 +1,4 @@
-use super::event::contained;
-use crate::threads;
+use crate::{panics::contained, threads};
 use std::{cell::Cell, mem};
 use tracing::{
     Dispatch, Span,

@@ -1,5 +1,3 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 /// The target of all lines.
 pub(crate) const TARGET: &str = "tower_readiness";
 
@@ -16,12 +14,3 @@ macro_rules! event {
     };
 }
 pub(crate) use event;
-
-/// Emits an event, and catches a panic of the subscriber, such as a write to a
-/// closed pipe. The event may be emitted by a destructor while a panic unwinds,
-/// and then a second panic would end the process.
-pub(crate) fn contained(emit: impl FnOnce()) {
-    // The hook has reported the panic, and logging leaves no state half
-    // changed.
-    let _ = catch_unwind(AssertUnwindSafe(emit));
-}

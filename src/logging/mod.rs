@@ -26,16 +26,14 @@ mod wanted;
 #[cfg(feature = "metrics")]
 pub(crate) use self::queue::lost;
 pub(crate) use self::{
-    event::{TARGET, contained, event},
+    event::{TARGET, event},
     queue::{Emit, Ticket},
     wanted::Wanted,
 };
 
 use self::{cause::Cause, queue::QueueEntry};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use crate::panics::contained;
+use std::time::Duration;
 use tracing::{Level, Span};
 
 /// How long a report waits until its line is written.
@@ -64,15 +62,18 @@ impl Logger {
 
     fn of_this_thread_if(is_wanted: impl FnOnce(Wanted) -> bool) -> Self {
         // The subscriber may panic when it is asked for the span.
-        let found = catch_unwind(AssertUnwindSafe(|| match Wanted::now() {
-            None => Self::Here,
-            Some(wanted) if !is_wanted(wanted) => Self::Off,
-            Some(wanted) => match Cause::of_this_thread() {
-                Some(cause) => Self::Queued(wanted, cause),
-                None => Self::Off,
-            },
-        }));
-        found.unwrap_or(Self::Off)
+        let mut logger = Self::Off;
+        contained(|| {
+            logger = match Wanted::now() {
+                None => Self::Here,
+                Some(wanted) if !is_wanted(wanted) => Self::Off,
+                Some(wanted) => match Cause::of_this_thread() {
+                    Some(cause) => Self::Queued(wanted, cause),
+                    None => Self::Off,
+                },
+            };
+        });
+        logger
     }
 
     pub(crate) fn is_off(&self) -> bool {

@@ -7,10 +7,9 @@
 //! can be started, readers publish the changes, and a report wakes all tasks
 //! itself.
 
-use crate::{mutex::Mutex, threads::SharedThread};
+use crate::{mutex::Mutex, panics::contained, threads::SharedThread};
 use std::{
     iter::Flatten,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, MutexGuard, PoisonError, Weak},
     task::Waker,
     time::Instant,
@@ -48,8 +47,7 @@ impl Woken {
     /// Wakes the first of them, at most so many.
     pub(super) fn wake(&mut self, most: usize) {
         for waker in self.0.by_ref().take(most) {
-            // The panic hook has reported the waker's panic.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            contained(|| waker.wake());
         }
     }
 
@@ -159,9 +157,10 @@ impl ThreadState {
 fn run_registry((weak, planned): (Weak<dyn Owner>, Instant)) -> Option<(Weak<dyn Owner>, Instant)> {
     // This may drop the last reference to a registry, and with it values of the
     // application, whose drop may panic.
-    let next = catch_unwind(AssertUnwindSafe(|| {
-        let registry = weak.upgrade()?;
-        registry.run_on_timer_thread(planned)
-    }));
-    Some((weak, next.ok()??))
+    let mut next = None;
+    contained(|| {
+        let registry = weak.upgrade();
+        next = registry.and_then(|registry| registry.run_on_timer_thread(planned));
+    });
+    Some((weak, next?))
 }

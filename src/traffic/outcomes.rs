@@ -5,12 +5,8 @@ use super::{
     sharded_counters::ShardedCounters,
     window::{OutcomeWindow, Totals},
 };
-use crate::{mutex::Mutex, state::ScopeId};
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use crate::{mutex::Mutex, panics::contained, state::ScopeId};
+use std::{fmt, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 /// The outcomes of requests that are admitted while ready, by scope. Requests
@@ -152,8 +148,7 @@ impl Outcomes {
         let mut retired = Vec::new();
         let result = work(&mut self.scopes.lock(), &mut retired);
         for shards in retired {
-            // The panic hook has reported the panic of a destructor.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(shards)));
+            contained(|| drop(shards));
         }
         result
     }

@@ -1,10 +1,8 @@
 use super::run::{Run, Running};
+use crate::panics::contained;
 #[cfg(feature = "check")]
 use crate::registry::check_control::CheckControl;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 /// Returns the future of a job, or `None` if the job has nothing left to do. The
@@ -32,15 +30,14 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Ends the job, also if a destructor of the application panics, which the panic hook
-    /// has reported.
+    /// Ends the job, also if a destructor of the application panics.
     pub(crate) fn end(self) {
-        let _ = catch_unwind(AssertUnwindSafe(move || {
+        contained(move || {
             if let Some(handle) = &self.handle {
                 handle.abort();
             }
             drop(self);
-        }));
+        });
     }
 
     /// Begins a run, unless the last one goes on.

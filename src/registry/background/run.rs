@@ -1,9 +1,8 @@
 //! One run of a job, as a task on a runtime.
 
-use crate::{mutex::Mutex, threads};
+use crate::{mutex::Mutex, panics::contained, threads};
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -27,9 +26,9 @@ pub(super) fn after(before: Running, running: Running) -> Running {
     })
 }
 
-/// Drops a future. The panic hook has reported a destructor of the application that panics.
+/// Drops a future, also if a destructor of the application panics.
 pub(super) fn discard(future: Running) {
-    let _ = catch_unwind(AssertUnwindSafe(move || drop(future)));
+    contained(move || drop(future));
 }
 
 /// Identifies a job of a registry.

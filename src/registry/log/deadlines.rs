@@ -1,8 +1,9 @@
 //! Log lines that are due at a time, and the limit of logged changes of one subsystem.
 
 use crate::{
-    logging::{contained, event},
+    logging::event,
     mutex::Mutex,
+    panics::contained,
     registry::shrink::shrink,
     state::{Aspect, Condition, Data, Explanation, Phase, ScopeId, Slot, Snapshot},
     traffic::EpisodeEvent,

@@ -3,7 +3,8 @@ use super::{
     notes::{Notes, ReadinessChange},
 };
 use crate::{
-    logging::{contained, event},
+    logging::event,
+    panics::contained,
     state::{Age, Aspect, Damped, Explanation, Published, ScopeId, Slot, State, SubsystemView},
 };
 use std::time::Duration;

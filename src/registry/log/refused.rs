@@ -1,7 +1,8 @@
 //! The log lines about refused requests.
 
 use crate::{
-    logging::{contained, event},
+    logging::event,
+    panics::contained,
     state::{Age, Aspect, Explanation, Phase, Reason, Snapshot, text::Thousands},
     traffic::{EpisodeEvent, EpisodeStage},
 };
