@@ -377,6 +377,35 @@ fn a_check_that_moves_to_another_runtime_leaves_its_turn_behind() {
     becomes(&"asked again", || asked.load(Ordering::Relaxed) > 4);
 }
 
+#[test]
+fn a_check_that_is_removed_in_the_middle_of_a_run_leaves_its_turn_behind() {
+    let builder = Readiness::builder().allow_empty().checks_at_once(1);
+    let readiness = builder.build().unwrap();
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let removed = {
+        let has_begun = Arc::clone(&has_begun);
+        optional("removed").check(Check::every(Duration::from_secs(5)), move || {
+            has_begun.store(true, Ordering::Relaxed);
+            pending::<Outcome>()
+        })
+    };
+    let not_driven = current_thread();
+    let removed = not_driven.block_on(async {
+        let reporter = readiness.add(removed).unwrap();
+        while !has_begun.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        reporter
+    });
+    removed.retire();
+    let next = optional("next").check(Check::every(Duration::from_secs(5)), || {
+        ready(Outcome::ready())
+    });
+    let living = one_worker();
+    let _reporter = living.block_on(async { readiness.add(next).unwrap() });
+    becomes(&"ready", || state(&readiness, "next") == State::Ready);
+}
+
 /// Without a result the subsystem is starting, and never stale.
 #[test]
 fn a_check_whose_first_run_is_left_in_the_middle_moves_to_the_next_runtime() {

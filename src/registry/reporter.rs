@@ -258,7 +258,9 @@ impl Reporter {
         }
     }
 
-    /// Removes the subsystem from the verdicts and from every output.
+    /// Removes the subsystem from the verdicts and from every output, and ends its
+    /// check. This call may drop the future of a run, so hold no lock that
+    /// its destructors take.
     ///
     /// Retiring the last required subsystem leaves the process ready, since the
     /// call is explicit. It does not stop the process.

@@ -1,12 +1,11 @@
-use super::run::{Run, Running};
+use super::run::{Run, Running, Spawned};
 use crate::panics::contained;
 #[cfg(feature = "check")]
 use crate::registry::check_control::CheckControl;
 use std::sync::Arc;
-use tokio::task::AbortHandle;
 
 /// Returns the future of a job, or `None` if the job has nothing left to do. The
-/// future does not keep the registry alive, and is dropped when the registry closes.
+/// future does not keep the registry open, and is dropped when the registry closes.
 pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
 
 /// Publishes why a job has stopped running.
@@ -26,15 +25,16 @@ pub(crate) struct Job {
     pub(super) check: Option<OfCheck>,
     /// The last run.
     pub(super) run: Option<Arc<Run>>,
-    pub(super) handle: Option<AbortHandle>,
+    pub(super) task: Option<Spawned>,
 }
 
 impl Job {
-    /// Ends the job, also if a destructor of the application panics.
+    /// Ends the job, and drops the future of its run unless that is in a poll. Destructors of
+    /// the application may run, and may panic.
     pub(crate) fn end(self) {
         contained(move || {
-            if let Some(handle) = &self.handle {
-                handle.abort();
+            if let (Some(task), Some(run)) = (&self.task, &self.run) {
+                task.end(run);
             }
             drop(self);
         });
@@ -57,7 +57,7 @@ impl Job {
         Some(Begun {
             start: Arc::clone(&self.start),
             run,
-            before: self.handle.take(),
+            before: self.task.take(),
             replaced: before.and_then(|run| run.take()),
         })
     }
@@ -76,6 +76,6 @@ impl Job {
 pub(super) struct Begun {
     pub(super) start: Start,
     pub(super) run: Arc<Run>,
-    pub(super) before: Option<AbortHandle>,
+    pub(super) before: Option<Spawned>,
     pub(super) replaced: Option<Running>,
 }

@@ -19,7 +19,7 @@ mod run;
 pub(crate) use self::{job::Lost, run::Running};
 use self::{
     job::{Begun, Job},
-    run::{Guard, JobRuntime, Jobs, Run, Task},
+    run::{Guard, JobRuntime, Jobs, Run, Spawned, Task},
 };
 pub(crate) use self::{
     job::{OfCheck, Start},
@@ -29,7 +29,7 @@ use super::{
     shrink::shrink,
     timer_thread::{self, Owner},
 };
-use crate::mutex::Mutex;
+use crate::{mutex::Mutex, panics::contained};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
@@ -103,7 +103,7 @@ impl BackgroundTasks {
             start: start(),
             check,
             run: None,
-            handle: None,
+            task: None,
         };
         let is_added = self.insert(id, job);
         if is_added {
@@ -120,7 +120,7 @@ impl BackgroundTasks {
             start: Arc::clone(&start),
             check: None,
             run: Some(Arc::clone(&run)),
-            handle: None,
+            task: None,
         };
         if self.insert(id, job) {
             let runtime = JobRuntime {
@@ -324,19 +324,18 @@ impl BackgroundTasks {
             None => running,
         };
         // Outside of the lock, since a runtime that shuts down drops the task at once.
-        let task = runtime.handle.spawn(Task::new(running, guard));
-        let handle = task.abort_handle();
+        let task = Spawned::on(runtime, Task::new(running, guard));
         let mut table = self.table.lock();
         match table.jobs.get_mut(&id) {
             // The runtime has ended. The job may run on another one by now.
-            _ if handle.is_finished() => table.forget(runtime),
+            _ if task.is_finished() => table.forget(runtime),
             Some(job) if job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)) => {
-                job.handle = Some(handle);
+                job.task = Some(task);
             }
             // The job was removed meanwhile.
             _ => {
                 drop(table);
-                handle.abort();
+                contained(|| task.end(run));
             }
         }
         true

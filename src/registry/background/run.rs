@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::AbortHandle};
 
 /// The future of a job.
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -77,6 +77,43 @@ impl JobRuntime {
             handle: Handle::try_current().ok()?,
             is_own: threads::is_own(),
         })
+    }
+}
+
+/// The task of a run, on its runtime.
+pub(super) struct Spawned {
+    task: AbortHandle,
+    runtime: Arc<JobRuntime>,
+}
+
+impl Spawned {
+    pub(super) fn on(runtime: &Arc<JobRuntime>, task: Task) -> Self {
+        Self {
+            task: runtime.handle.spawn(task).abort_handle(),
+            runtime: Arc::clone(runtime),
+        }
+    }
+
+    /// Whether the task is gone.
+    pub(super) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Ends the task as soon as its runtime polls it.
+    pub(super) fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Ends the task of `run`, and drops its future on this thread unless that is in a poll,
+    /// because a runtime that no thread drives drops no task. The future may hold the permit
+    /// of a check.
+    pub(super) fn end(&self, run: &Run) {
+        self.abort();
+        if let Some(future) = run.take() {
+            // A destructor of the application may spawn a task.
+            let _entered = self.runtime.handle.enter();
+            discard(future);
+        }
     }
 }
 

@@ -265,9 +265,11 @@ fn a_check_is_suspect_if_its_runtime_does_not_poll_it_in_time() {
     }
 }
 
-#[tokio::test]
-async fn a_job_that_is_removed_while_it_starts_does_not_run() {
+#[test]
+fn a_job_that_is_removed_while_it_starts_does_not_run() {
     let jobs = no_jobs();
+    let not_driven = runtime();
+    let _entered = not_driven.enter();
     let token = Arc::new(());
     jobs.add(CHECK, || {
         let (jobs, token) = (Arc::downgrade(&jobs), Arc::downgrade(&token));
@@ -281,8 +283,49 @@ async fn a_job_that_is_removed_while_it_starts_does_not_run() {
         })
     });
     jobs.start();
-    yield_now().await;
     assert_eq!(futures(&token), 0);
+}
+
+#[test]
+fn a_job_that_ends_drops_its_future_within_the_runtime_that_no_thread_drives() {
+    struct SpawnsAndPanics(Arc<BackgroundTasks>);
+
+    impl Drop for SpawnsAndPanics {
+        fn drop(&mut self) {
+            tokio::spawn(pending::<()>());
+            // It takes the lock of the table.
+            self.0.suspect(TaskId::TtlTimer);
+            panic!("as part of the test");
+        }
+    }
+
+    for is_taken in [true, false] {
+        let (jobs, not_driven) = (no_jobs(), runtime());
+        let token = Arc::new(());
+        jobs.add(CHECK, || {
+            let (jobs, token) = (Arc::clone(&jobs), Arc::downgrade(&token));
+            Arc::new(move || {
+                let held = (SpawnsAndPanics(Arc::clone(&jobs)), token.upgrade());
+                Some(Box::pin(async move {
+                    pending::<()>().await;
+                    drop(held);
+                }))
+            })
+        });
+        not_driven.block_on(async {
+            jobs.start();
+            yield_now().await;
+        });
+        assert_eq!(futures(&token), 1);
+        if is_taken {
+            jobs.take(CHECK).unwrap().end();
+        } else {
+            jobs.end();
+        }
+        assert_eq!(futures(&token), 0, "{is_taken}");
+        // The aborted task, and the one of the destructor.
+        assert_eq!(not_driven.metrics().num_alive_tasks(), 2);
+    }
 }
 
 #[test]

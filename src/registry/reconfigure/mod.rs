@@ -23,7 +23,8 @@ impl Readiness {
     ///
     /// - An added subsystem is [pending](crate::SubsystemView::is_pending), as after
     ///   [`add`](Self::add), but has no reporter yet: [claim](Self::reporter) it.
-    /// - A subsystem that is removed has no effect any more, and its check ends. Its
+    /// - A subsystem that is removed has no effect any more, and its check ends. This call may
+    ///   drop the future of a run, so hold no lock that its destructors take. The
     ///   reporter may go on: reports, its drop and its [retirement](crate::Reporter::retire)
     ///   are ignored, even if another subsystem gets the same name.
     /// - A subsystem whose role changes keeps its state, its reporter and its check. The
