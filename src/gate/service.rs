@@ -113,7 +113,7 @@ impl<S> ReadinessService<S> {
     #[inline(never)]
     fn track<B, R>(
         &mut self,
-        request: Request<B>,
+        mut request: Request<B>,
         close: Close,
         passed: Reasons,
     ) -> ResponseFuture<S, B>
@@ -122,34 +122,14 @@ impl<S> ReadinessService<S> {
     {
         let head = RequestHead::from(&request);
         let in_flight = self.gate.enter(head, passed.is_empty());
-        if self.gate.settings.counts_in_flight {
-            self.call_tracked::<true, B, R>(request, close, passed, in_flight)
-        } else {
-            self.call_tracked::<false, B, R>(request, close, passed, in_flight)
+        let gate = &self.gate;
+        if gate.settings.counts_in_flight {
+            gate.keep_upgrade_in_flight(&mut request, in_flight.as_ref());
         }
-    }
-
-    /// `UPGRADES` is a constant, because the check for an upgrade costs a copy of the
-    /// request.
-    #[inline(always)]
-    fn call_tracked<const UPGRADES: bool, B, R>(
-        &mut self,
-        mut request: Request<B>,
-        close: Close,
-        passed: Reasons,
-        in_flight: Option<InFlightGuard>,
-    ) -> ResponseFuture<S, B>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone,
-    {
         let panic_guard = PanicGuard::new(in_flight.as_ref());
         let cx = &mut Context::from_waker(Waker::noop());
         match self.inner.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
-                let gate = &self.gate;
-                if UPGRADES {
-                    gate.keep_upgrade_in_flight(&mut request, in_flight.as_ref());
-                }
                 let response = self.inner.call(request);
                 panic_guard.disarm();
                 ResponseFuture::admitted(response, close, gate.marks, in_flight)
