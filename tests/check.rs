@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::{Context, Wake, Waker},
 };
 use tokio::{
     sync::Notify,
@@ -342,6 +343,56 @@ fn a_handle_needs_a_check_and_outlives_its_subsystem() {
     assert_eq!(readiness.snapshot().version(), version);
     drop(readiness);
     handle.report_outcome(Outcome::ready());
+}
+
+/// A task that waits for a change may ask before the call that adds the subsystem returns.
+#[test]
+fn a_check_has_a_handle_as_soon_as_its_subsystem_is_seen() {
+    struct Asks {
+        readiness: Readiness,
+        found: Mutex<Vec<Result<(), CheckHandleError>>>,
+    }
+
+    impl Wake for Asks {
+        fn wake(self: Arc<Self>) {
+            let found = self.readiness.check_handle("database").map(drop);
+            self.found.lock().unwrap().push(found);
+        }
+    }
+
+    type Add = fn(&Readiness, Subsystem);
+    let ways: [Add; 2] = [
+        |readiness, database| {
+            readiness
+                .reconfigure(|plan| {
+                    plan.add(database);
+                })
+                .unwrap();
+        },
+        |readiness, database| readiness.add(database).unwrap().leave_ready(),
+    ];
+    for add in ways {
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let asks = Arc::new(Asks {
+            readiness: readiness.clone(),
+            found: Mutex::default(),
+        });
+        let waker = Waker::from(Arc::clone(&asks));
+        let mut subscription = readiness.subscribe();
+        let mut change = Box::pin(async {
+            for _ in 0..2 {
+                subscription.changed().await.unwrap();
+            }
+        });
+        assert!(
+            change
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        add(&readiness, Dependency::default().subsystem(every_ten()));
+        assert_eq!(*asks.found.lock().unwrap(), [Ok(())]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,9 @@ impl super::Readiness {
                 None => Err(UnknownSubsystem::new(name, draft.names())),
             }
         })?;
+        // The thread that has published the subsystem may not have come to this yet, and the
+        // handle gets its heartbeat from the timer.
+        self.registry().update_timer(slot);
         let handle = SubsystemHandle::new(self.registry(), slot, declaration);
         Ok(handle.waiting_for_log(true))
     }

@@ -226,7 +226,13 @@ impl Subsystem {
             ttl: self.ttl_or_default(),
             hold_down: self.hold_down,
             ready_within: self.ready_within,
-            checked: self.check.is_some(),
+            #[cfg(feature = "check")]
+            check: self
+                .check
+                .as_ref()
+                .map(|check| Arc::new(CheckControl::new(check.thresholds)) as _),
+            #[cfg(not(feature = "check"))]
+            check: None,
             meters: SubsystemMeters::default(),
         };
         Membership {

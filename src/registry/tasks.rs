@@ -1,7 +1,7 @@
 use super::{background::TaskId, core::Registry, subsystem::Subsystem};
 #[cfg(feature = "check")]
 use super::{
-    background::{Lost, OfCheck, Start},
+    background::{Lost, Start},
     check_control::CheckControl,
     core::now,
     error::UnknownSubsystem,
@@ -71,12 +71,12 @@ impl Registry {
                 }
             })
         };
-        let control = Arc::new(CheckControl::new(check.thresholds));
-        let of_run = Arc::clone(&control);
-        let start: Start = Arc::new(move || Some((check.start)(handle()?, Arc::clone(&of_run))));
-        let of_check = OfCheck { lost, control };
+        let Some(control) = control_of(declaration) else {
+            return;
+        };
+        let start: Start = Arc::new(move || Some((check.start)(handle()?, Arc::clone(&control))));
         self.background()
-            .add_with(TaskId::of_check(declaration), Some(of_check), || start);
+            .add_with(TaskId::of_check(declaration), Some(lost), || start);
         // The subsystem may have been removed before the job was there to be ended.
         if !self.has(slot, declaration) {
             self.end_check(declaration);
@@ -104,18 +104,22 @@ impl super::Readiness {
         name: &str,
     ) -> Result<Option<(SubsystemHandle, Arc<CheckControl>)>, UnknownSubsystem> {
         let handle = self.subsystem_handle(name)?;
-        let control = self
-            .registry()
-            .background()
-            .control_of(handle.declaration());
+        let control = control_of(handle.declaration());
         Ok(control.map(|control| (handle, control)))
     }
 }
 
+/// The control of the check of a subsystem. It is there as soon as the subsystem is published,
+/// and so before its job.
+#[cfg(feature = "check")]
+fn control_of(declaration: &Declaration) -> Option<Arc<CheckControl>> {
+    Arc::clone(declaration.check.as_ref()?).downcast().ok()
+}
+
 #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]
 mod tests {
-    use super::TaskId;
-    use crate::{Readiness, Subsystem, state::Thresholds};
+    use super::{TaskId, now};
+    use crate::{Readiness, Subsystem, SubsystemView, state::Thresholds};
     use std::{
         sync::{
             Arc,
@@ -141,6 +145,20 @@ mod tests {
         registry.start_tasks(handle.slot(), &spare, declaration);
         let job = registry.background().take(TaskId::of_check(declaration));
         assert!(job.is_none());
+    }
+
+    #[test]
+    fn a_handle_has_a_heartbeat_as_soon_as_its_subsystem_is_published() {
+        let readiness = Readiness::builder().allow_empty().build().unwrap();
+        let cache = Subsystem::new("cache").ttl(Duration::from_secs(1));
+        let added = readiness.registry().publish(|writer_state, draft| {
+            let slot = writer_state.take_slot("cache".into());
+            let declared = cache.declare(false, Vec::new());
+            draft.set(slot, Some(SubsystemView::declared(declared, now())));
+        });
+        let handle = readiness.subsystem_handle("cache").unwrap();
+        assert!(handle.has_heartbeat());
+        drop(added);
     }
 
     /// Another thread may start idle tasks at any moment, also while a subsystem is

@@ -110,7 +110,7 @@ pub(super) const FAMILIES: &[Descriptor] = &[
         read: |source, samples| {
             for view in source.subsystems() {
                 let declaration = view.declaration();
-                if declaration.checked {
+                if declaration.is_checked() {
                     let times = declaration.meters.checks.get();
                     samples.add_times([(&declaration.name).into()], times);
                 }

@@ -1,7 +1,5 @@
 use super::run::{Run, Running, Spawned};
 use crate::panics::contained;
-#[cfg(feature = "check")]
-use crate::registry::check_control::CheckControl;
 use std::sync::Arc;
 
 /// Returns the future of a job, or `None` if the job has nothing left to do. The
@@ -11,18 +9,11 @@ pub(crate) type Start = Arc<dyn Fn() -> Option<Running> + Send + Sync>;
 /// Publishes why a job has stopped running.
 pub(crate) type Lost = Arc<dyn Fn(&'static str) + Send + Sync>;
 
-/// The part of a job that only checks have.
-#[derive(Clone)]
-pub(crate) struct OfCheck {
-    pub(crate) lost: Lost,
-    #[cfg(feature = "check")]
-    pub(crate) control: Arc<CheckControl>,
-}
-
 /// A job of a registry.
 pub(crate) struct Job {
     pub(super) start: Start,
-    pub(super) check: Option<OfCheck>,
+    /// Present if the job is a check.
+    pub(super) lost: Option<Lost>,
     /// The last run.
     pub(super) run: Option<Arc<Run>>,
     pub(super) task: Option<Spawned>,

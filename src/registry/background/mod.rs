@@ -16,13 +16,13 @@ mod job;
 mod run;
 
 #[cfg(feature = "check")]
-pub(crate) use self::{job::Lost, run::Running};
+pub(crate) use self::run::Running;
 use self::{
     job::{Begun, Job},
     run::{Guard, JobRuntime, Jobs, Run, Spawned, Task},
 };
 pub(crate) use self::{
-    job::{OfCheck, Start},
+    job::{Lost, Start},
     run::TaskId,
 };
 use super::{
@@ -96,12 +96,12 @@ impl BackgroundTasks {
     pub(super) fn add_with(
         &self,
         id: TaskId,
-        check: Option<OfCheck>,
+        lost: Option<Lost>,
         start: impl FnOnce() -> Start,
     ) -> bool {
         let job = || Job {
             start: start(),
-            check,
+            lost,
             run: None,
             task: None,
         };
@@ -118,7 +118,7 @@ impl BackgroundTasks {
         let run = Run::begin(false);
         let job = || Job {
             start: Arc::clone(&start),
-            check: None,
+            lost: None,
             run: Some(Arc::clone(&run)),
             task: None,
         };
@@ -171,20 +171,6 @@ impl BackgroundTasks {
             (std::mem::take(&mut table.jobs), table.runtime.take())
         };
         jobs.into_values().for_each(Job::end);
-    }
-
-    #[cfg(feature = "check")]
-    pub(super) fn control_of(
-        &self,
-        declaration: &Arc<crate::state::Declaration>,
-    ) -> Option<Arc<super::check_control::CheckControl>> {
-        let table = self.table.lock();
-        let check = table
-            .jobs
-            .get(&TaskId::of_check(declaration))?
-            .check
-            .as_ref()?;
-        Some(Arc::clone(&check.control))
     }
 
     // === idle jobs ===
@@ -355,14 +341,14 @@ impl BackgroundTasks {
 
 impl Jobs for BackgroundTasks {
     fn lose(&self, id: TaskId, run: &Arc<Run>, why: &'static str) {
-        let check = {
+        let lost = {
             let table = self.table.lock();
             let job = table.jobs.get(&id);
             // Not if another run has replaced it.
             let job = job.filter(|job| job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)));
-            job.and_then(|job| job.check.clone())
+            job.and_then(|job| job.lost.clone())
         };
-        if let Some(OfCheck { lost, .. }) = check {
+        if let Some(lost) = lost {
             lost(why);
         }
     }

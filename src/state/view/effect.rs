@@ -53,7 +53,7 @@ impl SubsystemView {
     }
 
     fn effect_on_all(&self) -> Counts {
-        let (checked, up) = (self.declaration().checked, self.state().is_up());
+        let (checked, up) = (self.declaration().is_checked(), self.state().is_up());
         Counts {
             checked_up: u32::from(checked && up),
             checked_down: u32::from(checked && !up),

@@ -18,6 +18,7 @@ pub(crate) use self::meters::SubsystemMeters;
 
 use super::vocabulary::{Claim, Role, State};
 use std::{
+    any::Any,
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -38,8 +39,9 @@ pub(crate) struct Declaration {
     pub(crate) hold_down: Option<Duration>,
     /// How long it may stay pending if it is added while running.
     pub(crate) ready_within: Option<Duration>,
-    /// A check reports for it, beside a reporter if there is one.
-    pub(crate) checked: bool,
+    /// Present if a check reports for it, beside a reporter if there is one. Only the
+    /// registry knows the type of the value, which the check shares with its handles.
+    pub(crate) check: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) meters: SubsystemMeters,
 }
 
@@ -47,6 +49,10 @@ impl Declaration {
     /// Whether time alone can change its subsystem.
     pub(crate) fn is_timed(&self) -> bool {
         self.ttl.or(self.hold_down).or(self.ready_within).is_some()
+    }
+
+    pub(crate) fn is_checked(&self) -> bool {
+        self.check.is_some()
     }
 }
 

@@ -23,7 +23,7 @@ impl SubsystemView {
         Self {
             pending,
             pending_until: pending_until.map(|time| at.monotonic + time),
-            claim: if declaration.checked {
+            claim: if declaration.is_checked() {
                 Claim::Checked
             } else {
                 Claim::Unclaimed
@@ -173,7 +173,7 @@ impl SubsystemView {
             claim,
             reported_since_claim: false,
             // A check goes on across changes of the claim.
-            ttl_armed: self.ttl_armed && self.declaration().checked,
+            ttl_armed: self.ttl_armed && self.declaration().is_checked(),
             ..self.clone()
         }
     }
@@ -235,7 +235,7 @@ impl SubsystemView {
     /// The ttl, if it applies now: after a report, while a check or a reporter
     /// owns the subsystem.
     pub(crate) fn active_ttl(&self) -> Option<Duration> {
-        let has_owner = self.declaration().checked || self.claim == Claim::Held;
+        let has_owner = self.declaration().is_checked() || self.claim == Claim::Held;
         self.declaration()
             .ttl
             .filter(|_| self.ttl_armed && has_owner)
@@ -244,7 +244,7 @@ impl SubsystemView {
     /// How often the timer expects a report or a heartbeat: in each active ttl, and from the
     /// check of a subsystem in any case, so that a check is found whose runtime is not driven.
     pub(crate) fn heartbeat_within(&self) -> Option<Duration> {
-        if self.declaration().checked {
+        if self.declaration().is_checked() {
             self.declaration().ttl
         } else {
             self.active_ttl()

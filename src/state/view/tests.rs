@@ -24,7 +24,7 @@ pub(super) fn declaration(role: Role, at_build: bool) -> Declaration {
         ttl: None,
         hold_down: None,
         ready_within: None,
-        checked: false,
+        check: None,
         meters: SubsystemMeters::default(),
     }
 }
@@ -103,7 +103,7 @@ fn an_optional_subsystem_only_degrades() {
 fn an_informative_subsystem_never_counts() {
     for at_build in [true, false] {
         let declaration = Declaration {
-            checked: true,
+            check: Some(Arc::new(())),
             ..declaration(Role::Informative, at_build)
         };
         let view = declared(Role::Informative, false, declaration, now());

@@ -13,7 +13,7 @@ fn watch() -> (TtlWatch, Instant) {
         ttl: Some(TTL),
         hold_down: None,
         ready_within: None,
-        checked: false,
+        check: None,
         meters: SubsystemMeters::default(),
     };
     let mut watch = TtlWatch::new(Arc::new(declaration));
