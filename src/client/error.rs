@@ -173,11 +173,16 @@ pub(super) enum StreamError {
     /// The process gave no answer, or the connection ended.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
-    /// All streams of the listener are taken.
-    #[error("{address} has as many streams as it admits; it is asked again")]
-    Busy {
+    /// All streams of the listener are taken, or a proxy in front of it does not reach it.
+    #[error(
+        "{address} has no stream now ({status}): the process admits no more, or a proxy in front \
+         of it does not reach it; it is asked again"
+    )]
+    Unavailable {
         /// Where.
         address: Address,
+        /// The status code.
+        status: u16,
     },
     /// The server at the address has no event stream: it is not an admin listener, or
     /// one of a process without the feature `events`.
@@ -210,7 +215,7 @@ impl StreamError {
             Self::Exchange(error) => {
                 matches!(error, Encoded { .. } | NotASocket { .. } | NotHttp { .. })
             }
-            Self::Busy { .. } | Self::Malformed { .. } => false,
+            Self::Unavailable { .. } | Self::Malformed { .. } => false,
         }
     }
 }

@@ -52,13 +52,15 @@ fn without_a_terminal_each_change_is_a_line_and_a_lost_stream_is_followed_again(
             ("change", GREEN),
             ("later", "?"),
         ]),
+        "HTTP/1.1 502 Bad Gateway\r\n\r\n",
         &events(&[("tick", TICK), ("change", RED)]),
     ]);
     let (code, out, err) = outcome(&mut readiness(&["watch", &address]));
     assert_eq!(
         out,
         format!(
-            "no news yet: {address} has as many streams as it admits; it is asked again\n\
+            "no news yet: {address} has no stream now (503): the process admits no more, or a \
+             proxy in front of it does not reach it; it is asked again\n\
              08:49:37 not ready: storage failing (gone)\n\
              08:49:38 storage failing -> ready: b [31mack   (after 9s, 3 refused)\n\
              08:49:37 ready\n\
@@ -83,7 +85,7 @@ fn without_a_terminal_each_change_is_a_line_and_a_lost_stream_is_followed_again(
     let resumes = requests
         .iter()
         .map(|it| it.contains("last-event-id: x.7\r\n"));
-    assert!(resumes.eq([false, false, true, true]), "{requests:?}");
+    assert!(resumes.eq([false, false, true, true, true]), "{requests:?}");
 }
 
 #[test]

@@ -87,7 +87,8 @@ fn read(
     match status {
         200 if head.is_encoded => return Err(ExchangeError::Encoded { address }.into()),
         200 if head.is_of_type(EVENT_STREAM) => {}
-        503 => return Err(StreamError::Busy { address }),
+        // RFC 9110, section 15.6: a proxy answers 502 or 504 while the process restarts.
+        502..=504 => return Err(StreamError::Unavailable { address, status }),
         _ => return Err(StreamError::NoEvents { address, status }),
     }
     let mut unfinished = Unfinished::default();
