@@ -49,6 +49,9 @@ pub(crate) struct BackgroundTasks {
     registry: Weak<dyn Owner>,
     /// Whether a job is idle, or no runtime has been used yet.
     idle: AtomicBool,
+    /// Whether the table has a runtime. It is set under the lock of the table, so a thread
+    /// that has added a job since then sees it.
+    has_runtime: AtomicBool,
     /// The number of jobs that are checks.
     checks: AtomicUsize,
     /// Whether a job runs as a stand-in.
@@ -67,19 +70,12 @@ struct TaskTable {
     runtime: Option<Arc<JobRuntime>>,
 }
 
-impl TaskTable {
-    /// Forgets a runtime that has ended, so that reports without a runtime do not
-    /// try it again.
-    fn forget(&mut self, ended: &Arc<JobRuntime>) {
-        self.runtime.take_if(|last| Arc::ptr_eq(last, ended));
-    }
-}
-
 impl BackgroundTasks {
     pub(super) fn new(registry: Weak<dyn Owner>) -> Self {
         Self {
             registry,
             idle: AtomicBool::new(true),
+            has_runtime: AtomicBool::new(false),
             checks: AtomicUsize::new(0),
             stand_ins: AtomicBool::new(false),
             unpolled: AtomicBool::new(false),
@@ -168,6 +164,7 @@ impl BackgroundTasks {
         let (jobs, _runtime) = {
             let mut table = self.table.lock();
             table.ended = true;
+            self.has_runtime.store(false, Ordering::Relaxed);
             (std::mem::take(&mut table.jobs), table.runtime.take())
         };
         jobs.into_values().for_each(Job::end);
@@ -252,6 +249,10 @@ impl BackgroundTasks {
         if !can_move && !self.idle.load(Ordering::Relaxed) {
             return;
         }
+        // In a program without a runtime, jobs stay idle for good, and its reports take no lock.
+        if here.is_none() && !self.has_runtime.load(Ordering::Relaxed) {
+            return;
+        }
         let here = here.map(Arc::new);
         // The runtime before is dropped outside of the lock, since that may drop values of the
         // application.
@@ -266,6 +267,7 @@ impl BackgroundTasks {
             let before = if table.ended || stays {
                 None
             } else {
+                self.has_runtime.store(true, Ordering::Relaxed);
                 table.runtime.replace(Arc::clone(&runtime))
             };
             // A swap, because it reads what a run that ends meanwhile has set, and so sees its
@@ -313,8 +315,17 @@ impl BackgroundTasks {
         let task = Spawned::on(runtime, Task::new(running, guard));
         let mut table = self.table.lock();
         match table.jobs.get_mut(&id) {
-            // The runtime has ended. The job may run on another one by now.
-            _ if task.is_finished() => table.forget(runtime),
+            // The runtime has ended. The job may run on another one by now. Reports without a
+            // runtime do not try this one again.
+            _ if task.is_finished() => {
+                if table
+                    .runtime
+                    .take_if(|last| Arc::ptr_eq(last, runtime))
+                    .is_some()
+                {
+                    self.has_runtime.store(false, Ordering::Relaxed);
+                }
+            }
             Some(job) if job.run.as_ref().is_some_and(|it| Arc::ptr_eq(it, run)) => {
                 job.task = Some(task);
             }

@@ -59,6 +59,43 @@ fn a_runtime_that_has_ended_is_not_tried_twice() {
 }
 
 #[test]
+fn a_call_takes_no_lock_while_there_is_no_runtime() {
+    /// Whether another thread, which is on no runtime, calls while this one holds the lock.
+    fn is_free(jobs: &Arc<BackgroundTasks>) -> bool {
+        let table = jobs.table.lock();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn({
+            let jobs = Arc::clone(jobs);
+            move || {
+                jobs.start();
+                sender.send(()).unwrap();
+            }
+        });
+        let called = receiver.recv_timeout(Duration::from_secs(10));
+        drop(table);
+        thread.join().unwrap();
+        called.is_ok()
+    }
+
+    let jobs = no_jobs();
+    let token = add_waiting(&jobs, CHECK);
+    assert!(is_free(&jobs), "no runtime has called");
+    let ended = runtime();
+    ended.block_on(async { jobs.start() });
+    assert_eq!(futures(&token), 1);
+    drop(ended);
+    // This call finds that the runtime has ended.
+    jobs.start();
+    assert!(is_free(&jobs), "its runtime has ended");
+    let next = runtime();
+    next.block_on(async { jobs.start() });
+    assert_eq!(futures(&token), 1);
+    jobs.end();
+    jobs.set_idle();
+    assert!(is_free(&jobs), "the registry is closed");
+}
+
+#[test]
 fn a_suspect_job_moves_to_a_runtime_that_calls_and_its_old_task_ends() {
     let jobs = no_jobs();
     let token = add_waiting(&jobs, CHECK);
