@@ -315,14 +315,13 @@ impl BackgroundTasks {
         let task = Spawned::on(runtime, Task::new(running, guard));
         let mut table = self.table.lock();
         match table.jobs.get_mut(&id) {
-            // The runtime has ended. The job may run on another one by now. Reports without a
-            // runtime do not try this one again.
+            // The job may run on another runtime by now.
             _ if task.is_finished() => {
-                if table
-                    .runtime
-                    .take_if(|last| Arc::ptr_eq(last, runtime))
-                    .is_some()
-                {
+                // A runtime that has ended drops the task before its first poll. Reports
+                // without a runtime do not try it again.
+                let has_ended = !run.was_polled();
+                let is_it = |last: &mut Arc<_>| has_ended && Arc::ptr_eq(last, runtime);
+                if table.runtime.take_if(is_it).is_some() {
                     self.has_runtime.store(false, Ordering::Relaxed);
                 }
             }

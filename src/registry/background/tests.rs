@@ -59,6 +59,43 @@ fn a_runtime_that_has_ended_is_not_tried_twice() {
 }
 
 #[test]
+fn a_runtime_on_which_a_task_ends_at_once_is_used_again() {
+    let jobs = no_jobs();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let living = builder.worker_threads(1).build().unwrap();
+    // The task ends before the thread that has spawned it takes the lock of the table again.
+    let step = Arc::new(std::sync::Barrier::new(2));
+    jobs.add(TaskId::TtlTimer, || {
+        let step = Arc::clone(&step);
+        Arc::new(move || {
+            step.wait();
+            step.wait();
+            let step = Arc::clone(&step);
+            Some(Box::pin(async move {
+                step.wait();
+            }))
+        })
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            step.wait();
+            let _table = jobs.table.lock();
+            step.wait();
+            step.wait();
+            while living.metrics().num_alive_tasks() > 0 {
+                std::thread::yield_now();
+            }
+        });
+        let _entered = living.enter();
+        jobs.start();
+    });
+    jobs.take(TaskId::TtlTimer).unwrap().end();
+    let token = add_waiting(&jobs, CHECK);
+    jobs.start();
+    assert_eq!(futures(&token), 1);
+}
+
+#[test]
 fn a_call_takes_no_lock_while_there_is_no_runtime() {
     /// Whether another thread, which is on no runtime, calls while this one holds the lock.
     fn is_free(jobs: &Arc<BackgroundTasks>) -> bool {
