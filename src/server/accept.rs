@@ -23,25 +23,31 @@ use tokio::task::yield_now;
 /// At most `max` connections at a time have a slot; a further one evicts another.
 /// `serve` answers a connection until it ends, is evicted or gets the stop signal,
 /// and returns its stream, whose descriptor may become a spare.
-pub(super) async fn accept<S, F>(
+///
+/// Opens the spares at once and not in the future, whose first poll may come when the
+/// application has no descriptor left.
+pub(super) fn accept<S, F>(
     mut listener: Listener,
     max: usize,
     meters: Arc<Meters>,
     serve: S,
     mut stop_signal: StopSignal,
-) where
+) -> impl Future<Output = ()>
+where
     S: Fn(Stream, Arc<ConnectionSlot>) -> F,
     F: Future<Output = Option<Stream>> + Send + 'static,
 {
     let mut connections = AdminConnections::new(max, meters, serve);
-    loop {
-        tokio::select! { biased;
-            () = stop_signal.requested() => break,
-            () = connections.next(&mut listener) => {}
+    async move {
+        loop {
+            tokio::select! { biased;
+                () = stop_signal.requested() => break,
+                () = connections.next(&mut listener) => {}
+            }
         }
+        drop(listener);
+        connections.tasks.all_ended().await;
     }
-    drop(listener);
-    connections.tasks.all_ended().await;
 }
 
 /// The open connections of one listener.

@@ -2,7 +2,7 @@ use crate::{ANYWHERE, port, prober, support::ready};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -95,4 +95,45 @@ fn serve_until_told() {
         }
     });
     let _ = std::io::stdin().read(&mut [0]);
+}
+
+#[test]
+fn the_spare_descriptors_are_open_when_serve_returns() {
+    const TEST: &str = "exhausted::the_spare_descriptors_are_open_when_serve_returns";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        return runtime.unwrap().block_on(async {
+            let (readiness, _storage) = ready();
+            let server = readiness.serve(ANYWHERE).await.unwrap();
+            // The task of the listener has not been polled yet.
+            let mut limit = getrlimit(Resource::Nofile);
+            limit.current = Some(64);
+            setrlimit(Resource::Nofile, limit).unwrap();
+            let taken: Vec<_> = std::iter::from_fn(|| UdpSocket::bind(ANYWHERE).ok()).collect();
+            assert!(!taken.is_empty());
+            println!("\nadmin at {}", port(&server));
+            server.stopped().await;
+        });
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", TEST, "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = lines.map_while(Result::ok).find_map(|line| {
+        let address = line.strip_prefix("admin at ")?;
+        Some(address.parse::<SocketAddr>().unwrap())
+    });
+    let mut peer = TcpStream::connect(address.unwrap()).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    write!(peer, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let answered = peer.read_exact(&mut [0; 17]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    answered.unwrap();
 }
