@@ -1,7 +1,7 @@
 use super::{Outcome, runner::report};
 use crate::{
-    registry::{CheckControl, Readiness, SubsystemHandle, UnknownSubsystem},
-    state::SubsystemView,
+    registry::{Readiness, SubsystemHandle, UnknownSubsystem},
+    state::{CheckControl, SubsystemView},
 };
 use std::{
     fmt,

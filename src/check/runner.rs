@@ -1,8 +1,8 @@
 use super::{outcome::Outcome, schedule::Schedule};
 use crate::{
     meters::Stopwatch,
-    registry::{CheckControl, SubsystemHandle, now, shortened},
-    state::{SubsystemView, TooMany},
+    registry::{SubsystemHandle, now, shortened},
+    state::{CheckControl, SubsystemView, TooMany},
 };
 use std::{
     any::Any,

@@ -1,4 +1,6 @@
-use super::{Declaration, Membership, Moment, SubsystemMeters, SubsystemView};
+use super::{
+    CheckControl, Declaration, Membership, Moment, SubsystemMeters, SubsystemView, Thresholds,
+};
 use crate::state::{
     counts::Counts,
     text,
@@ -103,7 +105,7 @@ fn an_optional_subsystem_only_degrades() {
 fn an_informative_subsystem_never_counts() {
     for at_build in [true, false] {
         let declaration = Declaration {
-            check: Some(Arc::new(())),
+            check: Some(Arc::new(CheckControl::new(Thresholds::FIRST))),
             ..declaration(Role::Informative, at_build)
         };
         let view = declared(Role::Informative, false, declaration, now());

@@ -1,4 +1,5 @@
-use crate::{mutex::Mutex, state::Thresholds};
+use super::checked::Thresholds;
+use crate::mutex::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::{sync::Notify, time::Instant};
 
