@@ -113,9 +113,14 @@ impl<R: Send + 'static> ConnectionTasks<R> {
             return None;
         }
         match poll_fn(|cx| Poll::Ready(poll_accept(listener, cx))).await {
-            Poll::Ready(accepted) => accepted.ok(),
-            Poll::Pending => None,
+            Poll::Ready(Ok(connection)) => {
+                self.is_exhausted = false;
+                return Some(connection);
+            }
+            Poll::Ready(Err(error)) => self.log_failure(&error),
+            Poll::Pending => {}
         }
+        None
     }
 
     /// Returns the output of the next connection that ends, unless its task has
@@ -127,9 +132,8 @@ impl<R: Send + 'static> ConnectionTasks<R> {
         }
     }
 
-    /// Waits until a connection ends, for [`BACK_OFF`] at most, and returns its output
-    /// as [`next_ended`](Self::next_ended) does. Logs the first of several errors.
-    pub(crate) async fn back_off(&mut self, error: &io::Error) -> Option<R> {
+    /// Logs the first of several errors.
+    fn log_failure(&mut self, error: &io::Error) {
         if !self.is_exhausted {
             self.is_exhausted = true;
             crate::log::line!(
@@ -137,6 +141,12 @@ impl<R: Send + 'static> ConnectionTasks<R> {
                 %error, "{listener} cannot accept"
             );
         }
+    }
+
+    /// Waits until a connection ends, for [`BACK_OFF`] at most, and returns its output
+    /// as [`next_ended`](Self::next_ended) does. Logs the first of several errors.
+    pub(crate) async fn back_off(&mut self, error: &io::Error) -> Option<R> {
+        self.log_failure(error);
         tokio::select! { biased;
             ended = self.next_ended() => ended,
             () = sleep(BACK_OFF) => None,
