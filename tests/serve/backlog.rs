@@ -168,7 +168,7 @@ async fn a_new_connection_has_the_same_time_for_its_handshake() {
 }
 
 /// The runtime has not asked the kernel for the connection, nor for its bytes.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn a_request_that_only_the_kernel_has_at_closing_is_answered() {
     use std::io::Write as _;
@@ -180,11 +180,16 @@ async fn a_request_that_only_the_kernel_has_at_closing_is_answered() {
     let app = app(&readiness).into_make_service();
     let server = tokio::spawn(drain::serve(&readiness, listener, app).into_future());
     sleep(Duration::from_secs(1)).await;
-    let clients = [(); 300].map(|()| {
+    // Linux blocks a `connect` that the backlog has no room for.
+    let room = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let room: usize = room.trim().parse().unwrap();
+    // More than tokio's budget of one turn, which is 128.
+    let clients = (0..room.min(140)).map(|_| {
         let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
         client.write_all(REQUEST).unwrap();
         client
     });
+    let clients: Vec<_> = clients.collect();
     readiness.advance(Phase::Closing);
     for client in clients {
         client.set_nonblocking(true).unwrap();
@@ -194,4 +199,45 @@ async fn a_request_that_only_the_kernel_has_at_closing_is_answered() {
         assert!(is_served(&answer), "{answer}");
     }
     soon(server).await.unwrap().unwrap();
+}
+
+/// The only thread that asks the kernel is busy when `Closing` begins, and the server runs on
+/// another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_outside_of_the_workers_waits_until_one_has_asked_the_kernel() {
+    use std::io::Write as _;
+
+    let (readiness, _storage) = ready();
+    let (listener, address) = listen().await;
+    let app = app(&readiness).into_make_service();
+    let mut server = drain::serve(&readiness, listener, app).into_future();
+    assert!((&mut server).now_or_never().is_none());
+    let (begins, begun) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    tokio::spawn(async move {
+        begins.send(()).unwrap();
+        let _ = released.recv();
+    });
+    begun.recv().unwrap();
+    let clients = [(); 3].map(|()| {
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(REQUEST).unwrap();
+        client
+    });
+    readiness.advance(Phase::Closing);
+    for _ in 0..10 {
+        assert!((&mut server).now_or_never().is_none());
+    }
+    drop(release);
+    let answers = async {
+        for client in clients {
+            client.set_nonblocking(true).unwrap();
+            let mut client = TcpStream::from_std(client).unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(is_served(&answer), "{answer}");
+        }
+    };
+    let (served, ()) = soon(async { tokio::join!(server, answers) }).await;
+    served.unwrap();
 }

@@ -41,7 +41,7 @@ async fn a_handshake_that_hangs_is_cut_off_and_delays_no_other() {
     sleep(DELAY - Duration::from_secs(1)).await;
     let mut hangs = peers.connect();
     run.await.unwrap().unwrap().unwrap();
-    assert_eq!(begin.elapsed(), Duration::from_secs(3) + DELAY);
+    assert_eq!(begin.elapsed().as_secs(), 3 + DELAY.as_secs());
     assert_eq!(hangs.read(&mut [0]).await.unwrap(), 0);
 }
 

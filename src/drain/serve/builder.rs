@@ -25,7 +25,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    task::yield_now,
     time::{Duration, sleep},
 };
 use tower_service::Service;
@@ -316,8 +315,9 @@ where
                     None => tokio::select! { biased;
                         () = closing.as_mut() => {
                             // The kernel would reset the connections in its backlog. The runtime
-                            // may not have asked for them yet.
-                            yield_now().await;
+                            // may not have asked for them yet: it does so before it looks at its
+                            // timers, while a yield may return at once.
+                            sleep(Duration::from_millis(1)).await;
                             left = Some(BACKLOG);
                             None
                         }
