@@ -154,11 +154,11 @@ impl Tracked {
     }
 
     /// Completes when the connection has to end after its open requests: at the phase
-    /// `Closing`, or [`FIRST_REQUEST`] after its accept if it has had no request.
+    /// `Closing`, or, if it has had no request, [`FIRST_REQUEST`] after its accept, whichever
+    /// is later.
     pub(super) async fn until_closing(self: Arc<Self>) {
         self.schedule.readiness.closing().await;
         let due = self.accepted + FIRST_REQUEST;
-        // Of a connection that has had no request.
         if self.idle_since() == Some(self.accepted) && due > Instant::now() {
             sleep_until(due).await;
         }

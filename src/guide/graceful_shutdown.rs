@@ -38,6 +38,7 @@
 //! | HTTP/2 | GOAWAY at its moment; streams end in their own time | GOAWAY when the delay is over | as axum |
 //! | a stream whose handler waits for `Retiring` | ends at its moment | ends at the first moment of the drain | as axum |
 //! | accepted during the drain | a fifth of the delay later, or more | HTTP/1 closes after its first answer, HTTP/2 when the delay is over | as axum |
+//! | in the backlog of the kernel when the delay is over | accepted, and has 100 ms for its first request | reset | as axum |
 //! | TLS handshake that hangs | cut off after 10 s | has no TLS | not bounded, unless `ServerTlsConfig::timeout` is set |
 //! | first request that does not arrive | cut off after 30 s | not bounded | not bounded |
 //! | after the last answer | read until the peer has ended, so no RST | closed at once | closed at once |
@@ -342,11 +343,14 @@
 //!
 //! # What remains
 //!
-//! - A connection that is opened at the very moment the listener closes is lost:
-//!   the kernel resets it before the server accepts it, or the server closes it
-//!   because no byte has arrived yet. The next connection would be refused anyway.
-//!   No load balancer should open connections by then; [`late_arrivals`] counts
-//!   those that arrive.
+//! - A connection that is opened just before the listener closes is lost with servers
+//!   other than `drain::serve`: the kernel resets it before the server accepts it, or
+//!   (not with `Readiness::connections`) the server closes it because no byte has arrived
+//!   yet. `drain::serve` accepts it. The connection is lost all the same beyond
+//!   `max_connections`, beyond 4,096 that wait, after an error of `accept`, if it is opened
+//!   after the last `accept`, and if no request arrives within 100 ms of its accept.
+//!   The next connection would be refused anyway. No load balancer should open connections
+//!   by then; [`late_arrivals`] counts those that arrive.
 //! - An HTTP/1 connection that receives no request during the drain, or with
 //!   `drain::serve` between the announcement and its close, is closed without notice.
 //!   A client that sends on it in that very moment may retry an idempotent
