@@ -122,14 +122,14 @@ impl<S> ReadinessService<S> {
     {
         let head = RequestHead::from(&request);
         let in_flight = self.gate.enter(head, passed.is_empty());
-        let gate = &self.gate;
-        if gate.settings.counts_in_flight {
-            gate.keep_upgrade_in_flight(&mut request, in_flight.as_ref());
-        }
         let panic_guard = PanicGuard::new(in_flight.as_ref());
         let cx = &mut Context::from_waker(Waker::noop());
         match self.inner.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
+                let gate = &self.gate;
+                if gate.settings.counts_in_flight {
+                    gate.keep_upgrade_in_flight(&mut request, in_flight.as_ref());
+                }
                 let response = self.inner.call(request);
                 panic_guard.disarm();
                 ResponseFuture::admitted(response, close, gate.marks, in_flight)

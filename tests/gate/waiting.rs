@@ -4,7 +4,7 @@
 use crate::support::ready;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::{Empty, Full};
 use std::{
     convert::Infallible,
@@ -398,6 +398,27 @@ async fn a_request_that_waits_for_its_turn_can_be_held_again() {
         arrived(&mut gated.inner).unwrap().send_response(ok());
         assert_eq!(refused_for(&assert_ready_ok!(call.poll())), None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_that_waits_for_room_is_not_in_flight_while_it_is_held_again() {
+    let hold = Action::Hold(a_minute().build().unwrap());
+    let mut gated = without_room(|layer| layer.count_in_flight().when_failing(hold));
+    let mut upgrade = get("/");
+    let protocol = HeaderValue::from_static("websocket");
+    upgrade.headers_mut().insert(header::UPGRADE, protocol);
+    let mut call = task::spawn(gated.service.call(upgrade));
+    assert_pending!(call.poll());
+    assert_eq!(gated.readiness.in_flight(), Some(1));
+    gated.storage.failing("gone");
+    assert_pending!(call.poll());
+    assert_eq!(gated.readiness.in_flight(), Some(0));
+    gated.storage.ready();
+    gated.inner.allow(1);
+    assert_pending!(call.poll());
+    arrived(&mut gated.inner).unwrap().send_response(ok());
+    drop(assert_ready_ok!(call.poll()));
+    assert_eq!(gated.readiness.in_flight(), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
