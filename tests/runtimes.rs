@@ -7,6 +7,7 @@
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::{pending, ready},
     io::{Read, Write},
@@ -404,6 +405,81 @@ fn a_check_that_is_removed_in_the_middle_of_a_run_leaves_its_turn_behind() {
     let living = one_worker();
     let _reporter = living.block_on(async { readiness.add(next).unwrap() });
     becomes(&"ready", || state(&readiness, "next") == State::Ready);
+}
+
+/// A registry with a check whose run nobody drives, and which has this value.
+fn with_a_check_that_keeps<T: Send + Sync + 'static>(kept: T) -> Readiness {
+    let kept = Mutex::new(Some(kept));
+    let check = optional("kept").check(Check::every(Duration::from_secs(5)), move || {
+        let kept = kept.lock().unwrap().take();
+        async move {
+            pending::<()>().await;
+            drop(kept);
+            Outcome::ready()
+        }
+    });
+    let not_driven = current_thread();
+    let readiness = not_driven.block_on(async {
+        let readiness = Readiness::builder()
+            .allow_empty()
+            .subsystem(check)
+            .build()
+            .unwrap();
+        tokio::task::yield_now().await;
+        readiness
+    });
+    // Until the end of the process.
+    std::mem::forget(not_driven);
+    readiness
+}
+
+#[test]
+fn a_destructor_of_a_check_may_wait_for_a_task_that_waits_for_the_end() {
+    struct Waits(Mutex<mpsc::Receiver<()>>, mpsc::Sender<bool>);
+
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let ended = self.0.lock().unwrap();
+            let is_told = ended.recv_timeout(Duration::from_secs(10)).is_ok();
+            self.1.send(is_told).unwrap();
+        }
+    }
+
+    let ((tell, ended), (sender, outcome)) = (mpsc::channel(), mpsc::channel());
+    let readiness = with_a_check_that_keeps(Waits(Mutex::new(ended), sender));
+    let mut subscription = readiness.subscribe();
+    let waits = thread::spawn(move || {
+        while current_thread().block_on(subscription.changed()).is_ok() {}
+        tell.send(()).unwrap();
+    });
+    drop(readiness);
+    assert!(outcome.recv().unwrap());
+    waits.join().unwrap();
+}
+
+#[test]
+fn a_thread_that_ends_drops_the_last_handle() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as part of the test");
+        }
+    }
+
+    thread_local! {
+        static EARLY: Cell<Option<Readiness>> = const { Cell::new(None) };
+        static LATE: Cell<Option<Readiness>> = const { Cell::new(None) };
+    }
+
+    // One of the two is dropped after the thread's context of tokio.
+    let ends = thread::spawn(|| {
+        EARLY.set(None);
+        let early = with_a_check_that_keeps(Panics);
+        EARLY.set(Some(early));
+        LATE.set(Some(with_a_check_that_keeps(Panics)));
+    });
+    ends.join().unwrap();
 }
 
 /// Without a result the subsystem is starting, and never stale.

@@ -362,13 +362,14 @@ impl Registry {
         }
     }
 
-    /// Ends the background tasks and wakes the waiting tasks, which then find that
-    /// the registry is closed.
+    /// Wakes the waiting tasks, which then find that the registry is closed, and ends the
+    /// background tasks.
     pub(crate) fn close(&self) {
-        self.background.end();
         self.closed.store(true, Ordering::Release);
         self.phase_changed.wake();
         self.changed.wake();
+        // Last, because a destructor of a check may wait for a task that waits for the end.
+        self.background.end();
     }
 }
 

@@ -11,6 +11,10 @@ use tokio::time::Instant;
 /// Cheap to clone; every clone refers to the same registry. All methods but the
 /// `async` ones can be called from any thread, without a runtime.
 ///
+/// The registry closes with the last handle on it, such as a `Readiness`, a reporter or a
+/// layer. The drop of that handle ends the checks, and may drop the futures of their runs, so
+/// hold no lock then that their destructors take.
+///
 /// ```
 /// use tower_readiness::{Readiness, Subsystem};
 ///

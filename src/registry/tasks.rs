@@ -97,7 +97,8 @@ impl SubsystemHandle {
 
 #[cfg(feature = "check")]
 impl super::Readiness {
-    /// The handle and the control of the check of the subsystem `name`, or `None` if the subsystem has no check.
+    /// The handle of the subsystem `name` and the control of its check, or `None` if it has no
+    /// check.
     pub(crate) fn check_of(
         &self,
         name: &str,

@@ -110,8 +110,10 @@ impl Spawned {
     pub(super) fn end(&self, run: &Run) {
         self.abort();
         if let Some(future) = run.take() {
-            // A destructor of the application may spawn a task.
-            let _entered = self.runtime.handle.enter();
+            // A destructor of the application may spawn a task. A thread that ends can enter no
+            // runtime.
+            let is_ending = Handle::try_current().is_err_and(|it| it.is_thread_local_destroyed());
+            let _entered = (!is_ending).then(|| self.runtime.handle.enter());
             discard(future);
         }
     }
