@@ -913,6 +913,30 @@ async fn a_blocking_check_that_panics_has_failed() {
     support::until(|| shown(&readiness).1 == reason).await;
 }
 
+#[tokio::test]
+async fn a_check_that_panics_with_a_value_whose_drop_panics_has_failed() {
+    struct Payload;
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            panic!("as part of the test");
+        }
+    }
+
+    let panics = || -> Outcome { std::panic::panic_any(Payload) };
+    for blocks in [true, false] {
+        let check = Check::every(SECOND * 3_600).failures(1);
+        let database = Subsystem::new("database");
+        let readiness = build(if blocks {
+            database.check(check, Check::blocking(panics))
+        } else {
+            database.check(check, move || async move { panics() })
+        });
+        let reason = "check panicked: (no message)";
+        support::until(|| shown(&readiness).1 == reason).await;
+    }
+}
+
 #[test]
 fn a_runtime_ends_while_a_blocking_check_hangs() {
     let calls = Arc::new(Calls::default());

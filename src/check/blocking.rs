@@ -59,7 +59,7 @@ where
     let thread = thread::Builder::new().name("readiness-check".to_owned());
     let thread = thread.spawn(move || {
         let called = catch_unwind(AssertUnwindSafe(|| ask()));
-        let outcome = called.unwrap_or_else(|panic| panicked(&*panic));
+        let outcome = called.unwrap_or_else(panicked);
         // The drop of `ask` may block as well.
         drop(ask);
         drop(permit);

@@ -1,6 +1,7 @@
 use super::{outcome::Outcome, schedule::Schedule};
 use crate::{
     meters::Stopwatch,
+    panics::contained,
     registry::{SubsystemHandle, now, shortened},
     state::{CheckControl, SubsystemView, TooMany},
 };
@@ -89,13 +90,13 @@ pub(super) async fn run(
 async fn outcome(ask: &Ask, schedule: Schedule) -> Outcome {
     let mut run = match catch_unwind(AssertUnwindSafe(|| ask())) {
         Ok(run) => run,
-        Err(panic) => return panicked(&*panic),
+        Err(panic) => return panicked(panic),
     };
     let caught = poll_fn(|cx| {
         // Unwind safe: the future is dropped below.
         match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
             Ok(poll) => poll,
-            Err(panic) => Poll::Ready(panicked(&*panic)),
+            Err(panic) => Poll::Ready(panicked(panic)),
         }
     });
     let outcome = match timeout(schedule.timeout, caught).await {
@@ -104,17 +105,20 @@ async fn outcome(ask: &Ask, schedule: Schedule) -> Outcome {
     };
     match catch_unwind(AssertUnwindSafe(|| drop(run))) {
         Ok(()) => outcome,
-        Err(panic) => panicked(&*panic),
+        Err(panic) => panicked(panic),
     }
 }
 
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Outcome {
     let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(message), _) => *message,
         (_, Some(message)) => message.as_str(),
         _ => "(no message)",
     };
-    Outcome::failing(format!("check panicked: {message}"))
+    let outcome = Outcome::failing(format!("check panicked: {message}"));
+    // Its destructor may panic too.
+    contained(|| drop(panic));
+    outcome
 }
 
 /// The least time between two results that differ only in their words. An error
