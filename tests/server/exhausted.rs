@@ -114,26 +114,27 @@ fn the_spare_descriptors_are_open_when_serve_returns() {
             let taken: Vec<_> = std::iter::from_fn(|| UdpSocket::bind(ANYWHERE).ok()).collect();
             assert!(!taken.is_empty());
             println!("\nadmin at {}", port(&server));
-            server.stopped().await;
+            let told = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
+            let _ = told.await;
         });
     }
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", TEST, "--nocapture"])
         .env(CHILD, "1")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let address = lines.map_while(Result::ok).find_map(|line| {
-        let address = line.strip_prefix("admin at ")?;
-        Some(address.parse::<SocketAddr>().unwrap())
-    });
-    let mut peer = TcpStream::connect(address.unwrap()).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = lines.find_map(|line| Some(line.unwrap().strip_prefix("admin at ")?.to_owned()));
+    let address: SocketAddr = address.unwrap().parse().unwrap();
+    let mut peer = TcpStream::connect(address).unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(30)))
         .unwrap();
     write!(peer, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    let answered = peer.read_exact(&mut [0; 17]);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    answered.unwrap();
+    let mut status = [0; 17];
+    peer.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK\r\n");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
