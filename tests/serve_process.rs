@@ -23,7 +23,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::{listen, ready, soon};
+use support::{listen, ready, soon, until};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     net::{TcpListener, TcpStream},
@@ -288,7 +288,8 @@ fn a_second_sigterm_changes_nothing_and_a_sigint_ends_the_delay() {
         process.send(Signal::INT);
         // An hour too early, but for the signal.
         kept.leaves().await;
-        assert!(TcpStream::connect(process.address).await.is_err());
+        let address = process.address;
+        until(|| std::net::TcpStream::connect(address).is_err()).await;
         assert!(!held.is_finished());
         process.send(Signal::USR1);
         assert_eq!(soon(held).await.unwrap(), "held until now");
