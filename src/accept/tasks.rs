@@ -113,10 +113,7 @@ impl<R: Send + 'static> ConnectionTasks<R> {
             return None;
         }
         match poll_fn(|cx| Poll::Ready(poll_accept(listener, cx))).await {
-            Poll::Ready(Ok(connection)) => {
-                self.is_exhausted = false;
-                return Some(connection);
-            }
+            Poll::Ready(Ok(connection)) => return Some(connection),
             Poll::Ready(Err(error)) => self.log_failure(&error),
             Poll::Pending => {}
         }

@@ -145,6 +145,23 @@ async fn a_new_connection_has_a_tenth_of_a_second_for_its_first_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_connection_that_has_had_its_first_request_ends_at_once() {
+    let process = Process::start();
+    let mut client = process.peers.connect();
+    client.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"served") {
+        answer.push(soon(client.read_u8()).await.unwrap());
+    }
+    let begin = Instant::now();
+    process.readiness.advance(Phase::Closing);
+    assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
+    assert!(begin.elapsed() < Duration::from_millis(50));
+    drop(client);
+    process.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_connection_has_the_same_time_for_its_handshake() {
     let (readiness, _storage) = ready();
     let (peers, listener) = pipes();
