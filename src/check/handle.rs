@@ -1,7 +1,7 @@
 use super::{Outcome, runner::report};
 use crate::{
-    registry::{Readiness, SubsystemHandle, UnknownSubsystem},
-    state::{CheckControl, SubsystemView},
+    registry::{CheckControl, Readiness, SubsystemHandle, UnknownSubsystem},
+    state::SubsystemView,
 };
 use std::{
     fmt,

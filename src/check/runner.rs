@@ -2,8 +2,8 @@ use super::{outcome::Outcome, schedule::Schedule};
 use crate::{
     meters::Stopwatch,
     panics::contained,
-    registry::{SubsystemHandle, now, shortened},
-    state::{CheckControl, SubsystemView, TooMany},
+    registry::{CheckControl, SubsystemHandle, now, shortened},
+    state::{SubsystemView, TooMany},
 };
 use std::{
     any::Any,

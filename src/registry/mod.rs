@@ -6,6 +6,8 @@
 
 mod background;
 mod builder;
+#[cfg(feature = "check")]
+mod check_control;
 mod core;
 mod drain_clock;
 mod error;
@@ -71,6 +73,11 @@ pub use self::{
     subscription::Subscription,
     subsystem::Subsystem,
 };
+#[cfg(feature = "check")]
+pub(crate) use self::{
+    check_control::CheckControl, handle::shortened, name::check_key as attribute_key,
+    subsystem::Check,
+};
 #[cfg(feature = "gate")]
 pub(crate) use self::{
     drain_clock::DrainStatus,
@@ -78,5 +85,3 @@ pub(crate) use self::{
     meters::Meters,
     setting::{not_zero, waited, within},
 };
-#[cfg(feature = "check")]
-pub(crate) use self::{handle::shortened, name::check_key as attribute_key, subsystem::Check};

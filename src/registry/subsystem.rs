@@ -1,12 +1,14 @@
 #[cfg(feature = "check")]
-use super::{background::Running, handle::SubsystemHandle};
+use super::{background::Running, check_control::CheckControl, handle::SubsystemHandle};
 use super::{
     error::{DeclareError, SettingError},
     setting::bounded,
 };
 #[cfg(feature = "check")]
-use crate::state::{CheckControl, Thresholds};
+use crate::state::Thresholds;
 use crate::state::{Declaration, Membership, Role, SubsystemMeters};
+#[cfg(feature = "check")]
+use std::panic::AssertUnwindSafe;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// The declaration of a subsystem: a part of the process that reports its own
@@ -230,8 +232,8 @@ impl Subsystem {
             check: self
                 .check
                 .as_ref()
-                .map(|check| Arc::new(CheckControl::new(check.thresholds))),
-            #[cfg(all(test, not(feature = "check")))]
+                .map(|check| AssertUnwindSafe(Arc::new(CheckControl::new(check.thresholds)) as _)),
+            #[cfg(not(feature = "check"))]
             check: None,
             meters: SubsystemMeters::default(),
         };

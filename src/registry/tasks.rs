@@ -2,12 +2,13 @@ use super::{background::TaskId, core::Registry, subsystem::Subsystem};
 #[cfg(feature = "check")]
 use super::{
     background::{Lost, Start},
+    check_control::CheckControl,
     core::now,
     error::UnknownSubsystem,
     handle::SubsystemHandle,
 };
 #[cfg(feature = "check")]
-use crate::state::{CheckControl, Phase};
+use crate::state::Phase;
 use crate::state::{Declaration, Slot};
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ impl Registry {
                 }
             })
         };
-        let Some(control) = declaration.check.clone() else {
+        let Some(control) = control_of(declaration) else {
             return;
         };
         let start: Start = Arc::new(move || Some((check.start)(handle()?, Arc::clone(&control))));
@@ -104,10 +105,16 @@ impl super::Readiness {
         name: &str,
     ) -> Result<Option<(SubsystemHandle, Arc<CheckControl>)>, UnknownSubsystem> {
         let handle = self.subsystem_handle(name)?;
-        // It is there as soon as the subsystem is published, and so before its job.
-        let control = handle.declaration().check.clone();
+        let control = control_of(handle.declaration());
         Ok(control.map(|control| (handle, control)))
     }
+}
+
+/// The control of the check of a subsystem. It is there as soon as the subsystem is published,
+/// and so before its job.
+#[cfg(feature = "check")]
+fn control_of(declaration: &Declaration) -> Option<Arc<CheckControl>> {
+    Arc::clone(declaration.check.as_ref()?).downcast().ok()
 }
 
 #[cfg(all(test, feature = "check", not(tower_readiness_loom)))]

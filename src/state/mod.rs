@@ -32,7 +32,7 @@ pub(crate) use self::explanation::Lasted;
 #[cfg(all(unix, feature = "systemd"))]
 pub(crate) use self::explanation::Short;
 #[cfg(feature = "check")]
-pub(crate) use self::view::{CheckControl, Thresholds};
+pub(crate) use self::view::Thresholds;
 pub(crate) use self::{
     builder::{Published, SnapshotBuilder, Touched},
     cell::{AdmitFlag, SnapshotCell},

@@ -1,11 +1,5 @@
 mod attributes;
 #[cfg(any(test, feature = "check"))]
-#[cfg_attr(
-    not(feature = "check"),
-    allow(dead_code, reason = "without the feature, only tests declare checks")
-)]
-mod check_control;
-#[cfg(any(test, feature = "check"))]
 mod checked;
 mod damping;
 mod effect;
@@ -16,15 +10,17 @@ mod next_state;
 mod simulated;
 
 pub(crate) use self::attributes::TooMany;
+#[cfg(any(test, feature = "check"))]
+pub(crate) use self::checked::Thresholds;
 pub use self::damping::{Damped, DampingProgress};
 pub use self::members::MemberCounts;
 pub(crate) use self::meters::SubsystemMeters;
-#[cfg(any(test, feature = "check"))]
-pub(crate) use self::{check_control::CheckControl, checked::Thresholds};
 
 use super::vocabulary::{Claim, Role, State};
 use std::{
+    any::Any,
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -44,9 +40,10 @@ pub(crate) struct Declaration {
     pub(crate) hold_down: Option<Duration>,
     /// How long it may stay pending if it is added while running.
     pub(crate) ready_within: Option<Duration>,
-    /// Present if a check reports for it, beside a reporter if there is one.
-    #[cfg(any(test, feature = "check"))]
-    pub(crate) check: Option<Arc<CheckControl>>,
+    /// Present if a check reports for it, beside a reporter if there is one. Only the
+    /// registry knows the type of the value, which the check shares with its handles: it
+    /// needs tokio. A panic leaves no part of it half changed.
+    pub(crate) check: Option<AssertUnwindSafe<Arc<dyn Any + Send + Sync>>>,
     pub(crate) meters: SubsystemMeters,
 }
 
@@ -57,10 +54,7 @@ impl Declaration {
     }
 
     pub(crate) fn is_checked(&self) -> bool {
-        #[cfg(any(test, feature = "check"))]
-        return self.check.is_some();
-        #[cfg(not(any(test, feature = "check")))]
-        false
+        self.check.is_some()
     }
 }
 

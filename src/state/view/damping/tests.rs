@@ -4,10 +4,10 @@ use super::{
 };
 use crate::state::{
     counts::Counts,
-    view::{CheckControl, Declaration, Moment, SubsystemView, Thresholds},
+    view::{Declaration, Moment, SubsystemView, Thresholds},
     vocabulary::{Claim, Phase, Role, State},
 };
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 const HOLD_DOWN: Duration = Duration::from_secs(10);
 
@@ -103,7 +103,7 @@ fn thresholds(failures: u32, successes: u32) -> Thresholds {
 
 fn checked() -> SubsystemView {
     let declaration = Declaration {
-        check: Some(Arc::new(CheckControl::new(Thresholds::FIRST))),
+        check: Some(AssertUnwindSafe(Arc::new(()))),
         ..declaration(Role::Required, true)
     };
     declared(Role::Required, false, declaration, now())
@@ -231,7 +231,7 @@ fn any_report_counts_as_one_also_after_the_next_claim() {
 #[test]
 fn a_lost_check_fails_and_hides_no_worse_state() {
     let declaration = || Declaration {
-        check: Some(Arc::new(CheckControl::new(Thresholds::FIRST))),
+        check: Some(AssertUnwindSafe(Arc::new(()))),
         ttl: Some(Duration::from_secs(1)),
         ..declaration(Role::Required, true)
     };
@@ -261,7 +261,7 @@ fn a_lost_check_fails_and_hides_no_worse_state() {
 #[test]
 fn a_check_that_agrees_with_a_report_does_not_delay_it() {
     let declaration = Declaration {
-        check: Some(Arc::new(CheckControl::new(Thresholds::FIRST))),
+        check: Some(AssertUnwindSafe(Arc::new(()))),
         hold_down: Some(HOLD_DOWN),
         ..declaration(Role::Required, true)
     };

@@ -1,5 +1,4 @@
-use super::checked::Thresholds;
-use crate::mutex::Mutex;
+use crate::{mutex::Mutex, state::Thresholds};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::{sync::Notify, time::Instant};
 
