@@ -1,14 +1,27 @@
 use crate::{ANYWHERE, port, prober, support::ready};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
-    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Lines, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
 const CHILD: &str = "TOWER_READINESS_TEST_CHILD";
 const TEST: &str = "exhausted::an_application_out_of_descriptors_still_answers_its_probes";
+
+/// Runs a test in a process of its own, until its input ends. Returns the lines that it prints.
+fn child(test: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
+}
 
 #[test]
 fn an_application_out_of_descriptors_still_answers_its_probes() {
@@ -16,14 +29,7 @@ fn an_application_out_of_descriptors_still_answers_its_probes() {
     if std::env::var_os(CHILD).is_some() {
         return serve_until_told();
     }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut child, mut lines) = child(TEST);
     let mut address = |name: &str| -> SocketAddr {
         let line = lines.find_map(|line| line.unwrap().split_once(name).map(|it| it.1.to_owned()));
         line.unwrap().parse().unwrap()
@@ -118,14 +124,7 @@ fn the_spare_descriptors_are_open_when_serve_returns() {
             let _ = told.await;
         });
     }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut child, mut lines) = child(TEST);
     let address = lines.find_map(|line| Some(line.unwrap().strip_prefix("admin at ")?.to_owned()));
     let address: SocketAddr = address.unwrap().parse().unwrap();
     let mut peer = TcpStream::connect(address).unwrap();
