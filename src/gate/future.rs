@@ -231,8 +231,8 @@ where
 
 /// Wraps the body of a response.
 ///
-/// In parts, because the closure of `Response::map` would get the body in a copy on the
-/// stack, which takes as long as the rest of an admitted request's poll.
+/// In parts, because the compiler copies the body to the stack and back for the closure of
+/// `Response::map`.
 #[inline]
 fn wrap<R>(response: Response<R>, tracker: Option<OutcomeTracker>) -> Response<ReadinessBody<R>> {
     let (parts, body) = response.into_parts();

@@ -46,7 +46,7 @@ const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many connections are accepted at `Closing`: as many as Linux keeps in a backlog by
-/// default, so that clients that go on connecting do not delay the end.
+/// default (listen(2), since 5.4), so that clients that go on connecting do not delay the end.
 const BACKLOG: usize = 4096;
 
 /// What an accepted connection is used as, if no handshake is set: itself.
