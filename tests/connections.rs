@@ -604,6 +604,72 @@ async fn the_time_before_the_first_request_is_no_pause_of_the_client() {
     assert_eq!(begin.elapsed().as_millis() / 10, 250);
 }
 
+/// How many of 40 clients are told by an answer as the window begins. Each has paused for
+/// four fifths of the delay: between two requests, or before its first.
+async fn told_as_the_window_begins(after_a_request: bool) -> usize {
+    let server = Server::start(Link::Memory, DELAY);
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut client = Http1::connect(&server).await;
+        if after_a_request {
+            client.get("/").await.unwrap();
+        }
+        clients.push(client);
+    }
+    sleep(DELAY.mul_f64(0.8)).await;
+    let begin = Instant::now();
+    server.readiness.drain();
+    for client in &mut clients {
+        let (headers, _) = client.get("/").await.unwrap();
+        assert!(!says_close(&headers));
+    }
+    share_after(begin, 0.3).await;
+    let mut told = 0;
+    for client in &mut clients {
+        let (headers, _) = client.get("/").await.unwrap();
+        told += usize::from(says_close(&headers));
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_next_request_may_come_after_the_delay_is_told_as_the_window_begins() {
+    assert_eq!(told_as_the_window_begins(true).await, 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_before_the_first_request_tells_nothing_of_the_next() {
+    // The moment of the first one may be as early.
+    let told = told_as_the_window_begins(false).await;
+    assert!(told <= 1, "{told}");
+}
+
+/// The announcement of a late moment would miss the requests of a client that pauses for so
+/// long.
+#[tokio::test(start_paused = true)]
+async fn each_client_that_pauses_for_less_than_the_rest_of_the_delay_is_told() {
+    let server = Server::start(Link::Memory, DELAY);
+    let mut clients = JoinSet::new();
+    for number in 0..100 {
+        let mut client = Http1::connect(&server).await;
+        clients.spawn(async move {
+            // Those with the latest moments send at 2 s of the delay, and at 5 s.
+            sleep(Duration::from_millis((100 - number) * 29)).await;
+            loop {
+                let (headers, _) = client.get("/").await.unwrap();
+                if says_close(&headers) {
+                    return;
+                }
+                sleep(Duration::from_secs(3)).await;
+            }
+        });
+    }
+    sleep(Duration::from_secs(7)).await;
+    server.readiness.drain();
+    // Each of them, or the answer would have been an error.
+    assert_eq!(clients.join_all().await.len(), 100);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_old_connection_waits_for_a_client_whose_pauses_are_within_a_tenth_of_its_age() {
     let (readiness, storage) = ready();
@@ -658,6 +724,21 @@ async fn busy_http_1_connections_are_told_evenly_in_the_first_three_quarters_of_
 }
 
 // === connections accepted during the drain ===
+
+#[tokio::test(start_paused = true)]
+async fn a_new_client_is_told_a_fifth_of_the_delay_later_however_long_it_pauses() {
+    let server = Server::start(Link::Memory, DELAY);
+    let begin = Instant::now();
+    server.readiness.drain();
+    share_after(begin, 0.65).await;
+    let mut client = Http1::connect(&server).await;
+    // From 0.82 on, the next request may come after the delay.
+    for (share, is_told) in [(0.66, false), (0.84, false), (0.86, true)] {
+        share_after(begin, share).await;
+        let (headers, _) = client.get("/").await.unwrap();
+        assert_eq!(says_close(&headers), is_told, "{share}");
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_accepted_in_the_drain_stays_for_a_fifth_of_the_delay() {

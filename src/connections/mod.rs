@@ -52,12 +52,15 @@
 //!
 //! HTTP/1 has no message for "send no more requests": a client may send one in the
 //! instant in which its idle connection is closed. `connection: close` on an answer
-//! makes that rare. So answers say it in the first three quarters of the window, and the
-//! connection of a client that pauses for less than the delay waits for its next
-//! request, if need be until the delay is over. Such a client loses nothing unless it
-//! is silent from the announcement to the end of the delay, and sends in the instant of
-//! the close: a delay of twice the pauses of the clients is enough. The connection of a
-//! client that pauses for longer is closed as one that is not used.
+//! makes that rare. So answers say it in the first three quarters of the window, and from
+//! its beginning on to a client whose next request may come only after the delay, judged by
+//! its longest pause so far. The connection of a client that pauses for less than the delay
+//! waits for its next request, if need be until the delay is over. Such a client loses
+//! nothing unless it is silent from the announcement to the end of the delay, and sends in
+//! the instant of the close: a delay of one and a half times the pauses of the clients is
+//! enough. The connection of a client that pauses for longer is closed as one that is not
+//! used. A client may send a lost request again if its method is idempotent (RFC 9112,
+//! section 9.3.1), and most do.
 //!
 //! # Memory
 //!

@@ -1,3 +1,5 @@
+use tokio::time::Instant;
+
 /// The part of the drain delay in which connections retire, as shares of the delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
@@ -16,8 +18,7 @@ impl Window {
         self.from >= self.to
     }
 
-    /// The moment of a connection, and when its HTTP/1 answers begin to announce it, as
-    /// shares of the delay.
+    /// When a connection retires, as shares of the delay.
     ///
     /// `accepted` is the share of the delay at which the connection was accepted, zero
     /// or less if that was before the drain. `position`, from 0 to 1, is the place of
@@ -26,7 +27,7 @@ impl Window {
         let Self { from, to } = self;
         if accepted > to {
             return RetirementMoment {
-                announced: accepted,
+                earliest: accepted,
                 retired: accepted,
             };
         }
@@ -35,10 +36,9 @@ impl Window {
         } else {
             from
         };
-        let after = position * (to - earliest).max(0.0);
         RetirementMoment {
-            announced: earliest + ANNOUNCED * after,
-            retired: earliest + after,
+            earliest,
+            retired: earliest + position * (to - earliest).max(0.0),
         }
     }
 }
@@ -46,10 +46,18 @@ impl Window {
 /// When a connection retires.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetirementMoment<T> {
-    /// From here on HTTP/1 answers say `connection: close`.
-    pub(super) announced: T,
+    /// From here on HTTP/1 answers say `connection: close` to a client whose next request
+    /// may come after the delay.
+    pub(super) earliest: T,
     /// HTTP/2 gets GOAWAY, streams are asked to end, an idle connection is closed.
     pub(super) retired: T,
+}
+
+impl RetirementMoment<Instant> {
+    /// From here on all HTTP/1 answers say `connection: close`.
+    pub(super) fn announced(&self) -> Instant {
+        self.earliest + (self.retired - self.earliest).mul_f64(ANNOUNCED)
+    }
 }
 
 /// HTTP/1 answers announce the end in this first part of the window, so that the rest is
@@ -74,6 +82,7 @@ impl Default for Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Duration;
 
     #[test]
     fn a_connection_from_before_the_drain_retires_in_the_window() {
@@ -82,6 +91,7 @@ mod tests {
             for accepted in [-3.0, 0.0] {
                 let moment = window.moment(accepted, position);
                 assert!((moment.retired - expected).abs() < 1e-9);
+                assert!((moment.earliest - 0.3).abs() < 1e-9);
             }
         }
         let from_the_begin_on = Window { from: 0.0, to: 0.5 };
@@ -92,7 +102,14 @@ mod tests {
     fn http_1_answers_announce_the_end_in_the_first_three_quarters_of_the_window() {
         for (position, expected) in [(0.0, 0.3), (0.5, 0.525), (1.0, 0.75)] {
             let moment = Window::default().moment(-3.0, position);
-            assert!((moment.announced - expected).abs() < 1e-9);
+            let begin = Instant::now();
+            let at = |share| begin + Duration::from_secs_f64(share);
+            let moment = RetirementMoment {
+                earliest: at(moment.earliest),
+                retired: at(moment.retired),
+            };
+            let announced = (moment.announced() - begin).as_secs_f64();
+            assert!((announced - expected).abs() < 1e-6);
         }
     }
 
@@ -103,11 +120,11 @@ mod tests {
             for position in [0.0, 0.3, 0.999] {
                 let moment = window.moment(accepted, position);
                 assert!(
-                    moment.announced >= accepted + NEWCOMER - 1e-9,
+                    moment.earliest >= accepted + NEWCOMER - 1e-9,
                     "{accepted} {position}"
                 );
-                assert!(moment.announced >= 0.3);
-                assert!(moment.retired >= moment.announced);
+                assert!(moment.earliest >= 0.3);
+                assert!(moment.retired >= moment.earliest);
                 assert!(moment.retired <= 0.9f64.max(accepted + NEWCOMER));
             }
         }
@@ -116,7 +133,7 @@ mod tests {
     #[test]
     fn a_connection_accepted_after_the_window_retires_at_once() {
         let moment = Window::default().moment(0.95, 0.7);
-        assert!((moment.announced - 0.95).abs() < 1e-9);
+        assert!((moment.earliest - 0.95).abs() < 1e-9);
         assert!((moment.retired - 0.95).abs() < 1e-9);
     }
 }

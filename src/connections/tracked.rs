@@ -172,7 +172,7 @@ impl Tracked {
             let (since, delay) = clock.begun().unwrap_or((now, Duration::ZERO));
             if delay.is_zero() {
                 return RetirementMoment {
-                    announced: now,
+                    earliest: now,
                     retired: now,
                 };
             }
@@ -185,7 +185,7 @@ impl Tracked {
             };
             let moment = self.schedule.window.moment(accepted, position);
             RetirementMoment {
-                announced: since + delay.mul_f64(moment.announced),
+                earliest: since + delay.mul_f64(moment.earliest),
                 retired: since + delay.mul_f64(moment.retired),
             }
         })
@@ -198,10 +198,27 @@ impl Tracked {
 
     /// Whether HTTP/1 answers say `connection: close`.
     pub(super) fn announces_close(&self) -> bool {
-        let moment = self.moment.get().map(|moment| moment.announced);
-        let mut announced = self.expires.into_iter().chain(moment);
+        let has_come = |moment: Instant| moment <= Instant::now();
         // Another timer may complete an answer before that of the connection fires.
-        self.retires() || announced.any(|moment| moment <= Instant::now())
+        self.retires()
+            || self.expires.is_some_and(has_come)
+            || self.moment.get().is_some_and(|moment| {
+                has_come(moment.announced()) || has_come(moment.earliest) && self.is_last_chance()
+            })
+    }
+
+    /// Whether the drain delay is over when the client sends its next request, if it pauses
+    /// for as long as it has at most.
+    fn is_last_chance(&self) -> bool {
+        let clock = self.schedule.readiness.registry().drain_clock();
+        clock
+            .begun()
+            .is_some_and(|(since, delay)| since.elapsed() + self.longest_pause() >= delay)
+    }
+
+    /// The longest pause between two requests of an HTTP/1 connection so far.
+    fn longest_pause(&self) -> Duration {
+        Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed))
     }
 
     pub(super) fn retires(&self) -> bool {
@@ -233,7 +250,7 @@ impl Tracked {
             (None, Some(age)) => age / 10,
             (None, None) => Duration::ZERO,
         };
-        let pause = Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed));
+        let pause = self.longest_pause();
         if pause <= limit {
             IDLE.max(2 * pause)
         } else {

@@ -1,4 +1,9 @@
 use crate::{mutex::Mutex, state::Phase, traffic::Arrivals};
+#[cfg(feature = "connections")]
+use crate::{
+    sync::{AtomicU64, Ordering},
+    traffic::nanos,
+};
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -14,6 +19,9 @@ pub(crate) struct DrainClock {
     closing_since: OnceLock<Instant>,
     /// The plans of all shutdowns, in the order in which they were made.
     plans: Mutex<Vec<PlannedDrain>>,
+    /// The planned delay in nanoseconds: a copy, so that requests take no lock.
+    #[cfg(feature = "connections")]
+    delay: AtomicU64,
     /// The time after which systemd kills the process, unless the process extends it.
     #[cfg(all(unix, feature = "systemd"))]
     stop_timeout: OnceLock<Duration>,
@@ -86,6 +94,8 @@ impl DrainClock {
             arrivals: Arc::clone(arrivals),
             closing_since: OnceLock::new(),
             plans: Mutex::default(),
+            #[cfg(feature = "connections")]
+            delay: AtomicU64::new(nanos(DEFAULT_DELAY)),
             #[cfg(all(unix, feature = "systemd"))]
             stop_timeout: OnceLock::new(),
         }
@@ -157,6 +167,11 @@ impl DrainClock {
         let mut plans = self.plans.lock();
         change(&mut plans);
         let times = times(&plans);
+        #[cfg(feature = "connections")]
+        self.delay.store(
+            nanos(times.map_or(DEFAULT_DELAY, |times| times.delay)),
+            Ordering::Relaxed,
+        );
         // A copy, so that requests take no lock.
         self.arrivals
             .set_late_after(times.map(|times| times.delay - quiet(times.delay)));
@@ -180,7 +195,7 @@ impl DrainClock {
     #[cfg(feature = "connections")]
     pub(crate) fn begun(&self) -> Option<(Instant, Duration)> {
         let since = self.arrivals.since()?;
-        let delay = self.times().map_or(DEFAULT_DELAY, |times| times.delay);
+        let delay = Duration::from_nanos(self.delay.load(Ordering::Relaxed));
         Some((since, delay))
     }
 

@@ -77,7 +77,7 @@ impl Arrivals {
 }
 
 /// The time in nanoseconds. A `u64` holds 584 years.
-fn nanos(time: Duration) -> u64 {
+pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -25,6 +25,8 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+#[cfg(feature = "connections")]
+pub(crate) use self::arrivals::nanos;
 #[cfg(not(feature = "gate"))]
 pub(crate) use self::classify::ClassifyOutcome;
 #[cfg(feature = "gate")]
