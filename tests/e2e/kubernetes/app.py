@@ -289,7 +289,8 @@ class Client:
         """The first of these failures in words; with seconds since the load began."""
         began = self.reports[0]["started"]
         return "; ".join(
-            f"{one['at'] - began:.2f} s {one['transport']}: {one['cause']}: {one['detail']}" for one in failures[:8]
+            f"{one['at'] - began:.2f} s {one['transport']}: {one['cause']} after {one['took']:.3f} s: {one['detail']}"
+            for one in failures[:8]
         )
 
     def largest_share(self):

@@ -12,8 +12,9 @@ scheduler, kubelet, kube-proxy with iptables, containerd), an image as
 `examples/deploy/kubernetes`. Requests come from beyond the node, leave on schedule
 whatever became of those before them, and are never sent twice: 35 % over HTTP/1 with a
 connection each, 30 % over HTTP/1 from a pool, 20 % on 20 HTTP/2 connections that are
-kept, and 15 % are gRPC health checks on 10 channels. Of the HTTP requests 2 % take two
-seconds. A request failed unless a handler answered it with 2xx and in full. (gRPC's
+kept, and 15 % are gRPC health checks on 10 channels. One that was not sent, because the
+connection had ended before, leaves on another connection. Of the HTTP requests 2 % take
+two seconds. A request failed unless a handler answered it with 2xx and in full. (gRPC's
 health service is never refused, so health checks fail only for want of a connection.)
 """
 
@@ -120,8 +121,9 @@ def headline(outcomes):
     of, lost = total(one.judged() for one in controls)
     return (
         f"Kubernetes 1.20.2: {sent} requests in {len(arms)} arms, {failed} failed; in their {len(controls)} "
-        f"controls {lost} of {of}. On kept HTTP/2 connections and gRPC channels, where a thousandth may "
-        f"fail: {others_failed} of {others}."
+        f"controls {lost} of {of}. From a pool of HTTP/1 connections each may lose one, in the "
+        f"instant in which an idle connection is closed. On kept HTTP/2 connections and gRPC channels, "
+        f"where a thousandth may fail: {others_failed} of {others}."
     )
 
 

@@ -135,7 +135,9 @@ impl Client {
     }
 }
 
-/// A client with a pool of connections, which never sends a request twice.
+/// A client with a pool of connections, which never sends a request twice. One that it has
+/// not begun to send, because the connection had ended before, leaves on another connection,
+/// as in [`crate::kept`].
 pub(crate) fn pooled(configure: fn(&mut legacy::Builder) -> &mut legacy::Builder) -> Pooled {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
@@ -144,7 +146,7 @@ pub(crate) fn pooled(configure: fn(&mut legacy::Builder) -> &mut legacy::Builder
         .pool_timer(TokioTimer::new())
         // Before the balancer gives up on an idle connection.
         .pool_idle_timeout(Duration::from_secs(10))
-        .retry_canceled_requests(false);
+        .retry_canceled_requests(true);
     configure(&mut builder).build(connector)
 }
 

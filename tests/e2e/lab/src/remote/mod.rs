@@ -44,6 +44,8 @@ pub(crate) struct Config {
 struct Outcome {
     due: Duration,
     lag: Duration,
+    /// From the time when the request left to its end.
+    took: Duration,
     transport: Transport,
     slow: bool,
     result: Result<Answer, Failure>,
@@ -53,6 +55,8 @@ struct Outcome {
 struct Failed {
     /// Seconds from the start at which the request was due.
     due: f64,
+    /// Seconds from the time when it left to its failure.
+    took: f64,
     transport: &'static str,
     cause: String,
     detail: String,
@@ -103,6 +107,7 @@ impl Report {
                 let slow = if outcome.slow { "slow request: " } else { "" };
                 self.failures.push(Failed {
                     due: outcome.due.as_secs_f64(),
+                    took: outcome.took.as_secs_f64(),
                     transport,
                     cause,
                     detail: format!("{slow}{detail}"),
@@ -143,13 +148,15 @@ pub(crate) async fn run(config: Config) -> Result<(), BoxError> {
         let slow = rng.u32(..100) < config.slow_percent;
         let requests = Arc::clone(&requests);
         async move {
-            let lag = start.elapsed().saturating_sub(due);
+            let left = Instant::now();
+            let result = requests.send(transport, slow, number).await;
             Outcome {
                 due,
-                lag,
+                lag: (left - start).saturating_sub(due),
+                took: left.elapsed(),
                 transport,
                 slow,
-                result: requests.send(transport, slow, number).await,
+                result,
             }
         }
     };
