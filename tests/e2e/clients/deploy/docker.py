@@ -182,11 +182,11 @@ def stop(engine, app):
     started = time.monotonic()
     stopping = pool.submit(engine.run, "stop", app.name)
     becomes("readiness when it is stopped", "404", lambda: app.status("/readyz"))
+    app.stays_healthy("while it drains", 1)
+    expect("traffic while it drains", "200", app.status("/"))
     # Ends after the port was closed: it begins in the last second of the drain.
     time.sleep(max(0, started + 3 - time.monotonic()))
     slow = pool.submit(app.curl, "/slow")
-    app.stays_healthy("while it drains", 1)
-    expect("traffic while it drains", "200", app.status("/"))
     expect("a request in flight", "at last from app\n 200", slow.result())
     stopping.result()
     took = time.monotonic() - started

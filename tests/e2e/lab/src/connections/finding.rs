@@ -111,7 +111,8 @@ impl Side {
                 };
                 share * self.departures.len() as f64
             }
-            Protocol::Http2 => HTTP2_LOSES_AT_MOST * self.tally.sent as f64,
+            // A short arm may have less than one of them.
+            Protocol::Http2 => (HTTP2_LOSES_AT_MOST * self.tally.sent as f64).max(1.0),
             _ => 0.0,
         };
         if !plan.is_control() && failures as f64 > allowed {
