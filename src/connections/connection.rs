@@ -146,7 +146,7 @@ impl TrackedConnection {
     /// call the [service](Self::service) that this one wraps.
     ///
     /// At its moment, HTTP/2 sends GOAWAY, and streams in flight end in their own time.
-    /// HTTP/1 answers say `connection: close` at that moment or somewhat before; a
+    /// HTTP/1 answers say `connection: close` at that moment or before; a
     /// connection that has had no open request for a second, and for twice the longest
     /// pause that its client makes, is closed. At [`Closing`](crate::Phase::Closing)
     /// every connection is told, and one without a request not before 100 ms after its

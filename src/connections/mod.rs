@@ -43,7 +43,7 @@
 //!
 //! | connection | at its moment |
 //! |---|---|
-//! | HTTP/1 | answers say `connection: close`, somewhat before already; without an open request for a second, and for twice the longest pause of its client, the connection is closed |
+//! | HTTP/1 | answers say `connection: close` from then on at the latest; without an open request for a second, and for twice the longest pause of its client, the connection is closed |
 //! | HTTP/2 | sends GOAWAY; streams in flight end in their own time |
 //! | with a stream that does not end by itself | the handler is told, by [`Retiring`] |
 //! | accepted during the drain | has its moment a fifth of the delay later, or more |

@@ -33,7 +33,7 @@
 //!
 //! | connection | `drain::serve` | `axum::serve` | tonic's `Server` |
 //! |---|---|---|---|
-//! | HTTP/1 with requests | `connection: close` from its moment on, or somewhat before | `connection: close` from the first moment of the drain on, by the layer | as axum |
+//! | HTTP/1 with requests | `connection: close` from its moment on, or before | `connection: close` from the first moment of the drain on, by the layer | as axum |
 //! | HTTP/1, idle | closed at its moment | closed when the delay is over | as axum |
 //! | HTTP/2 | GOAWAY at its moment; streams end in their own time | GOAWAY when the delay is over | as axum |
 //! | a stream whose handler waits for `Retiring` | ends at its moment | ends at the first moment of the drain | as axum |
