@@ -85,7 +85,8 @@ fn a_slow_answer_does_not_extend_the_timeout() {
 #[test]
 fn the_timeout_covers_both_requests_of_a_check() {
     let first = AtomicBool::new(true);
-    let (check, thread) = server(2, move |mut stream| {
+    // Nobody waits for its thread: a busy machine may take all of the time for the first request.
+    let (check, _) = server(2, move |mut stream| {
         if first.swap(false, Ordering::Relaxed) {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\n\r\nstarted\n")
@@ -98,7 +99,6 @@ fn the_timeout_covers_both_requests_of_a_check() {
     let check = check.timeout(10 * SHORT);
     let error = exchange_error(check.run().map(|report| report.is_ok()));
     assert!(matches!(error, ExchangeError::Timeout { .. }), "{error:?}");
-    thread.join().unwrap();
 }
 
 #[test]
