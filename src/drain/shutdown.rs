@@ -1,7 +1,8 @@
 use super::{close::close, signals::SignalListener};
 use crate::{
-    registry::{Readiness, Registry, Times, quiet},
+    registry::{Readiness, Registry, Times},
     state::Phase,
+    traffic::quiet,
 };
 use std::{
     future::{Future, pending},

@@ -1,9 +1,4 @@
 use crate::{mutex::Mutex, state::Phase, traffic::Arrivals};
-#[cfg(feature = "connections")]
-use crate::{
-    sync::{AtomicU64, Ordering},
-    traffic::nanos,
-};
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -19,9 +14,6 @@ pub(crate) struct DrainClock {
     closing_since: OnceLock<Instant>,
     /// The plans of all shutdowns, in the order in which they were made.
     plans: Mutex<Vec<PlannedDrain>>,
-    /// The planned delay in nanoseconds: a copy, so that requests take no lock.
-    #[cfg(feature = "connections")]
-    delay: AtomicU64,
     /// The time after which systemd kills the process, unless the process extends it.
     #[cfg(all(unix, feature = "systemd"))]
     stop_timeout: OnceLock<Duration>,
@@ -29,11 +21,6 @@ pub(crate) struct DrainClock {
 
 /// The drain delay of a shutdown that sets none.
 pub(crate) const DEFAULT_DELAY: Duration = Duration::from_secs(5);
-
-/// The part of a delay that has to pass without a request: its last fifth.
-pub(crate) fn quiet(delay: Duration) -> Duration {
-    delay / 5
-}
 
 /// The times by which one shutdown plans the end of the process.
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +81,6 @@ impl DrainClock {
             arrivals: Arc::clone(arrivals),
             closing_since: OnceLock::new(),
             plans: Mutex::default(),
-            #[cfg(feature = "connections")]
-            delay: AtomicU64::new(nanos(DEFAULT_DELAY)),
             #[cfg(all(unix, feature = "systemd"))]
             stop_timeout: OnceLock::new(),
         }
@@ -166,15 +151,8 @@ impl DrainClock {
     fn change(&self, change: impl FnOnce(&mut Vec<PlannedDrain>)) {
         let mut plans = self.plans.lock();
         change(&mut plans);
-        let times = times(&plans);
-        #[cfg(feature = "connections")]
-        self.delay.store(
-            nanos(times.map_or(DEFAULT_DELAY, |times| times.delay)),
-            Ordering::Relaxed,
-        );
-        // A copy, so that requests take no lock.
         self.arrivals
-            .set_late_after(times.map(|times| times.delay - quiet(times.delay)));
+            .set_delay(times(&plans).map(|times| times.delay));
     }
 
     fn times(&self) -> Option<Times> {
@@ -195,8 +173,7 @@ impl DrainClock {
     #[cfg(feature = "connections")]
     pub(crate) fn begun(&self) -> Option<(Instant, Duration)> {
         let since = self.arrivals.since()?;
-        let delay = Duration::from_nanos(self.delay.load(Ordering::Relaxed));
-        Some((since, delay))
+        Some((since, self.arrivals.delay().unwrap_or(DEFAULT_DELAY)))
     }
 
     /// The latest end of the process, if there is a plan.

@@ -50,7 +50,7 @@ pub(crate) use self::setting::fraction;
 pub(crate) use self::{
     background::{Start, TaskId},
     core::Registry,
-    drain_clock::{DEFAULT_DELAY, Times, quiet},
+    drain_clock::{DEFAULT_DELAY, Times},
     handle::SubsystemHandle,
     setting::{bounded, bounded_from},
     timer::Witness,

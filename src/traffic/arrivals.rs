@@ -1,14 +1,19 @@
 use crate::sync::{AtomicU64, OnceLock, Ordering};
 use tokio::time::{Duration, Instant};
 
+/// The part of a delay that has to pass without a request: its last fifth.
+pub(crate) fn quiet(delay: Duration) -> Duration {
+    delay / 5
+}
+
 /// Counts the requests that are admitted while the process drains.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     /// When the drain began.
     since: OnceLock<Instant>,
-    /// How long after `since` an arrival is late, in nanoseconds; `u64::MAX` if no
-    /// arrival is late.
-    late_after: AtomicU64,
+    /// The planned delay of the drain in nanoseconds, in whose [`quiet`] part an arrival is
+    /// late; `u64::MAX` if none is planned.
+    delay: AtomicU64,
     late: AtomicU64,
     /// How many requests were admitted.
     admitted: AtomicU64,
@@ -21,7 +26,7 @@ impl Default for Arrivals {
     fn default() -> Self {
         Self {
             since: OnceLock::new(),
-            late_after: AtomicU64::new(u64::MAX),
+            delay: AtomicU64::new(u64::MAX),
             late: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -40,10 +45,16 @@ impl Arrivals {
         self.since.get().copied()
     }
 
-    /// Sets how long after the beginning of the drain an arrival is late.
-    pub(crate) fn set_late_after(&self, late_after: Option<Duration>) {
-        let late_after = late_after.map_or(u64::MAX, nanos);
-        self.late_after.store(late_after, Ordering::Relaxed);
+    /// Sets the planned delay of the drain.
+    pub(crate) fn set_delay(&self, delay: Option<Duration>) {
+        let delay = delay.map_or(u64::MAX, nanos);
+        self.delay.store(delay, Ordering::Relaxed);
+    }
+
+    /// The planned delay of the drain, without a lock, since requests ask for it.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        let delay = self.delay.load(Ordering::Relaxed);
+        (delay < u64::MAX).then(|| Duration::from_nanos(delay))
     }
 
     /// Records a request that was admitted, if the process drains.
@@ -53,7 +64,8 @@ impl Arrivals {
         let after = nanos(since.elapsed());
         self.last
             .fetch_max(after.saturating_add(1), Ordering::Relaxed);
-        if after >= self.late_after.load(Ordering::Relaxed) {
+        let late_after = self.delay().map(|delay| nanos(delay - quiet(delay)));
+        if late_after.is_some_and(|late_after| after >= late_after) {
             self.late.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -77,7 +89,7 @@ impl Arrivals {
 }
 
 /// The time in nanoseconds. A `u64` holds 584 years.
-pub(crate) fn nanos(time: Duration) -> u64 {
+fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -87,13 +99,13 @@ mod tests {
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
-    async fn arrivals_are_late_from_the_set_time_on() {
+    async fn arrivals_are_late_in_the_last_fifth_of_the_delay() {
         let arrivals = Arrivals::default();
         arrivals.record();
         assert_eq!(arrivals.last(), None, "not draining yet");
 
         arrivals.begin(Instant::now());
-        arrivals.set_late_after(Some(Duration::from_secs(4)));
+        arrivals.set_delay(Some(Duration::from_secs(5)));
         advance(Duration::from_millis(3_999)).await;
         arrivals.record();
         assert_eq!(arrivals.late(), 0);

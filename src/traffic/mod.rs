@@ -25,8 +25,6 @@ use crate::state::ScopeId;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-#[cfg(feature = "connections")]
-pub(crate) use self::arrivals::nanos;
 #[cfg(not(feature = "gate"))]
 pub(crate) use self::classify::ClassifyOutcome;
 #[cfg(feature = "gate")]
@@ -36,7 +34,7 @@ pub(crate) use self::episode::{EpisodeEvent, EpisodeStage, RefusalEpisode, Refus
 #[cfg(feature = "gate")]
 pub(crate) use self::window::OutcomeWindow;
 pub(crate) use self::{
-    arrivals::Arrivals,
+    arrivals::{Arrivals, quiet},
     end_watchers::EndWatchers,
     in_flight::{Observed, ResponseGuard},
     in_flight_counter::InFlightCounter,
