@@ -644,30 +644,34 @@ async fn a_pause_before_the_first_request_tells_nothing_of_the_next() {
     assert!(told <= 1, "{told}");
 }
 
+/// When an answer says `connection: close` to a client that makes this pause after each.
+async fn told(mut client: Http1, pause: Duration) -> hyper::Result<Instant> {
+    loop {
+        let (headers, _) = client.get("/").await?;
+        if says_close(&headers) {
+            return Ok(Instant::now());
+        }
+        sleep(pause).await;
+    }
+}
+
 /// The announcement of a late moment would miss the requests of a client that pauses for so
 /// long.
 #[tokio::test(start_paused = true)]
-async fn each_client_that_pauses_for_less_than_the_rest_of_the_delay_is_told() {
+async fn a_delay_of_one_and_a_half_times_the_pauses_tells_each_client() {
     let server = Server::start(Link::Memory, DELAY);
     let mut clients = JoinSet::new();
     for number in 0..100 {
-        let mut client = Http1::connect(&server).await;
+        let client = Http1::connect(&server).await;
         clients.spawn(async move {
-            // Those with the latest moments send at 2 s of the delay, and at 5 s.
+            // Those with the latest moments send at 1.8 s of the delay, and after its end.
             sleep(Duration::from_millis((100 - number) * 29)).await;
-            loop {
-                let (headers, _) = client.get("/").await.unwrap();
-                if says_close(&headers) {
-                    return;
-                }
-                sleep(Duration::from_secs(3)).await;
-            }
+            told(client, DELAY.mul_f64(0.66)).await
         });
     }
-    sleep(Duration::from_secs(7)).await;
+    sleep(Duration::from_millis(8_100)).await;
     server.readiness.drain();
-    // Each of them, or the answer would have been an error.
-    assert_eq!(clients.join_all().await.len(), 100);
+    assert!(clients.join_all().await.iter().all(Result::is_ok));
 }
 
 #[tokio::test(start_paused = true)]
@@ -678,19 +682,11 @@ async fn an_old_connection_waits_for_a_client_whose_pauses_are_within_a_tenth_of
     for (pause, all_are_told) in [(4, true), (7, false)] {
         let mut clients = JoinSet::new();
         for _ in 0..20 {
-            let mut client = Http1::connect(&server).await;
-            clients.spawn(async move {
-                loop {
-                    match client.get("/").await {
-                        Ok((headers, _)) if says_close(&headers) => return true,
-                        Ok(_) => sleep(Duration::from_secs(pause)).await,
-                        Err(_) => return false,
-                    }
-                }
-            });
+            let client = Http1::connect(&server).await;
+            clients.spawn(told(client, Duration::from_secs(pause)));
         }
         let told = clients.join_all().await;
-        let are_told = told.iter().all(|told| *told);
+        let are_told = told.iter().all(Result::is_ok);
         assert_eq!(are_told, all_are_told, "pauses of {pause} s: {told:?}");
     }
 }
@@ -700,23 +696,15 @@ async fn busy_http_1_connections_are_told_evenly_in_the_first_three_quarters_of_
     let server = Server::start(Link::Memory, DELAY);
     let mut clients = JoinSet::new();
     for _ in 0..200 {
-        let mut client = Http1::connect(&server).await;
-        clients.spawn(async move {
-            loop {
-                let (headers, _) = client.get("/").await.unwrap();
-                if says_close(&headers) {
-                    return Instant::now();
-                }
-                sleep(Duration::from_millis(40)).await;
-            }
-        });
+        let client = Http1::connect(&server).await;
+        clients.spawn(told(client, Duration::from_millis(40)));
     }
     sleep(Duration::from_millis(100)).await;
     let begin = Instant::now();
     server.readiness.drain();
     let mut tenths = [0; 10];
     for told in clients.join_all().await {
-        let share = (told - begin).as_secs_f64() / DELAY.as_secs_f64();
+        let share = (told.unwrap() - begin).as_secs_f64() / DELAY.as_secs_f64();
         assert!((0.3..=0.76).contains(&share), "{share}");
         tenths[(share * 10.0) as usize] += 1;
     }
