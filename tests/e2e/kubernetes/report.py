@@ -121,7 +121,7 @@ def headline(outcomes):
     of, lost = total(one.judged() for one in controls)
     return (
         f"Kubernetes 1.20.2: {sent} requests in {len(arms)} arms, {failed} failed; in their {len(controls)} "
-        f"controls {lost} of {of}. From a pool of HTTP/1 connections each may lose one, in the "
+        f"controls {lost} of {of}. From its pool of HTTP/1 connections a step may lose one, in the "
         f"instant in which an idle connection is closed. On kept HTTP/2 connections and gRPC channels, "
         f"where a thousandth may fail: {others_failed} of {others}."
     )

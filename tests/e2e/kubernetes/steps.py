@@ -10,7 +10,7 @@ from api import Failed, until
 # answered elsewhere: a packet that was on its way has arrived by then.
 SETTLES = 0.5
 FRESH = "HTTP/1, keep-alive off"
-# A drain must not lose any of these. On kept HTTP/2 connections and gRPC channels a
+# A drain must not lose any of these, but for main.AT_CLOSE. On kept HTTP/2 connections and gRPC channels a
 # thousandth may fail (main.KEPT): hyper's client sometimes writes a request after it has
 # acknowledged a GOAWAY.
 JUDGED_IN_DRAINS = {FRESH, "HTTP/1, keep-alive on"}

@@ -121,7 +121,7 @@ delay of {short} s is shorter than the second without a request after which an i
 connection is closed, so that those without a request in it are closed at its end.
 
 The run fails if tower-readiness with a window loses more than {loses_http2} % of its HTTP/2
-requests, breaks a stream, or loses more HTTP/1 requests than {loses} % of the HTTP/1
+requests (and more than one), breaks a stream, or loses more HTTP/1 requests than {loses} % of the HTTP/1
 connections that left ({untold} % in the arms with a maximum age, their control, and a delay of
 {short} s, where no answer announces the end in time); if more than {share} % of all connections
 of a replica, or {streams} % of its streams, leave in a tenth of the delay of {delay} s; or if, one
